@@ -1,0 +1,242 @@
+"""One frozen ``Config``; flags beat ``RAG_*`` variables, these beat ``rag.toml``, this beats the defaults."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from rag.errors import ConfigError
+
+CONFIG_NAME = "rag.toml"
+_SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Over a limit is a named refusal of that file or question; the others go on."""
+
+    file_mb: int = 50
+    pages: int = 2_000
+    characters: int = 10_000_000
+    passages: int = 20_000
+    child_memory_mb: int = 1_024
+    child_cpu_seconds: int = 20
+    child_wall_seconds: int = 30
+    question_characters: int = 8_000
+    upload_mb: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every setting, with its default. Builders that turn names into objects live elsewhere.
+
+    ``llm``: ``auto``, ``quotes`` or ``ollama:NAME``; ``embedder``: ``auto``, ``builtin`` or ``ollama:NAME``.
+    ``top_k`` passages go to the answer; ``fusion_weight`` is the dense part's share in [0, 1] (0.5 = equal).
+    ``abstain_below``: probability in [0, 1] under which the answer is "not in the documents"; -1 means the
+    value fitted for the collection, or else the shipped one. ``allow_remote`` lets ``*-cloud`` models see documents.
+    """
+
+    library: Path | None = None
+    collection: str = "default"
+    llm: str = "auto"
+    embedder: str = "auto"
+    ollama_host: str = ""
+    allow_remote: bool = False
+    num_ctx: int = 8_192
+    num_predict: int = 1_024
+    temperature: float = 0.0
+    seed: int = 0
+    keep_alive: str = "10m"
+    connect_seconds: float = 5.0
+    read_seconds: float = 300.0
+    concurrency: int = 2
+    top_k: int = 6
+    candidates: int = 50
+    fusion_weight: float = 0.5
+    abstain_below: float = -1.0
+    verify: str = "rules"
+    passage_characters: int = 1_000
+    passage_overlap: int = 100
+    prompts: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 7860
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        _check_ranges(self)
+
+    @property
+    def library_path(self) -> Path:
+        """The library's folder: the setting, or the user's data folder."""
+        if self.library is not None:
+            return self.library.expanduser()
+        from platformdirs import user_data_path
+
+        return user_data_path("rag", appauthor=False) / "library"
+
+    def with_(self, **changes: Any) -> Config:
+        """A copy with these settings; ``None`` leaves a setting as it is. Unknown names raise ConfigError."""
+        given = {name: value for name, value in changes.items() if value is not None}
+        return _apply(self, given, "argument")
+
+
+def load_config(
+    flags: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> Config:
+    """Read ``rag.toml`` in ``directory`` (default: the working directory), then ``RAG_*``, then ``flags``.
+
+    Raises ConfigError naming the file, variable or flag for an unknown key, a wrong type or a value out of range.
+    ``RAG_CONFIG`` names another file; a limit is ``RAG_LIMITS_FILE_MB`` or ``[limits] file_mb``.
+    """
+    environ = os.environ if environ is None else environ
+    config = Config()
+    named = environ.get("RAG_CONFIG")
+    path = Path(named).expanduser() if named else (directory or Path.cwd()) / CONFIG_NAME
+    if named or path.is_file():
+        config = _apply(config, _read_toml(path), str(path))
+    config = _apply(config, _from_environment(environ), "the environment")
+    return config.with_(**dict(flags or {}))
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"Cannot read the settings file {path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from error
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    known = {f"RAG_{f.name.upper()}": f.name for f in fields(Config) if f.name != "limits"}
+    limits = {f"RAG_LIMITS_{f.name.upper()}": f.name for f in fields(Limits)}
+    values: dict[str, Any] = {}
+    for variable, text in environ.items():
+        if not variable.startswith("RAG_") or variable == "RAG_CONFIG" or text == "":
+            continue
+        if variable in known:
+            values[known[variable]] = text
+        elif variable in limits:
+            values.setdefault("limits", {})[limits[variable]] = text
+        else:
+            raise ConfigError(
+                f"The variable {variable} is no setting of this program.{_suggest(variable, [*known, *limits])}",
+                hint="Unset it, or correct its name; the README lists the settings.",
+            )
+    return values
+
+
+def _apply(config: Config, values: Mapping[str, Any], origin: str) -> Config:
+    hints = get_type_hints(Config)
+    changes: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in hints:
+            raise ConfigError(
+                f"Unknown setting {name!r} in {origin}.{_suggest(name, list(hints))}",
+                hint="The README lists the settings.",
+            )
+        if name == "limits" and not isinstance(value, Limits):
+            changes[name] = _apply_limits(config.limits, value, origin)
+        else:
+            changes[name] = value if name == "limits" else _coerce(name, value, hints[name], origin)
+    try:
+        return replace(config, **changes)
+    except ConfigError as error:
+        raise ConfigError(f"{error} (from {origin})", hint=error.hint) from None
+
+
+def _apply_limits(limits: Limits, values: Any, origin: str) -> Limits:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"'limits' in {origin} must be a table, not {values!r}.")
+    names = [f.name for f in fields(Limits)]
+    changes: dict[str, int] = {}
+    for name, value in values.items():
+        if name not in names:
+            raise ConfigError(f"Unknown limit {name!r} in {origin}.{_suggest(name, names)}")
+        number = _coerce(f"limits.{name}", value, int, origin)
+        if number <= 0:
+            raise ConfigError(f"limits.{name} in {origin} must be positive, not {number}.")
+        changes[name] = number
+    return replace(limits, **changes)
+
+
+def _coerce(name: str, value: Any, kind: Any, origin: str) -> Any:
+    if kind == Path | None:
+        return Path(value) if isinstance(value, str | Path) else value
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        known = {
+            "1": True,
+            "true": True,
+            "yes": True,
+            "on": True,
+            "0": False,
+            "false": False,
+            "no": False,
+            "off": False,
+        }
+        if isinstance(value, str) and value.lower() in known:
+            return known[value.lower()]
+    elif kind is str and isinstance(value, str):
+        return value.strip()
+    elif kind in (int, float) and not isinstance(value, bool):
+        try:
+            return kind(value) if not (kind is int and isinstance(value, float)) else _refuse(name, value, kind, origin)
+        except (TypeError, ValueError):
+            pass
+    return _refuse(name, value, kind, origin)
+
+
+def _refuse(name: str, value: Any, kind: Any, origin: str) -> Any:
+    wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}[kind]
+    raise ConfigError(f"{name} in {origin} must be {wanted}, not {value!r}.")
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _check_ranges(config: Config) -> None:
+    """Raise ConfigError for the first value out of its range."""
+    at_least = {
+        "num_ctx": 512, "num_predict": 16, "concurrency": 1, "top_k": 1, "candidates": 1,
+        "passage_characters": 100, "passage_overlap": 0, "port": 0,
+        "temperature": 0, "connect_seconds": 0.1, "read_seconds": 1,
+    }  # fmt: skip
+    for name, least in at_least.items():
+        if getattr(config, name) < least:
+            raise ConfigError(f"{name} must be at least {least}, not {getattr(config, name)}.")
+    if not 0 <= config.fusion_weight <= 1:
+        raise ConfigError(f"fusion_weight must be between 0 and 1, not {config.fusion_weight}.")
+    if not (config.abstain_below == -1 or 0 <= config.abstain_below <= 1):
+        raise ConfigError(f"abstain_below must be between 0 and 1 (or -1 for the default), not {config.abstain_below}.")
+    if config.passage_overlap * 2 > config.passage_characters:
+        raise ConfigError(f"passage_overlap must be at most half of passage_characters, not {config.passage_overlap}.")
+    if config.num_predict * 2 > config.num_ctx:
+        raise ConfigError(f"num_predict must be at most half of num_ctx ({config.num_ctx}), not {config.num_predict}.")
+    if config.port > 65535:
+        raise ConfigError(f"port must be at most 65535, not {config.port}.")
+    if config.verify not in ("rules", "llm"):
+        raise ConfigError(f"verify must be 'rules' or 'llm', not {config.verify!r}.")
+    for name, plain in (("llm", ("auto", "quotes")), ("embedder", ("auto", "builtin"))):
+        value = getattr(config, name)
+        if value not in plain and not (value.startswith("ollama:") and len(value) > len("ollama:")):
+            raise ConfigError(
+                f"{name} must be {', '.join(map(repr, plain))} or 'ollama:NAME', not {value!r}.",
+                hint="For a model of Ollama write its name after 'ollama:', as `ollama list` shows it.",
+            )
+
+
+def describe(config: Config) -> dict[str, Any]:
+    """The settings as JSON-ready values."""
+    return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(config).items()}

@@ -1,0 +1,219 @@
+"""The tree of errors. Each says what happened, to what, and, in ``hint``, what to do next."""
+
+from __future__ import annotations
+
+
+class RagError(Exception):
+    """Base of everything this package raises on purpose; anything else is a bug.
+
+    ``hint`` is one sentence that tells the user what to do next; it may be empty only where the
+    message itself already says it.
+    """
+
+    hint: str = ""
+    code: str = "error"
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        if hint is not None:
+            self.hint = hint
+
+    def explain(self) -> str:
+        """The message and, on a second line, the remedy."""
+        return f"{self}\n{self.hint}" if self.hint else str(self)
+
+
+class ConfigError(RagError):
+    """A setting is unknown, has the wrong type or is out of range."""
+
+    code = "config"
+
+
+class PromptError(ConfigError):
+    """A prompt template is missing, or names a variable it may not use."""
+
+    code = "prompt"
+
+
+class QuestionError(RagError):
+    """The question is empty or longer than the limit."""
+
+    code = "question"
+
+
+class DocumentError(RagError):
+    """One file cannot become a document; the others go on."""
+
+    code = "document"
+
+
+class UnsupportedFormat(DocumentError):
+    """No parser for this file."""
+
+    code = "unsupported"
+
+
+class EncryptedDocument(DocumentError):
+    """The file needs a password."""
+
+    code = "encrypted"
+
+
+class EmptyDocument(DocumentError):
+    """The file has no text (zero bytes, or only pictures)."""
+
+    code = "empty"
+
+
+class DamagedDocument(DocumentError):
+    """The file cannot be decoded or parsed."""
+
+    code = "damaged"
+
+
+class LimitExceeded(DocumentError):
+    """The file is over one of the limits; the message names the limit."""
+
+    code = "limit"
+
+
+class ParserCrashed(DocumentError):
+    """The parser's child process died, ran out of memory or out of time."""
+
+    code = "parser"
+
+
+class PathError(RagError):
+    """A path to ingest is missing, unreadable or holds nothing to ingest."""
+
+    code = "path"
+
+
+class StoreError(RagError):
+    """The library on disk cannot be used as asked."""
+
+    code = "store"
+
+
+class LibraryLocked(StoreError):
+    """Another process writes to this library; the message names it."""
+
+    code = "locked"
+    hint = "Wait until it ends or stop it; reading (search, ask) works meanwhile."
+
+
+class LibraryFormat(StoreError):
+    """The library was written by a newer or unknown version, or its file is no library."""
+
+    code = "format"
+
+
+class DiskFull(StoreError):
+    """A write failed for lack of space. Nothing that was acknowledged is lost."""
+
+    code = "disk"
+    hint = "Free some space and run the same command again; finished documents are kept."
+
+
+class UnknownCollection(StoreError):
+    """No collection of that name."""
+
+    code = "collection"
+
+
+class UnknownSource(StoreError):
+    """No document of that name in the collection."""
+
+    code = "source"
+
+
+class EmbedderMismatch(StoreError):
+    """The collection was embedded by another model than the one asked for."""
+
+    code = "embedder"
+
+
+class ModelError(RagError):
+    """The model or its server could not do what was asked."""
+
+    code = "model"
+
+
+class ServerNotRunning(ModelError):
+    """Nothing listens at the server's address."""
+
+    code = "server-down"
+    hint = "Start it with `ollama serve`, or choose `--llm quotes` to answer without a model."
+
+
+class ServerUnreachable(ModelError):
+    """The server's host cannot be reached or refuses this client."""
+
+    code = "server-unreachable"
+
+
+class ServerBusy(ModelError):
+    """The server's queue, or this program's, is full."""
+
+    code = "busy"
+    hint = "Try again in a moment."
+
+
+class ModelMissing(ModelError):
+    """The server does not have the model."""
+
+    code = "model-missing"
+
+
+class WrongModelKind(ModelError):
+    """The model cannot do this (an embedding model asked to chat, or the reverse)."""
+
+    code = "model-kind"
+
+
+class ModelRefused(ModelError):
+    """The name means a remote model, and documents may not leave this machine."""
+
+    code = "model-remote"
+
+
+class ModelOutOfMemory(ModelError):
+    """The model does not fit into memory."""
+
+    code = "memory"
+
+
+class ModelTimeout(ModelError):
+    """No answer within the time limit."""
+
+    code = "timeout"
+
+
+class StreamBroken(ModelError):
+    """The answer's stream was cut, ended without its final line, or held an error or garbage."""
+
+    code = "stream"
+
+
+class EmptyAnswer(ModelError):
+    """The model ended without a word of answer (or only thought)."""
+
+    code = "empty-answer"
+
+
+class PromptTooLong(ModelError):
+    """The prompt does not fit the model's window."""
+
+    code = "window"
+
+
+class ServerError(ModelError):
+    """The server reported a failure that has no class of its own."""
+
+    code = "server"
+
+
+class GoldError(RagError):
+    """The gold set is invalid; the message names file and line."""
+
+    code = "gold"
