@@ -1,0 +1,176 @@
+"""Sentences with offsets: prose by sentencex's rules, and lists, tables, headings and code by their lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from sentencex import get_sentence_boundaries  # type: ignore[attr-defined]  # compiled, without stubs
+
+Span = tuple[int, int]
+
+_CODE_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_HEADING = re.compile(r" {0,3}#{1,6}\s")
+_LIST_ITEM = re.compile(r"\s*(?:[-*+•‣▪◦]|\(?\d{1,3}[.)]|\(?[a-z]\))\s+\S")
+_ROW = re.compile(r"\s*\||.* \| .* \| |\S[^\t]*\t+\S")
+_NUMBER = re.compile(r"[-+(]?[$€£¥]?\s?\d[\d.,]*%?\)?")
+_TERMINAL = re.compile(r"[.!?:;,。！？；：，؟۔।…][\"'”’»)\]】」』*_]*$")
+_STARTS_ANEW = re.compile(r"[\"'“‘«(\[]*[^\W\d_a-z]|[\"'“‘«(\[$€£]*\d")
+_LEADING_MARKERS = re.compile(r"(?:\s*\[\^?\d{1,3}(?:\s*[,;–-]\s*\d{1,3})*\])+(?=[\s.,;:!?]|$)[.,;:!?]?")
+_ENUMERATOR = re.compile(r"\s*(?:[-*+•]\s+)?\(?(?:\d{1,3}|[a-zA-Z])[.)]\s*$")
+_CLOSED_QUOTE = re.compile(r"(?<=[^\W\d_]{3})[.!?][\"'”’)\]]+(?=\s+[\"'“‘(]?[A-ZÀ-ÞА-Я])")
+_FUNCTION_WORDS = {
+    "de": " der die das und ist nicht ein eine mit von den auf für wurde ",
+    "fr": " le la les et est une des pas dans pour que du avec sur ",
+    "es": " el los las y es una no en para que del con por como ",
+    "it": " il gli le e è una non nel per che della con di sono ",
+    "pt": " o os as e é uma não em para que do com da por ",
+    "nl": " de het een en is niet van op voor met dat zijn werd ",
+    "en": " the and is not a of to in for with that was on by ",
+}
+_CHUNK = 8_000
+_MIN_WIDTH = 30
+
+
+def sentences(text: str) -> list[Span]:
+    """Offsets ``(start, end)`` of the sentences of ``text``, in order, without surrounding white space.
+
+    Together they cover every character that is not white space. A table row, a heading, a code block and a list
+    item's sentence each stand alone; markers such as ``[1]`` after a full stop belong to the sentence before.
+    Takes time linear in the length of the text.
+    """
+    language = _language(text)
+    found: list[Span] = []
+    for start, end, prose in _blocks(text):
+        spans = _prose(text, start, end, language) if prose else [(start, end)]
+        for first, last in spans:
+            trimmed = _trim(text, first, last)
+            if trimmed[0] < trimmed[1]:
+                found.append(trimmed)
+    return found
+
+
+def _trim(text: str, start: int, end: int) -> Span:
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return start, end
+
+
+def _language(text: str) -> str:
+    """The language whose function words are most frequent at the beginning; English when in doubt."""
+    words = re.findall(r"[^\W\d_]+", text[:2_000].lower())
+    counts = {code: sum(f" {word} " in cues for word in words) for code, cues in _FUNCTION_WORDS.items()}
+    best = max(counts, key=lambda code: counts[code])
+    return best if counts[best] > max(2, counts["en"] * 1.5) else "en"
+
+
+def _blocks(text: str) -> Iterator[tuple[int, int, bool]]:
+    """Pieces that no sentence crosses: ``(start, end, is it prose)``."""
+    plain: list[Span] = []
+    fence, fence_start = "", 0
+    for start, end in _lines(text):
+        line = text[start:end]
+        opening = _CODE_FENCE.match(line)
+        if fence:
+            if opening and opening[1].startswith(fence) and not line[opening.end() :].strip("`~ \t"):
+                yield fence_start, end, False
+                fence = ""
+            continue
+        if opening:
+            yield from _paragraphs(text, plain)
+            plain, fence, fence_start = [], opening[1][:3], start
+        elif not line.strip():
+            yield from _paragraphs(text, plain)
+            plain = []
+        elif _HEADING.match(line) or _is_row(line):
+            yield from _paragraphs(text, plain)
+            plain = []
+            yield start, end, False
+        else:
+            if _LIST_ITEM.match(line):
+                yield from _paragraphs(text, plain)
+                plain = []
+            plain.append((start, end))
+    if fence:
+        yield fence_start, len(text), False
+    yield from _paragraphs(text, plain)
+
+
+def _lines(text: str) -> Iterator[Span]:
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        yield start, end
+        start = end + 1
+
+
+def _is_row(line: str) -> bool:
+    """A table's row: cells between bars or tabs, or at least two numbers with few letters around them."""
+    if len(line) > 400:
+        return line.lstrip().startswith("|")
+    if _ROW.match(line):
+        return True
+    if line.rstrip().endswith((".", "?", "!")):
+        return False
+    numbers = sum(len(number) for number in _NUMBER.findall(line))
+    letters = sum(character.isalpha() for character in line)
+    return len(_NUMBER.findall(line)) >= 2 and numbers >= 6 and letters <= 3 * numbers and letters < 80
+
+
+def _paragraphs(text: str, lines: list[Span]) -> Iterator[tuple[int, int, bool]]:
+    """Joins wrapped lines; a line that ends early without a stop, before a fresh start, ends its paragraph."""
+    if not lines:
+        return
+    width = max(end - start for start, end in lines)
+    first = lines[0][0]
+    for (start, end), (after, after_end) in pairwise(lines):
+        following = text[after:after_end].lstrip()
+        room = 0.85 * width - (end - start) - len(following.split(maxsplit=1)[0])
+        deliberate = width >= _MIN_WIDTH and room > 0 and _STARTS_ANEW.match(following)
+        if deliberate and not _TERMINAL.search(text[max(start, end - 12) : end].rstrip()):
+            yield first, end, True
+            first = after
+    yield first, lines[-1][1], True
+
+
+def _prose(text: str, start: int, end: int, language: str) -> list[Span]:
+    """The sentences of one paragraph, in bounded chunks so that a text without stops costs linear time."""
+    cuts = [start]
+    position = start
+    while position < end:
+        stop = min(position + _CHUNK, end)
+        if stop < end and (space := text.rfind(" ", position + _CHUNK // 2, stop)) > 0:
+            stop = space
+        bounds = [position + int(b["end_index"]) for b in get_sentence_boundaries(language, text[position:stop])]
+        complete = [bound for bound in bounds if bound < stop]
+        if stop < end and complete:
+            cuts.extend(complete)
+            position = complete[-1]
+        else:
+            cuts.extend([*complete, stop])
+            position = stop
+    return _repair(text, cuts)
+
+
+def _repair(text: str, cuts: list[int]) -> list[Span]:
+    """Moves leading markers to the sentence before, joins bare enumerators, parts what follows a closed quotation."""
+    spans: list[Span] = []
+    pending = cuts[0]
+    for begin, end in pairwise(cuts):
+        if spans and pending == begin and (markers := _LEADING_MARKERS.match(text, begin, end)):
+            spans[-1] = (spans[-1][0], markers.end())
+            pending = markers.end()
+        if end - pending < 16 and end < cuts[-1] and _ENUMERATOR.match(text, pending, end):
+            continue
+        for closed in _CLOSED_QUOTE.finditer(text, pending, end):
+            if closed.end() < end:
+                spans.append((pending, closed.end()))
+                pending = closed.end()
+        if text[pending:end].strip():
+            spans.append((pending, end))
+        pending = end
+    return spans

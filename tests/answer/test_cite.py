@@ -1,0 +1,152 @@
+"""The streaming marker parser."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.answer.cite import Marker, MarkerParser, join, parse
+
+PIECES = st.lists(
+    st.sampled_from(
+        ["[", "]", "[[", "]]", "(", ")", "【", "】", "［", "］", "1", "2", "12", "³", "٣", " ", ", ", "-", "–", "^",
+         "#", "and", "Source ", "Sources 1", "source", "So", "S", "`", "``", "```", "~~~", "\n", "x", "word ", "†",
+         ":", ".", "/a.md", "\u200b", "\u202e", "é"]
+    ),
+    max_size=30,
+).map("".join)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers", "invalid"),
+    [
+        ("[1]", (1,), 0),
+        ("[1, 3]", (1, 3), 0),
+        ("[1,3]", (1, 3), 0),
+        ("[1; 2]", (1, 2), 0),
+        ("[1 and 2]", (1, 2), 0),
+        ("[1-3]", (1, 3, 2), 0),
+        ("[1–3]", (1, 3, 2), 0),
+        ("[[2]]", (2,), 0),
+        ("[^1]", (1,), 0),
+        ("[#2]", (2,), 0),
+        ("【1】", (1,), 0),
+        ("【1†source】", (1,), 0),
+        ("［2］", (2,), 0),
+        ("〔2〕", (2,), 0),
+        ("[Source 1]", (1,), 0),
+        ("[source: 2]", (2,), 0),
+        ("[Sources 1, 2]", (1, 2), 0),
+        ("[Source 1, Source 3]", (1, 3), 0),
+        ("[Source 1: leave.pdf]", (1,), 0),
+        ("[1, p. 4]", (1,), 0),
+        ("[doc 2]", (2,), 0),
+        ("(Source 3)", (3,), 0),
+        ("Source 2", (2,), 0),
+        ("Sources 1 and 3", (1, 3), 0),
+        ("[1](https://evil.example/x.png)", (1,), 0),
+        ("[\u200b1]", (1,), 0),
+        ("[1, 1]", (1,), 0),
+        ("[4]", (), 1),
+        ("[0]", (), 1),
+        ("[2, 9]", (2,), 1),
+        ("[999999999]", (), 1),
+        ("[2024]", (), 1),
+    ],
+)
+def test_variants(text: str, numbers: tuple[int, ...], invalid: int) -> None:
+    parts = parse(f"Before {text} after.", 3)
+    assert parts == ["Before ", Marker(numbers, invalid), " after."]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a list[0:1] of `x[1]` things",
+        "``a ` [1]``",
+        "```python\nx[1]\n```",
+        "~~~\n[1]\n~~~",
+        "   ```\n[1] and Source 1\n",
+        "(1) first (2) second",
+        "[one] [1a] [] [1.5] [a 1]",
+        "Open Source 2024 and Source 9",
+        "Resource 1, Source 1.5, Source 1a",
+        "[1\n]",
+        "[1",
+        "【",
+        "\\[x\\]",
+        "(see Source)",
+    ],
+)
+def test_plain_text_stays(text: str) -> None:
+    assert parse(text, 3) == [text]
+
+
+def test_parentheses_only_where_asked_for() -> None:
+    assert parse("So (1).", 3) == ["So (1)."]
+    assert parse("So (1).", 3, parentheses=True) == ["So ", Marker((1,)), "."]
+
+
+def test_neighbours_and_words_after_a_marker() -> None:
+    assert parse("A [1][3] (really).", 3) == ["A ", Marker((1,)), Marker((3,)), " (really)."]
+    assert parse("A [1](really).", 3) == ["A ", Marker((1,)), "(really)."]
+
+
+def test_code_ends() -> None:
+    parts = parse("```\n[1]\n```\nSo it is [2]. `x[1]` too [3]; a lone ` tick [1].", 3)
+    assert [part for part in parts if isinstance(part, Marker)] == [Marker((2,)), Marker((3,)), Marker((1,))]
+
+
+def test_code_on_a_line_is_no_block() -> None:
+    assert parse("```x[1]``` is code [2]", 3) == ["```x[1]``` is code ", Marker((2,))]
+
+
+@given(PIECES, st.data(), st.booleans())
+def test_chunking_changes_nothing_and_no_half_marker_shows(text: str, data: st.DataObject, parentheses: bool) -> None:
+    whole = parse(text, 3, parentheses=parentheses)
+    parser = MarkerParser(3, parentheses=parentheses)
+    parts: list[str | Marker] = []
+    at = 0
+    while at < len(text):
+        size = data.draw(st.integers(1, 5))
+        parts += parser.feed(text[at : at + size])
+        at += size
+        shown = join(parts)
+        assert shown[:-1] == whole[: max(0, len(shown) - 1)]
+        if shown:
+            expected = whole[len(shown) - 1]
+            last = shown[-1]
+            if isinstance(expected, str) and isinstance(last, str):
+                assert expected.startswith(last)
+            else:
+                assert expected == last
+    assert join(parts + parser.finish()) == whole
+
+
+@given(PIECES)
+def test_nothing_is_lost_but_markers(text: str) -> None:
+    parts = parse(text, 3)
+    rest = text
+    for part in parts:
+        if isinstance(part, str):
+            assert part in rest
+            rest = rest[rest.index(part) + len(part) :]
+        else:
+            assert part.numbers or part.invalid
+            assert all(1 <= number <= 3 for number in part.numbers)
+
+
+@pytest.mark.parametrize(
+    "unit", ["[", "`", "~", "[1", "``a", "Source ", "(", "[1, ", "S", "`a``b```c", "[1](", "【", "\n```"]
+)
+def test_hostile_input_is_held_back_only_within_bounds(unit: str) -> None:
+    text = unit * (20_000 // len(unit))
+    parser = MarkerParser(3)
+    shown = 0
+    for position, character in enumerate(text):
+        parts = parser.feed(character)
+        shown += sum(len(part) for part in parts if isinstance(part, str))
+        if unit != "[1](":
+            assert position + 1 - shown <= 500
+    parser.finish()
