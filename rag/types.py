@@ -154,7 +154,19 @@ class Sentence:
     support: Support
     citations: tuple[int, ...] = ()
     score: float = 0.0
-    evidence: Mapping[str, float] = EMPTY
+    evidence: Mapping[str, float] = field(default_factory=lambda: EMPTY)
+
+
+@dataclass(frozen=True, slots=True)
+class MarkerSpan:
+    """``answer.text[start:end]`` is a real marker and stands for ``answer.citations[citation]``.
+
+    Only these are citations: a quoted document may hold ``[1]`` as plain text.
+    """
+
+    start: int
+    end: int
+    citation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +199,9 @@ class Disagreement:
 class Answer:
     """All there is to tell about one answer.
 
-    ``text`` holds markers as ``[1]``; ``hits`` are numbered as the prompt numbered them (marker n is
-    ``hits[n - 1]`` for the model; citations carry their own marker). ``timings`` are milliseconds, ``tokens``
-    counts. ``notices`` are sentences for the user (a suspected truncation, a failed rewriting).
+    ``text`` holds citation n as ``[n]`` at the places ``markers`` lists; ``hits`` are the passages found, best
+    first. ``asked`` is the question that was searched for when it was rewritten. ``timings`` are milliseconds,
+    ``tokens`` counts. ``notices`` are sentences for the user (a suspected truncation, a failed rewriting).
     """
 
     question: str
@@ -199,13 +211,14 @@ class Answer:
     asked: str = ""
     sentences: tuple[Sentence, ...] = ()
     citations: tuple[Citation, ...] = ()
+    markers: tuple[MarkerSpan, ...] = ()
     hits: tuple[Hit, ...] = ()
     disagreements: tuple[Disagreement, ...] = ()
     model: str = ""
     probability: float = 0.0
     dropped_markers: int = 0
-    timings: Mapping[str, float] = EMPTY
-    tokens: Mapping[str, float] = EMPTY
+    timings: Mapping[str, float] = field(default_factory=lambda: EMPTY)
+    tokens: Mapping[str, float] = field(default_factory=lambda: EMPTY)
     notices: tuple[str, ...] = ()
 
     @property

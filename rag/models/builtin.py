@@ -10,7 +10,7 @@ import numpy.typing as npt
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from pydantic import PrivateAttr
 
-from rag.models.static import DIMENSION, NAME, StaticVectors
+from rag.models.static import DIMENSION, NAME, StaticVectors, static_vectors
 
 
 class BuiltinEmbedding(BaseEmbedding):
@@ -20,7 +20,7 @@ class BuiltinEmbedding(BaseEmbedding):
 
     def __init__(self, vectors: StaticVectors | None = None, **kwargs: Any) -> None:
         super().__init__(model_name=NAME, **kwargs)
-        self._vectors = vectors or StaticVectors()
+        self._vectors = vectors or static_vectors()
 
     @property
     def dimension(self) -> int:

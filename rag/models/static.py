@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +83,12 @@ class StaticVectors:
             sums = np.add.reduceat(self.table[np.concatenate([ids[i] for i in filled])], starts, axis=0)
             out[first + filled] = sums / lengths[filled, None]
         return _unit(out)
+
+
+@lru_cache(maxsize=1)
+def static_vectors() -> StaticVectors:
+    """The one instance that embedder, verifier and quoter share."""
+    return StaticVectors()
 
 
 def _package_folder() -> Path:

@@ -1,0 +1,70 @@
+# Everything a person types. Needs python3 (3.11 or newer) and make; the rest is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export RAG_LIBRARY ?= ./.rag
+PORT ?=
+
+.PHONY: help ui ask test lint bench soak screenshots lock clean
+
+help:
+	@echo "make ui              serve the page (PORT=7861 for another port)"
+	@echo "make ask Q='...'     answer a question in the terminal"
+	@echo "make test            every check"
+	@echo "make bench           the figures of the README"
+	@echo "make soak            the long forms of the tests"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "Python's venv module is missing. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+
+$(VENV)/.installed: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "Installing the pinned packages into $(VENV) (once; about a minute) ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	@echo "Installing the test tools into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+ui: $(VENV)/.installed
+	@$(BIN)/rag ui --seeds $(if $(PORT),--port $(PORT))
+
+ask: $(VENV)/.installed
+	@test -n "$$QUESTION" || { echo "Ask something: make ask Q='When did ...?'"; exit 2; }
+	@test -e "$(RAG_LIBRARY)/library.sqlite" || $(BIN)/rag ingest seeds
+	@$(BIN)/rag ask "$$QUESTION"
+ask: export QUESTION = $(value Q)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.bench
+
+soak: $(VENV)/.installed-dev
+	RAG_SOAK=1 $(BIN)/python -m pytest --timeout 3600
+
+screenshots: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.ui.screenshots docs
+
+# Written by uv, so that one file pins every platform; no addresses in it.
+lock:
+	uv pip compile -q --python-version 3.11 --universal --generate-hashes --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-find-links --group build --group dev pyproject.toml -o requirements-dev.lock
+	grep -E '^[a-z]' requirements-dev.lock | sed 's/ *\\$$//' > .constraints
+	uv pip compile -q --python-version 3.11 --universal --generate-hashes --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-find-links --group build -c .constraints pyproject.toml -o requirements.lock
+	rm .constraints
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,69 @@
+"""The query engine of a collection, put together from the configuration and the stores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rag.answer.abstain import DEFAULT_THRESHOLD, Abstainer
+from rag.answer.engine import CitedQueryEngine, Settings, Tools
+from rag.answer.quotes import Quoter
+from rag.answer.verify import Verifier
+from rag.config import Config
+from rag.models.static import static_vectors
+from rag.prompts import load_prompt
+from rag.retrieve import HybridRetriever
+from rag.store.lexical import Lexical
+from rag.store.truth import Collection, Truth
+from rag.tokens import FIRST_FACTOR, TokenCounter
+from rag.types import Passage
+
+if TYPE_CHECKING:
+    from llama_index.core.llms.llm import LLM
+
+
+def build_engine(
+    config: Config,
+    truth: Truth,
+    lexical: Lexical,
+    collection: Collection,
+    retriever: HybridRetriever,
+    llm: LLM | None,
+    model: str,
+) -> CitedQueryEngine:
+    """The engine that answers from ``collection`` with ``llm``, or by quoting when that is None."""
+    vectors = static_vectors()
+    size = lexical.passage_count(collection.id)
+
+    def frequency(term: str) -> int:
+        return lexical.document_frequency(collection.id, term)
+
+    def neighbours(passage: Passage) -> list[Passage]:
+        return [p for p in truth.neighbours(passage) if p is not None]
+
+    def learn(counter: TokenCounter) -> None:
+        if truth.writer:
+            truth.set_meta(f"tokens:{model}", {"factor": counter.factor, "observations": counter.observations})
+
+    learnt = truth.get_meta(f"tokens:{model}") or {}
+    tools = Tools(
+        verifier=Verifier(vectors),
+        quoter=Quoter(vectors, frequency, size),
+        abstainer=Abstainer(vectors, frequency, size),
+        neighbours=neighbours,
+        counter=TokenCounter(learnt.get("factor", FIRST_FACTOR), learnt.get("observations", 0)),
+        learn=learn,
+        answer_prompt=load_prompt("answer", config.prompts),
+        condense_prompt=load_prompt("condense", config.prompts),
+    )
+    return CitedQueryEngine(retriever, llm, tools, _settings(config, collection, llm, model))
+
+
+def _settings(config: Config, collection: Collection, llm: LLM | None, model: str) -> Settings:
+    fitted = float(collection.settings.get("abstain_below", DEFAULT_THRESHOLD))
+    threshold = config.abstain_below if config.abstain_below >= 0 else fitted
+    if llm is None:
+        return Settings(model, config.num_ctx, config.num_predict, threshold)
+    # The model knows its own window; the configured one may be larger than what it was trained for.
+    window = min(llm.metadata.context_window or config.num_ctx, config.num_ctx)
+    reserve = llm.metadata.num_output if 0 < llm.metadata.num_output < window else config.num_predict
+    return Settings(model, window, min(reserve, window // 2), threshold)

@@ -1,0 +1,68 @@
+"""An ``Answer`` put together from what was quoted, or from what could not be answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rag.answer.quotes import Quote
+from rag.types import Answer, Citation, Hit, MarkerSpan, Origin, Passage, Sentence, Support
+
+NOT_FOUND = "This is not in the documents."
+NEAREST = "This is not in the documents. The nearest passages are listed with the sources."
+
+
+def citation_for(passage: Passage, start: int, end: int, marker: int, origin: Origin) -> Citation:
+    """The citation of ``[start, end)`` (offsets in the document), which must lie within ``passage``."""
+    return Citation(
+        marker=marker,
+        document_id=passage.document_id,
+        passage_id=passage.id,
+        source=passage.source,
+        title=passage.title,
+        page=passage.page,
+        heading=passage.heading,
+        start=start,
+        end=end,
+        quote=passage.text[start - passage.start : end - passage.start],
+        origin=origin,
+    )
+
+
+def quoted_answer(question: str, quotes: Sequence[Quote], hits: Sequence[Hit]) -> Answer:
+    """The quotes in reading order, a paragraph each, every one followed by the marker of its citation."""
+    order = {hit.passage.document_id: rank for rank, hit in reversed(list(enumerate(hits)))}
+    ordered = sorted(quotes, key=lambda q: (order.get(q.passage.document_id, len(order)), q.start))
+    text = ""
+    sentences: list[Sentence] = []
+    citations: list[Citation] = []
+    markers: list[MarkerSpan] = []
+    for index, quote in enumerate(ordered):
+        citation = citation_for(quote.passage, quote.start, quote.end, index + 1, "quoted")
+        text += "\n\n" if text else ""
+        start = len(text)
+        text += citation.quote
+        sentences.append(Sentence(citation.quote, start, len(text), Support.QUOTED, (index,), quote.score))
+        mark = f"[{index + 1}]"
+        markers.append(MarkerSpan(len(text) + 1, len(text) + 1 + len(mark), index))
+        text += f" {mark}"
+        citations.append(citation)
+    return Answer(
+        question=question,
+        text=text,
+        abstained=False,
+        sentences=tuple(sentences),
+        citations=tuple(citations),
+        markers=tuple(markers),
+        hits=tuple(hits),
+    )
+
+
+def abstention(question: str, hits: Sequence[Hit], reason: str) -> Answer:
+    """The plain refusal, with the nearest passages as hits. ``reason`` says who decided and why."""
+    return Answer(
+        question=question,
+        text=NEAREST if hits else NOT_FOUND,
+        abstained=True,
+        reason=reason,
+        hits=tuple(hits),
+    )

@@ -1,0 +1,94 @@
+"""A follow-up question made to stand alone, by the model or, without one, by a rule over the last turns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from rag.answer.fence import clean_for_prompt
+from rag.prompts import Prompt
+from rag.text import words
+from rag.types import Condensed, Turn
+
+_PRONOUN = re.compile(
+    r"\b(it|its|they|them|their|theirs|he|him|his|she|her|hers|this|that|these|those|there|then|one|ones|such|"
+    r"former|latter|same|both|others?|else|either|neither)\b",
+    re.IGNORECASE,
+)
+_OPENING = re.compile(
+    r"^\W*(and|but|or|so|also|then|what about|how about|why\W*$|why not|how so|how come|where\W*$|when\W*$|who\W*$|"
+    r"how much\W*$|how many\W*$|how long\W*$|which one|tell me more|more|go on|really|anything else|what else|"
+    r"by whom|since when|until when|in what way|for what|to whom|for whom|with whom)\b",
+    re.IGNORECASE,
+)
+_NAME = re.compile(r"\b[A-Z][\w’'-]+(?:\s+(?:of|the|and|al|bin|de|van|von)?\s*[A-Z][\w’'-]+)*")
+_QUESTION_WORDS = frozenset(
+    ["who", "what", "when", "where", "why", "which", "how", "whom", "whose", "is", "are", "was", "were", "do", "does", "did", "has", "have", "had", "can", "could", "will", "would", "should", "the", "a", "an", "of", "in", "on", "at", "for", "to", "from", "by", "with", "about", "and", "or", "but", "so", "as", "be", "been", "not", "no", "any", "there", "i", "you", "we", "me", "my"]
+)
+_FEW_WORDS = 2
+_HISTORY_TURNS = 3
+_HISTORY_CHARACTERS = 2_000
+
+
+def needs_context(question: str) -> bool:
+    """Whether a question leans on what was said before: a pronoun, an opening such as "and", or hardly a word of
+    its own."""
+    content = [w for w in words(question) if w not in _QUESTION_WORDS]
+    return len(content) <= _FEW_WORDS or bool(_OPENING.search(question)) or bool(_PRONOUN.search(question))
+
+
+def condense_by_rule(question: str, history: Sequence[Turn]) -> Condensed | None:
+    """The question followed by what it leans on: the last question that stands alone, and the names of the last
+    answer when the question points with a pronoun that the question before does not resolve.
+
+    ``None`` when the question stands alone already.
+    """
+    if not history or not needs_context(question):
+        return None
+    context: list[str] = []
+    for turn in list(reversed(history))[:_HISTORY_TURNS]:
+        context.append(turn.user.strip())
+        if not needs_context(turn.user):
+            break
+    if not any(_names(text) for text in context):
+        context.extend(_names(history[-1].bot)[:2])
+    return Condensed(question, f"{question.strip()} ({'; '.join(reversed(context))})")
+
+
+def condense_by_model(
+    question: str, history: Sequence[Turn], prompt: Prompt, ask: Callable[[str, str], str]
+) -> Condensed | None:
+    """``ask(system, user)`` rewrites the question. A rewriting that is empty, longer than plausible, or several
+    lines is not used, and the note says so. ``None`` when the question stands alone. Errors of ``ask`` pass through.
+    """
+    if not history or not needs_context(question):
+        return None
+    system, user = prompt.render(history=_transcript(history), question=clean_for_prompt(question))
+    reply = ask(system, user).strip()
+    lines = [line.strip() for line in reply.splitlines() if line.strip()]
+    rewritten = lines[0].strip("\"'“”") if len(lines) == 1 else ""
+    if not rewritten or len(rewritten) > 3 * len(question) + 300:
+        return Condensed(question, question, "The follow-up could not be rewritten, so it was searched as it stands.")
+    return Condensed(question, rewritten) if rewritten != question else None
+
+
+def _names(text: str) -> list[str]:
+    """Capitalised words; a single one that opens a sentence is most likely no name."""
+    found = []
+    for match in _NAME.finditer(text):
+        opens = not text[: match.start()].rstrip(" \"'“”([").endswith(tuple("abcdefghijklmnopqrstuvwxyz,;:0123456789"))
+        if match.group().lower() not in _QUESTION_WORDS and (" " in match.group() or not opens):
+            found.append(match.group())
+    return found
+
+
+def _transcript(history: Sequence[Turn]) -> str:
+    rows: list[str] = []
+    room = _HISTORY_CHARACTERS
+    for turn in reversed(history[-_HISTORY_TURNS:]):
+        row = f"User: {clean_for_prompt(turn.user)}\nAssistant: {clean_for_prompt(turn.bot)[:600]}"
+        if len(row) > room:
+            break
+        room -= len(row)
+        rows.append(row)
+    return "\n".join(reversed(rows))

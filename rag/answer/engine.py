@@ -1,0 +1,238 @@
+"""The query engine: condense, retrieve, abstain or answer, verify. LlamaIndex's ``BaseQueryEngine`` from outside."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from llama_index.core.base.base_query_engine import BaseQueryEngine
+from llama_index.core.base.llms.types import ChatMessage, MessageRole
+from llama_index.core.base.response.schema import RESPONSE_TYPE, Response, StreamingResponse
+from llama_index.core.llms.llm import LLM
+from llama_index.core.schema import QueryBundle
+
+from rag.answer.abstain import Abstainer
+from rag.answer.budget import Assembled, Message, assemble
+from rag.answer.compose import abstention, quoted_answer
+from rag.answer.condense import condense_by_model, condense_by_rule
+from rag.answer.disagree import disagreements
+from rag.answer.generate import Chunk, Draft, calibration_notices, write
+from rag.answer.quotes import Quoter
+from rag.answer.verify import Verifier
+from rag.errors import ModelError
+from rag.prompts import Prompt
+from rag.retrieve import HybridRetriever, to_node
+from rag.tokens import TokenCounter
+from rag.types import Answer, AnswerEvent, Condensed, Done, Hit, Passage, Retrieved, Token, Turn
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``window`` and ``reserve`` in tokens; ``threshold`` in [0, 1]: below it nothing is answered."""
+
+    model: str
+    window: int
+    reserve: int
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What checks and quotes need, built once for a collection."""
+
+    verifier: Verifier
+    quoter: Quoter
+    abstainer: Abstainer
+    neighbours: Callable[[Passage], Sequence[Passage]]
+    counter: TokenCounter
+    learn: Callable[[TokenCounter], None]
+    answer_prompt: Prompt
+    condense_prompt: Prompt
+
+
+class CitedQueryEngine(BaseQueryEngine):
+    """Answers from one collection. ``llm=None`` quotes the best sentences instead of writing.
+
+    ``stream`` yields this program's events; ``query`` gives LlamaIndex's ``Response`` (or, with ``streaming=True``,
+    its ``StreamingResponse``) with the ``Answer`` in ``metadata["answer"]``.
+    """
+
+    def __init__(
+        self, retriever: HybridRetriever, llm: LLM | None, tools: Tools, settings: Settings, *, streaming: bool = False
+    ) -> None:
+        super().__init__(callback_manager=None)
+        self._retriever = retriever
+        self._llm = llm
+        self._tools = tools
+        self._settings = settings
+        self._streaming = streaming
+
+    def stream(self, question: str, history: Sequence[Turn] = ()) -> Generator[AnswerEvent, None, None]:
+        """Answer ``question``: ``Condensed`` if it was rewritten, ``Retrieved``, ``Token`` pieces, then ``Done``.
+
+        Raises ModelError when the model fails; closing the generator closes the model's request.
+        """
+        clock = _Clock()
+        condensed = self._condense(question, history)
+        asked = condensed.question if condensed else question
+        if condensed:
+            yield condensed
+        clock.lap("condense")
+        hits = self._retriever.hits(asked)
+        clock.lap("retrieve")
+        yield Retrieved(tuple(hits))
+        probability = self._tools.abstainer.probability(asked, hits) if hits else 0.0
+        clock.lap("abstain")
+        if probability < self._settings.threshold:
+            answer = abstention(question, hits, "nothing found that answers the question")
+        elif self._llm is None:
+            answer = self._quote(question, asked, hits)
+        else:
+            answer = yield from self._generate(question, asked, history, hits, clock)
+        notices = (*((condensed.note,) if condensed and condensed.note else ()), *answer.notices)
+        clock.lap("answer")
+        answer = replace(
+            answer,
+            asked=asked,
+            probability=probability,
+            model=self._settings.model,
+            timings={**answer.timings, **clock.finish()},
+            notices=notices,
+        )
+        if self._llm is None or answer.abstained:
+            yield Token(answer.text)
+        yield Done(answer)
+
+    def _condense(self, question: str, history: Sequence[Turn]) -> Condensed | None:
+        if self._llm is None:
+            return condense_by_rule(question, history)
+        try:
+            return condense_by_model(question, history, self._tools.condense_prompt, self._ask)
+        except ModelError as error:
+            logger.warning("The follow-up could not be rewritten: %s", error)
+            return Condensed(
+                question, question, f"The follow-up could not be rewritten ({error}); it was searched as it stands."
+            )
+
+    def _ask(self, system: str, user: str) -> str:
+        return "".join(c.text for c in self._chat([Message("system", system), Message("user", user)]))
+
+    def _quote(self, question: str, asked: str, hits: Sequence[Hit]) -> Answer:
+        quotes = self._tools.quoter.answer(asked, hits)
+        if not quotes:
+            return abstention(question, hits, "no sentence answers the question")
+        answer = quoted_answer(question, quotes, hits)
+        return replace(answer, disagreements=disagreements(answer.sentences, answer.citations, hits))
+
+    def _generate(
+        self, question: str, asked: str, history: Sequence[Turn], hits: Sequence[Hit], clock: _Clock
+    ) -> Generator[AnswerEvent, None, Answer]:
+        room = self._settings.window - self._settings.reserve
+        counter = self._tools.counter
+        prompt = assemble(self._tools.answer_prompt, asked, history, hits, room=room, counter=counter)
+        clock.lap("prompt")
+        draft = Draft()
+        for piece in write(self._chat, prompt, draft):
+            yield Token(piece)
+        clock.lap("model")
+        if draft.refused:
+            answer = abstention(question, hits, "the model found no answer in the sources")
+        else:
+            answer = self._checked(question, asked, prompt, draft, hits)
+        clock.lap("verify")
+        return self._counted(answer, prompt, draft)
+
+    def _checked(self, question: str, asked: str, prompt: Assembled, draft: Draft, hits: Sequence[Hit]) -> Answer:
+        verified = self._tools.verifier.verify(draft.text, prompt.hits, self._tools.neighbours, question=asked)
+        return Answer(
+            question=question,
+            text=verified.text,
+            abstained=False,
+            sentences=verified.sentences,
+            citations=verified.citations,
+            markers=verified.markers,
+            hits=tuple(hits),
+            disagreements=disagreements(verified.sentences, verified.citations, hits),
+            dropped_markers=draft.dropped + verified.dropped,
+        )
+
+    def _counted(self, answer: Answer, prompt: Assembled, draft: Draft) -> Answer:
+        notices = calibration_notices(prompt, draft, self._settings.window)
+        if "truncated" in notices:
+            logger.warning("%s", notices["truncated"])
+        else:
+            self._tools.counter.observe(prompt.tokens, draft.prompt_tokens)
+            self._tools.learn(self._tools.counter)
+        return replace(
+            answer,
+            notices=tuple(notices.values()),
+            timings={"first_token": draft.first_token_ms},
+            tokens={
+                "estimated": prompt.tokens,
+                "prompt": draft.prompt_tokens,
+                "answer": draft.answer_tokens,
+            },
+        )
+
+    def _chat(self, messages: Sequence[Message]) -> Iterator[Chunk]:
+        assert self._llm is not None
+        replies = self._llm.stream_chat([ChatMessage(role=MessageRole(m.role), content=m.content) for m in messages])
+        try:
+            for reply in replies:
+                counts = reply.additional_kwargs or {}
+                yield Chunk(
+                    reply.delta or "",
+                    int(counts.get("prompt_tokens") or 0),
+                    int(counts.get("completion_tokens") or 0),
+                    str(counts.get("done_reason") or ""),
+                )
+        finally:
+            close = getattr(replies, "close", None)
+            if close is not None:
+                close()
+
+    def _query(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
+        events = self.stream(query_bundle.query_str)
+        if self._streaming:
+            hits = next((e.hits for e in events if isinstance(e, Retrieved)), ())
+            metadata: dict[str, Any] = {}
+            return StreamingResponse(_texts(events, metadata), [to_node(h) for h in hits], metadata)
+        answer = next(e.answer for e in events if isinstance(e, Done))
+        return Response(answer.text, [to_node(h) for h in answer.hits], {"answer": answer})
+
+    async def _aquery(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
+        from asyncio import to_thread
+
+        return await to_thread(self._query, query_bundle)
+
+    def _get_prompt_modules(self) -> dict[str, Any]:
+        return {}
+
+
+def _texts(events: Iterator[AnswerEvent], metadata: dict[str, Any]) -> Generator[str, None, None]:
+    for event in events:
+        if isinstance(event, Token):
+            yield event.text
+        elif isinstance(event, Done):
+            metadata["answer"] = event.answer
+
+
+class _Clock:
+    """Milliseconds between laps, by name, and their total."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.perf_counter()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self._laps[name] = self._laps.get(name, 0.0) + (now - self._last) * 1000
+        self._last = now
+
+    def finish(self) -> dict[str, float]:
+        return {**self._laps, "total": (time.perf_counter() - self._start) * 1000}

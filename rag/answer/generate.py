@@ -1,0 +1,130 @@
+"""An answer written by a model: streamed with whole markers only, then checked sentence by sentence."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rag.answer.budget import Assembled, Message
+from rag.answer.cite import Marker, MarkerParser
+from rag.errors import EmptyAnswer
+
+REFUSAL = "NOT IN THE DOCUMENTS"
+_NOISE = re.compile(r"[\s*_`\"'.>#-]+")
+_SUSPICIOUS = 0.6
+"""A server that counts less than this share of the calibrated estimate has most likely cut the prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a model's reply; counts (tokens) and ``reason`` come with the last one, else 0 and empty."""
+
+    text: str
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    reason: str = ""
+
+
+Chat = Callable[[Sequence[Message]], Iterator[Chunk]]
+
+
+@dataclass(slots=True)
+class Draft:
+    """What a model wrote, before the checks: markers number the prompt's sources."""
+
+    text: str = ""
+    refused: bool = False
+    dropped: int = 0
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    reason: str = ""
+    first_token_ms: float = 0.0
+    notices: list[str] = field(default_factory=list)
+
+
+def write(chat: Chat, prompt: Assembled, draft: Draft) -> Iterator[str]:
+    """Stream the reply to ``prompt`` as text with whole markers, filling ``draft``.
+
+    Nothing is yielded of a refusal. Closing the iterator closes the model's stream. Raises EmptyAnswer when the
+    model ends without a word, and whatever typed error ``chat`` raises.
+    """
+    started = time.perf_counter()
+    parser = MarkerParser(len(prompt.hits))
+    held = ""
+    open_gate = False
+    chunks = chat(prompt.messages)
+    try:
+        for chunk in chunks:
+            _count(draft, chunk)
+            if chunk.text and not draft.first_token_ms:
+                draft.first_token_ms = (time.perf_counter() - started) * 1000
+            piece = _render(parser.feed(chunk.text), draft)
+            if not open_gate:
+                held += piece
+                if may_be_refusal(held):
+                    continue
+                open_gate, piece, held = True, held, ""
+            if piece:
+                draft.text += piece
+                yield piece
+    finally:
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            close()
+    tail = held + _render(parser.finish(), draft)
+    if not open_gate and is_refusal(tail):
+        draft.refused = True
+        return
+    if tail:
+        draft.text += tail
+        yield tail
+    if not draft.text.strip():
+        raise EmptyAnswer("The model ended without writing an answer.", hint="Ask again, or choose another model.")
+
+
+def may_be_refusal(text: str) -> bool:
+    """Whether what has come so far could still become the agreed refusal."""
+    squeezed = _squeeze(text)
+    wanted = _squeeze(REFUSAL)
+    return wanted.startswith(squeezed) or (squeezed.startswith(wanted) and len(squeezed) <= len(wanted) + 20)
+
+
+def is_refusal(text: str) -> bool:
+    """Whether the whole reply is the agreed refusal."""
+    return _squeeze(text).startswith(_squeeze(REFUSAL))
+
+
+def calibration_notices(prompt: Assembled, draft: Draft, window: int) -> Mapping[str, str]:
+    """What the token counts give away: a prompt that was cut (``truncated``), an answer at its limit (``length``)."""
+    found: dict[str, str] = {}
+    if draft.prompt_tokens and draft.prompt_tokens < _SUSPICIOUS * prompt.tokens and prompt.tokens > 200:
+        found["truncated"] = (
+            f"The model's server read {draft.prompt_tokens} tokens of a prompt estimated at {prompt.tokens}: it may "
+            f"have cut the sources, and the answer may miss something. Its window should be {window}."
+        )
+    if draft.reason == "length":
+        found["length"] = "The answer reached the length limit and may be cut off (num_predict)."
+    return found
+
+
+def _count(draft: Draft, chunk: Chunk) -> None:
+    draft.prompt_tokens = chunk.prompt_tokens or draft.prompt_tokens
+    draft.answer_tokens = chunk.answer_tokens or draft.answer_tokens
+    draft.reason = chunk.reason or draft.reason
+
+
+def _render(pieces: Sequence[str | Marker], draft: Draft) -> str:
+    out: list[str] = []
+    for piece in pieces:
+        if isinstance(piece, str):
+            out.append(piece)
+            continue
+        draft.dropped += piece.invalid
+        out.extend(f"[{number}]" for number in piece.numbers)
+    return "".join(out)
+
+
+def _squeeze(text: str) -> str:
+    return _NOISE.sub("", text).upper()

@@ -1,0 +1,161 @@
+"""``rag chat``: a conversation in the terminal, and the streamed answer that ``rag ask`` shares."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rag.cli import common, opened, settings
+from rag.errors import RagError
+from rag.terminal import answer_text, hits_text, safe, sources_text
+from rag.types import Answer, Condensed, Done, Token, Turn
+
+if TYPE_CHECKING:
+    from rag.library import Library
+
+_HELP = """\
+/sources        the documents of this collection
+/hits           the passages behind the last answer
+/model [NAME]   which model answers; with a name, answer with that one from now on
+/new            forget this conversation
+/export [FILE]  write the conversation as Markdown
+/quit           leave (or Ctrl-D). Ctrl-C stops an answer, not the program."""
+_HISTORY_LINES = 1_000
+
+
+def stream_answer(library: Library, question: str, history: Sequence[Turn]) -> Answer:
+    """Ask, showing the answer as it grows when the output is a terminal; returns the checked answer."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    grown = ""
+    stream = library.stream(question, history=history)
+    try:
+        with Live(console=console, transient=True, refresh_per_second=12, vertical_overflow="visible") as live:
+            for event in stream:
+                if isinstance(event, Condensed):
+                    live.console.print(Text(f"Searching for: {safe(event.question)}", style="dim"))
+                elif isinstance(event, Token):
+                    grown += event.text
+                    live.update(Text(safe(grown)))
+                elif isinstance(event, Done):
+                    return event.answer
+    finally:
+        stream.close()
+    raise AssertionError("a stream ends with Done")
+
+
+@click.command()
+@common
+def chat(**flags: str | None) -> None:
+    """Talk with your documents in the terminal."""
+    config = settings(**flags)
+    with opened(config) as library:
+        session = Session(library)
+        click.echo(library.llm_choice.reason)
+        click.echo("Ask a question, or type /help.")
+        with _line_history(config.library_path / "chat_history"):
+            while session.running:
+                try:
+                    line = input("\n> ")
+                except EOFError:
+                    break
+                except KeyboardInterrupt:
+                    click.echo("\nType /quit or press Ctrl-D to leave.")
+                    continue
+                session.handle(line.strip())
+
+
+class Session:
+    """One conversation: questions, slash commands, and what was said so far."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._turns: list[Turn] = []
+        self._answers: list[Answer] = []
+        self.running = True
+
+    def handle(self, line: str) -> None:
+        """Do what the line asks; errors are printed with their remedy and end nothing."""
+        if not line:
+            return
+        try:
+            if line.startswith("/"):
+                self._command(*line.split(maxsplit=1))
+            else:
+                self._ask(line)
+        except RagError as error:
+            click.echo(f"Error: {safe(error.explain())}")
+        except KeyboardInterrupt:
+            click.echo("Stopped.")
+
+    def _ask(self, question: str) -> None:
+        answer = stream_answer(self._library, question, tuple(self._turns))
+        self._turns.append(Turn(question, answer.text))
+        self._answers.append(answer)
+        click.echo(answer_text(answer))
+
+    def _command(self, name: str, argument: str = "") -> None:
+        if name == "/quit":
+            self.running = False
+        elif name == "/new":
+            self._turns.clear()
+            self._answers.clear()
+            click.echo("New conversation.")
+        elif name == "/sources":
+            click.echo(sources_text(self._library.sources()))
+        elif name == "/hits":
+            click.echo(hits_text(self._answers[-1].hits if self._answers else ()))
+        elif name == "/model":
+            if argument:
+                self._library.use_llm(argument)
+            click.echo(self._library.llm_choice.reason)
+        elif name == "/export":
+            self._export(Path(argument or "conversation.md").expanduser())
+        else:
+            click.echo(_HELP if name == "/help" else f"Unknown command {safe(name)}.\n{_HELP}")
+
+    def _export(self, path: Path) -> None:
+        from rag.answer.markdown import to_markdown
+
+        if not self._answers:
+            click.echo("There is nothing to export yet.")
+            return
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write("\n\n".join(to_markdown(answer) for answer in self._answers) + "\n")
+        except OSError as error:
+            click.echo(f"Cannot write {path}: {error.strerror}. Name another file: /export FILE")
+            return
+        click.echo(f"Written to {path}.")
+
+
+class _line_history:  # noqa: N801 - a context manager used like a function
+    """Readline's history in ``path`` across runs, when the terminal has readline."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        if not sys.stdin.isatty():
+            return
+        import readline
+
+        if self._path.is_file():
+            readline.read_history_file(self._path)
+        readline.set_history_length(_HISTORY_LINES)
+
+    def __exit__(self, *_: object) -> None:
+        if not sys.stdin.isatty():
+            return
+        import readline
+
+        if self._path.parent.is_dir():
+            self._path.touch(mode=0o600)
+            readline.write_history_file(self._path)

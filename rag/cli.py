@@ -1,0 +1,276 @@
+"""The command line: it reads flags, calls ``Library`` and prints. No logic lives here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from rag.errors import RagError
+
+if TYPE_CHECKING:
+    from rag.config import Config
+    from rag.library import Library
+    from rag.types import IngestReport
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_LAZY = {"gold": "rag.gold.command:gold", "models": "rag.models_command:models", "chat": "rag.chat:chat"}
+
+
+class _Commands(click.Group):
+    """Commands that live in modules of their own are imported when they are called, so that --help stays quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *_LAZY])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _LAZY:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = _LAZY[cmd_name].partition(":")
+        command = getattr(import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        summaries = {name: _SUMMARIES[name] for name in _LAZY}
+        summaries.update({n: c.get_short_help_str(70) for n, c in self.commands.items()})
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(summaries.items()))
+
+
+_SUMMARIES = {
+    "gold": "Test answers against a gold question set.",
+    "models": "List, pull and choose models of Ollama.",
+    "chat": "Talk with your documents in the terminal.",
+}
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(message="%(version)s", package_name="rag-cited", prog_name="rag")
+def cli() -> None:
+    """Answers from your own documents, on your own machine, with every sentence footnoted and checked."""
+
+
+def common(command: F) -> F:
+    """The options that every command of a library takes."""
+    for option in (
+        click.option("--library", metavar="FOLDER", help="The library's folder (RAG_LIBRARY)."),
+        click.option("--collection", metavar="NAME", help="The collection (RAG_COLLECTION; 'default')."),
+        click.option("--llm", metavar="NAME", help="auto, quotes or ollama:NAME (RAG_LLM)."),
+        click.option("--embedder", metavar="NAME", help="auto, builtin or ollama:NAME, for new collections."),
+    ):
+        command = option(command)
+    return command
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+
+
+def settings(library: str | None, collection: str | None, llm: str | None, embedder: str | None) -> Config:
+    """The configuration with these flags on top."""
+    from rag.config import load_config
+
+    flags = {"library": library, "collection": collection, "llm": llm, "embedder": embedder}
+    return load_config({k: v for k, v in flags.items() if v is not None})
+
+
+@contextmanager
+def opened(config: Config, *, write: bool | None = None) -> Iterator[Library]:
+    """The library of a command."""
+    from rag.library import Library
+
+    with Library.open(config=config, write=write) as library:
+        yield library
+
+
+def echo_json(value: Any) -> None:
+    """Print values of this program as JSON."""
+    from rag.types import to_plain
+
+    click.echo(json.dumps(to_plain(value), ensure_ascii=False, indent=2))
+
+
+@cli.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@common
+@json_option
+def ingest(paths: tuple[str, ...], as_json: bool, **flags: str | None) -> None:
+    """Put files and folders (.txt .md .html .pdf) into the library."""
+    from rag.terminal import report_text
+
+    with opened(settings(**flags), write=True) as library:
+        report = _with_progress(library, paths, quiet=as_json)
+    if as_json:
+        echo_json(report)
+    else:
+        click.echo(report_text(report))
+    if report.failed:
+        raise click.exceptions.Exit(1)
+
+
+def _with_progress(library: Library, paths: Sequence[str], *, quiet: bool) -> IngestReport:
+    import time
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from rag.terminal import one_line
+    from rag.types import IngestReport
+
+    started = time.perf_counter()
+    events = []
+    columns = (
+        TextColumn("Reading"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[name]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=False) as bar:
+        task = bar.add_task("", total=None, name="")
+        for event in library.ingest_events([Path(p) for p in paths]):
+            events.append(event)
+            bar.update(task, completed=event.done, total=event.total, name=one_line(event.source, 40))
+    return IngestReport(tuple(events), time.perf_counter() - started)
+
+
+@cli.command()
+@common
+@json_option
+def sources(as_json: bool, **flags: str | None) -> None:
+    """List the documents of a collection."""
+    from rag.terminal import sources_text
+
+    with opened(settings(**flags), write=False) as library:
+        documents = library.sources()
+    if as_json:
+        echo_json(documents)
+    else:
+        click.echo(sources_text(documents))
+
+
+@cli.command()
+@click.argument("names", nargs=-1, required=True, metavar="SOURCE...")
+@common
+def remove(names: tuple[str, ...], **flags: str | None) -> None:
+    """Remove documents, by the names that `rag sources` shows."""
+    with opened(settings(**flags), write=True) as library:
+        for name in names:
+            library.remove(name)
+            click.echo(f"Removed {name}.")
+
+
+@cli.command()
+@click.argument("question")
+@click.option("-k", type=click.IntRange(1, 200), default=None, help="How many passages.")
+@common
+@json_option
+def search(question: str, k: int | None, as_json: bool, **flags: str | None) -> None:
+    """Show the passages nearest to a question."""
+    from rag.terminal import hits_text
+
+    with opened(settings(**flags), write=False) as library:
+        hits = library.search(question, k)
+    if as_json:
+        echo_json(hits)
+    else:
+        click.echo(hits_text(hits))
+
+
+@cli.command()
+@click.argument("question")
+@common
+@json_option
+def ask(question: str, as_json: bool, **flags: str | None) -> None:
+    """Answer a question, each sentence with its source."""
+    from rag.terminal import answer_text
+
+    with opened(settings(**flags)) as library:
+        if as_json:
+            echo_json(library.ask(question))
+            return
+        from rag.chat import stream_answer
+
+        click.echo(library.llm_choice.reason, err=True)
+        click.echo(answer_text(stream_answer(library, question, ())))
+
+
+@cli.command()
+@click.option("--host", default=None, help="Address to listen on (127.0.0.1).")
+@click.option("--port", type=click.IntRange(0, 65535), default=None, help="Port (7860, or the next free one).")
+@click.option("--seeds", is_flag=True, help="Put the sample documents into an empty library first.")
+@click.option("--open/--no-open", "browser", default=False, help="Open the page in a browser.")
+@common
+def ui(host: str | None, port: int | None, seeds: bool, browser: bool, **flags: str | None) -> None:
+    """Serve the page."""
+    from rag.prompts import shipped_folder
+    from rag.terminal import report_text
+
+    config = settings(**flags).with_(host=host, port=port)
+    with opened(config, write=True) as library:
+        library.ensure_collection()
+        if seeds and not library.sources():
+            click.echo("First run: reading the sample documents.", err=True)
+            click.echo(report_text(_with_progress(library, [str(shipped_folder("seeds"))], quiet=False)), err=True)
+        from ui.app import serve
+
+        serve(
+            library,
+            host=config.host,
+            port=port,
+            open_browser=browser,
+            on_ready=lambda address: click.echo(f"Ready: {address}  (Ctrl-C ends it)"),
+        )
+
+
+@cli.command()
+@common
+@json_option
+def doctor(as_json: bool, **flags: str | None) -> None:
+    """Say what is there and what is wrong."""
+    from rag.doctor import diagnose
+    from rag.terminal import checks_text
+
+    checks = diagnose(settings(**flags))
+    if as_json:
+        echo_json(checks)
+    else:
+        click.echo(checks_text(checks))
+    if any(check.state == "bad" for check in checks):
+        raise click.exceptions.Exit(1)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    try:
+        code = cli.main(args=list(arguments) if arguments is not None else None, prog_name="rag", standalone_mode=False)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        return 130
+    except RagError as error:
+        from rag.terminal import safe
+
+        click.echo(f"Error: {safe(error.explain())}", err=True)
+        return 2 if error.code in ("config", "prompt") else 1
+    except BrokenPipeError:
+        # The reader of our output is gone (`rag ask ... | head`); that is no failure of ours.
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
+    return int(code) if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run())

@@ -1,0 +1,100 @@
+"""``rag doctor``: what is there, what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from rag.config import Config
+from rag.errors import RagError
+from rag.models.choose import choose_llm, server_facts
+from rag.models.families import RECOMMENDED
+from rag.store.lock import WriterLock
+from rag.store.truth import Truth
+from rag.store.vectors import DenseIndex
+from rag.types import Check
+
+_LOW_DISK_MB = 500
+
+
+def diagnose(config: Config) -> tuple[Check, ...]:
+    """Examine the configured library and the models; never raises for what it finds."""
+    from rag.library import Library
+
+    if not (config.library_path / Truth.FILE).is_file():
+        missing = Check(
+            "library", "warn", f"There is none in {config.library_path} yet.", "Make one: `rag ingest FOLDER`."
+        )
+        return (missing, *_surroundings(config))
+    try:
+        with Library.open(config=config) as library:
+            return library.doctor()
+    except RagError as error:
+        return (Check("library", "bad", str(error), error.hint), *_surroundings(config))
+
+
+def examine(config: Config, truth: Truth, dense: DenseIndex, writer: bool) -> tuple[Check, ...]:
+    """The checks of an open library and of what is around it."""
+    return (*_library(config, truth, dense, writer), *_surroundings(config))
+
+
+def _library(config: Config, truth: Truth, dense: DenseIndex, writer: bool) -> Iterator[Check]:
+    documents = [d for c in truth.collections() for d in truth.documents(c.id)]
+    size = (config.library_path / Truth.FILE).stat().st_size / 1e6
+    role = "this process may write" if writer else "open for reading"
+    yield Check(
+        "library",
+        "ok",
+        f"{config.library_path}: {len(documents)} documents, {sum(d.passages for d in documents)} passages, "
+        f"{size:.1f} MB; {role}.",
+    )
+    problem = truth.integrity()
+    if problem:
+        yield Check("database", "bad", f"SQLite reports: {problem}", "Restore the folder from a backup.")
+    else:
+        yield Check("database", "ok", f"SQLite {sqlite3.sqlite_version}, journal mode {truth.journal_mode}, intact.")
+    if not writer:
+        holder = WriterLock.describe(config.library_path)
+        yield Check("writer", "ok", holder)
+    empty = sum(d.empty_pages for d in documents)
+    if empty:
+        yield Check(
+            "pages", "warn", f"{empty} pages have no text and cannot be searched.", "Run the files through OCR first."
+        )
+    for collection in truth.collections():
+        report = dense.audit(collection)
+        state = dense.state(collection)
+        message = f"{collection.name}: {report.describe()}; embedder {collection.embedder.name}; index {state}."
+        yield Check("index", "ok" if report.ok else "warn", message, "" if report.ok else report.hint)
+
+
+def _surroundings(config: Config) -> Iterator[Check]:
+    yield _disk(config.library_path)
+    facts = server_facts(config)
+    if facts.reachable:
+        names = ", ".join(m.name for m in facts.models) or "none"
+        yield Check("ollama", "ok", f"{facts.base_url}, version {facts.version}; models: {names}.")
+    else:
+        yield Check("ollama", "warn", facts.error, "Answers are quoted from the documents without it.")
+    try:
+        llm, choice = choose_llm(config)
+    except RagError as error:
+        yield Check("model", "bad", str(error), error.hint)
+        return
+    hint = "" if llm is not None else _recommendation()
+    yield Check("model", "ok" if llm is not None else "warn", choice.reason, hint)
+
+
+def _disk(folder: Path) -> Check:
+    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    free = shutil.disk_usage(existing).free / 1e6
+    if free < _LOW_DISK_MB:
+        return Check("disk", "bad", f"Only {free:.0f} MB are free at {existing}.", "Free some space.")
+    return Check("disk", "ok", f"{free / 1000:.1f} GB free.")
+
+
+def _recommendation() -> str:
+    sizes = "; ".join(f"{r.memory_gb} GB of memory: `ollama pull {r.name}` ({r.size_gb} GB)" for r in RECOMMENDED)
+    return f"For written answers install Ollama and a model. {sizes}."

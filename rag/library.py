@@ -1,0 +1,426 @@
+"""``Library``: the one object that scripts, the command line and the page hold."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rag.config import Config, load_config
+from rag.documents import SPLITTER_VERSION, ParserPool
+from rag.errors import EmbedderMismatch, LibraryLocked, QuestionError, UnknownCollection, UnknownSource
+from rag.store.conversations import Conversations
+from rag.store.lexical import Lexical
+from rag.store.lock import WriterLock
+from rag.store.truth import Collection, EmbedderInfo, Truth
+from rag.store.vectors import DenseIndex
+from rag.types import (
+    Answer,
+    AnswerEvent,
+    Check,
+    Document,
+    Done,
+    Heading,
+    Hit,
+    IngestEvent,
+    IngestReport,
+    Page,
+    Turn,
+)
+
+if TYPE_CHECKING:
+    from llama_index.core.base.embeddings.base import BaseEmbedding
+    from llama_index.core.llms.llm import LLM
+
+    from rag.answer.engine import CitedQueryEngine
+    from rag.models.choose import Choice
+    from rag.retrieve import HybridRetriever
+
+
+class Library:
+    """A folder of documents, passages, vectors and conversations, and what answers from it.
+
+    Thread-safe. Use it as a context manager, or call ``close``. One process at a time writes; when another one
+    holds the library, it is opened for reading (``writable`` is False) unless ``write=True`` was asked.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        truth: Truth,
+        lock: WriterLock | None,
+        llm: LLM | None,
+        embed_model: BaseEmbedding | None,
+    ) -> None:
+        self.config = config
+        self._truth = truth
+        self._lock = lock
+        self._given_llm = llm
+        self._given_embedder = embed_model
+        self._dense = DenseIndex.open(truth, config.library_path)
+        self._lexical = Lexical(truth)
+        self.conversations = Conversations(truth)
+        self._guard = threading.RLock()
+        self._ingesting = threading.Lock()
+        self._pool: ParserPool | None = None
+        self._llm: tuple[LLM | None, Choice] | None = None
+        self._embedders: dict[str, tuple[BaseEmbedding, Choice]] = {}
+        self._engines: dict[tuple[int, int, str, str], CitedQueryEngine] = {}
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | str | None = None,
+        *,
+        config: Config | None = None,
+        llm: LLM | None = None,
+        embed_model: BaseEmbedding | None = None,
+        write: bool | None = None,
+        **settings: Any,
+    ) -> Library:
+        """Open the library in ``path`` (default: the configured folder); ``settings`` override the configuration.
+
+        ``llm`` and ``embed_model`` take any LlamaIndex model in place of the configured ones. ``write``: True
+        raises LibraryLocked when another process writes, False opens for reading only, None writes if it can.
+        Raises ConfigError for an unknown or wrong setting, LibraryFormat or StoreError for an unusable folder.
+        """
+        base = load_config() if config is None else config
+        config = base.with_(library=Path(path) if path is not None else None, **settings)
+        folder = config.library_path
+        with ExitStack() as undo:
+            lock = _writer_lock(folder, write)
+            if lock is not None:
+                undo.callback(lock.release)
+            truth = Truth.open(folder, writer=lock is not None)
+            undo.callback(truth.close)
+            library = cls(config, truth, lock, llm, embed_model)
+            undo.pop_all()
+        return library
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finish pending index writes, end child processes, release the lock. May be called twice."""
+        with self._guard, ExitStack() as stack:
+            if self._lock is not None:
+                stack.callback(self._lock.release)
+            stack.callback(self._truth.close)
+            stack.callback(self._dense.close)
+            if self._pool is not None:
+                stack.callback(self._pool.close)
+            self._pool, self._lock = None, None
+
+    @property
+    def writable(self) -> bool:
+        """Whether this process may change the library."""
+        return self._truth.writer
+
+    @property
+    def path(self) -> Path:
+        """The library's folder."""
+        return self.config.library_path
+
+    # -- collections ------------------------------------------------------------------------------------------
+
+    def collections(self) -> tuple[str, ...]:
+        """The names of the collections, in alphabetical order."""
+        return tuple(sorted(c.name for c in self._truth.collections()))
+
+    def create_collection(self, name: str) -> None:
+        """Make an empty collection; its embedder is chosen now and then fixed. Raises StoreError if it exists."""
+        self._require_writer()
+        embedder, _ = self._embedder_for(None)
+        self._truth.create_collection(name, _facts(embedder), SPLITTER_VERSION)
+
+    def ensure_collection(self, name: str | None = None) -> None:
+        """Make the collection (default: the configured one) if it is not there yet."""
+        wanted = name or self.config.collection
+        if wanted not in self.collections():
+            self.create_collection(wanted)
+
+    def rename_collection(self, old: str, new: str) -> None:
+        """Rename a collection. Raises UnknownCollection, or StoreError when ``new`` is taken."""
+        self._require_writer()
+        self._truth.rename_collection(old, new)
+
+    def delete_collection(self, name: str) -> None:
+        """Remove a collection and all its documents. Raises UnknownCollection."""
+        self._require_writer()
+        self._truth.delete_collection(name)
+        self._dense.sync()
+
+    def collection_settings(self, collection: str | None = None) -> Mapping[str, Any]:
+        """What is stored with a collection beside its documents, such as a fitted threshold."""
+        return self._collection(collection).settings
+
+    def set_setting(self, key: str, value: Any, collection: str | None = None) -> None:
+        """Store a JSON value with a collection."""
+        self._require_writer()
+        self._truth.set_setting(self._collection(collection).id, key, value)
+
+    # -- documents --------------------------------------------------------------------------------------------
+
+    def ingest(self, paths: Sequence[Path | str] | Path | str, *, collection: str | None = None) -> IngestReport:
+        """Put files or folders in; unchanged files are skipped. Raises PathError for a missing path.
+
+        A file that cannot be read becomes an event with its reason in the report; the others go on.
+        """
+        started = time.perf_counter()
+        events = tuple(self.ingest_events(paths, collection=collection))
+        return IngestReport(events, time.perf_counter() - started)
+
+    def ingest_events(
+        self, paths: Sequence[Path | str] | Path | str, *, collection: str | None = None
+    ) -> Generator[IngestEvent, None, None]:
+        """Like ``ingest``, an event a file as it ends. Closing the generator stops after the file in hand."""
+        from rag.ingest import Ingestor
+        from rag.models.embed import embed_documents
+
+        self._require_writer()
+        listed = [paths] if isinstance(paths, Path | str) else list(paths)
+        with self._ingesting:
+            self.ensure_collection(collection)
+            target = self._collection(collection)
+            embedder, _ = self._embedder_for(target)
+            ingestor = Ingestor(
+                self._truth,
+                target,
+                lambda texts: embed_documents(embedder, texts),
+                self._parser_pool(),
+                self.config.limits,
+            )
+            try:
+                yield from ingestor.events(listed)
+            finally:
+                self._dense.sync(target)
+
+    def sources(self, collection: str | None = None) -> tuple[Document, ...]:
+        """The documents of a collection, by name."""
+        return self._truth.documents(self._collection(collection).id)
+
+    def document(self, source: str, collection: str | None = None) -> Document:
+        """The current document of a source. Raises UnknownSource."""
+        target = self._collection(collection)
+        found = self._truth.document(target.id, source)
+        if found is None:
+            raise UnknownSource(
+                f"There is no document {source!r} in the collection {target.name!r}.",
+                hint="`rag sources` lists the documents.",
+            )
+        return found
+
+    def remove(self, source: str, collection: str | None = None) -> None:
+        """Remove a document from every store. Raises UnknownSource."""
+        self._require_writer()
+        target = self._collection(collection)
+        self.document(source, collection)
+        self._truth.remove_document(target.id, source)
+        self._dense.sync(target)
+
+    def text(self, document_id: int) -> str:
+        """A document's canonical text; citations' offsets refer to it. Raises UnknownSource."""
+        return self._truth.text(document_id)
+
+    def layout(self, document_id: int) -> tuple[tuple[Heading, ...], tuple[Page, ...]]:
+        """A document's headings and pages."""
+        return self._truth.layout(document_id)
+
+    def original(self, document_id: int) -> bytes | None:
+        """The original file, kept for PDFs; None for other formats."""
+        return self._truth.original(document_id)
+
+    # -- questions --------------------------------------------------------------------------------------------
+
+    def search(self, question: str, k: int | None = None, collection: str | None = None) -> tuple[Hit, ...]:
+        """The best ``k`` passages (default: the setting ``top_k``), best first. Raises QuestionError."""
+        target = self._collection(collection)
+        return tuple(self._retriever(target).hits(self._checked(question), k))
+
+    def ask(self, question: str, *, history: Sequence[Turn] = (), collection: str | None = None) -> Answer:
+        """Answer a question. Raises QuestionError, UnknownCollection, or ModelError when the model fails."""
+        for event in self.stream(question, history=history, collection=collection):
+            if isinstance(event, Done):
+                return event.answer
+        raise AssertionError("a stream ends with Done")
+
+    def stream(
+        self, question: str, *, history: Sequence[Turn] = (), collection: str | None = None
+    ) -> Generator[AnswerEvent, None, None]:
+        """Answer a question as events, ending with ``Done``. Closing the generator stops the model.
+
+        ``Token`` texts number the passages as ``Retrieved`` listed them; ``Done`` holds the checked answer with
+        citations numbered in order of appearance.
+        """
+        engine = self.query_engine(collection)
+        yield from engine.stream(self._checked(question), history)
+
+    def query_engine(self, collection: str | None = None) -> CitedQueryEngine:
+        """The LlamaIndex query engine behind ``ask``."""
+        from rag.answer.build import build_engine
+
+        target = self._collection(collection)
+        llm, choice = self._llm_choice()
+        key = (target.id, self._truth.revision(target.id), repr(sorted(target.settings.items())), choice.name)
+        with self._guard:
+            if key not in self._engines:
+                self._engines.clear()
+                self._engines[key] = build_engine(
+                    self.config, self._truth, self._lexical, target, self._retriever(target), llm, choice.name
+                )
+            return self._engines[key]
+
+    @property
+    def llm_choice(self) -> Choice:
+        """Which model answers, and why. Raises ModelError when one was asked for by name and is not there."""
+        return self._llm_choice()[1]
+
+    def use_llm(self, name: str) -> None:
+        """Answer with ``auto``, ``quotes`` or ``ollama:NAME`` from now on; a bare name means Ollama's.
+
+        Raises ConfigError or ModelError, and then keeps the model in use.
+        """
+        from rag.models.choose import choose_llm
+
+        known = name in ("auto", "quotes") or name.startswith("ollama:")
+        config = self.config.with_(llm=name if known else f"ollama:{name}")
+        chosen = choose_llm(config)
+        with self._guard:
+            self.config, self._llm = config, chosen
+
+    @property
+    def embedder_choice(self) -> Choice:
+        """Which embedder the configured collection uses (or would use), and why."""
+        names = self.collections()
+        target = self._collection(None) if self.config.collection in names else None
+        return self._embedder_for(target)[1]
+
+    def warm_up(self) -> None:
+        """Load the models now, so that the first question does not wait. Raises ModelError."""
+        llm, _ = self._llm_choice()
+        if self.config.collection in self.collections():
+            self.query_engine()
+        warm = getattr(llm, "warm_up", None)
+        if warm is not None:
+            warm()
+
+    def doctor(self) -> tuple[Check, ...]:
+        """What is there and what is wrong, a line each."""
+        from rag.doctor import examine
+
+        return examine(self.config, self._truth, self._dense, self._lock is not None)
+
+    def fingerprint(self, collection: str | None = None) -> Mapping[str, Any]:
+        """All that can change answers: models, options, prompts, corpus, splitter, versions; JSON-ready."""
+        from rag.fingerprint import fingerprint
+
+        target = self._collection(collection)
+        return fingerprint(self.config, self._truth, target, self._llm_choice()[0], self._llm_choice()[1].name)
+
+    # -- inside -----------------------------------------------------------------------------------------------
+
+    def _collection(self, name: str | None) -> Collection:
+        try:
+            return self._truth.collection(name or self.config.collection)
+        except UnknownCollection as error:
+            if not self._truth.collections():
+                raise UnknownCollection(
+                    f"The library in {self.path} has no documents yet.", hint="Add some: `rag ingest FOLDER`."
+                ) from None
+            raise error
+
+    def _checked(self, question: str) -> str:
+        limit = self.config.limits.question_characters
+        if not question.strip():
+            raise QuestionError("The question is empty.", hint="Write a question about your documents.")
+        if len(question) > limit:
+            raise QuestionError(
+                f"The question has {len(question)} characters; the limit is {limit}.",
+                hint="Shorten it, or raise limits.question_characters.",
+            )
+        return question.strip()
+
+    def _require_writer(self) -> None:
+        if not self._truth.writer:
+            raise LibraryLocked(WriterLock.describe(self.path))
+
+    def _parser_pool(self) -> ParserPool:
+        with self._guard:
+            if self._pool is None:
+                self._pool = ParserPool(
+                    self.config.limits,
+                    characters=self.config.passage_characters,
+                    overlap=self.config.passage_overlap,
+                )
+            return self._pool
+
+    def _retriever(self, target: Collection) -> HybridRetriever:
+        from rag.retrieve import Fusion, HybridRetriever
+
+        weight = float(target.settings.get("fusion_weight", self.config.fusion_weight))
+        return HybridRetriever(
+            self._truth,
+            self._dense,
+            self._lexical,
+            target,
+            self._embedder_for(target)[0],
+            top_k=self.config.top_k,
+            fusion=Fusion(self.config.candidates, weight),
+        )
+
+    def _llm_choice(self) -> tuple[LLM | None, Choice]:
+        from rag.models.choose import Choice, choose_llm
+
+        with self._guard:
+            if self._llm is None:
+                if self._given_llm is not None:
+                    name = type(self._given_llm).__name__
+                    self._llm = (self._given_llm, Choice(name, f"Answers by the given model {name}."))
+                else:
+                    self._llm = choose_llm(self.config)
+            return self._llm
+
+    def _embedder_for(self, target: Collection | None) -> tuple[BaseEmbedding, Choice]:
+        from rag.models.choose import Choice, choose_embedder
+
+        recorded = target.embedder.name if target is not None else None
+        with self._guard:
+            if self._given_embedder is not None:
+                name = _facts(self._given_embedder).name
+                if recorded is not None and recorded != name:
+                    raise EmbedderMismatch(
+                        f"The collection {target.name if target else ''!r} was embedded by {recorded}, not by {name}.",
+                        hint="Open it without embed_model, or make a new collection.",
+                    )
+                return self._given_embedder, Choice(name, f"Embeds with the given model {name}.")
+            key = recorded or ""
+            if key not in self._embedders:
+                self._embedders[key] = choose_embedder(self.config, recorded)
+            return self._embedders[key]
+
+
+def _writer_lock(folder: Path, write: bool | None) -> WriterLock | None:
+    if write is False:
+        return None
+    try:
+        return WriterLock.acquire(folder)
+    except LibraryLocked:
+        if write:
+            raise
+        return None
+
+
+def _facts(embedder: BaseEmbedding) -> EmbedderInfo:
+    from rag.models.embed import describe_embedder
+
+    facts = describe_embedder(embedder)
+    return EmbedderInfo(facts.name, facts.digest, facts.dimension, facts.query_prefix, facts.document_prefix)

@@ -1,0 +1,94 @@
+"""Prompt templates: plain text with ``$names``, substituted once, so that documents may contain braces or dollars.
+
+A template is two parts around a line of three dashes: what goes to the model as the system message, and what goes
+as the user's. ``prompts/`` holds the shipped ones; a folder named in the settings may hold others of the same names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from string import Template
+
+from rag.errors import PromptError
+
+VARIABLES: dict[str, frozenset[str]] = {
+    "answer": frozenset({"sources", "question", "nonce"}),
+    "condense": frozenset({"history", "question"}),
+    "draft": frozenset({"passage", "label", "nonce", "count"}),
+    "judge": frozenset({"passage", "sentence", "nonce"}),
+}
+_SEPARATOR = "---"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A validated template. ``digest`` is the SHA-256 of its file, for fingerprints."""
+
+    name: str
+    system: str
+    user: str
+    digest: str
+
+    def render(self, **values: str) -> tuple[str, str]:
+        """The system and the user text. Raises PromptError unless exactly the template's variables are given."""
+        expected = VARIABLES[self.name]
+        if set(values) != expected:
+            raise PromptError(f"Prompt {self.name!r} takes {_list(expected)}, not {_list(frozenset(values))}.")
+        return Template(self.system).substitute(values), Template(self.user).substitute(values)
+
+
+def shipped_folder(name: str) -> Path:
+    """The folder ``name`` (``prompts`` or ``seeds``) that ships with the program, in a checkout or in the wheel."""
+    spec = find_spec("rag")
+    package = Path(next(iter(spec.submodule_search_locations))) if spec and spec.submodule_search_locations else Path()
+    installed = package / "data" / name
+    return installed if installed.is_dir() else package.parent / name
+
+
+def load_prompt(name: str, folder: Path | None = None) -> Prompt:
+    """Read ``name``.md from ``folder`` if it is there, else the shipped one.
+
+    Raises PromptError for a missing file, a missing separator, an unknown variable or one that is not used.
+    """
+    path = folder / f"{name}.md" if folder is not None else shipped_folder("prompts") / f"{name}.md"
+    if folder is not None and not path.is_file():
+        path = shipped_folder("prompts") / f"{name}.md"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PromptError(
+            f"Cannot read the prompt template {path}: {error}.", hint="Restore the file from the repository."
+        ) from error
+    return parse_prompt(name, text, str(path))
+
+
+def parse_prompt(name: str, text: str, origin: str) -> Prompt:
+    """Check a template's text; ``origin`` names it in errors."""
+    system, separator, user = text.partition(f"\n{_SEPARATOR}\n")
+    if not separator:
+        raise PromptError(
+            f"{origin} has no line of three dashes between system and user text.",
+            hint="Put the instructions above that line, the question below it.",
+        )
+    found: set[str] = set()
+    for part in (system, user):
+        template = Template(part)
+        if not template.is_valid():
+            raise PromptError(f"{origin} has a '$' that starts no variable name.", hint="Write '$$' for a dollar sign.")
+        found.update(template.get_identifiers())
+    expected = VARIABLES[name]
+    if found - expected:
+        raise PromptError(
+            f"{origin} uses the unknown variable {_list(frozenset(found - expected))}.",
+            hint=f"This template may use {_list(expected)}.",
+        )
+    if expected - found:
+        raise PromptError(f"{origin} does not use {_list(frozenset(expected - found))}, which it needs.")
+    return Prompt(name, system.strip(), user.strip(), hashlib.sha256(text.encode()).hexdigest())
+
+
+def _list(names: frozenset[str]) -> str:
+    return ", ".join(f"${name}" for name in sorted(names)) or "nothing"

@@ -1,0 +1,150 @@
+"""Hybrid retrieval: dense and full-text candidates united, both scores for each, min-max scaled and summed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
+
+from rag.models.embed import embed_query
+from rag.store.lexical import Lexical
+from rag.store.truth import Collection, Truth
+from rag.store.vectors import DenseIndex
+from rag.text import words
+from rag.types import Hit, Passage
+
+NEAR_DUPLICATE = 0.9
+"""Share of common words (Jaccard) from which two passages count as the same text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """``candidates`` from each side; ``weight`` in [0, 1] is the dense side's share, 0.5 being equal weights."""
+
+    candidates: int = 50
+    weight: float = 0.5
+
+
+class HybridRetriever(BaseRetriever):
+    """Finds passages of one collection. ``hits`` gives this program's values, ``retrieve`` LlamaIndex nodes."""
+
+    def __init__(
+        self,
+        truth: Truth,
+        dense: DenseIndex,
+        lexical: Lexical,
+        collection: Collection,
+        embedder: BaseEmbedding,
+        *,
+        top_k: int = 6,
+        fusion: Fusion | None = None,
+    ) -> None:
+        super().__init__()
+        self._truth = truth
+        self._dense = dense
+        self._lexical = lexical
+        self._collection = collection
+        self._embedder = embedder
+        self._top_k = top_k
+        self._fusion = fusion or Fusion()
+
+    def hits(self, question: str, k: int | None = None) -> list[Hit]:
+        """The best ``k`` passages, best first, near-duplicates left out. Empty for an empty collection."""
+        limit = self._top_k if k is None else k
+        vector = embed_query(self._embedder, question)
+        scored = self._scores(question, vector, max(self._fusion.candidates, limit))
+        if not scored.ids:
+            return []
+        order = np.lexsort((np.asarray(scored.ids), -scored.fused))
+        # A margin of further candidates stands in for those that turn out to be near-duplicates.
+        head = [int(i) for i in order[: limit * 2 + 10]]
+        passages = self._truth.passages([scored.ids[i] for i in head])
+        hits = (
+            Hit(passages[scored.ids[i]], float(scored.fused[i]), float(scored.dense[i]), float(scored.lexical[i]))
+            for i in head
+            if scored.ids[i] in passages
+        )
+        return distinct(hits_in_order=list(hits), limit=limit)
+
+    def _scores(self, question: str, vector: npt.NDArray[np.float32], candidates: int) -> _Scored:
+        dense = dict(self._dense.search(self._collection, vector, candidates))
+        lexical = dict(self._lexical.search(self._collection.id, question, candidates))
+        only_lexical = [i for i in lexical if i not in dense]
+        only_dense = [i for i in dense if i not in lexical]
+        dense.update(self._dense.scores(self._collection, vector, only_lexical))
+        lexical.update(self._lexical.scores(self._collection.id, question, only_dense))
+        ids = [i for i in dense if i in lexical]
+        a = np.array([dense[i] for i in ids], dtype=np.float64)
+        b = np.array([lexical[i] for i in ids], dtype=np.float64)
+        weight = self._fusion.weight
+        return _Scored(ids, a, b, 2 * weight * min_max(a) + 2 * (1 - weight) * min_max(b))
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return [to_node(hit) for hit in self.hits(query_bundle.query_str)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    ids: list[int]
+    dense: npt.NDArray[np.float64]
+    lexical: npt.NDArray[np.float64]
+    fused: npt.NDArray[np.float64]
+
+
+def min_max(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Values scaled to [0, 1]; all zeros where they do not differ."""
+    if not len(values):
+        return values
+    low, high = float(values.min()), float(values.max())
+    return (values - low) / (high - low) if high > low else np.zeros_like(values)
+
+
+def distinct(hits_in_order: Sequence[Hit], limit: int) -> list[Hit]:
+    """The first ``limit`` hits without those whose words nearly equal an earlier hit's."""
+    kept: list[Hit] = []
+    seen: list[frozenset[str]] = []
+    for hit in hits_in_order:
+        bag = frozenset(words(hit.passage.text))
+        if any(_alike(bag, other) for other in seen):
+            continue
+        kept.append(hit)
+        seen.append(bag)
+        if len(kept) == limit:
+            break
+    return kept
+
+
+def _alike(a: frozenset[str], b: frozenset[str]) -> bool:
+    if not a or not b:
+        return a == b
+    small, large = sorted((len(a), len(b)))
+    return small >= NEAR_DUPLICATE * large and len(a & b) >= NEAR_DUPLICATE * len(a | b)
+
+
+def to_node(hit: Hit) -> NodeWithScore:
+    """A hit as LlamaIndex's node with score; the metadata hold what a citation needs."""
+    return NodeWithScore(node=_node(hit.passage), score=hit.score)
+
+
+def _node(passage: Passage) -> TextNode:
+    metadata = {
+        "source": passage.source,
+        "title": passage.title,
+        "page": passage.page,
+        "heading": " > ".join(passage.heading),
+        "document_id": passage.document_id,
+    }
+    return TextNode(
+        id_=str(passage.id),
+        text=passage.text,
+        start_char_idx=passage.start,
+        end_char_idx=passage.end,
+        metadata=metadata,
+        excluded_embed_metadata_keys=list(metadata),
+        excluded_llm_metadata_keys=["document_id"],
+    )

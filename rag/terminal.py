@@ -1,0 +1,136 @@
+"""Answers, hits and reports as plain text for a terminal. Documents' control characters never reach it."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Sequence
+
+from rag.text import remove_invisible
+from rag.types import Answer, Check, Citation, Document, Hit, IngestEvent, IngestReport, Sentence, Support
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_WIDTH = 100
+_FLAGS = {
+    Support.UNSUPPORTED: "not supported by the passage it cites",
+    Support.UNCITED: "not in your documents",
+    Support.PARTIAL: "only partly supported",
+}
+_STATES = {"ok": "ok  ", "warn": "warn", "bad": "BAD "}
+
+
+def safe(text: str) -> str:
+    """Text without control, escape and direction characters; line breaks and tabs stay."""
+    return _CONTROL.sub("", remove_invisible(text))
+
+
+def one_line(text: str, width: int = _WIDTH) -> str:
+    """Text on one line of at most ``width`` characters."""
+    return textwrap.shorten(safe(text), width, placeholder=" …")
+
+
+def place(citation: Citation) -> str:
+    """Where a citation points: file, page, heading."""
+    return _place(citation.source, citation.page, citation.heading)
+
+
+def _place(source: str, page: int | None, heading: Sequence[str]) -> str:
+    parts = [one_line(source)]
+    if page is not None:
+        parts.append(f"p. {page}")
+    if heading:
+        parts.append(f"“{one_line(heading[-1], 60)}”")
+    return ", ".join(parts)
+
+
+def answer_text(answer: Answer) -> str:
+    """The answer with its flags, footnotes, disagreements, notices; for an abstention the nearest passages."""
+    blocks = [_flagged(answer)]
+    if answer.citations:
+        blocks.append("\n".join(_footnote(c) for c in answer.citations))
+    for item in answer.disagreements:
+        sides = "\n".join(f"  - {place(c.citation)}: {one_line(c.value)} [{c.citation.marker}]" for c in item.claims)
+        blocks.append(f"The sources disagree on {safe(item.subject)}:\n{sides}")
+    if answer.abstained and answer.hits:
+        blocks.append("Nearest passages:\n" + "\n".join(_nearest(hit) for hit in answer.hits[:3]))
+    blocks.extend(f"Note: {safe(notice)}" for notice in answer.notices)
+    return "\n\n".join(blocks)
+
+
+def _flagged(answer: Answer) -> str:
+    text, out, at = answer.text, "", 0
+    for sentence in answer.sentences:
+        flag = flag_of(sentence)
+        if flag:
+            stop = max([sentence.end, *(m.end for m in answer.markers if sentence.end <= m.start <= sentence.end + 12)])
+            out += text[at:stop] + f" (⚠ {flag})"
+            at = stop
+    return safe(out + text[at:])
+
+
+def flag_of(sentence: Sentence) -> str:
+    """What to warn of in a sentence, or nothing."""
+    return _FLAGS.get(sentence.support, "")
+
+
+def _footnote(citation: Citation) -> str:
+    origin = {"attributed": " (found by this program)", "corrected": " (corrected by this program)"}
+    head = f"[{citation.marker}] {place(citation)}, characters {citation.start}-{citation.end}"
+    quote = textwrap.fill(
+        f"“{safe(' '.join(citation.quote.split()))}”", _WIDTH, initial_indent="    ", subsequent_indent="    "
+    )
+    return f"{head}{origin.get(citation.origin, '')}\n{quote}"
+
+
+def _nearest(hit: Hit) -> str:
+    passage = hit.passage
+    return f"  - {_place(passage.source, passage.page, passage.heading)}: {one_line(passage.text, 160)}"
+
+
+def hits_text(hits: Sequence[Hit]) -> str:
+    """Search results, numbered."""
+    rows = []
+    for number, hit in enumerate(hits, start=1):
+        passage = hit.passage
+        where = _place(passage.source, passage.page, passage.heading)
+        rows.append(f"{number}. {where}  (score {hit.score:.2f})\n   {one_line(passage.text, 240)}")
+    return "\n".join(rows) or "Nothing found."
+
+
+def sources_text(documents: Sequence[Document]) -> str:
+    """The documents of a collection, a line each."""
+    rows = []
+    for d in documents:
+        pages = f", {d.pages} pages" if d.pages else ""
+        empty = f" ({d.empty_pages} without text)" if d.empty_pages else ""
+        rows.append(f"{one_line(d.source)}  —  {d.passages} passages{pages}{empty}")
+    return "\n".join(rows) or "No documents."
+
+
+def report_text(report: IngestReport) -> str:
+    """The sum of an ingest and the reason for every file that failed."""
+    names = ("added", "updated", "unchanged", "failed")
+    counts = [f"{report.count(status)} {status}" for status in names if report.count(status)]
+    passages = sum(e.passages for e in report.events if e.status in ("added", "updated"))
+    empty = sum(e.empty_pages for e in report.events if e.status in ("added", "updated"))
+    lines = [failure_text(event) for event in report.failed]
+    lines.append(f"{', '.join(counts) or 'nothing to do'}; {passages} passages in {report.seconds:.1f} s.")
+    if empty:
+        lines.append(f"{empty} pages have no text (scanned pictures, most likely) and cannot be searched.")
+    return "\n".join(lines)
+
+
+def failure_text(event: IngestEvent) -> str:
+    """One failed file: name, reason, remedy."""
+    remedy = f" {safe(event.hint)}" if event.hint else ""
+    return f"Failed: {one_line(event.source)}: {safe(event.error)}{remedy}"
+
+
+def checks_text(checks: Sequence[Check]) -> str:
+    """The doctor's findings."""
+    rows = []
+    for check in checks:
+        rows.append(f"{_STATES[check.state]}  {check.name}: {safe(check.message)}")
+        if check.hint:
+            rows.append(f"      {safe(check.hint)}")
+    return "\n".join(rows)

@@ -1,0 +1,67 @@
+"""The prompt fits the window for any history, sources and window."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.answer.budget import assemble, trim_history
+from rag.errors import PromptTooLong
+from rag.prompts import load_prompt
+from rag.tokens import TokenCounter
+from rag.types import Hit, Passage, Turn
+
+PROMPT = load_prompt("answer")
+TEXT = st.text(max_size=300) | st.text(alphabet="aé漢😀 <|>[1]\n", max_size=2_000)
+
+
+def hit(number: int, text: str) -> Hit:
+    return Hit(
+        Passage(number, 1, f"file-{number}.pdf", "Title", number, 0, len(text), text, number, ("A", "B")), 1, 1, 1
+    )
+
+
+@given(
+    question=st.text(min_size=1, max_size=200),
+    history=st.lists(st.builds(Turn, TEXT, TEXT), max_size=6),
+    texts=st.lists(TEXT, max_size=12),
+    room=st.integers(0, 5_000),
+    factor=st.floats(0.7, 2.5),
+)
+def test_any_prompt_fits(question: str, history: list[Turn], texts: list[str], room: int, factor: float) -> None:
+    counter = TokenCounter(factor, 1)
+    hits = [hit(n, text) for n, text in enumerate(texts, 1)]
+    try:
+        prompt = assemble(PROMPT, question, history, hits, room=room, counter=counter)
+    except PromptTooLong:
+        bare = assemble(PROMPT, question, [], [], room=1_000_000, counter=counter)
+        assert bare.tokens > room - 10
+        return
+    assert sum(counter.message(m.content) for m in prompt.messages) == prompt.tokens <= room
+    assert list(prompt.hits) == hits[: len(prompt.hits)]
+    assert prompt.cut or len(prompt.hits) == len(hits)
+    assert prompt.messages[0].role == "system" and prompt.messages[-1].role == "user"
+    assert [m.role for m in prompt.messages[1:-1]] == ["user", "assistant"] * prompt.turns
+
+
+def test_the_best_sources_and_the_newest_turns_stay() -> None:
+    counter = TokenCounter(1.0, 1)
+    hits = [hit(n, f"alpha{n} " * 150) for n in range(1, 9)]
+    history = [Turn(f"question {n} " * 20, f"answer {n} " * 20) for n in range(8)]
+    prompt = assemble(PROMPT, "What?", history, hits, room=1_800, counter=counter)
+    assert 0 < len(prompt.hits) < 8 and prompt.cut
+    assert 0 < prompt.turns < 8
+    assert prompt.messages[-2].content == history[-1].bot
+    assert "alpha1" in prompt.messages[-1].content
+
+
+def test_a_question_that_cannot_fit_is_refused_by_name() -> None:
+    with pytest.raises(PromptTooLong, match="window leaves 500"):
+        assemble(PROMPT, "word " * 2_000, [], [], room=500, counter=TokenCounter(1.0, 1))
+
+
+def test_half_a_turn_is_never_kept() -> None:
+    counter = TokenCounter(1.0, 1)
+    turns = trim_history([Turn("short", "long " * 500)], 100, counter)
+    assert turns == []

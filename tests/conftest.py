@@ -1,0 +1,54 @@
+"""Every test: no network beyond loopback, no settings of the user's, no real Ollama, an empty home."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
+SHARED = ROOT.parent / "shared"
+CLOSED_PORT = "http://127.0.0.1:9"
+
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    guard = TESTS / "netguard"
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if str(guard) not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(guard), *paths]))
+        spec = spec_from_file_location("rag_tests_netguard", guard / "sitecustomize.py")
+        assert spec is not None and spec.loader is not None
+        spec.loader.exec_module(module_from_spec(spec))
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    for name in list(os.environ):
+        if name.startswith("RAG_") and name != "RAG_SOAK":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("OLLAMA_HOST", CLOSED_PORT)
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of data that is kept outside the project; without it the test skips, except in CI."""
+    if not SHARED.is_dir():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{SHARED} is missing, and CI must have it")
+        pytest.skip(f"needs the data in {SHARED}, which is not there")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def soak() -> bool:
+    """Whether the long forms run (`make soak`)."""
+    return os.environ.get("RAG_SOAK") == "1"

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.tokens import FIRST_FACTOR, TokenCounter, count, truncate
+
+
+def test_known_counts() -> None:
+    # cl100k_base: "hello world" is two tokens; a special token's text is counted as plain text.
+    assert count("hello world") == 2
+    assert count("") == 0
+    assert count("<|endoftext|>") > 1
+
+
+@given(st.text(), st.integers(0, 50))
+def test_truncated_text_is_a_beginning(text: str, limit: int) -> None:
+    cut = truncate(text, limit)
+    assert text.startswith(cut)
+    if count(text) <= limit:
+        assert cut == text
+
+
+def test_the_counter_learns_from_the_server() -> None:
+    counter = TokenCounter()
+    assert counter.factor == FIRST_FACTOR
+    text = "word " * 400
+    for _ in range(30):
+        counter.observe(counter.count(text), 480)
+    assert 480 <= counter.count(text) <= 480 * 1.06
+
+
+def test_a_cut_prompt_teaches_nothing() -> None:
+    counter = TokenCounter(1.2, 5)
+    counter.observe(8000, 2050)
+    assert counter.factor == 1.2
+    counter.observe(0, 5)
+    counter.observe(5, 0)
+    assert counter.factor == 1.2
+
+
+@given(st.lists(st.integers(60, 300), min_size=1, max_size=20))
+def test_the_factor_stays_near_what_was_seen(reports: list[int]) -> None:
+    counter = TokenCounter(1.0, 0)
+    for reported in reports:
+        counter.observe(counter.count("x " * 100), reported)
+    assert 0.2 < counter.factor < 4
