@@ -1,0 +1,1 @@
+"""The page: a chat beside its evidence, served on the loopback interface."""
