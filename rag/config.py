@@ -39,12 +39,16 @@ class Config:
     ``top_k`` passages go to the answer; ``fusion_weight`` is the dense part's share in [0, 1] (0.5 = equal).
     ``abstain_below``: probability in [0, 1] under which the answer is "not in the documents"; -1 means the
     value fitted for the collection, or else the shipped one. ``allow_remote`` lets ``*-cloud`` models see documents.
+    ``query_prefix`` and ``document_prefix`` go, with a space, before what an Ollama embedder gets: ``auto`` takes those
+    of the model's family, ``none`` means none.
     """
 
     library: Path | None = None
     collection: str = "default"
     llm: str = "auto"
     embedder: str = "auto"
+    query_prefix: str = "auto"
+    document_prefix: str = "auto"
     ollama_host: str = ""
     allow_remote: bool = False
     num_ctx: int = 8_192

@@ -1,0 +1,267 @@
+"""What the names in the configuration mean: ``auto``, ``quotes``, ``builtin`` and ``ollama:NAME``, as model objects.
+
+``auto`` is resolved once, and the reason is a sentence to say aloud. A model asked for by name is used or refused with
+a typed error, never replaced by another. Nothing here touches the network for ``quotes`` or ``builtin``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rag.config import Config
+from rag.errors import ConfigError, EmbedderMismatch, ModelError, RagError, ServerError, ServerNotRunning
+from rag.models.families import (
+    CHAT_FAVOURITES,
+    DEFAULT_CHAT_PULL,
+    EMBEDDING_FAVOURITES,
+    Prefixes,
+    canonical,
+    prefixes_for,
+)
+from rag.models.host import host_and_port, is_loopback, redact, resolve_host
+
+if TYPE_CHECKING:
+    from llama_index.core.base.embeddings.base import BaseEmbedding
+    from llama_index.core.llms.llm import LLM
+
+    from rag.models.ollama_client import OllamaClient
+    from rag.models.ollama_values import ModelInfo, Running
+
+QUOTES = "quotes"
+BUILTIN = "builtin"
+AUTO = "auto"
+OLLAMA = "ollama:"
+_PROBE_SECONDS = 1.0
+_USABLE_MEMORY = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A model's name as the configuration writes it, and one or two sentences that say why it was taken."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What there is at the server's address. ``error`` and ``hint`` say why it is not ``reachable``.
+
+    ``local`` is False when the address is another machine's, which then sees the documents.
+    """
+
+    base_url: str
+    local: bool
+    reachable: bool
+    version: str = ""
+    models: tuple[ModelInfo, ...] = ()
+    running: tuple[Running, ...] = ()
+    error: str = ""
+    hint: str = ""
+
+
+def choose_llm(config: Config, *, client: OllamaClient | None = None) -> tuple[LLM | None, Choice]:
+    """The chat model; None means answers are quoted from the documents.
+
+    ``ollama:NAME`` raises a ModelError when that model cannot be used. ``auto`` takes the first installed of a short
+    list, else the largest installed chat model that fits into memory, else None. ``client`` is used instead of a new
+    connection and stays the caller's to close; else ``close`` of the model closes it.
+    """
+    if config.llm == QUOTES:
+        return None, Choice(QUOTES, "Answers by quoting the documents, as configured.")
+    if config.llm == AUTO:
+        return _auto_llm(config, client)
+    name = config.llm.removeprefix(OLLAMA)
+    llm = _open_llm(config, client, name)
+    return llm, Choice(config.llm, f"Answers with the model {name} of Ollama, as configured.")
+
+
+def choose_embedder(
+    config: Config, recorded: str | None = None, *, client: OllamaClient | None = None
+) -> tuple[BaseEmbedding, Choice]:
+    """The embedding model; ``recorded`` is the name stored with the collection, which must then be opened as that.
+
+    Raises EmbedderMismatch when the configuration names another one, a ModelError when it cannot be used.
+    """
+    wanted = config.embedder
+    if recorded is not None:
+        if wanted != AUTO and not _same(wanted, recorded):
+            raise EmbedderMismatch(
+                f"The collection was embedded by {recorded}, but the setting embedder is {wanted}.",
+                hint="Run `rag reindex` to embed it again, or set embedder to auto.",
+            )
+        return _open_embedder(config, client, recorded), Choice(recorded, f"The collection was embedded by {recorded}.")
+    if wanted != AUTO:
+        return _open_embedder(config, client, wanted), Choice(wanted, f"Embeds with {wanted}, as configured.")
+    return _auto_embedder(config, client)
+
+
+def server_facts(config: Config) -> ServerFacts:
+    """What the server says of itself. Never raises: what went wrong is in ``error``."""
+    try:
+        base_url = resolve_host(config.ollama_host)
+    except ConfigError as error:
+        return ServerFacts(redact(config.ollama_host), False, False, error=str(error), hint=error.hint)
+    address, local = redact(base_url), is_loopback(base_url)
+    try:
+        _probe(base_url)
+        with open_client(config) as client:
+            return ServerFacts(address, local, True, client.version(), client.models(), client.running())
+    except RagError as error:
+        return ServerFacts(address, local, False, error=str(error), hint=error.hint)
+
+
+def open_client(config: Config) -> OllamaClient:
+    """A connection to the configured server; nothing is sent yet. Raises ConfigError for a bad address."""
+    from rag.models.ollama_client import OllamaClient
+
+    return OllamaClient(
+        resolve_host(config.ollama_host),
+        connect_seconds=config.connect_seconds,
+        read_seconds=config.read_seconds,
+        concurrency=config.concurrency,
+        allow_remote=config.allow_remote,
+    )
+
+
+def _auto_llm(config: Config, client: OllamaClient | None) -> tuple[LLM | None, Choice]:
+    own = None
+    try:
+        _probe(resolve_host(config.ollama_host))
+        own = client or open_client(config)
+        picked = _pick(_installed(own, "completion"), CHAT_FAVOURITES)
+        if picked is not None:
+            llm = _open_llm(config, own, picked.name)
+            own = None
+            return llm, Choice(f"{OLLAMA}{picked.name}", f"Answers with the model {picked.name} of Ollama.")
+        why = f"Ollama has no chat model. Get one with `ollama pull {DEFAULT_CHAT_PULL}`."
+    except ModelError as error:
+        why = f"{error} {error.hint}".strip()
+    finally:
+        if own is not None and own is not client:
+            own.close()
+    return None, Choice(QUOTES, f"Answers by quoting the documents: {why}")
+
+
+def _auto_embedder(config: Config, client: OllamaClient | None) -> tuple[BaseEmbedding, Choice]:
+    own = None
+    try:
+        _probe(resolve_host(config.ollama_host))
+        own = client or open_client(config)
+        picked = _favourite(_installed(own, "embedding"), EMBEDDING_FAVOURITES)
+        if picked is not None:
+            name = f"{OLLAMA}{picked.name.removesuffix(':latest')}"
+            model = _open_embedder(config, own, name)
+            own = None
+            return model, Choice(name, f"Embeds with the model {picked.name} of Ollama.")
+        why = "Ollama has no embedding model of the short list"
+    except ModelError as error:
+        why = str(error).rstrip(".")
+    finally:
+        if own is not None and own is not client:
+            own.close()
+    return _builtin(), Choice(BUILTIN, f"Embeds with the built-in model: {why}.")
+
+
+def _open_llm(config: Config, client: OllamaClient | None, name: str) -> LLM:
+    from rag.models.ollama import OllamaLLM
+
+    with _closing_on_error(config, client) as used:
+        return OllamaLLM.open(used, name, config)
+
+
+def _open_embedder(config: Config, client: OllamaClient | None, name: str) -> BaseEmbedding:
+    if name == BUILTIN:
+        return _builtin()
+    if not name.startswith(OLLAMA):
+        raise EmbedderMismatch(
+            f"The collection was embedded by {name}, which was given to this program by a script.",
+            hint="Open the library with embed_model=..., as that script did.",
+        )
+    from rag.models.ollama import OllamaEmbedding
+
+    plain = name.removeprefix(OLLAMA)
+    with _closing_on_error(config, client) as used:
+        return OllamaEmbedding.open(used, plain, config, prefixes=_prefixes(config, plain))
+
+
+def _builtin() -> BaseEmbedding:
+    from rag.models.builtin import BuiltinEmbedding
+
+    return BuiltinEmbedding()
+
+
+@contextlib.contextmanager
+def _closing_on_error(config: Config, client: OllamaClient | None) -> Iterator[OllamaClient]:
+    """The caller's client, or a new one that is closed again if opening the model fails."""
+    used = client or open_client(config)
+    try:
+        yield used
+    except BaseException:
+        if client is None:
+            used.close()
+        raise
+
+
+def _prefixes(config: Config, name: str) -> Prefixes:
+    """The family's prefixes, each replaced by the configured one; ``auto`` keeps it, ``none`` means empty."""
+    family = prefixes_for(name)
+    query = _configured_prefix(config.query_prefix, family.query)
+    return Prefixes(query, _configured_prefix(config.document_prefix, family.document))
+
+
+def _configured_prefix(value: str, family: str) -> str:
+    if value == AUTO:
+        return family
+    return "" if value in ("", "none") else f"{value} "
+
+
+def _probe(base_url: str) -> None:
+    """Raise ServerNotRunning quickly when nothing listens on this machine's own address.
+
+    A plain socket: it takes a tenth of a millisecond, where importing the HTTP library takes a tenth of a second.
+    """
+    if not is_loopback(base_url):
+        return
+    with contextlib.suppress(TimeoutError):
+        try:
+            socket.create_connection(host_and_port(base_url), timeout=_PROBE_SECONDS).close()
+        except ConnectionRefusedError as error:
+            raise ServerNotRunning(f"Ollama is not running at {base_url}.") from error
+        except OSError as error:
+            raise ServerError(f"No connection to {base_url}: {error.strerror or error}.") from error
+
+
+def _installed(client: OllamaClient, capability: str) -> list[ModelInfo]:
+    """The local models that can do this; servers that do not list capabilities are asked model by model."""
+    local = [info for info in client.models() if not info.is_remote]
+    known = [info if info.capabilities else client.show(info.name) for info in local]
+    return [info for info in known if capability in info.capabilities and not info.is_remote]
+
+
+def _pick(models: Sequence[ModelInfo], favourites: Sequence[str]) -> ModelInfo | None:
+    """The first favourite, else the largest that fits into this machine's memory, else the smallest."""
+    room = _USABLE_MEMORY * _memory_bytes()
+    fitting = [info for info in models if info.size <= room]
+    by_size = sorted(fitting, key=lambda info: (-info.size, info.name)) or sorted(models, key=lambda info: info.size)
+    return _favourite(fitting, favourites) or next(iter(by_size), None)
+
+
+def _favourite(models: Sequence[ModelInfo], favourites: Sequence[str]) -> ModelInfo | None:
+    by_name = {canonical(info.name): info for info in models}
+    return next((by_name[canonical(name)] for name in favourites if canonical(name) in by_name), None)
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _same(wanted: str, recorded: str) -> bool:
+    if wanted.startswith(OLLAMA) and recorded.startswith(OLLAMA):
+        return canonical(wanted.removeprefix(OLLAMA)) == canonical(recorded.removeprefix(OLLAMA))
+    return wanted == recorded

@@ -1,0 +1,114 @@
+"""Embedding with any LlamaIndex ``BaseEmbedding``: one array in, checked and of unit length out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from llama_index.core.base.embeddings.base import BaseEmbedding
+
+from rag.errors import ModelError
+
+Matrix = npt.NDArray[np.float32]
+
+BUILTIN = "builtin"
+_PROBE = "How long is a vector of this model?"
+_HINT = "Choose another embedding model, or update this one."
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderFacts:
+    """What is stored with a collection, so that it is only ever searched with the model that embedded it."""
+
+    name: str
+    digest: str
+    dimension: int
+    query_prefix: str
+    document_prefix: str
+
+
+def embed_documents(model: BaseEmbedding, texts: Sequence[str]) -> Matrix:
+    """Unit vectors of passages, shape (len(texts), dimension), float32, C-contiguous.
+
+    A blank text is not sent to the model and gives zeros, which are similar to nothing. Raises ModelError when the
+    model gives another number of vectors, another dimension than its own, or a value that is no finite number.
+    """
+    filled = [index for index, text in enumerate(texts) if text.strip()]
+    vectors = _embed_filled(model, [texts[index] for index in filled])
+    out = np.zeros((len(texts), vectors.shape[1]), dtype=np.float32)
+    out[filled] = vectors
+    return out
+
+
+def embed_query(model: BaseEmbedding, text: str) -> Matrix:
+    """The unit vector of a question, shape (dimension,), float32; a blank one gives zeros. Raises ModelError."""
+    if not text.strip():
+        return np.zeros(_dimension(model), dtype=np.float32)
+    vector: Matrix = _checked(model, [model.get_query_embedding(text)], 1)[0]
+    return vector
+
+
+def describe_embedder(model: BaseEmbedding) -> EmbedderFacts:
+    """Name, digest, dimension and prefixes; asks for one embedding where the model does not tell its dimension.
+
+    The name is ``builtin``, ``ollama:NAME``, or ``CLASS/MODEL`` for any other model.
+    """
+    return EmbedderFacts(
+        name=_name(model),
+        digest=str(getattr(model, "digest", "")),
+        dimension=_dimension(model),
+        query_prefix=str(getattr(model, "query_prefix", "")),
+        document_prefix=str(getattr(model, "document_prefix", "")),
+    )
+
+
+def _embed_filled(model: BaseEmbedding, texts: list[str]) -> Matrix:
+    if not texts:
+        return np.zeros((0, _dimension(model)), dtype=np.float32)
+    embed_array = getattr(model, "embed_array", None)
+    rows = model.get_text_embedding_batch(texts) if embed_array is None else embed_array(texts)
+    return _checked(model, rows, len(texts))
+
+
+def _checked(model: BaseEmbedding, rows: object, count: int) -> Matrix:
+    try:
+        vectors = np.asarray(rows, dtype=np.float32)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ModelError(f"{_name(model)} gave vectors of different lengths or not of numbers.", hint=_HINT) from error
+    if vectors.ndim != 2 or len(vectors) != count or not vectors.shape[1]:
+        raise ModelError(
+            f"{_name(model)} gave an array of shape {vectors.shape} for {count} texts.",
+            hint=_HINT,
+        )
+    known = _known_dimension(model)
+    if known and vectors.shape[1] != known:
+        raise ModelError(f"{_name(model)} gave {vectors.shape[1]} dimensions instead of {known}.", hint=_HINT)
+    if not np.isfinite(vectors).all():
+        raise ModelError(f"{_name(model)} gave values that are no numbers.", hint=_HINT)
+    return _unit(vectors)
+
+
+def _unit(vectors: Matrix) -> Matrix:
+    """Rows scaled to length 1, in float64 so that huge values do not overflow; zeros stay zeros."""
+    wide = vectors.astype(np.float64)
+    norms = np.linalg.norm(wide, axis=1, keepdims=True)
+    return np.ascontiguousarray(wide / np.where(norms > 0, norms, 1), dtype=np.float32)
+
+
+def _name(model: BaseEmbedding) -> str:
+    """The name under which ``choose_embedder`` finds the model again, where it can."""
+    if (kind := model.class_name()) == "OllamaEmbedding":
+        return f"ollama:{model.model_name}"
+    return BUILTIN if type(model).__name__ == "BuiltinEmbedding" else f"{kind}/{model.model_name}"
+
+
+def _known_dimension(model: BaseEmbedding) -> int:
+    value = getattr(model, "dimension", 0)
+    return value if isinstance(value, int) else 0
+
+
+def _dimension(model: BaseEmbedding) -> int:
+    known = _known_dimension(model)
+    return known or len(_checked(model, [model.get_text_embedding(_PROBE)], 1)[0])
