@@ -1,0 +1,124 @@
+"""The sources panel: for each turn a section, for each citation a card with its span marked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ui.escape import inert, name
+from ui.export import plain_turn
+from ui.render import ORIGINS, Record, count_flags, place
+
+CONTEXT = 220
+"""Characters shown before and after the span; the reader pane shows the rest."""
+
+
+def panel_html(turns: Iterable[tuple[str, Record]]) -> list[str]:
+    """A section for each turn, in order; ids ``t1``, cards ``t1s1``. The last is the one to show."""
+    return [section_html(question, record, number) for number, (question, record) in enumerate(turns, 1)]
+
+
+def section_html(question: str, record: Record, turn: int) -> str:
+    """The section of one turn; ``data-copy`` holds the answer and its sources as plain text."""
+    cards, others = _cards(record, turn)
+    more = ""
+    if others:
+        label = f"{len(others)} more passage{'s' if len(others) > 1 else ''} found, not cited"
+        more = f'<details class="more"><summary>{label}</summary>{"".join(others)}</details>'
+    return (
+        f'<section class="turn" id="t{turn}" data-copy="{inert(plain_turn(record))}">'
+        f'<p class="tq" dir="auto">“{inert(question)}”</p><p class="sum">{_summary(record, len(cards))}</p>'
+        f"{''.join(cards)}{more}</section>"
+    )
+
+
+def _summary(record: Record, cards: int) -> str:
+    if record.get("abstained") and not record.get("state"):
+        return f"Not in the documents · {_count(cards, 'nearest passage')}" if cards else "Not in the documents"
+    parts = []
+    if record.get("citations"):
+        parts.append(_count(cards, "citation"))
+    elif "hits" in record:
+        parts.append(f"{_count(cards, 'passage')} found")
+    lacking, partly = count_flags(record)
+    if lacking:
+        parts.append(f'<span class="w">⚠ {_count(lacking, "sentence")} without support</span>')
+    if partly:
+        parts.append(f'<span class="w">◐ {_count(partly, "sentence")} only partly supported</span>')
+    return " · ".join(parts) or "No passages yet"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _cards(record: Record, turn: int) -> tuple[list[str], list[str]]:
+    """Cards of what the answer cites, and of passages that were found beside it.
+
+    Without citations (while it is written, stopped or abstained) the passages found are the cards.
+    """
+    hits, lines = record.get("hits", ()), record.get("lines", {})
+    passages = {hit["passage"]["id"]: hit["passage"] for hit in hits}
+    citations = record.get("citations", ())
+    if not citations:
+        return [_hit_card(hit["passage"], lines, turn, number) for number, hit in enumerate(hits, 1)], []
+    cards = [_citation_card(c, passages.get(c["passage_id"]), lines, turn) for c in citations]
+    cited = {c["passage_id"] for c in citations}
+    others = [_hit_card(p, lines, turn, None) for key, p in passages.items() if key not in cited]
+    return cards, others
+
+
+def _citation_card(citation: Record, passage: Record | None, lines: Record, turn: int) -> str:
+    before, quote, after = _around(citation, passage)
+    body = f"{inert(before)}<mark>{inert(quote)}</mark>{inert(after)}"
+    kind, why = ORIGINS.get(citation.get("origin", ""), ("", ""))
+    tag = f'<span class="tag {kind}">{why}</span>' if kind else ""
+    return _card(citation, place(citation, lines), body, f"t{turn}s{citation['marker']}", citation["marker"], tag)
+
+
+def _hit_card(passage: Record, lines: Record, turn: int, number: int | None) -> str:
+    text = passage["text"]
+    shown = inert(text if len(text) <= 3 * CONTEXT else _cut_end(text[: 3 * CONTEXT]))
+    anchor = f"t{turn}s{number}" if number is not None else f"t{turn}p{int(passage['id'])}"
+    return _card(passage, place(passage, lines), shown, anchor, number, "")
+
+
+def _card(item: Record, where: str, body: str, anchor: str, number: Any, tag: str) -> str:
+    file = name(item["source"])
+    badge = f"<b>{int(number)}</b>" if number is not None else ""
+    path = " › ".join(name(part) for part in item.get("heading") or ())
+    heading = f'<p class="path">{path}</p>' if path and path not in where else ""
+    label = f"Source {int(number)}: {file} {where}" if number is not None else f"{file} {where}"
+    return (
+        f'<article class="src" id="{anchor}" tabindex="-1" aria-label="{label}">'
+        f'<h4>{badge}<span title="{file}">{file}</span><em>{where}</em></h4>{heading}'
+        f'<p class="passage" dir="auto">{body}</p>'
+        f'<div class="tools"><button type="button" data-open="{anchor}">Open in source</button>{tag}</div></article>'
+    )
+
+
+def _around(citation: Record, passage: Record | None) -> tuple[str, str, str]:
+    """Text before the span, the span, text after it; only the span where the passage is not at hand."""
+    quote = citation["quote"]
+    if passage is None:
+        return "", quote, ""
+    start, end = citation["start"] - passage["start"], citation["end"] - passage["start"]
+    text = passage["text"]
+    if not 0 <= start < end <= len(text) or text[start:end] != quote:
+        return "", quote, ""
+    before, after = text[:start], text[end:]
+    if len(before) > CONTEXT:
+        before = _cut_start(before[-CONTEXT:])
+    if len(after) > CONTEXT:
+        after = _cut_end(after[:CONTEXT])
+    return before.lstrip("\n"), quote, after.rstrip("\n")
+
+
+def _cut_start(text: str) -> str:
+    _, space, rest = text.partition(" ")
+    return f"… {rest}" if space else f"…{text}"
+
+
+def _cut_end(text: str) -> str:
+    rest, space, _ = text.rpartition(" ")
+    return f"{rest} …" if space else f"{text}…"
