@@ -1,0 +1,185 @@
+"""Collections: their embedder, splitter and settings, and the values that belong to the whole library."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rag.errors import StoreError, UnknownCollection
+from rag.store import schema
+from rag.store.database import Database
+
+NAME_LIMIT = 100
+
+_COLUMNS = """SELECT c.id, c.name, c.generation, c.splitter, c.settings, c.owner,
+    g.embedder, g.digest, g.dimension, g.query_prefix, g.document_prefix
+    FROM collection c JOIN generation g ON g.id = c.generation"""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderInfo:
+    """Which model made a generation's vectors, and what it puts before questions and documents."""
+
+    name: str
+    digest: str
+    dimension: int
+    query_prefix: str = ""
+    document_prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A named group of documents; ``generation`` numbers the set of vectors it is searched with."""
+
+    id: int
+    name: str
+    generation: int
+    embedder: EmbedderInfo
+    splitter: str
+    settings: Mapping[str, Any]
+    owner: str
+
+
+class Catalog(Database):
+    """The part of the truth that knows the collections."""
+
+    def collections(self) -> tuple[Collection, ...]:
+        """Every collection, by name."""
+        with self.reading() as connection:
+            rows = connection.execute(f"{_COLUMNS} ORDER BY c.name").fetchall()
+        return tuple(_collection(row) for row in rows)
+
+    def collection(self, name: str) -> Collection:
+        """The collection of that name. Raises UnknownCollection, which names the existing ones."""
+        with self.reading() as connection:
+            row = connection.execute(f"{_COLUMNS} WHERE c.name = ?", (name,)).fetchone()
+            if row is None:
+                raise _unknown(connection, name)
+        return _collection(row)
+
+    def create_collection(self, name: str, embedder: EmbedderInfo, splitter: str, owner: str = "") -> Collection:
+        """Create an empty collection. Raises StoreError for a name that is taken, empty, long or unprintable."""
+        _check_name(name)
+        if embedder.dimension < 1:
+            raise StoreError(f"The embedder {embedder.name} has no dimensions.", hint="Choose another embedder.")
+        with self.writing() as connection:
+            _expect_free(connection, name)
+            cursor = connection.execute(
+                "INSERT INTO collection (name, generation, splitter, owner) VALUES (?, 0, ?, ?)",
+                (name, splitter, owner),
+            )
+            collection_id = int(cursor.lastrowid or 0)
+            generation = insert_generation(connection, collection_id, embedder)
+            connection.execute("UPDATE collection SET generation = ? WHERE id = ?", (generation, collection_id))
+            schema.create_fts(connection, collection_id)
+        return self.collection(name)
+
+    def rename_collection(self, name: str, new_name: str) -> Collection:
+        """Give a collection another name. Raises UnknownCollection, and StoreError when the new name won't do."""
+        _check_name(new_name)
+        with self.writing() as connection:
+            collection = find_collection(connection, name)
+            if new_name != name:
+                _expect_free(connection, new_name)
+                connection.execute("UPDATE collection SET name = ? WHERE id = ?", (new_name, collection.id))
+                touch(connection, collection.id)
+        return self.collection(new_name)
+
+    def delete_collection(self, name: str) -> None:
+        """Delete a collection with its documents, passages and vectors. Raises UnknownCollection."""
+        with self.writing() as connection:
+            key = (find_collection(connection, name).id,)
+            connection.execute("DELETE FROM document WHERE collection_id = ?", key)
+            connection.execute("DELETE FROM content WHERE collection_id = ?", key)
+            connection.execute(
+                "DELETE FROM vector WHERE generation IN (SELECT id FROM generation WHERE collection_id = ?)", key
+            )
+            connection.execute("DELETE FROM outbox WHERE collection_id = ?", key)
+            connection.execute(f"DROP TABLE {schema.fts(key[0])}")
+            connection.execute("DELETE FROM collection WHERE id = ?", key)
+
+    def set_setting(self, collection_id: int, key: str, value: Any) -> None:
+        """Keep a JSON value under ``key`` in ``Collection.settings``; None removes it."""
+        with self.writing() as connection:
+            row = connection.execute("SELECT settings FROM collection WHERE id = ?", (collection_id,)).fetchone()
+            if row is None:
+                raise _unknown(connection, f"number {collection_id}")
+            settings = {**json.loads(row[0]), key: value}
+            if value is None:
+                del settings[key]
+            connection.execute("UPDATE collection SET settings = ? WHERE id = ?", (json.dumps(settings), collection_id))
+            touch(connection, collection_id)
+
+    def get_meta(self, key: str) -> Any:
+        """The library-wide JSON value under ``key``, or None."""
+        with self.reading() as connection:
+            row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def set_meta(self, key: str, value: Any) -> None:
+        """Keep a library-wide JSON value under ``key``."""
+        with self.writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+    def revision(self, collection_id: int) -> int:
+        """A number that grows with every committed change of the collection; -1 when there is no such one."""
+        with self.reading() as connection:
+            return revision(connection, collection_id)
+
+
+def revision(connection: sqlite3.Connection, collection_id: int) -> int:
+    """The collection's revision in the state that ``connection`` sees, -1 for an unknown collection."""
+    row = connection.execute("SELECT revision FROM collection WHERE id = ?", (collection_id,)).fetchone()
+    return -1 if row is None else int(row[0])
+
+
+def find_collection(connection: sqlite3.Connection, which: str | int) -> Collection:
+    """The collection of that name or number in the state that ``connection`` sees. Raises UnknownCollection."""
+    column = "id" if isinstance(which, int) else "name"
+    row = connection.execute(f"{_COLUMNS} WHERE c.{column} = ?", (which,)).fetchone()
+    if row is None:
+        raise _unknown(connection, which if isinstance(which, str) else f"number {which}")
+    return _collection(row)
+
+
+def insert_generation(connection: sqlite3.Connection, collection_id: int, embedder: EmbedderInfo) -> int:
+    """Start a set of vectors for a collection; its number."""
+    cursor = connection.execute(
+        "INSERT INTO generation (collection_id, embedder, digest, dimension, query_prefix, document_prefix)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (collection_id, embedder.name, embedder.digest, embedder.dimension,
+         embedder.query_prefix, embedder.document_prefix),
+    )  # fmt: skip
+    return int(cursor.lastrowid or 0)
+
+
+def touch(connection: sqlite3.Connection, collection_id: int) -> None:
+    """Note a change of the collection."""
+    connection.execute("UPDATE collection SET revision = revision + 1 WHERE id = ?", (collection_id,))
+
+
+def _collection(row: tuple[Any, ...]) -> Collection:
+    number, name, generation, splitter, settings, owner, *embedder = row
+    return Collection(number, name, generation, EmbedderInfo(*embedder), splitter, json.loads(settings), owner)
+
+
+def _unknown(connection: sqlite3.Connection, name: str) -> UnknownCollection:
+    names = [str(row[0]) for row in connection.execute("SELECT name FROM collection ORDER BY name")]
+    known = f"There are: {', '.join(names)}." if names else "There is none yet; `rag ingest FILES` creates one."
+    return UnknownCollection(f"No collection {name!r}.", hint=known)
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or len(name) > NAME_LIMIT or not name.isprintable():
+        raise StoreError(
+            f"{name[:NAME_LIMIT]!r} cannot name a collection.",
+            hint=f"Use 1 to {NAME_LIMIT} printable characters.",
+        )
+
+
+def _expect_free(connection: sqlite3.Connection, name: str) -> None:
+    if connection.execute("SELECT 1 FROM collection WHERE name = ?", (name,)).fetchone():
+        raise StoreError(f"There is already a collection {name!r}.", hint="Choose another name.")

@@ -1,0 +1,279 @@
+"""The library's SQLite file: how it is opened, shared between threads, and what its errors mean."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote
+
+from rag.errors import DiskFull, LibraryFormat, StoreError
+from rag.store import schema
+from rag.store.lock import prepare_folder, unusable
+
+FILE_NAME = "library.sqlite3"
+BUSY_SECONDS = 5.0
+_WAL_SINCE = (3, 51, 3)
+_IDLE_READERS = 8
+
+
+def choose_journal(version: tuple[int, int, int]) -> str:
+    """The journal to use with a SQLite of ``version``.
+
+    Before 3.51.3 a reset of the write-ahead log can corrupt the file. The rollback journal is truncated, not
+    deleted, because with ``synchronous=FULL`` SQLite syncs a truncation and so makes the commit durable.
+    """
+    return "wal" if version >= _WAL_SINCE else "truncate"
+
+
+class Database:
+    """One writer connection under a lock and a pool of readers; every method may be called from any thread."""
+
+    FILE = FILE_NAME
+    """The file's name inside the library's folder."""
+
+    def __init__(self, path: Path, writer: sqlite3.Connection | None, journal: str = "") -> None:
+        self.path = path
+        self._writer = writer
+        self._journal = journal
+        self._write_lock = threading.RLock()
+        self._pool_lock = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
+        self._closed = False
+
+    @classmethod
+    def open(cls, folder: Path, *, writer: bool) -> Self:
+        """Open the library in ``folder``; a writer creates it (folder 0700, file 0600) or brings it up to date.
+
+        Raises LibraryFormat for a file of a newer version or of another program, StoreError for a folder that
+        cannot be used, or that holds no library when opened for reading.
+        """
+        path = folder / FILE_NAME
+        if not writer:
+            _expect_library(path)
+            database = cls(path, None)
+            with database.reading() as connection:
+                _expect_current(schema.examine(connection, path), path)
+            return database
+        prepare_folder(folder)
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise unusable(folder, error) from error
+        with translated(path):
+            return cls(path, *_open_writer(path))
+
+    @property
+    def writer(self) -> bool:
+        """Whether this object may write."""
+        return self._writer is not None
+
+    @property
+    def sqlite_version(self) -> str:
+        """The version of the SQLite library in use."""
+        return sqlite3.sqlite_version
+
+    @property
+    def journal_mode(self) -> str:
+        """How this object's writes are made safe, as SQLite names it; for a reader, how the file says so."""
+        if self._writer is not None:
+            return self._journal
+        with self.reading() as connection:
+            return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
+
+    def integrity(self) -> str:
+        """What SQLite's quick check finds wrong with the file; empty when nothing is. Reads all of the file."""
+        with self.reading() as connection:
+            problems = [str(row[0]) for row in connection.execute("PRAGMA quick_check(20)") if row[0] != "ok"]
+            broken = connection.execute("PRAGMA foreign_key_check").fetchmany(20)
+        return "; ".join([*problems, *(f"a row of {row[0]} refers to a missing row of {row[2]}" for row in broken)])
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection that sees one consistent, committed state of the library until the block ends."""
+        with translated(self.path):
+            connection = self._borrow()
+            try:
+                connection.execute("BEGIN")
+                yield connection
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                self._give_back(connection)
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: committed and durable when the block ends, undone when it raises.
+
+        Raises StoreError for an object opened for reading; DiskFull and StoreError for what SQLite reports.
+        """
+        with self._write_lock, translated(self.path):
+            connection = self._the_writer()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def compact(self) -> None:
+        """Rewrite the file without its free space, so that removed text leaves no bytes behind.
+
+        Needs free disk space of the library's size for the while. Raises DiskFull, StoreError.
+        """
+        with self._write_lock, translated(self.path):
+            connection = self._the_writer()
+            # Here, and only here, memory matters more than readers: the whole file passes through.
+            connection.execute("PRAGMA cache_spill = ON")
+            connection.execute("PRAGMA temp_store = FILE")
+            try:
+                for (collection_id,) in connection.execute("SELECT id FROM collection").fetchall():
+                    name = schema.fts(collection_id)
+                    connection.execute(f"INSERT INTO {name}({name}) VALUES ('optimize')")
+                connection.execute("VACUUM")
+            finally:
+                connection.execute("PRAGMA temp_store = MEMORY")
+                connection.execute("PRAGMA cache_spill = OFF")
+            if self._journal == "wal":
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        """Close every connection; a read under way in another thread ends first, on its own connection."""
+        with self._write_lock, self._pool_lock:
+            self._closed = True
+            for connection in self._idle:
+                connection.close()
+            self._idle.clear()
+            if self._writer is not None:
+                self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _the_writer(self) -> sqlite3.Connection:
+        if self._writer is None:
+            raise StoreError(
+                f"The library {self.path.parent} is open for reading only.",
+                hint="Close the program that writes to it, then run this one again.",
+            )
+        if self._closed:
+            raise StoreError(f"The library {self.path.parent} is closed.", hint="Open it again.")
+        return self._writer
+
+    def _borrow(self) -> sqlite3.Connection:
+        with self._pool_lock:
+            if self._closed:
+                raise StoreError(f"The library {self.path.parent} is closed.", hint="Open it again.")
+            if self._idle:
+                return self._idle.pop()
+        connection = _connect(self.path)
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        with self._pool_lock:
+            if not self._closed and len(self._idle) < _IDLE_READERS:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn what SQLite reports about the disk, the file and other processes into this program's errors.
+
+    Anything else (a wrong statement, a violated constraint) is a bug and passes unchanged.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        known = _meaning(error, path)
+        if known is None:
+            raise
+        raise known from error
+
+
+def _meaning(error: sqlite3.Error, path: Path) -> StoreError | None:
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return None
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
+        return DiskFull(f"No space left to write {path}.")
+    match code & 0xFF:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StoreError(
+                f"{path} was busy for more than {BUSY_SECONDS:.0f} seconds.",
+                hint="Another process is using the library heavily; try again in a moment.",
+            )
+        case sqlite3.SQLITE_NOTADB:
+            return LibraryFormat(
+                f"{path} is not a library, or it is damaged.",
+                hint="Restore it from a backup, or choose another library with --library.",
+            )
+        case sqlite3.SQLITE_CORRUPT:
+            return StoreError(f"{path} is damaged: {error}.", hint="Restore it from a backup; `rag doctor` says more.")
+        case sqlite3.SQLITE_IOERR:
+            return StoreError(f"Cannot read or write {path}: {error}.", hint="Check the disk it lies on.")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
+            return StoreError(f"Cannot use {path}: {error}.", hint="Check who owns the library's folder and files.")
+    return None
+
+
+def _expect_library(path: Path) -> None:
+    try:
+        present = path.stat().st_size > 0
+    except FileNotFoundError:
+        present = False
+    except OSError as error:
+        raise unusable(path.parent, error) from error
+    if not present:
+        raise StoreError(f"There is no library in {path.parent}.", hint="Create it with `rag ingest FILES`.")
+
+
+def _expect_current(version: int, path: Path) -> None:
+    if version != schema.VERSION:
+        raise LibraryFormat(
+            f"{path} is of format {version}; this version of the program reads format {schema.VERSION}.",
+            hint="Run `rag ingest` or `rag ui` once: opened for writing, the library is brought up to date.",
+        )
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"file:{quote(str(path.absolute()))}?mode=rw",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    for setting in ("foreign_keys = ON", "synchronous = FULL", "secure_delete = ON", "temp_store = MEMORY"):
+        connection.execute(f"PRAGMA {setting}")
+    connection.execute("PRAGMA cache_size = -16384")
+    return connection
+
+
+def _open_writer(path: Path) -> tuple[sqlite3.Connection, str]:
+    connection = _connect(path)
+    try:
+        connection.execute(f"PRAGMA page_size = {schema.PAGE_SIZE}")
+        connection.execute("PRAGMA auto_vacuum = NONE")
+        # A transaction stays in memory until its commit: spilling would lock readers out for all of it.
+        connection.execute("PRAGMA cache_size = -65536")
+        connection.execute("PRAGMA cache_spill = OFF")
+        if (version := schema.examine(connection, path)) < schema.VERSION:
+            connection.execute("BEGIN EXCLUSIVE")
+            schema.migrate(connection, version)
+            connection.execute("COMMIT")
+        (mode,) = connection.execute(f"PRAGMA journal_mode = {choose_journal(sqlite3.sqlite_version_info)}").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection, str(mode)

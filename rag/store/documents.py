@@ -1,0 +1,315 @@
+"""Documents: put, replaced and removed in one transaction each, with their passages, vectors and words."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rag.errors import StoreError, UnknownSource
+from rag.store import passages as slices
+from rag.store import schema
+from rag.store.catalog import Collection, find_collection, touch
+from rag.store.database import Database
+from rag.store.passages import numbers
+from rag.store.terms import searchable
+from rag.types import Document, Heading, Page, ParsedDocument, index_text
+
+Vector = npt.NDArray[np.float32]
+
+_COLUMNS = """SELECT d.id, c.name, d.source, d.title, d.media_type, d.sha256, d.size, d.characters, d.passages,
+    d.pages, d.empty_pages, d.added_at, d.owner
+    FROM document d JOIN collection c ON c.id = d.collection_id"""
+
+
+@dataclass(frozen=True, slots=True)
+class NewPassage:
+    """A slice of a new document's text; ``key`` is ``text_key`` of its index text."""
+
+    start: int
+    end: int
+    page: int | None
+    heading: tuple[str, ...]
+    key: bytes
+
+
+def text_key(index_text: str) -> bytes:
+    """The 16-byte BLAKE2b hash of an index text: equal texts share one vector."""
+    return blake2b(index_text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+class Documents(Database):
+    """The part of the truth that holds documents."""
+
+    def documents(self, collection_id: int) -> tuple[Document, ...]:
+        """Every document of a collection, by source."""
+        with self.reading() as connection:
+            rows = connection.execute(f"{_COLUMNS} WHERE d.collection_id = ? ORDER BY d.source", (collection_id,))
+            return tuple(Document(*row) for row in rows)
+
+    def document(self, collection_id: int, source: str) -> Document | None:
+        """The present version of a source, or None."""
+        return self._document("d.collection_id = ? AND d.source = ?", (collection_id, source))
+
+    def document_by_id(self, document_id: int) -> Document | None:
+        """The document of that number, or None once it is replaced or removed."""
+        return self._document("d.id = ?", (document_id,))
+
+    def text(self, document_id: int) -> str:
+        """A document's canonical text. Raises UnknownSource when the document is gone."""
+        with self.reading() as connection:
+            _expect_document(connection, document_id)
+            rows = connection.execute("SELECT data FROM text WHERE document_id = ? ORDER BY part", (document_id,))
+            return slices.join_parts(row[0] for row in rows)
+
+    def layout(self, document_id: int) -> tuple[tuple[Heading, ...], tuple[Page, ...]]:
+        """A document's headings and pages, in order. Raises UnknownSource when the document is gone."""
+        with self.reading() as connection:
+            _expect_document(connection, document_id)
+            row = connection.execute(
+                "SELECT headings, pages FROM layout WHERE document_id = ?", (document_id,)
+            ).fetchone()
+        headings, pages = (json.loads(part) for part in row)
+        return tuple(Heading(*h) for h in headings), tuple(Page(*p) for p in pages)
+
+    def original(self, document_id: int) -> bytes | None:
+        """The file's bytes, where they were kept (PDF), else None."""
+        with self.reading() as connection:
+            row = connection.execute("SELECT data FROM original WHERE document_id = ?", (document_id,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def put_document(
+        self,
+        collection: Collection,
+        source: str,
+        parsed: ParsedDocument,
+        passages: Sequence[NewPassage],
+        *,
+        sha256: str,
+        size: int,
+        vectors: Mapping[bytes, npt.NDArray[Any]],
+        original: bytes | None = None,
+        owner: str = "",
+    ) -> Document:
+        """Store a new version of ``source`` and retire the old one, in one transaction: all of it or nothing.
+
+        When this returns the document is on the disk. ``vectors`` needs only the keys that are not yet known
+        (``known_vectors``); they are stored as unit vectors. Raises StoreError, with nothing written, when a key
+        is not its passage's, or has no vector of the collection's dimension; DiskFull; UnknownCollection.
+        """
+        _check_names(source, parsed.title)
+        _check_passages(parsed, passages)
+        rows = {key: unit_bytes(vector, collection.embedder.dimension) for key, vector in vectors.items()}
+        with self.writing() as connection:
+            now = find_collection(connection, collection.id)
+            if now.generation != collection.generation:
+                raise StoreError(
+                    f"The collection {now.name!r} was embedded anew while {source} was being read.",
+                    hint="Ingest the file again.",
+                )
+            orphans = _retire(connection, now.id, source)
+            document_id = _insert_document(connection, now, source, parsed, len(passages), sha256, size, owner)
+            if original is not None:
+                connection.execute("INSERT INTO original VALUES (?, ?)", (document_id, original))
+            contents = _insert_contents(connection, now, [p.key for p in passages], rows)
+            _insert_passages(connection, now.id, document_id, parsed, passages, contents)
+            _drop_orphans(connection, now.id, orphans)
+            touch(connection, now.id)
+            stored = connection.execute(f"{_COLUMNS} WHERE d.id = ?", (document_id,)).fetchone()
+        return Document(*stored)
+
+    def remove_document(self, collection_id: int, source: str) -> None:
+        """Remove a source with its text, passages, words and the vectors nobody else needs. Raises UnknownSource."""
+        with self.writing() as connection:
+            name = find_collection(connection, collection_id).name
+            key = (collection_id, source)
+            if not connection.execute("SELECT 1 FROM document WHERE collection_id = ? AND source = ?", key).fetchone():
+                raise UnknownSource(
+                    f"No document {source!r} in the collection {name!r}.", hint="`rag sources` lists them."
+                )
+            _drop_orphans(connection, collection_id, _retire(connection, collection_id, source))
+            touch(connection, collection_id)
+
+    def rebuild_lexical(self, collection_id: int) -> int:
+        """Write a collection's full-text table again from the canonical texts; how many passages it holds."""
+        with self.writing() as connection:
+            find_collection(connection, collection_id)
+            connection.execute(f"DROP TABLE IF EXISTS {schema.fts(collection_id)}")
+            schema.create_fts(connection, collection_id)
+            documents = connection.execute("SELECT id FROM document WHERE collection_id = ?", (collection_id,))
+            count = 0
+            for (document_id,) in documents.fetchall():
+                rows = _lexical_rows(connection, document_id)
+                _write_lexical(connection, collection_id, rows)
+                count += len(rows)
+            touch(connection, collection_id)
+        return count
+
+    def _document(self, where: str, values: tuple[object, ...]) -> Document | None:
+        with self.reading() as connection:
+            row = connection.execute(f"{_COLUMNS} WHERE {where}", values).fetchone()
+        return None if row is None else Document(*row)
+
+
+def unit_bytes(vector: npt.NDArray[Any], dimension: int) -> bytes:
+    """A vector as the truth keeps it: float32, length 1 (a zero vector stays zero). Raises StoreError."""
+    row = np.asarray(vector, dtype=np.float32).reshape(-1)
+    if len(row) != dimension:
+        raise StoreError(
+            f"A vector has {len(row)} dimensions, the collection {dimension}.",
+            hint="The collection was made with another embedder; use that one, or `rag reindex`.",
+        )
+    norm = float(np.linalg.norm(row.astype(np.float64)))
+    if not np.isfinite(norm):
+        raise StoreError("The embedder returned a vector that is not finite.", hint="Choose another embedder.")
+    return (row / np.float32(norm) if norm > 0 else row).astype("<f4").tobytes()
+
+
+def _check_names(*names: str) -> None:
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise StoreError(f"{name!r} is not valid Unicode.", hint="Rename the file.") from None
+
+
+def _check_passages(parsed: ParsedDocument, passages: Sequence[NewPassage]) -> None:
+    for passage in passages:
+        if not 0 <= passage.start <= passage.end <= len(parsed.text):
+            raise StoreError(f"The passage {passage.start}..{passage.end} lies outside its text.")
+        text = index_text(parsed.title, passage.heading, parsed.text[passage.start : passage.end])
+        if text_key(text) != passage.key:
+            raise StoreError(f"The key of the passage {passage.start}..{passage.end} is not that of its text.")
+
+
+def _expect_document(connection: sqlite3.Connection, document_id: int) -> None:
+    if not connection.execute("SELECT 1 FROM document WHERE id = ?", (document_id,)).fetchone():
+        raise UnknownSource(
+            f"Document number {document_id} is gone: it was replaced or removed.", hint="Ask again for the new version."
+        )
+
+
+def _insert_document(
+    connection: sqlite3.Connection, collection: Collection, source: str, parsed: ParsedDocument,
+    passages: int, sha256: str, size: int, owner: str,
+) -> int:  # fmt: skip
+    cursor = connection.execute(
+        "INSERT INTO document (collection_id, source, title, media_type, sha256, size, characters, passages, pages,"
+        " empty_pages, added_at, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (collection.id, source, parsed.title, parsed.media_type, sha256, size, len(parsed.text), passages,
+         len(parsed.pages), parsed.empty_pages, time.time(), owner),
+    )  # fmt: skip
+    document_id = int(cursor.lastrowid or 0)
+    connection.executemany(
+        "INSERT INTO text VALUES (?, ?, ?)",
+        [(document_id, part, data) for part, data in enumerate(slices.split_parts(parsed.text))],
+    )
+    headings = json.dumps([tuple(asdict(heading).values()) for heading in parsed.headings])
+    pages = json.dumps([tuple(asdict(page).values()) for page in parsed.pages])
+    connection.execute("INSERT INTO layout VALUES (?, ?, ?)", (document_id, headings, pages))
+    return document_id
+
+
+def _insert_contents(
+    connection: sqlite3.Connection, collection: Collection, keys: Iterable[bytes], vectors: Mapping[bytes, bytes]
+) -> dict[bytes, int]:
+    """The content number of each key, after giving every new one its vector."""
+    found: dict[bytes, int] = {}
+    for key in dict.fromkeys(keys):
+        row = connection.execute(
+            "SELECT c.id, v.content_id FROM content c"
+            " LEFT JOIN vector v ON v.generation = ? AND v.content_id = c.id WHERE c.collection_id = ? AND c.key = ?",
+            (collection.generation, collection.id, key),
+        ).fetchone()
+        number, known = row or (None, None)
+        if known is None and key not in vectors:
+            raise StoreError(
+                "A passage has no vector; nothing was written.", hint="This is a bug of the caller: embed all passages."
+            )
+        if number is None:
+            cursor = connection.execute("INSERT INTO content (collection_id, key) VALUES (?, ?)", (collection.id, key))
+            number = int(cursor.lastrowid or 0)
+        if known is None:
+            connection.execute("INSERT INTO vector VALUES (?, ?, ?)", (collection.generation, number, vectors[key]))
+        found[key] = number
+    return found
+
+
+def _insert_passages(
+    connection: sqlite3.Connection, collection_id: int, document_id: int, parsed: ParsedDocument,
+    passages: Sequence[NewPassage], contents: Mapping[bytes, int],
+) -> None:  # fmt: skip
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'passage'").fetchone()
+    first = (row[0] if row else 0) + 1
+    connection.executemany(
+        "INSERT INTO passage (id, document_id, ordinal, start, stop, page, heading, content_id)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [(first + n, document_id, n, p.start, p.end, p.page, json.dumps(p.heading), contents[p.key])
+         for n, p in enumerate(passages)],
+    )  # fmt: skip
+    _write_lexical(connection, collection_id, [
+        (first + n, *_columns(parsed.title, p.heading, parsed.text[p.start : p.end])) for n, p in enumerate(passages)
+    ])  # fmt: skip
+    _tell_index(connection, collection_id, range(first, first + len(passages)), removed=False)
+
+
+def _retire(connection: sqlite3.Connection, collection_id: int, source: str) -> list[int]:
+    """Delete the present version of a source, if any; the content numbers it used."""
+    row = connection.execute(
+        "SELECT id FROM document WHERE collection_id = ? AND source = ?", (collection_id, source)
+    ).fetchone()
+    if row is None:
+        return []
+    rows = connection.execute("SELECT id, content_id FROM passage WHERE document_id = ?", row).fetchall()
+    table = schema.fts(collection_id)
+    connection.executemany(
+        f"INSERT INTO {table}({table}, rowid, head, body) VALUES ('delete', ?, ?, ?)",
+        _lexical_rows(connection, row[0]),
+    )
+    _tell_index(connection, collection_id, [passage_id for passage_id, _ in rows], removed=True)
+    connection.execute("DELETE FROM document WHERE id = ?", row)
+    return [content_id for _, content_id in rows]
+
+
+def _drop_orphans(connection: sqlite3.Connection, collection_id: int, contents: Sequence[int]) -> None:
+    """Delete those contents, and their vectors of every generation, that no passage uses any more."""
+    unused = connection.execute(
+        "SELECT value FROM json_each(?) WHERE value NOT IN"
+        " (SELECT content_id FROM passage WHERE content_id IN (SELECT value FROM json_each(?)))",
+        (numbers(contents), numbers(contents)),
+    ).fetchall()
+    gone = numbers({row[0] for row in unused})
+    connection.execute(
+        "DELETE FROM vector WHERE generation IN (SELECT id FROM generation WHERE collection_id = ?)"
+        " AND content_id IN (SELECT value FROM json_each(?))",
+        (collection_id, gone),
+    )
+    connection.execute("DELETE FROM content WHERE id IN (SELECT value FROM json_each(?))", (gone,))
+
+
+def _tell_index(connection: sqlite3.Connection, collection_id: int, ids: Iterable[int], *, removed: bool) -> None:
+    connection.executemany(
+        "INSERT INTO outbox (collection_id, passage_id, removed) VALUES (?, ?, ?)",
+        [(collection_id, number, removed) for number in ids],
+    )
+
+
+def _columns(title: str, heading: tuple[str, ...], text: str) -> tuple[str, str]:
+    """The two columns of the full-text table. A change here needs a migration that writes the tables again,
+    because deleting from a contentless table takes the very words that were inserted."""
+    return searchable(index_text(title, heading, "")), searchable(text)
+
+
+def _lexical_rows(connection: sqlite3.Connection, document_id: int) -> list[tuple[int, str, str]]:
+    return [(p.id, *_columns(p.title, p.heading, p.text)) for p in slices.of_document(connection, document_id)]
+
+
+def _write_lexical(connection: sqlite3.Connection, collection_id: int, rows: Iterable[tuple[int, str, str]]) -> None:
+    connection.executemany(f"INSERT INTO {schema.fts(collection_id)}(rowid, head, body) VALUES (?, ?, ?)", rows)

@@ -1,0 +1,143 @@
+"""Exact dense search: every vector of a collection in memory, compared with the question's."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rag.errors import EmbedderMismatch
+from rag.store.catalog import Collection, find_collection, revision
+from rag.store.documents import Vector
+from rag.store.generations import all_vectors, some_vectors
+from rag.store.truth import Truth
+
+Ids = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """A collection's vectors at one revision: ``ids`` ascending, ``matrix`` row by row, both views of a larger
+    ``buffer`` so that additions seldom copy. Searches under way keep their own views: rows are never moved."""
+
+    revision: int
+    generation: int
+    ids: Ids
+    matrix: Vector
+    buffer: Vector
+
+
+class ExactSearch:
+    """Exact cosine search over the truth, 4 bytes x dimension x passages of memory for each collection in use.
+
+    Thread-safe. Every search sees the newest committed state, of this process or another: the rows are kept by
+    revision, and a change of the collection costs only the rows that changed.
+    """
+
+    def __init__(self, truth: Truth) -> None:
+        self._truth = truth
+        self._lock = threading.Lock()
+        self._loaded: dict[int, _Rows] = {}
+
+    def search(self, collection: Collection, vector: npt.NDArray[Any], limit: int) -> list[tuple[int, float]]:
+        """The nearest passages: (passage id, cosine), best first, ties by id. Raises EmbedderMismatch."""
+        rows = self._rows(collection)
+        return best(rows.ids, cosines(rows.matrix, vector), limit)
+
+    def scores(self, collection: Collection, vector: npt.NDArray[Any], ids: Sequence[int]) -> dict[int, float]:
+        """The cosine of each of these passages; those that are gone are left out."""
+        rows = self._rows(collection)
+        wanted = np.unique(np.asarray(ids, dtype=np.int64))
+        places = np.searchsorted(rows.ids, wanted)
+        present = places < len(rows.ids)
+        present[present] = rows.ids[places[present]] == wanted[present]
+        found = cosines(rows.matrix[places[present]], vector)
+        return {int(i): float(s) for i, s in zip(wanted[present], found, strict=True)}
+
+    def loaded(self, collection: Collection) -> bool:
+        """Whether the collection's vectors are in memory."""
+        return collection.id in self._loaded
+
+    def forget(self, collection_id: int) -> None:
+        """Free the memory of one collection."""
+        with self._lock:
+            self._loaded.pop(collection_id, None)
+
+    def _rows(self, collection: Collection) -> _Rows:
+        with self._lock, self._truth.reading() as connection:
+            old = self._loaded.get(collection.id)
+            at = revision(connection, collection.id)
+            if old is not None and old.revision == at and old.generation == collection.generation:
+                return old
+            now = find_collection(connection, collection.id)
+            if now.generation != collection.generation:
+                raise EmbedderMismatch(
+                    f"The collection {now.name!r} was embedded anew with {now.embedder.name} meanwhile.",
+                    hint="Ask again.",
+                )
+            if old is None or old.generation != now.generation:
+                self._loaded.pop(collection.id, None)
+                ids, matrix = all_vectors(connection, now)
+                rows = _Rows(at, now.generation, ids, matrix, matrix)
+            else:
+                rows = _refresh(connection, now, old, at)
+            self._loaded[collection.id] = rows
+            return rows
+
+
+def cosines(matrix: Vector, vector: npt.NDArray[Any]) -> Vector:
+    """The cosine of each unit row of ``matrix`` with ``vector``, in [-1, 1]; 0 for a zero vector.
+
+    Raises EmbedderMismatch for another dimension.
+    """
+    query = np.asarray(vector, dtype=np.float32).reshape(-1)
+    if len(query) != matrix.shape[1]:
+        raise EmbedderMismatch(
+            f"The question's vector has {len(query)} dimensions, the collection's {matrix.shape[1]}.",
+            hint="Use the embedder that made the collection, or run `rag reindex`.",
+        )
+    norm = np.linalg.norm(query)
+    if norm == 0 or not len(matrix):
+        return np.zeros(len(matrix), dtype=np.float32)
+    return np.clip(matrix @ (query / norm), -1.0, 1.0)
+
+
+def best(ids: Ids, scores: Vector, limit: int) -> list[tuple[int, float]]:
+    """The ``limit`` highest scores with their ids, best first, ties by id."""
+    if limit < 1 or not len(ids):
+        return []
+    if limit < len(ids):
+        edge = np.partition(scores, len(scores) - limit)[len(scores) - limit]
+        keep = np.flatnonzero(scores >= edge)
+        ids, scores = ids[keep], scores[keep]
+    order = np.lexsort((ids, -scores))[:limit]
+    return [(int(ids[i]), float(scores[i])) for i in order]
+
+
+def _refresh(connection: sqlite3.Connection, collection: Collection, old: _Rows, at: int) -> _Rows:
+    """The rows at a later revision: those that are gone taken out, new ones put at the end (ids only grow)."""
+    now = np.array(
+        connection.execute(
+            "SELECT p.id FROM document d JOIN passage p ON p.document_id = d.id WHERE d.collection_id = ? ORDER BY 1",
+            (collection.id,),
+        ).fetchall(),
+        dtype=np.int64,
+    ).reshape(-1)
+    stay = np.isin(old.ids, now, assume_unique=True)
+    count = int(stay.sum())
+    if count == len(old.ids):
+        buffer = old.buffer
+    else:
+        buffer = old.matrix[stay]
+    _, added = some_vectors(connection, collection, [int(i) for i in now[count:]])
+    if len(now) > len(buffer):
+        larger = np.empty((len(now) + len(now) // 8, collection.embedder.dimension), dtype=np.float32)
+        larger[:count] = buffer[:count]
+        buffer = larger
+    buffer[count : len(now)] = added
+    return _Rows(at, collection.generation, now, buffer[: len(now)], buffer)

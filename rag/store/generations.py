@@ -1,0 +1,179 @@
+"""Vectors by generation: the set a collection is searched with, and the next one while it is being made."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rag.errors import StoreError
+from rag.store import catalog
+from rag.store.catalog import Collection, EmbedderInfo, find_collection, touch
+from rag.store.database import Database
+from rag.store.documents import Vector, unit_bytes
+from rag.store.passages import numbers, of_contents
+
+_STEP = 4096
+_MISSING = """FROM content c WHERE c.collection_id = ?
+    AND NOT EXISTS (SELECT 1 FROM vector v WHERE v.generation = ? AND v.content_id = c.id)"""
+
+
+class Generations(Database):
+    """The part of the truth that holds vectors."""
+
+    def known_vectors(self, generation: int, keys: Sequence[bytes]) -> dict[bytes, Vector]:
+        """The unit vectors that a generation already has, by key."""
+        with self.reading() as connection:
+            find = (
+                "SELECT v.data FROM generation g JOIN content c ON c.collection_id = g.collection_id AND c.key = ?"
+                " JOIN vector v ON v.generation = g.id AND v.content_id = c.id WHERE g.id = ?"
+            )
+            rows = ((key, connection.execute(find, (key, generation)).fetchone()) for key in dict.fromkeys(keys))
+            return {key: _vector(row[0]) for key, row in rows if row is not None}
+
+    def vectors(self, collection_id: int) -> tuple[npt.NDArray[np.int64], Vector]:
+        """Every passage's number, ascending, and its unit vector of the current generation, row by row."""
+        with self.reading() as connection:
+            return all_vectors(connection, find_collection(connection, collection_id))
+
+    def vectors_of(self, collection_id: int, ids: Sequence[int]) -> tuple[npt.NDArray[np.int64], Vector]:
+        """The same for these passages only; numbers that are gone, or of another collection, are left out."""
+        with self.reading() as connection:
+            return some_vectors(connection, find_collection(connection, collection_id), ids)
+
+    def begin_generation(self, collection: Collection, embedder: EmbedderInfo) -> int:
+        """Start, or resume, the vectors of another embedder for a collection; the generation's number.
+
+        The current generation goes on serving. An unfinished one of a different embedder is dropped.
+        """
+        with self.writing() as connection:
+            current = find_collection(connection, collection.id).generation
+            rows = connection.execute(
+                "SELECT id, embedder, digest, dimension, query_prefix, document_prefix FROM generation"
+                " WHERE collection_id = ? AND id <> ?",
+                (collection.id, current),
+            ).fetchall()
+            for number, *described in rows:
+                if EmbedderInfo(*described) == embedder:
+                    return int(number)
+                _drop(connection, number)
+            return catalog.insert_generation(connection, collection.id, embedder)
+
+    def pending(self, generation: int, limit: int) -> list[tuple[bytes, str]]:
+        """At most ``limit`` keys that have no vector in this generation yet, each with its index text."""
+        with self.reading() as connection:
+            owner = _collection_of(connection, generation)
+            rows = connection.execute(f"SELECT c.id, c.key {_MISSING} LIMIT ?", (owner, generation, limit)).fetchall()
+            texts = of_contents(connection, [number for number, _ in rows])
+        return [(key, texts[number].index_text) for number, key in rows]
+
+    def pending_count(self, generation: int) -> int:
+        """How many keys have no vector in this generation yet."""
+        with self.reading() as connection:
+            return _missing(connection, generation)
+
+    def put_vectors(self, generation: int, vectors: Mapping[bytes, npt.NDArray[Any]]) -> None:
+        """Store vectors of a generation, durably; keys that no passage uses any more are left out."""
+        with self.writing() as connection:
+            owner = _collection_of(connection, generation)
+            (dimension,) = connection.execute("SELECT dimension FROM generation WHERE id = ?", (generation,)).fetchone()
+            connection.executemany(
+                "INSERT OR REPLACE INTO vector SELECT ?, id, ? FROM content WHERE collection_id = ? AND key = ?",
+                [(generation, unit_bytes(vector, dimension), owner, key) for key, vector in vectors.items()],
+            )
+
+    def promote(self, generation: int) -> None:
+        """Search the collection with this generation from now on, and drop the old one, in one transaction.
+
+        Raises StoreError while a passage has no vector in it.
+        """
+        with self.writing() as connection:
+            owner = _collection_of(connection, generation)
+            if missing := _missing(connection, generation):
+                raise StoreError(
+                    f"{missing} passages are not embedded anew yet.", hint="Run `rag reindex` again to finish."
+                )
+            old = find_collection(connection, owner).generation
+            if old == generation:
+                return
+            connection.execute("UPDATE collection SET generation = ? WHERE id = ?", (generation, owner))
+            _drop(connection, old)
+            touch(connection, owner)
+
+    def abandon(self, generation: int) -> None:
+        """Drop an unfinished generation. Raises StoreError for the one in use."""
+        with self.writing() as connection:
+            if find_collection(connection, _collection_of(connection, generation)).generation == generation:
+                raise StoreError(f"Generation {generation} is in use.", hint="Delete the collection instead.")
+            _drop(connection, generation)
+
+
+def all_vectors(connection: sqlite3.Connection, collection: Collection) -> tuple[npt.NDArray[np.int64], Vector]:
+    """Every passage's number, ascending, and its unit vector, in the state that ``connection`` sees."""
+    pairs = _array(connection.execute(
+        "SELECT p.id, p.content_id FROM document d JOIN passage p ON p.document_id = d.id WHERE d.collection_id = ?"
+        " ORDER BY p.id", (collection.id,),
+    ).fetchall())  # fmt: skip
+    (count,) = connection.execute(
+        "SELECT count(*) FROM vector WHERE generation = ?", (collection.generation,)
+    ).fetchone()
+    rows = connection.execute(
+        "SELECT content_id, data FROM vector WHERE generation = ? ORDER BY content_id", (collection.generation,)
+    )
+    contents = np.empty(count, dtype=np.int64)
+    matrix = np.empty((count, collection.embedder.dimension), dtype=np.float32)
+    at = 0
+    while chunk := rows.fetchmany(_STEP):
+        contents[at : at + len(chunk)] = [number for number, _ in chunk]
+        matrix[at : at + len(chunk)] = _matrix([data for _, data in chunk], collection.embedder.dimension)
+        at += len(chunk)
+    places = np.searchsorted(contents, pairs[:, 1])
+    if len(places) == count and np.array_equal(places, np.arange(count)):
+        return pairs[:, 0], matrix
+    return pairs[:, 0], matrix[places]
+
+
+def some_vectors(
+    connection: sqlite3.Connection, collection: Collection, ids: Sequence[int]
+) -> tuple[npt.NDArray[np.int64], Vector]:
+    """The numbers and unit vectors of these passages, as far as they exist, in ascending order."""
+    rows = connection.execute(
+        "SELECT p.id, v.data FROM passage p JOIN document d ON d.id = p.document_id AND d.collection_id = ?"
+        " JOIN vector v ON v.generation = ? AND v.content_id = p.content_id"
+        " WHERE p.id IN (SELECT value FROM json_each(?)) ORDER BY p.id",
+        (collection.id, collection.generation, numbers(ids)),
+    ).fetchall()
+    found = np.array([number for number, _ in rows], dtype=np.int64)
+    return found, _matrix([data for _, data in rows], collection.embedder.dimension)
+
+
+def _array(pairs: list[tuple[int, int]]) -> npt.NDArray[np.int64]:
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+
+
+def _matrix(rows: list[bytes], dimension: int) -> Vector:
+    return np.frombuffer(b"".join(rows), dtype="<f4").reshape(-1, dimension)
+
+
+def _vector(data: bytes) -> Vector:
+    return np.frombuffer(data, dtype="<f4")
+
+
+def _collection_of(connection: sqlite3.Connection, generation: int) -> int:
+    row = connection.execute("SELECT collection_id FROM generation WHERE id = ?", (generation,)).fetchone()
+    if row is None:
+        raise StoreError(f"There is no generation {generation}.", hint="Start again with `rag reindex`.")
+    return int(row[0])
+
+
+def _missing(connection: sqlite3.Connection, generation: int) -> int:
+    owner = _collection_of(connection, generation)
+    return int(connection.execute(f"SELECT count(*) {_MISSING}", (owner, generation)).fetchone()[0])
+
+
+def _drop(connection: sqlite3.Connection, generation: int) -> None:
+    connection.execute("DELETE FROM vector WHERE generation = ?", (generation,))
+    connection.execute("DELETE FROM generation WHERE id = ?", (generation,))

@@ -1,0 +1,149 @@
+"""One writer for each library: an advisory lock that the operating system drops when its holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from rag.errors import LibraryLocked, StoreError
+
+LOCK_NAME = "lock"
+_PAUSE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process that writes to a library: its number, its program, and since when (UNIX seconds)."""
+
+    pid: int
+    program: str
+    since: float
+
+
+class WriterLock:
+    """The right to write to one library, held until ``release`` or the end of the process."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+
+    @classmethod
+    def acquire(cls, folder: Path, timeout: float = 0.5) -> WriterLock:
+        """Take the lock of the library in ``folder`` (created if absent), waiting at most ``timeout`` seconds.
+
+        Raises LibraryLocked naming the holder, StoreError when the folder cannot be used.
+        """
+        prepare_folder(folder)
+        path = folder / LOCK_NAME
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise unusable(folder, error) from error
+        try:
+            _wait_for(descriptor, folder, timeout)
+            _sign(descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            raise unusable(folder, error) from error
+        except LibraryLocked:
+            os.close(descriptor)
+            raise
+        return cls(descriptor)
+
+    @staticmethod
+    def holder(folder: Path) -> Holder | None:
+        """Who holds the lock of the library in ``folder`` now, or None when it is free or no library."""
+        path = folder / LOCK_NAME
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return _signature(descriptor)
+        finally:
+            os.close(descriptor)
+        return None
+
+    @classmethod
+    def describe(cls, folder: Path) -> str:
+        """One sentence that says who writes to the library in ``folder`` and since when."""
+        holder = cls.holder(folder)
+        return f"Nobody writes to the library {folder}." if holder is None else _sentence(folder, holder)
+
+    def release(self) -> None:
+        """Give the lock back; a second call does nothing."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.ftruncate(descriptor, 0)
+            # Closing alone would leave the lock with a child that is just being started.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            os.close(descriptor)
+
+    def __enter__(self) -> WriterLock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def prepare_folder(folder: Path) -> None:
+    """Create the library's folder, for its owner alone; an existing one keeps its mode.
+
+    Raises StoreError when there is something else, or no right to write.
+    """
+    try:
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise unusable(folder, error) from error
+
+
+def unusable(folder: Path, error: OSError) -> StoreError:
+    """The error for a folder that cannot hold a library."""
+    return StoreError(
+        f"Cannot use {folder} as a library: {error.strerror or error}.",
+        hint="Choose a folder you may write to with --library or RAG_LIBRARY.",
+    )
+
+
+def _wait_for(descriptor: int, folder: Path, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise LibraryLocked(_sentence(folder, _signature(descriptor))) from None
+            time.sleep(_PAUSE)
+        else:
+            return
+
+
+def _sentence(folder: Path, holder: Holder) -> str:
+    if not holder.pid:
+        return f"Another process writes to the library {folder}."
+    since = datetime.fromtimestamp(holder.since).strftime("%Y-%m-%d %H:%M:%S")
+    return f"{holder.program} (process {holder.pid}) has been writing to the library {folder} since {since}."
+
+
+def _sign(descriptor: int) -> None:
+    program = " ".join([Path(sys.argv[0]).name or "python", *sys.argv[1:2]])
+    note = json.dumps(asdict(Holder(os.getpid(), program, time.time())))
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, note.encode(), 0)
+
+
+def _signature(descriptor: int) -> Holder:
+    """What the holder wrote about itself; number 0 when it has not got that far."""
+    try:
+        note = json.loads(os.pread(descriptor, 4096, 0))
+        return Holder(int(note["pid"]), str(note["program"]), float(note["since"]))
+    except (ValueError, KeyError, TypeError):
+        return Holder(0, "", 0.0)

@@ -1,0 +1,209 @@
+"""The tables of a library and the steps from each older version to this one."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from rag.errors import LibraryFormat
+from rag.store.terms import TOKENIZER
+
+APPLICATION_ID = 0x52414731
+"""Marks the SQLite file as a library ("RAG1")."""
+
+PAGE_SIZE = 8192
+
+_FIRST = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE collection (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    generation INTEGER NOT NULL,
+    splitter TEXT NOT NULL,
+    settings TEXT NOT NULL DEFAULT '{}',
+    owner TEXT NOT NULL DEFAULT '',
+    revision INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE TABLE generation (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection_id INTEGER NOT NULL REFERENCES collection(id) ON DELETE CASCADE,
+    embedder TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    dimension INTEGER NOT NULL,
+    query_prefix TEXT NOT NULL,
+    document_prefix TEXT NOT NULL
+);
+CREATE INDEX generation_collection ON generation(collection_id);
+
+CREATE TABLE document (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection_id INTEGER NOT NULL REFERENCES collection(id),
+    source TEXT NOT NULL,
+    title TEXT NOT NULL,
+    media_type TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    characters INTEGER NOT NULL,
+    passages INTEGER NOT NULL,
+    pages INTEGER NOT NULL,
+    empty_pages INTEGER NOT NULL,
+    added_at REAL NOT NULL,
+    owner TEXT NOT NULL DEFAULT '',
+    UNIQUE (collection_id, source)
+);
+
+-- The canonical text in parts of equal length in characters: a passage is read without its document.
+CREATE TABLE text (
+    document_id INTEGER NOT NULL REFERENCES document(id) ON DELETE CASCADE,
+    part INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (document_id, part)
+);
+
+CREATE TABLE layout (
+    document_id INTEGER PRIMARY KEY REFERENCES document(id) ON DELETE CASCADE,
+    headings TEXT NOT NULL,
+    pages TEXT NOT NULL
+);
+
+CREATE TABLE original (
+    document_id INTEGER PRIMARY KEY REFERENCES document(id) ON DELETE CASCADE,
+    data BLOB NOT NULL
+);
+
+-- What was embedded, by the hash of its text: the same text is embedded once for each generation.
+CREATE TABLE content (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection_id INTEGER NOT NULL REFERENCES collection(id),
+    key BLOB NOT NULL,
+    UNIQUE (collection_id, key)
+);
+
+CREATE TABLE passage (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    document_id INTEGER NOT NULL REFERENCES document(id) ON DELETE CASCADE,
+    ordinal INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    stop INTEGER NOT NULL,
+    page INTEGER,
+    heading TEXT NOT NULL,
+    content_id INTEGER NOT NULL REFERENCES content(id),
+    UNIQUE (document_id, ordinal)
+);
+CREATE INDEX passage_content ON passage(content_id);
+
+CREATE TABLE vector (
+    generation INTEGER NOT NULL REFERENCES generation(id),
+    content_id INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (generation, content_id)
+);
+
+-- What the dense index has still to be told.
+CREATE TABLE outbox (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection_id INTEGER NOT NULL,
+    passage_id INTEGER NOT NULL,
+    removed INTEGER NOT NULL
+);
+CREATE INDEX outbox_collection ON outbox(collection_id, seq);
+
+-- Where the dense index of a collection lies; outlives the collection until its folder is gone.
+CREATE TABLE dense (
+    collection_id INTEGER PRIMARY KEY,
+    folder TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    dirty INTEGER NOT NULL,
+    manifest TEXT NOT NULL
+);
+
+CREATE TABLE conversation (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection TEXT NOT NULL,
+    owner TEXT NOT NULL DEFAULT '',
+    title TEXT NOT NULL,
+    created REAL NOT NULL,
+    updated REAL NOT NULL
+);
+CREATE INDEX conversation_owner ON conversation(owner, updated);
+
+CREATE TABLE turn (
+    conversation_id INTEGER NOT NULL REFERENCES conversation(id) ON DELETE CASCADE,
+    ordinal INTEGER NOT NULL,
+    owner TEXT NOT NULL DEFAULT '',
+    question TEXT NOT NULL,
+    asked TEXT NOT NULL,
+    text TEXT NOT NULL,
+    answer TEXT NOT NULL,
+    created REAL NOT NULL,
+    PRIMARY KEY (conversation_id, ordinal)
+);
+
+CREATE TABLE feedback (
+    conversation_id INTEGER NOT NULL,
+    ordinal INTEGER NOT NULL,
+    owner TEXT NOT NULL DEFAULT '',
+    value INTEGER NOT NULL,
+    note TEXT NOT NULL,
+    created REAL NOT NULL,
+    PRIMARY KEY (conversation_id, ordinal),
+    FOREIGN KEY (conversation_id, ordinal) REFERENCES turn(conversation_id, ordinal) ON DELETE CASCADE
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST,)
+"""Step n takes a library from version n to version n + 1; version 0 is an empty file."""
+
+VERSION = len(MIGRATIONS)
+
+
+def examine(connection: sqlite3.Connection, path: Path) -> int:
+    """The version of the library behind ``connection``, 0 for an empty file. Raises LibraryFormat."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    application = int(connection.execute("PRAGMA application_id").fetchone()[0])
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if tables == 0 and version == 0:
+        return 0
+    if application != APPLICATION_ID:
+        raise LibraryFormat(
+            f"{path} is a database of another program, not a library.",
+            hint="Choose another folder with --library or RAG_LIBRARY.",
+        )
+    if version > VERSION:
+        raise LibraryFormat(
+            f"{path} was written by a newer version of this program (its format is {version}, known is {VERSION}).",
+            hint="Upgrade this program, or choose another library.",
+        )
+    return version
+
+
+def migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Bring a library of ``version`` to this one, in the transaction that is open on ``connection``."""
+    for step in MIGRATIONS[version:]:
+        for statement in _statements(step):
+            connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _statements(script: str) -> list[str]:
+    """The statements of a script one by one: ``executescript`` would commit the open transaction first."""
+    return [statement for part in script.split(";\n") if (statement := part.strip())]
+
+
+def fts(collection_id: int) -> str:
+    """The name of a collection's full-text table."""
+    return f"fts_{collection_id:d}"
+
+
+def create_fts(connection: sqlite3.Connection, collection_id: int) -> None:
+    """Create the full-text table of a collection.
+
+    It is contentless: it keeps no copy of the text (measured at 100,000 passages of 160 words: 73 MB instead of
+    189 MB), and deletions name the words again, which the canonical text always allows.
+    """
+    connection.execute(
+        f"CREATE VIRTUAL TABLE {fts(collection_id)} USING fts5(head, body, content='', tokenize=\"{TOKENIZER}\")"
+    )

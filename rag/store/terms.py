@@ -1,0 +1,97 @@
+"""The words of the full-text index: how text is prepared for it, and what a question asks of it.
+
+SQLite's ``unicode61`` tokenizer cuts at spaces, which leaves whole sentences of Chinese, Japanese, Korean or Thai
+as one word. Runs of such scripts are therefore cut here into overlapping pieces (two characters, or three where the
+script is an alphabet), as Lucene's CJK analyzer does; index and question are cut alike.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+
+TOKENIZER = "porter unicode61 remove_diacritics 2 categories 'L* N* Co Mc Mn'"
+
+_PAIRS = (
+    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U000323af"
+)
+_TRIPLES = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+_RUN = re.compile(f"[{_PAIRS}]+|[{_TRIPLES}]+")
+_TRIPLE = re.compile(f"[{_TRIPLES}]")
+_NOT_WORD = re.compile(r"[^\w\s]|_")
+_LONE_MARKS = re.compile(r"(?<!\S)[^\w\s]+(?!\S)")
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One thing to look for: a word, or the beginning of one (``prefix``)."""
+
+    text: str
+    prefix: bool = False
+
+    @property
+    def match(self) -> str:
+        """The term as a quoted FTS5 string, so that nothing in it is read as syntax."""
+        return f'"{self.text}"*' if self.prefix else f'"{self.text}"'
+
+
+def searchable(text: str) -> str:
+    """Text as the full-text index gets it: its words, cut by the same rules as a question's."""
+    if text.isascii():
+        return text.replace("\0", " ")
+    normal = _normal(text)
+    return _cut(_RUN.sub(lambda run: f" {' '.join(_pieces(run.group()))} ", normal))
+
+
+def query_terms(text: str, limit: int) -> list[Term]:
+    """The different terms of a text in order of appearance, at most ``limit``."""
+    normal = _normal(text)
+    found: dict[str, Term] = {}
+    position = 0
+    for run in [*_RUN.finditer(normal), None]:
+        for word in _cut(normal[position : run.start() if run else len(normal)]).split():
+            found.setdefault(word, Term(word))
+        if run is None or len(found) >= limit:
+            break
+        position = run.end()
+        for term in _run_terms(run.group()):
+            found.setdefault(term.text, term)
+    return list(found.values())[:limit]
+
+
+def _normal(text: str) -> str:
+    """NFKC, lower case, and nothing that UTF-8 cannot hold."""
+    return unicodedata.normalize("NFKC", text).lower().encode("utf-8", "replace").decode("utf-8")
+
+
+def _cut(text: str) -> str:
+    """Text with a space for everything but letters, digits and the marks that belong to them.
+
+    SQLite's tables of Unicode are older than Python's: cutting here makes index and question agree.
+    """
+    return _LONE_MARKS.sub(" ", _NOT_WORD.sub(lambda found: _mark_or_space(found.group()), text))
+
+
+@lru_cache(maxsize=4096)
+def _mark_or_space(character: str) -> str:
+    return character if unicodedata.category(character) in ("Mn", "Mc", "Co") else " "
+
+
+def _run_terms(run: str) -> list[Term]:
+    """The full pieces of a run; a run shorter than a piece is looked for as the beginning of one."""
+    size = _size(run)
+    if len(run) < size:
+        return [Term(run, prefix=True)]
+    return [Term(piece) for piece in _pieces(run) if len(piece) == size]
+
+
+def _pieces(run: str) -> list[str]:
+    """Every character with its followers; the last ones are shorter, so that a prefix search finds them."""
+    size = _size(run)
+    return [run[i : i + size] for i in range(len(run))]
+
+
+def _size(run: str) -> int:
+    return 3 if _TRIPLE.match(run) else 2
