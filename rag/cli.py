@@ -231,6 +231,35 @@ def ui(host: str | None, port: int | None, seeds: bool, browser: bool, **flags: 
 
 
 @cli.command()
+@click.argument("embedder_name", metavar="EMBEDDER")
+@common
+def reindex(embedder_name: str, **flags: str | None) -> None:
+    """Embed a collection anew with another embedder (builtin or ollama:NAME).
+
+    Ctrl-C loses nothing: run it again and it goes on. The old vectors serve until the new ones are complete.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("Embedding"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
+    with opened(settings(**flags), write=True) as library, Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=None, left="")
+        for event in library.reindex_events(embedder_name):
+            left = f"about {event.seconds_left:.0f} s left"
+            bar.update(task, completed=event.done, total=event.total, left=left)
+    click.echo(f"The collection is searched with {embedder_name} from now on.")
+
+
+@cli.command()
+@common
+def compact(**flags: str | None) -> None:
+    """Give the space of removed documents back; nothing of their text stays in the files."""
+    with opened(settings(**flags), write=True) as library:
+        library.compact()
+    click.echo("Done.")
+
+
+@cli.command()
 @common
 @json_option
 def doctor(as_json: bool, **flags: str | None) -> None:
@@ -266,7 +295,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 2 if error.code in ("config", "prompt") else 1
     except BrokenPipeError:
         # The reader of our output is gone (`rag ask ... | head`); that is no failure of ours.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 0
     return int(code) if isinstance(code, int) else 0
 

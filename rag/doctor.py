@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from rag.config import Config
 from rag.errors import RagError
 from rag.models.choose import choose_llm, server_facts
 from rag.models.families import RECOMMENDED
+from rag.store.database import FILE_NAME
 from rag.store.lock import WriterLock
 from rag.store.truth import Truth
 from rag.store.vectors import DenseIndex
@@ -23,7 +23,7 @@ def diagnose(config: Config) -> tuple[Check, ...]:
     """Examine the configured library and the models; never raises for what it finds."""
     from rag.library import Library
 
-    if not (config.library_path / Truth.FILE).is_file():
+    if not (config.library_path / FILE_NAME).is_file():
         missing = Check(
             "library", "warn", f"There is none in {config.library_path} yet.", "Make one: `rag ingest FOLDER`."
         )
@@ -41,33 +41,39 @@ def examine(config: Config, truth: Truth, dense: DenseIndex, writer: bool) -> tu
 
 
 def _library(config: Config, truth: Truth, dense: DenseIndex, writer: bool) -> Iterator[Check]:
-    documents = [d for c in truth.collections() for d in truth.documents(c.id)]
-    size = (config.library_path / Truth.FILE).stat().st_size / 1e6
-    role = "this process may write" if writer else "open for reading"
+    facts = truth.facts()
+    documents = sum(c.documents for c in facts.collections)
+    passages = sum(c.passages for c in facts.collections)
+    role = "this process may write" if writer else f"open for reading; {_writer(config.library_path)}"
     yield Check(
         "library",
         "ok",
-        f"{config.library_path}: {len(documents)} documents, {sum(d.passages for d in documents)} passages, "
-        f"{size:.1f} MB; {role}.",
+        f"{config.library_path}: {documents} documents, {passages} passages, {facts.bytes / 1e6:.1f} MB; {role}.",
     )
-    problem = truth.integrity()
-    if problem:
-        yield Check("database", "bad", f"SQLite reports: {problem}", "Restore the folder from a backup.")
+    if facts.problems:
+        yield Check("database", "bad", "; ".join(facts.problems), "Restore the folder from a backup.")
     else:
-        yield Check("database", "ok", f"SQLite {sqlite3.sqlite_version}, journal mode {truth.journal_mode}, intact.")
-    if not writer:
-        holder = WriterLock.describe(config.library_path)
-        yield Check("writer", "ok", holder)
-    empty = sum(d.empty_pages for d in documents)
+        yield Check("database", "ok", f"SQLite {facts.sqlite_version}, journal mode {facts.journal}, intact.")
+    empty = sum(d.empty_pages for c in truth.collections() for d in truth.documents(c.id))
     if empty:
         yield Check(
             "pages", "warn", f"{empty} pages have no text and cannot be searched.", "Run the files through OCR first."
         )
     for collection in truth.collections():
         report = dense.audit(collection)
-        state = dense.state(collection)
-        message = f"{collection.name}: {report.describe()}; embedder {collection.embedder.name}; index {state}."
+        message = (
+            f"{collection.name}: {report.describe()}; embedder {collection.embedder.name}; "
+            f"search is {dense.state(collection)}."
+        )
         yield Check("index", "ok" if report.ok else "warn", message, "" if report.ok else report.hint)
+    for item in facts.collections:
+        if item.unfinished_generations:
+            yield Check("reindex", "warn", f"{item.name}: a reindex is unfinished.", "Finish it: `rag reindex`.")
+
+
+def _writer(folder: Path) -> str:
+    holder = WriterLock.holder(folder)
+    return f"{holder.program} (process {holder.pid}) writes to it" if holder else "nobody writes to it"
 
 
 def _surroundings(config: Config) -> Iterator[Check]:
@@ -75,9 +81,13 @@ def _surroundings(config: Config) -> Iterator[Check]:
     facts = server_facts(config)
     if facts.reachable:
         names = ", ".join(m.name for m in facts.models) or "none"
-        yield Check("ollama", "ok", f"{facts.base_url}, version {facts.version}; models: {names}.")
+        message = f"{facts.base_url}, version {facts.version}; models: {names}."
+        if facts.local:
+            yield Check("ollama", "ok", message)
+        else:
+            yield Check("ollama", "warn", message, "It is another machine: what a model reads, that machine sees.")
     else:
-        yield Check("ollama", "warn", facts.error, "Answers are quoted from the documents without it.")
+        yield Check("ollama", "warn", facts.error, facts.hint)
     try:
         llm, choice = choose_llm(config)
     except RagError as error:

@@ -7,30 +7,20 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rag.config import Config, load_config
 from rag.documents import SPLITTER_VERSION, ParserPool
-from rag.errors import EmbedderMismatch, LibraryLocked, QuestionError, UnknownCollection, UnknownSource
+from rag.errors import LibraryLocked, QuestionError, UnknownCollection, UnknownSource
+from rag.models.registry import ModelRegistry
 from rag.store.conversations import Conversations
 from rag.store.lexical import Lexical
 from rag.store.lock import WriterLock
 from rag.store.truth import Collection, EmbedderInfo, Truth
 from rag.store.vectors import DenseIndex
 from rag.types import (
-    Answer,
-    AnswerEvent,
-    Check,
-    Document,
-    Done,
-    Heading,
-    Hit,
-    IngestEvent,
-    IngestReport,
-    Page,
-    Turn,
-)
+    Answer, AnswerEvent, Check, Document, Done, Heading, Hit, IngestEvent, IngestReport, Page, ReindexEvent, Turn,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -59,17 +49,14 @@ class Library:
         self.config = config
         self._truth = truth
         self._lock = lock
-        self._given_llm = llm
-        self._given_embedder = embed_model
+        self._models = ModelRegistry(config, llm, embed_model)
         self._dense = DenseIndex.open(truth, config.library_path)
         self._lexical = Lexical(truth)
         self.conversations = Conversations(truth)
         self._guard = threading.RLock()
         self._ingesting = threading.Lock()
         self._pool: ParserPool | None = None
-        self._llm: tuple[LLM | None, Choice] | None = None
-        self._embedders: dict[str, tuple[BaseEmbedding, Choice]] = {}
-        self._engines: dict[tuple[int, int, str, str], CitedQueryEngine] = {}
+        self._engines: dict[tuple[object, ...], CitedQueryEngine] = {}
 
     @classmethod
     def open(
@@ -104,9 +91,7 @@ class Library:
     def __enter__(self) -> Library:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -116,6 +101,7 @@ class Library:
                 stack.callback(self._lock.release)
             stack.callback(self._truth.close)
             stack.callback(self._dense.close)
+            stack.callback(self._models.close)
             if self._pool is not None:
                 stack.callback(self._pool.close)
             self._pool, self._lock = None, None
@@ -130,8 +116,6 @@ class Library:
         """The library's folder."""
         return self.config.library_path
 
-    # -- collections ------------------------------------------------------------------------------------------
-
     def collections(self) -> tuple[str, ...]:
         """The names of the collections, in alphabetical order."""
         return tuple(sorted(c.name for c in self._truth.collections()))
@@ -139,7 +123,7 @@ class Library:
     def create_collection(self, name: str) -> None:
         """Make an empty collection; its embedder is chosen now and then fixed. Raises StoreError if it exists."""
         self._require_writer()
-        embedder, _ = self._embedder_for(None)
+        embedder, _ = self._models.embedder(None)
         self._truth.create_collection(name, _facts(embedder), SPLITTER_VERSION)
 
     def ensure_collection(self, name: str | None = None) -> None:
@@ -168,8 +152,6 @@ class Library:
         self._require_writer()
         self._truth.set_setting(self._collection(collection).id, key, value)
 
-    # -- documents --------------------------------------------------------------------------------------------
-
     def ingest(self, paths: Sequence[Path | str] | Path | str, *, collection: str | None = None) -> IngestReport:
         """Put files or folders in; unchanged files are skipped. Raises PathError for a missing path.
 
@@ -191,7 +173,7 @@ class Library:
         with self._ingesting:
             self.ensure_collection(collection)
             target = self._collection(collection)
-            embedder, _ = self._embedder_for(target)
+            embedder, _ = self._models.embedder(target.embedder.name)
             ingestor = Ingestor(
                 self._truth,
                 target,
@@ -203,6 +185,26 @@ class Library:
                 yield from ingestor.events(listed)
             finally:
                 self._dense.sync(target)
+
+    def reindex_events(self, embedder: str, collection: str | None = None) -> Generator[ReindexEvent, None, None]:
+        """Embed a collection anew with ``embedder`` (``builtin`` or ``ollama:NAME``); resumable, see ``rag.reindex``.
+
+        The old vectors serve until the new ones are complete. Raises ModelError and keeps what is done.
+        """
+        from rag.models.embed import embed_documents
+        from rag.reindex import reindex
+
+        self._require_writer()
+        with self._ingesting:
+            target = self._collection(collection)
+            model, _ = self._models.new_embedder(embedder)
+            yield from reindex(self._truth, target, _facts(model), lambda texts: embed_documents(model, texts))
+            self._dense.sync(self._collection(collection))
+
+    def compact(self) -> None:
+        """Give the space of removed documents back; nothing of their text stays in the files."""
+        self._require_writer()
+        self._truth.compact()
 
     def sources(self, collection: str | None = None) -> tuple[Document, ...]:
         """The documents of a collection, by name."""
@@ -239,8 +241,6 @@ class Library:
         """The original file, kept for PDFs; None for other formats."""
         return self._truth.original(document_id)
 
-    # -- questions --------------------------------------------------------------------------------------------
-
     def search(self, question: str, k: int | None = None, collection: str | None = None) -> tuple[Hit, ...]:
         """The best ``k`` passages (default: the setting ``top_k``), best first. Raises QuestionError."""
         target = self._collection(collection)
@@ -269,8 +269,8 @@ class Library:
         from rag.answer.build import build_engine
 
         target = self._collection(collection)
-        llm, choice = self._llm_choice()
-        key = (target.id, self._truth.revision(target.id), repr(sorted(target.settings.items())), choice.name)
+        llm, choice = self._models.llm()
+        key = (target.id, self._truth.revision(target.id), repr(sorted(target.settings.items())), id(llm), choice.name)
         with self._guard:
             if key not in self._engines:
                 self._engines.clear()
@@ -282,31 +282,24 @@ class Library:
     @property
     def llm_choice(self) -> Choice:
         """Which model answers, and why. Raises ModelError when one was asked for by name and is not there."""
-        return self._llm_choice()[1]
+        return self._models.llm()[1]
 
     def use_llm(self, name: str) -> None:
-        """Answer with ``auto``, ``quotes`` or ``ollama:NAME`` from now on; a bare name means Ollama's.
+        """Answer with ``auto``, ``quotes``, ``ollama:NAME`` or a bare name of Ollama's from now on.
 
         Raises ConfigError or ModelError, and then keeps the model in use.
         """
-        from rag.models.choose import choose_llm
-
-        known = name in ("auto", "quotes") or name.startswith("ollama:")
-        config = self.config.with_(llm=name if known else f"ollama:{name}")
-        chosen = choose_llm(config)
-        with self._guard:
-            self.config, self._llm = config, chosen
+        self._models.use_llm(name)
 
     @property
     def embedder_choice(self) -> Choice:
         """Which embedder the configured collection uses (or would use), and why."""
-        names = self.collections()
-        target = self._collection(None) if self.config.collection in names else None
-        return self._embedder_for(target)[1]
+        known = self.config.collection in self.collections()
+        return self._models.embedder(self._collection(None).embedder.name if known else None)[1]
 
     def warm_up(self) -> None:
         """Load the models now, so that the first question does not wait. Raises ModelError."""
-        llm, _ = self._llm_choice()
+        llm, _ = self._models.llm()
         if self.config.collection in self.collections():
             self.query_engine()
         warm = getattr(llm, "warm_up", None)
@@ -324,9 +317,7 @@ class Library:
         from rag.fingerprint import fingerprint
 
         target = self._collection(collection)
-        return fingerprint(self.config, self._truth, target, self._llm_choice()[0], self._llm_choice()[1].name)
-
-    # -- inside -----------------------------------------------------------------------------------------------
+        return fingerprint(self.config, self._truth, target, self._models.llm()[0], self._models.llm()[1].name)
 
     def _collection(self, name: str | None) -> Collection:
         try:
@@ -350,8 +341,14 @@ class Library:
         return question.strip()
 
     def _require_writer(self) -> None:
-        if not self._truth.writer:
-            raise LibraryLocked(WriterLock.describe(self.path))
+        if self._truth.writer:
+            return
+        holder = WriterLock.holder(self.path)
+        if holder is None:
+            raise LibraryLocked(
+                f"The library {self.path} was opened for reading only.", hint="Open it with write=True."
+            )
+        raise LibraryLocked(f"{holder.program} (process {holder.pid}) writes to the library {self.path}.")
 
     def _parser_pool(self) -> ParserPool:
         with self._guard:
@@ -372,40 +369,10 @@ class Library:
             self._dense,
             self._lexical,
             target,
-            self._embedder_for(target)[0],
+            self._models.embedder(target.embedder.name)[0],
             top_k=self.config.top_k,
             fusion=Fusion(self.config.candidates, weight),
         )
-
-    def _llm_choice(self) -> tuple[LLM | None, Choice]:
-        from rag.models.choose import Choice, choose_llm
-
-        with self._guard:
-            if self._llm is None:
-                if self._given_llm is not None:
-                    name = type(self._given_llm).__name__
-                    self._llm = (self._given_llm, Choice(name, f"Answers by the given model {name}."))
-                else:
-                    self._llm = choose_llm(self.config)
-            return self._llm
-
-    def _embedder_for(self, target: Collection | None) -> tuple[BaseEmbedding, Choice]:
-        from rag.models.choose import Choice, choose_embedder
-
-        recorded = target.embedder.name if target is not None else None
-        with self._guard:
-            if self._given_embedder is not None:
-                name = _facts(self._given_embedder).name
-                if recorded is not None and recorded != name:
-                    raise EmbedderMismatch(
-                        f"The collection {target.name if target else ''!r} was embedded by {recorded}, not by {name}.",
-                        hint="Open it without embed_model, or make a new collection.",
-                    )
-                return self._given_embedder, Choice(name, f"Embeds with the given model {name}.")
-            key = recorded or ""
-            if key not in self._embedders:
-                self._embedders[key] = choose_embedder(self.config, recorded)
-            return self._embedders[key]
 
 
 def _writer_lock(folder: Path, write: bool | None) -> WriterLock | None:

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 
 from rag.text import remove_invisible
-from rag.types import Answer, Check, Citation, Document, Hit, IngestEvent, IngestReport, Sentence, Support
+from rag.types import Answer, Check, Citation, Document, Hit, IngestEvent, IngestReport, IngestStatus, Sentence, Support
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _WIDTH = 100
@@ -109,7 +109,7 @@ def sources_text(documents: Sequence[Document]) -> str:
 
 def report_text(report: IngestReport) -> str:
     """The sum of an ingest and the reason for every file that failed."""
-    names = ("added", "updated", "unchanged", "failed")
+    names: tuple[IngestStatus, ...] = ("added", "updated", "unchanged", "failed")
     counts = [f"{report.count(status)} {status}" for status in names if report.count(status)]
     passages = sum(e.passages for e in report.events if e.status in ("added", "updated"))
     empty = sum(e.empty_pages for e in report.events if e.status in ("added", "updated"))

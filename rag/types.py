@@ -306,6 +306,15 @@ class IngestReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ReindexEvent:
+    """Passage ``done`` of ``total`` is embedded anew; about ``seconds_left`` remain."""
+
+    done: int
+    total: int
+    seconds_left: float
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One line of ``rag doctor``."""
 

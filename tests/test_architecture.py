@@ -18,11 +18,11 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("rag.errors", "rag.types"),
     ("rag.text", "rag.config", "rag.prompts", "rag.tokens"),
     ("rag.documents", "rag.store", "rag.models"),
-    ("rag.ingest", "rag.retrieve"),
+    ("rag.ingest", "rag.reindex", "rag.retrieve"),
     ("rag.answer",),
     ("rag.library", "rag.doctor", "rag.fingerprint"),
     ("rag.gold",),
-    ("rag.cli", "rag.chat", "rag.terminal", "rag.models_command", "ui"),
+    ("rag.cli", "rag.__main__", "rag.chat", "rag.terminal", "rag.models_command", "ui"),
 )
 ONLY_IN = {
     "llama_index": ("rag.models", "rag.retrieve", "rag.answer.engine"),

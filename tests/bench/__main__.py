@@ -1,0 +1,25 @@
+"""``make bench``: every figure, side by side with its alternative, in one run on this machine."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+PARTS = ("ingest", "search", "startup", "answer")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the named parts (default: all)."""
+    wanted = arguments or list(PARTS)
+    unknown = set(wanted) - set(PARTS)
+    if unknown:
+        sys.stderr.write(f"Unknown part {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}\n")
+        return 2
+    for part in wanted:
+        sys.stdout.write(f"\n== {part} ==\n")
+        sys.stdout.flush()
+        import_module(f"tests.bench.{part}_bench").main()
+    return 0
+
+
+sys.exit(main(sys.argv[1:]))

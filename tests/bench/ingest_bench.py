@@ -1,0 +1,161 @@
+"""Ingest and retrieval on 20 quarterly reports: this program beside LlamaIndex's default pipeline, one embedder."""
+
+from __future__ import annotations
+
+import csv
+import fnmatch
+import gc
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rag.library import Library
+from tests.bench.tables import data, percentile, say, table
+
+DEPTH = 50
+"""Passages retrieved to rank the files."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One side of the comparison. Times: seconds of ingest, milliseconds of search."""
+
+    name: str
+    seconds: float
+    files: int
+    pages: int
+    passages: int
+    hit1: float
+    hit5: float
+    hit10: float
+    recall10: float
+    p50: float
+    p95: float
+
+
+def main() -> None:
+    """Run both and print them."""
+    folder = data("sec-10-q")
+    if folder is None:
+        return
+    questions = load_questions(folder)
+    say(f"{len(questions)} questions over {len(list((folder / 'docs').glob('*.pdf')))} reports")
+    with tempfile.TemporaryDirectory() as home:
+        ours = measure_ours(folder, questions, Path(home))
+    gc.collect()
+    theirs = measure_default(folder, questions)
+    head = ("", "ingest s", "files", "pages", "passages", "hit@1", "hit@5", "hit@10", "recall@10", "p50 ms", "p95 ms")
+    table(
+        head,
+        [
+            (o.name, f"{o.seconds:.1f}", o.files, o.pages, o.passages, o.hit1, o.hit5, o.hit10, o.recall10,
+             f"{o.p50:.1f}", f"{o.p95:.1f}")
+            for o in (theirs, ours)
+        ],
+    )  # fmt: skip
+    say(f"ingest: {theirs.seconds / ours.seconds:.1f} times LlamaIndex's default")
+    for half in (0, 1):
+        part = [q for q in questions if _half(q[0]) == half]
+        say(f"  {'tuned on' if half == 0 else 'held out'}: {len(part)} questions")
+
+
+def _half(question: str) -> int:
+    import zlib
+
+    return zlib.crc32(question.encode()) % 2
+
+
+def load_questions(folder: Path) -> list[tuple[str, frozenset[str]]]:
+    """Each question with the files (without .pdf) that its patterns name."""
+    names = [path.stem for path in (folder / "docs").glob("*.pdf")]
+    rows = []
+    with (folder / "qna_data.csv").open(encoding="utf-8-sig", newline="") as file:
+        for row in csv.DictReader(file):
+            patterns = [p.strip() for p in row["Source Docs"].split(",")]
+            gold = frozenset(n for n in names if any(fnmatch.fnmatch(n, p) for p in patterns))
+            rows.append((row["Question"], gold))
+    return rows
+
+
+def measure_ours(folder: Path, questions: Sequence[tuple[str, frozenset[str]]], home: Path) -> Outcome:
+    """This program with the built-in embedder."""
+    with Library.open(home / "library", embedder="builtin", llm="quotes") as library:
+        started = time.perf_counter()
+        report = library.ingest([folder / "docs"])
+        seconds = time.perf_counter() - started
+
+        def search(question: str) -> list[str]:
+            return [Path(hit.passage.source).stem for hit in library.search(question, DEPTH)]
+
+        pages = sum(event.pages for event in report.events)
+        passages = sum(event.passages for event in report.events)
+        return _score("rag", seconds, report.count("added"), pages, passages, questions, search)
+
+
+def measure_default(folder: Path, questions: Sequence[tuple[str, frozenset[str]]]) -> Outcome:
+    """LlamaIndex: SimpleDirectoryReader (pypdf), SentenceSplitter 1024/20, ChromaVectorStore, the same embedder."""
+    import chromadb
+    from chromadb.config import Settings
+    from llama_index.core import SimpleDirectoryReader, StorageContext, VectorStoreIndex
+    from llama_index.core.node_parser import SentenceSplitter
+    from llama_index.vector_stores.chroma import ChromaVectorStore
+
+    from rag.models.builtin import BuiltinEmbedding
+
+    logging.getLogger("pypdf").setLevel(logging.ERROR)
+    embedder = BuiltinEmbedding()
+    with tempfile.TemporaryDirectory() as home:
+        client = chromadb.PersistentClient(home, settings=Settings(anonymized_telemetry=False))
+        started = time.perf_counter()
+        documents = SimpleDirectoryReader(str(folder / "docs")).load_data()
+        storage = StorageContext.from_defaults(
+            vector_store=ChromaVectorStore(chroma_collection=client.create_collection("default"))
+        )
+        index = VectorStoreIndex.from_documents(
+            documents,
+            storage_context=storage,
+            embed_model=embedder,
+            transformations=[SentenceSplitter(chunk_size=1024, chunk_overlap=20)],
+        )
+        seconds = time.perf_counter() - started
+        retriever = index.as_retriever(similarity_top_k=DEPTH)
+
+        def search(question: str) -> list[str]:
+            return [Path(str(node.metadata["file_name"])).stem for node in retriever.retrieve(question)]
+
+        files = len({d.metadata["file_name"] for d in documents})
+        count = storage.vector_store.client.count()
+        return _score("LlamaIndex default", seconds, files, len(documents), count, questions, search)
+
+
+def _score(
+    name: str,
+    seconds: float,
+    files: int,
+    pages: int,
+    passages: int,
+    questions: Sequence[tuple[str, frozenset[str]]],
+    search: Callable[[str], list[str]],
+) -> Outcome:
+    search(questions[0][0])
+    found: list[tuple[list[str], frozenset[str]]] = []
+    times: list[float] = []
+    for question, gold in questions:
+        started = time.perf_counter()
+        ranking = list(dict.fromkeys(search(question)))
+        times.append((time.perf_counter() - started) * 1000)
+        found.append((ranking, gold))
+    values: dict[str, Any] = {f"hit{k}": _mean([bool(gold & set(r[:k])) for r, gold in found]) for k in (1, 5, 10)}
+    recall = _mean([len(gold & set(r[:10])) / len(gold) for r, gold in found])
+    return Outcome(
+        name, seconds, files, pages, passages, **values, recall10=recall,
+        p50=percentile(times, 0.5), p95=percentile(times, 0.95),
+    )  # fmt: skip
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,95 @@
+"""A small hybrid index in memory, for measuring answers without a library on disk.
+
+It scores as the project's retriever does: BM25 from SQLite FTS5 and the static embedding's cosine over the union of
+both top lists, each min-max scaled within the question and summed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+from semantic_text_splitter import MarkdownSplitter, TextSplitter
+
+from rag.models.static import StaticVectors
+from rag.store.terms import TOKENIZER, query_terms, searchable
+from rag.types import Hit, Passage
+
+CANDIDATES = 50
+
+
+class MemoryIndex:
+    """Passages of at most 1,000 characters of the given documents (source name -> text), ready to search."""
+
+    def __init__(self, vectors: StaticVectors, documents: Mapping[str, str]) -> None:
+        self._vectors = vectors
+        self.documents = dict(documents)
+        self.passages = _passages(documents)
+        self._rows = vectors.embed([p.index_text for p in self.passages])
+        self._db = sqlite3.connect(":memory:")
+        self._db.execute(f'CREATE VIRTUAL TABLE fts USING fts5(body, tokenize="{TOKENIZER}")')
+        self._db.executemany(
+            "INSERT INTO fts(rowid, body) VALUES (?, ?)", [(p.id, searchable(p.index_text)) for p in self.passages]
+        )
+        self.document_frequency = lru_cache(maxsize=100_000)(self._document_frequency)
+
+    def _document_frequency(self, word: str) -> int:
+        """In how many passages the word occurs, by stem."""
+        terms = query_terms(word, 1)
+        if not terms:
+            return 0
+        row = self._db.execute("SELECT count(*) FROM fts WHERE fts MATCH ?", (terms[0].match,)).fetchone()
+        return int(row[0])
+
+    def hits(self, question: str, k: int = 6, without: frozenset[int] = frozenset()) -> list[Hit]:
+        """The best ``k`` passages; passages whose id is in ``without`` do not exist for this question."""
+        dense = self._rows @ self._vectors.embed([question])[0]
+        lexical = np.zeros(len(self.passages))
+        terms = [t for t in query_terms(question, 32) if self._useful(t.text)] or query_terms(question, 32)
+        if terms:
+            query = " OR ".join(term.match for term in terms)
+            rows = self._db.execute("SELECT rowid, -bm25(fts) FROM fts WHERE fts MATCH ?", (query,))
+            for row, score in rows:
+                lexical[row] = max(score, 0.0)
+        hidden = list(without)
+        dense[hidden], lexical[hidden] = -1.0, 0.0
+        union = set(np.argsort(-dense)[:CANDIDATES]) | {i for i in np.argsort(-lexical)[:CANDIDATES] if lexical[i] > 0}
+        ids = np.array(sorted(i for i in union if int(i) not in without))
+        fused = _scaled(dense[ids]) + _scaled(lexical[ids])
+        order = np.argsort(-fused, kind="stable")[:k]
+        return [
+            Hit(self.passages[ids[i]], float(fused[i]), float(dense[ids[i]]), float(lexical[ids[i]])) for i in order
+        ]
+
+    def _useful(self, word: str) -> bool:
+        return self.document_frequency(word) <= max(1, 0.1 * len(self.passages))
+
+
+def _scaled(values: np.typing.NDArray[np.float64]) -> np.typing.NDArray[np.float64]:
+    low, high = float(values.min()), float(values.max())
+    return (values - low) / (high - low) if high > low else np.zeros_like(values)
+
+
+def _passages(documents: Mapping[str, str]) -> list[Passage]:
+    passages: list[Passage] = []
+    for number, (source, text) in enumerate(documents.items()):
+        splitter = MarkdownSplitter(1000, overlap=100) if source.endswith(".md") else TextSplitter(1000, overlap=100)
+        title = next((line.lstrip("# ").strip() for line in text.splitlines() if line.strip()), "")[:100]
+        headings = _headings(text) if source.endswith(".md") else []
+        for ordinal, (start, chunk) in enumerate(splitter.chunk_indices(text)):
+            path = tuple(h for at, h in headings if at <= start)[-1:]
+            passages.append(
+                Passage(len(passages), number, source, title, ordinal, start, start + len(chunk), chunk, heading=path)
+            )
+    return passages
+
+
+def _headings(text: str) -> list[tuple[int, str]]:
+    found, at = [], 0
+    for line in text.splitlines(keepends=True):
+        if line.startswith("#"):
+            found.append((at, line.strip("# \n")))
+        at += len(line)
+    return found

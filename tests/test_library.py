@@ -1,0 +1,256 @@
+"""The library end to end on real parts: child processes, SQLite, Chroma, the built-in embedder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rag import Library
+from rag.errors import (
+    ConfigError,
+    EmbedderMismatch,
+    LibraryLocked,
+    PathError,
+    QuestionError,
+    ServerNotRunning,
+    StoreError,
+    UnknownCollection,
+    UnknownSource,
+)
+from rag.types import Done, IngestEvent, Retrieved, Support, Token, Turn
+
+LEAVE = """# Leave policy
+
+## Annual leave
+
+Full-time staff receive 28 days of paid annual leave. Part-time staff receive a share of it.
+
+## Carry-over
+
+Up to five unused days may be carried over. They must be taken before 31 March.
+"""
+PARKING = "Parking\n\nThe car park on Mill Lane opens at 6:30 and holds 140 cars.\n"
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "leave.md").write_text(LEAVE, encoding="utf-8")
+    (folder / "parking.txt").write_text(PARKING, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Iterator[Library]:
+    with Library.open(tmp_path / "library", llm="quotes", embedder="builtin") as opened:
+        yield opened
+
+
+def statuses(events: tuple[IngestEvent, ...]) -> dict[str, str]:
+    return {event.source: event.status for event in events}
+
+
+def test_a_question_gets_its_sentence_with_an_exact_citation(library: Library, docs: Path) -> None:
+    report = library.ingest([docs])
+    assert statuses(report.events) == {"leave.md": "added", "parking.txt": "added"}
+    answer = library.ask("How many days of paid annual leave do full-time staff receive?")
+    assert not answer.abstained
+    assert "28 days" in answer.text
+    citation = answer.citations[0]
+    text = library.text(citation.document_id)
+    assert text[citation.start : citation.end] == citation.quote
+    assert citation.source == "leave.md" and citation.heading[-1] == "Annual leave"
+    for mark in answer.markers:
+        assert answer.text[mark.start : mark.end] == f"[{answer.citations[mark.citation].marker}]"
+    for sentence in answer.sentences:
+        assert answer.text[sentence.start : sentence.end] == sentence.text
+        assert sentence.support is Support.QUOTED
+    assert answer.to_dict()["citations"][0]["source"] == "leave.md"
+
+
+def test_what_the_documents_do_not_answer_is_refused_with_the_nearest_passages(library: Library, docs: Path) -> None:
+    library.ingest([docs])
+    answer = library.ask("Who won the chess championship in Reykjavik in 1972?")
+    assert answer.abstained and not answer.citations and answer.hits
+    assert "not in the documents" in answer.text
+
+
+def test_the_stream_sends_passages_then_text_then_the_answer(library: Library, docs: Path) -> None:
+    library.ingest([docs])
+    events = list(library.stream("When does the car park on Mill Lane open?"))
+    assert [type(e) for e in events] == [Retrieved, Token, Done]
+    done = events[-1]
+    assert isinstance(done, Done) and "6:30" in done.answer.text
+
+
+def test_a_follow_up_is_searched_with_what_it_leans_on(library: Library, docs: Path) -> None:
+    library.ingest([docs])
+    answer = library.ask("Until when?", history=[Turn("Can unused days of leave be carried over?", "Up to five.")])
+    assert "carried over" in answer.asked and "31 March" in answer.text
+
+
+def test_unchanged_files_are_skipped_and_changed_ones_replaced(library: Library, docs: Path) -> None:
+    library.ingest([docs])
+    before = {d.source: d.id for d in library.sources()}
+    again = library.ingest([docs])
+    assert statuses(again.events) == {"leave.md": "unchanged", "parking.txt": "unchanged"}
+    assert {d.source: d.id for d in library.sources()} == before
+    (docs / "parking.txt").write_text(PARKING.replace("140", "155"), encoding="utf-8")
+    changed = library.ingest([docs])
+    assert statuses(changed.events) == {"leave.md": "unchanged", "parking.txt": "updated"}
+    answer = library.ask("How many cars does the car park on Mill Lane hold?")
+    assert "155 cars" in answer.text and "140" not in answer.text
+
+
+def test_the_same_text_under_another_name_is_not_embedded_again(library: Library, docs: Path) -> None:
+    library.ingest([docs])
+    (docs / "copy.md").write_text(LEAVE, encoding="utf-8")
+    report = library.ingest([docs / "copy.md"])
+    assert report.events[0].status == "added" and report.events[0].embedded == 0
+
+
+def test_one_bad_file_is_named_and_the_rest_go_in(library: Library, docs: Path) -> None:
+    (docs / "empty.txt").write_bytes(b"")
+    (docs / "picture.png").write_bytes(b"\x89PNG")
+    (docs / "broken.pdf").write_bytes(b"%PDF-1.7 nonsense")
+    report = library.ingest([docs])
+    assert report.count("added") == 2
+    assert {e.source: e.code for e in report.failed} == {
+        "empty.txt": "empty",
+        "picture.png": "unsupported",
+        "broken.pdf": "damaged",
+    }
+    assert all(e.error for e in report.failed)
+    assert {e.done for e in report.events} == set(range(1, 6)) and {e.total for e in report.events} == {5}
+
+
+def test_removed_documents_stop_answering(library: Library, docs: Path) -> None:
+    library.ingest([docs])
+    library.remove("parking.txt")
+    assert [d.source for d in library.sources()] == ["leave.md"]
+    assert all(hit.passage.source == "leave.md" for hit in library.search("car park Mill Lane"))
+    with pytest.raises(UnknownSource, match=r"parking\.txt"):
+        library.remove("parking.txt")
+
+
+def test_everything_is_there_after_reopening(tmp_path: Path, docs: Path) -> None:
+    with Library.open(tmp_path / "l", llm="quotes", embedder="builtin") as first:
+        first.ingest([docs])
+        hits = first.search("annual leave")
+    with Library.open(tmp_path / "l", llm="quotes") as second:
+        assert second.search("annual leave") == hits
+        assert second.embedder_choice.name == "builtin"
+
+
+def test_a_second_writer_is_refused_and_a_second_reader_works(tmp_path: Path, docs: Path) -> None:
+    with Library.open(tmp_path / "l", llm="quotes", embedder="builtin") as writer:
+        writer.ingest([docs])
+        with pytest.raises(LibraryLocked, match=r"\d+"):
+            Library.open(tmp_path / "l", write=True)
+        with Library.open(tmp_path / "l", llm="quotes") as reader:
+            assert not reader.writable
+            assert [h.passage.id for h in reader.search("annual leave")] == [
+                h.passage.id for h in writer.search("annual leave")
+            ]
+            with pytest.raises(LibraryLocked):
+                reader.ingest([docs])
+            (docs / "new.txt").write_text("The canteen serves soup on Tuesdays.", encoding="utf-8")
+            writer.ingest([docs])
+            assert "soup" in reader.ask("When does the canteen serve soup?").text
+
+
+def test_collections_are_apart(library: Library, docs: Path) -> None:
+    library.ingest([docs / "leave.md"], collection="hr")
+    library.ingest([docs / "parking.txt"], collection="site")
+    assert library.collections() == ("hr", "site")
+    assert {h.passage.source for h in library.search("days", collection="hr")} == {"leave.md"}
+    library.rename_collection("site", "grounds")
+    library.delete_collection("hr")
+    assert library.collections() == ("grounds",)
+    with pytest.raises(UnknownCollection, match="grounds"):
+        library.search("days", collection="hr")
+    with pytest.raises(StoreError):
+        library.create_collection("grounds")
+
+
+@pytest.mark.parametrize("question", ["", "   \n"])
+def test_an_empty_question_is_refused(library: Library, docs: Path, question: str) -> None:
+    library.ingest([docs])
+    with pytest.raises(QuestionError, match="empty"):
+        library.ask(question)
+
+
+def test_a_question_over_the_limit_names_the_limit(library: Library, docs: Path) -> None:
+    library.ingest([docs])
+    with pytest.raises(QuestionError, match="8000"):
+        library.ask("x" * 8_001)
+    assert library.search("x" * 8_000) is not None
+
+
+def test_questions_before_documents_say_what_to_do(library: Library) -> None:
+    with pytest.raises(UnknownCollection) as caught:
+        library.ask("Anything?")
+    assert "rag ingest" in caught.value.hint
+
+
+def test_missing_paths_and_empty_folders_are_named(library: Library, tmp_path: Path) -> None:
+    with pytest.raises(PathError, match="absent"):
+        library.ingest([tmp_path / "absent"])
+    (tmp_path / "void").mkdir()
+    with pytest.raises(PathError, match="void"):
+        library.ingest([tmp_path / "void"])
+
+
+def test_unknown_settings_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="top_q"):
+        Library.open(tmp_path / "l", top_q=3)
+
+
+def test_a_model_asked_for_by_name_is_never_replaced(tmp_path: Path, docs: Path) -> None:
+    with Library.open(tmp_path / "l", llm="ollama:some-model", embedder="builtin") as library:
+        library.ingest([docs])
+        with pytest.raises(ServerNotRunning):
+            library.ask("How much leave?")
+
+
+def test_another_embedder_needs_a_reindex(tmp_path: Path, docs: Path) -> None:
+    with Library.open(tmp_path / "l", llm="quotes", embedder="builtin") as library:
+        library.ingest([docs])
+    with (
+        Library.open(tmp_path / "l", llm="quotes", embedder="ollama:other") as library,
+        pytest.raises(EmbedderMismatch),
+    ):
+        library.search("leave")
+
+
+def test_the_query_engine_is_llamaindexs(library: Library, docs: Path) -> None:
+    from llama_index.core.base.base_query_engine import BaseQueryEngine
+    from llama_index.core.base.response.schema import Response
+
+    library.ingest([docs])
+    engine = library.query_engine()
+    assert isinstance(engine, BaseQueryEngine)
+    response = engine.query("How many days of annual leave do full-time staff receive?")
+    assert isinstance(response, Response)
+    assert "28 days" in str(response) and response.source_nodes
+    assert response.metadata is not None and response.metadata["answer"].citations
+
+
+def test_fingerprint_changes_with_the_corpus_only_when_it_changes(library: Library, docs: Path) -> None:
+    library.ingest([docs])
+    first = library.fingerprint()
+    assert library.fingerprint() == first
+    (docs / "more.txt").write_text("The lift is inspected every May.", encoding="utf-8")
+    library.ingest([docs])
+    second = library.fingerprint()
+    assert {k for k in first if first[k] != second[k]} == {"corpus", "parsed_text"}
+
+
+def test_the_doctor_finds_a_healthy_library_healthy(library: Library, docs: Path) -> None:
+    library.ingest([docs])
+    checks = {check.name: check for check in library.doctor()}
+    assert {checks[n].state for n in ("library", "database", "index", "disk")} == {"ok"}
+    assert checks["ollama"].state == "warn"
