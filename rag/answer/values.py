@@ -1,0 +1,176 @@
+"""Numbers, amounts and dates in a text as values that compare: "$1.7 trillion", "16 October 2015"."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from rag.answer.lexicon import MONTHS
+
+Kind = Literal["number", "money", "percent", "ordinal", "year", "date"]
+
+_SCALES = {
+    "hundred": 1e2, "thousand": 1e3, "k": 1e3, "million": 1e6, "mn": 1e6, "m": 1e6, "mio": 1e6, "billion": 1e9,
+    "bn": 1e9, "b": 1e9, "trillion": 1e12, "tn": 1e12, "dozen": 12, "lakh": 1e5, "crore": 1e7,
+}  # fmt: skip
+_UNITS_20 = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
+    " eighteen nineteen"
+)
+_NUMBER_WORDS = {name: float(value) for value, name in enumerate(_UNITS_20.split())} | {
+    name: 10.0 * value for value, name in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)
+}
+_ORDINAL_WORDS = {
+    name: value
+    for value, name in enumerate(
+        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth"
+        " fifteenth"
+        " sixteenth seventeenth eighteenth nineteenth twentieth".split(),
+        1,
+    )
+}
+_TENS = "|".join(name for name, value in _NUMBER_WORDS.items() if value >= 20)
+_ONES = "|".join(name for name, value in _NUMBER_WORDS.items() if 0 < value < 10)
+_WORDS = rf"(?:(?:{_TENS})(?:[- ](?:{_ONES}))?|{'|'.join(_NUMBER_WORDS)})"
+_MONTH = "|".join(sorted(MONTHS, key=len, reverse=True))
+_CURRENCY = r"[$€£¥₹]|US\$|USD|EUR|GBP|Rs\.?"
+_SCALE = "|".join(sorted(_SCALES, key=len, reverse=True))
+_YEAR = r"(?:1[0-9]{3}|20[0-9]{2})"
+_DATE = re.compile(
+    rf"\b(?:(?P<d1>\d{{1,2}})(?:st|nd|rd|th)?(?: of)?[ ](?P<m1>{_MONTH})\b\.?(?:,?[ ](?P<y1>{_YEAR}))?"
+    rf"|(?P<m2>{_MONTH})\b\.?[ ](?P<d2>\d{{1,2}})(?:st|nd|rd|th)?\b(?!,\d)(?:,?[ ](?P<y2>{_YEAR}))?"
+    rf"|(?P<m3>{_MONTH})\b\.?,?(?:[ ]of)?[ ](?P<y3>{_YEAR})"
+    rf"|(?P<y4>{_YEAR})-(?P<m4>\d{{2}})-(?P<d4>\d{{2}}))\b",
+    re.IGNORECASE,
+)
+_LONE_MONTH = re.compile(
+    r"\b(January|February|March|April|June|July|August|September|October|November|December)\b|(?<=in )\bMay\b"
+)
+_NUMBER = re.compile(
+    rf"(?P<currency>(?<!\w)(?:{_CURRENCY})\s?)?(?<![\w.])"
+    rf"(?:(?P<digits>\d{{1,3}}(?:[, ]\d{{3}})+(?:\.\d+)?|\d+(?:\.\d+)?)|(?P<words>\b{_WORDS}\b))"
+    rf"(?P<ordinal>st|nd|rd|th)?"
+    rf"(?:[ -]?(?P<scale>{_SCALE})\b(?:[ ](?P<scale2>thousand|million|billion|trillion)\b)?)?"
+    rf"(?:\s?(?P<percent>%|per\s?cent\b|percent(?:age points?)?\b)|(?:[ -](?P<unit>[A-Za-z]{{1,20}})))?",
+    re.IGNORECASE,
+)
+_ORDINAL = re.compile(rf"\b(?:(?P<tens>{_TENS})-)?(?P<word>{'|'.join(_ORDINAL_WORDS)})\b", re.IGNORECASE)
+_MONEY_UNITS = frozenset(
+    [
+        "dollar",
+        "dollars",
+        "euro",
+        "euros",
+        "pound",
+        "pounds",
+        "rupee",
+        "rupees",
+        "yen",
+        "yuan",
+        "usd",
+        "eur",
+        "gbp",
+        "cents",
+    ]
+)
+_SPACES = re.compile(r"\s")
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value at ``text[start:end]``. Dates carry the parts they state (0 where not), others ``number``.
+
+    ``unit`` is the next word, lower-cased, or the currency; empty if there is none.
+    """
+
+    kind: Kind
+    start: int
+    end: int
+    number: float = 0.0
+    unit: str = ""
+    year: int = 0
+    month: int = 0
+    day: int = 0
+
+
+@lru_cache(maxsize=4_096)
+def values_of(text: str) -> tuple[Value, ...]:
+    """The numbers, amounts and dates of a text, in order, without overlaps."""
+    text = _SPACES.sub(" ", text)
+    found = [_date(match) for match in _DATE.finditer(text)]
+    taken = [(value.start, value.end) for value in found]
+    for match in _LONE_MONTH.finditer(text):
+        if _free(match, taken):
+            found.append(Value("date", *match.span(), month=MONTHS[match[0].lower()]))
+    for match in _NUMBER.finditer(text):
+        if _free(match, taken):
+            value = _number(match)
+            found.append(value)
+            taken.append((value.start, value.end))
+    for match in _ORDINAL.finditer(text):
+        if _free(match, taken):
+            number = _ORDINAL_WORDS[match["word"].lower()] + _NUMBER_WORDS.get((match["tens"] or "").lower(), 0)
+            found.append(Value("ordinal", *match.span(), number=float(number)))
+    return tuple(sorted(found, key=lambda value: value.start))
+
+
+def _free(match: re.Match[str], taken: list[tuple[int, int]]) -> bool:
+    start, end = match.span()
+    return not any(start < stop and begin < end for begin, stop in taken)
+
+
+def _date(match: re.Match[str]) -> Value:
+    part = {name: text for name, text in match.groupdict().items() if text}
+    kinds = {name[0]: text for name, text in part.items()}
+    month = kinds["m"].lower()
+    return Value(
+        "date",
+        *match.span(),
+        year=int(kinds.get("y", 0)),
+        month=int(month) if month.isdigit() else MONTHS[month],
+        day=int(kinds.get("d", 0)),
+    )
+
+
+def _number(match: re.Match[str]) -> Value:
+    words = (match["words"] or "").lower()
+    number = sum(_NUMBER_WORDS[w] for w in re.split("[- ]", words)) if words else _float(match["digits"])
+    scale, currency, unit = (match["scale"] or "").lower(), match["currency"], (match["unit"] or "").lower()
+    if scale in ("m", "b", "k", "mn", "bn") and not currency and match["scale"].islower() and scale in ("m", "b"):
+        unit, scale = scale, ""
+    number *= _SCALES.get(scale, 1.0) * _SCALES.get((match["scale2"] or "").lower(), 1.0)
+    end = match.start("unit") - 1 if match["unit"] else match.end()
+    start = match.start()
+    if match["percent"]:
+        return Value("percent", start, end, number, "%")
+    if currency or unit in _MONEY_UNITS:
+        return Value("money", start, end, number, "$")
+    if match["ordinal"]:
+        return Value("ordinal", start, end, number)
+    digits = match["digits"] or ""
+    if re.fullmatch(_YEAR, digits) and not scale:
+        return Value("year", start, end, number, year=int(digits))
+    return Value("number", start, end, number, unit)
+
+
+def _float(digits: str) -> float:
+    return float(digits.replace(",", "").replace(" ", ""))
+
+
+def same_value(a: Value, b: Value) -> bool:
+    """Whether two values can be the same: dates agree in all parts both state, numbers in number and kind."""
+    if "date" in (a.kind, b.kind):
+        if a.kind not in ("date", "year") or b.kind not in ("date", "year"):
+            return False
+        parts = [(a.year, b.year), (a.month, b.month), (a.day, b.day)]
+        stated = [(x, y) for x, y in parts if x and y]
+        return bool(stated) and all(x == y for x, y in stated)
+    if a.kind != b.kind and {a.kind, b.kind} & {"percent", "money", "ordinal"}:
+        return bool({a.kind, b.kind} <= {"money", "number"}) and _equal(a.number, b.number)
+    return _equal(a.number, b.number)
+
+
+def _equal(a: float, b: float) -> bool:
+    return abs(a - b) <= 1e-9 * max(abs(a), abs(b), 1.0)
