@@ -1,0 +1,229 @@
+"""One record against its gold question: every metric that is defined for it, by the definitions of the README.
+
+A metric that is not defined for a record (facts of an unanswerable question, the precision of refusals where nothing
+was refused) is absent; nothing is ever scored NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from rag.gold.catalog import depth_of
+from rag.gold.matching import number_support, states, token_f1, violations
+from rag.gold.ranking import Place, file_metrics, passage_metrics
+from rag.gold.records import Cited, Record, Reply, Said, plain_text
+from rag.gold.schema import Question
+from rag.gold.spans import Corpus, Finder
+from rag.text import fold
+from rag.types import Answer, Citation, Hit, Passage, Support
+
+SCORER = "1"
+"""Raised whenever a definition changes; stored answers of another version are scored again."""
+
+Entails = Callable[[str, Sequence[Passage]], bool]
+"""φ of ALCE: whether the passages together support the sentence."""
+Similarity = Callable[[str, Sequence[str]], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """Scores records at ``k``. ``passages`` are the texts of the run's passages by key; ``similarity`` is optional."""
+
+    finder: Finder
+    k: int
+    passages: Mapping[str, str]
+    similarity: Similarity | None = None
+
+    @property
+    def corpus(self) -> Corpus:
+        """The documents behind it."""
+        return self.finder.corpus
+
+    def score(self, question: Question, record: Record) -> Record:
+        """``record`` with its metrics and notes; one with an error stays without."""
+        if record.error:
+            return replace(record, metrics={}, notes=())
+        metrics: dict[str, float] = {}
+        notes: list[str] = []
+        if question.sources and not question.unanswerable:
+            metrics.update(self._retrieval(question, record, notes))
+        if record.reply is not None:
+            metrics.update(self._reply(question, record.reply, notes))
+        return replace(record, metrics=metrics, notes=tuple(notes))
+
+    def _retrieval(self, question: Question, record: Record, notes: list[str]) -> dict[str, float]:
+        ks = sorted({1, self.k, *(depth_of(name) for name in question.thresholds)} - {0})
+        metrics = file_metrics([found.source for found in record.ranking], question.files, ks)
+        quotes = []
+        for source in question.sources:
+            if source.quote:
+                spans = self.finder.quote(source.file, source.quote, source.page)
+                quotes.append(tuple(Place(source.file, *span) for span in spans))
+                if not spans:
+                    notes.append(f"the gold quote is not in {source.file}: {source.quote[:60]}")
+        if quotes:
+            ranking = [found.place for found in record.ranking]
+            for k in ks:
+                metrics.update(passage_metrics(ranking, quotes, k))
+        return metrics
+
+    def _reply(self, question: Question, reply: Reply, notes: list[str]) -> dict[str, float]:
+        metrics = abstention_metrics(question, reply)
+        forbidden = () if reply.abstained else violations(question.must_not_contain, reply.plain)
+        if question.must_not_contain:
+            metrics["violations"] = float(len(forbidden))
+        notes.extend(f"forbidden wording found: {pattern}" for pattern in forbidden)
+        if not question.unanswerable:
+            metrics.update(self._facts(question, reply, notes))
+            metrics.update(self._citations(question, reply))
+        metrics.update(cost_metrics(reply))
+        return metrics
+
+    def _facts(self, question: Question, reply: Reply, notes: list[str]) -> dict[str, float]:
+        metrics: dict[str, float] = {}
+        if question.facts:
+            # The wording of a refusal states nothing, whatever words it holds.
+            stated = [not reply.abstained and states(fact, reply.plain) for fact in question.facts]
+            metrics["fact_recall"] = sum(stated) / len(stated)
+            notes.extend(
+                f"fact missing: {fact.id}" for fact, there in zip(question.facts, stated, strict=True) if not there
+            )
+        if references := references_of(question):
+            metrics["token_f1"] = 0.0 if reply.abstained else token_f1(reply.plain, references)
+            if self.similarity is not None and not reply.abstained:
+                metrics["similarity"] = self.similarity(reply.plain, references)
+        return metrics
+
+    def _citations(self, question: Question, reply: Reply) -> dict[str, float]:
+        metrics = alce(reply)
+        if (markers := len(reply.citations) + reply.dropped_markers) > 0:
+            metrics["marker_validity"] = len(reply.citations) / markers
+        if reply.citations:
+            metrics["quote_validity"] = sum(map(self._quote_stands, reply.citations)) / len(reply.citations)
+        if question.sources:
+            cited, gold = reply.cited_files, question.files
+            shared = len(set(cited) & set(gold))
+            metrics["cited_file_precision"] = shared / len(cited) if cited else 0.0
+            metrics["cited_file_recall"] = shared / len(gold)
+        evidence = [self.passages.get(citation.passage, citation.quote) for citation in reply.citations]
+        if not reply.abstained and (share := number_support(reply.plain, evidence)) is not None:
+            metrics["number_support"] = share
+        return metrics
+
+    def _quote_stands(self, citation: Cited) -> bool:
+        text = self.corpus.text(citation.source)
+        return text is not None and bool(citation.quote) and text[citation.start : citation.end] == citation.quote
+
+
+def abstention_metrics(question: Question, reply: Reply) -> dict[str, float]:
+    """From the answer's own flag; positive is unanswerable. Each is a share over the records in which it stands."""
+    right = reply.abstained == question.unanswerable
+    metrics = {"abstention_accuracy": float(right)}
+    if reply.abstained:
+        metrics["abstention_precision"] = float(question.unanswerable)
+    metrics["abstention_recall" if question.unanswerable else "over_refusal"] = float(reply.abstained)
+    return metrics
+
+
+def alce(reply: Reply) -> dict[str, float]:
+    """Citation recall and precision as ALCE (Gao et al., 2023) defines them, with φ's findings from ``Said``.
+
+    Recall: sentences that all they cite supports ÷ sentences that claim something. Precision: citations that carry
+    their sentence ÷ all citations and invalid markers. An answer without a sentence or citation scores 0.
+    """
+    claims = [said for said in reply.sentences if said.claim]
+    made = sum(len(said.citations) for said in reply.sentences) + reply.dropped_markers
+    carrying = sum(sum(said.carries) for said in reply.sentences)
+    supported = sum(said.entailed for said in claims)
+    if reply.abstained:
+        return {"citation_recall": 0.0, "citation_precision": 0.0}
+    return {
+        "citation_recall": supported / len(claims) if claims else 0.0,
+        "citation_precision": carrying / made if made else 0.0,
+    }
+
+
+def cost_metrics(reply: Reply) -> dict[str, float]:
+    """Milliseconds to the passages, to the first word and in all; tokens, where a model counted them."""
+    laps = reply.timings
+    before = sum(laps.get(name, 0.0) for name in ("condense", "retrieve", "abstain", "prompt"))
+    found = {
+        "retrieve_ms": laps.get("retrieve"),
+        "first_token_ms": before + laps["first_token"] if laps.get("first_token") else laps.get("total"),
+        "total_ms": laps.get("total"),
+        "prompt_tokens": reply.tokens.get("prompt") or None,
+        "answer_tokens": reply.tokens.get("answer") or None,
+    }
+    return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def references_of(question: Question) -> tuple[str, ...]:
+    """The reference answers: the aliases, or else the plain wordings of the facts."""
+    wordings = (wording for fact in question.facts for wording in fact.any if not wording.startswith("re:"))
+    return question.aliases or tuple(wordings)
+
+
+def reply_of(answer: Answer, entails: Entails) -> Reply:
+    """What a run keeps of ``answer``. Support is judged afresh by ``entails`` from what each sentence cites, so that
+    an answer whose citations were mixed up on the way is not taken at its word."""
+    passages = [passage_of(citation, answer.hits) for citation in answer.citations]
+    return Reply(
+        text=answer.text,
+        plain=plain_text(answer).strip(),
+        abstained=answer.abstained,
+        reason=answer.reason,
+        asked=answer.asked or answer.question,
+        sentences=tuple(_said(answer, index, passages, entails) for index in range(len(answer.sentences))),
+        citations=tuple(_cited(c, p) for c, p in zip(answer.citations, passages, strict=True)),
+        dropped_markers=answer.dropped_markers,
+        probability=answer.probability,
+        model=answer.model,
+        timings=dict(answer.timings),
+        tokens=dict(answer.tokens),
+        notices=answer.notices,
+    )
+
+
+def passage_of(citation: Citation, hits: Sequence[Hit]) -> Passage | None:
+    """The retrieved passage a citation names, if its span lies in it."""
+    for hit in hits:
+        passage = hit.passage
+        if passage.source == citation.source and passage.start <= citation.start and citation.end <= passage.end:
+            return passage
+    return None
+
+
+def _said(answer: Answer, index: int, passages: Sequence[Passage | None], entails: Entails) -> Said:
+    sentence = answer.sentences[index]
+    text = plain_text(answer, sentence.start, sentence.end).strip()
+    claim = sentence.support is not Support.NOT_A_CLAIM
+    cited = [passages[number] for number in sentence.citations]
+    known = [passage for passage in cited if passage is not None]
+    entailed = claim and bool(known) and supports(text, known, entails)
+    carries: list[bool] = []
+    for passage in cited:
+        others = [other for other in known if other is not passage]
+        enough = passage is not None and (len(known) == 1 or supports(text, [passage], entails))
+        needed = enough or not (others and supports(text, others, entails))
+        carries.append(entailed and passage is not None and needed)
+    return Said(text, sentence.support.value, claim, entailed, sentence.citations, tuple(carries))
+
+
+def supports(sentence: str, passages: Sequence[Passage], entails: Entails) -> bool:
+    """φ, with the plain case first: words that stand in one of the passages as they are."""
+    words = fold(sentence)
+    return any(words in fold(passage.text) for passage in passages) or entails(sentence, passages)
+
+
+def _cited(citation: Citation, passage: Passage | None) -> Cited:
+    key = f"{passage.source}:{passage.start}-{passage.end}" if passage else ""
+    return Cited(
+        citation.marker, citation.source, citation.page, citation.start, citation.end, citation.quote,
+        citation.origin, key,
+    )  # fmt: skip
+
+
+def passage_texts(hits: Iterable[Hit]) -> dict[str, str]:
+    """The texts of passages by the key that records use."""
+    return {f"{h.passage.source}:{h.passage.start}-{h.passage.end}": h.passage.text for h in hits}
