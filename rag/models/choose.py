@@ -136,9 +136,10 @@ def _auto_llm(config: Config, client: OllamaClient | None) -> tuple[LLM | None, 
         own = client or open_client(config)
         picked = _pick(_installed(own, "completion"), CHAT_FAVOURITES)
         if picked is not None:
-            llm = _open_llm(config, own, picked.name)
+            name = picked.name.removesuffix(":latest")
+            llm = _open_llm(config, own, name)
             own = None
-            return llm, Choice(f"{OLLAMA}{picked.name}", f"Answers with the model {picked.name} of Ollama.")
+            return llm, Choice(f"{OLLAMA}{name}", f"Answers with the model {name} of Ollama.")
         why = f"Ollama has no chat model. Get one with `ollama pull {DEFAULT_CHAT_PULL}`."
     except ModelError as error:
         why = f"{error} {error.hint}".strip()
@@ -155,10 +156,10 @@ def _auto_embedder(config: Config, client: OllamaClient | None) -> tuple[BaseEmb
         own = client or open_client(config)
         picked = _favourite(_installed(own, "embedding"), EMBEDDING_FAVOURITES)
         if picked is not None:
-            name = f"{OLLAMA}{picked.name.removesuffix(':latest')}"
-            model = _open_embedder(config, own, name)
+            name = picked.name.removesuffix(":latest")
+            model = _open_embedder(config, own, f"{OLLAMA}{name}")
             own = None
-            return model, Choice(name, f"Embeds with the model {picked.name} of Ollama.")
+            return model, Choice(f"{OLLAMA}{name}", f"Embeds with the model {name} of Ollama.")
         why = "Ollama has no embedding model of the short list"
     except ModelError as error:
         why = str(error).rstrip(".")

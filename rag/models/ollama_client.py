@@ -151,13 +151,14 @@ class OllamaClient:
     ) -> Generator[ChatChunk, None, None]:
         """Stream an answer; the last chunk is ``done``. Any failure raises a ModelError, also in mid-stream.
 
+        The server is told not to cut a prompt that is too long (``truncate: false``): that raises PromptTooLong.
         While the server is silent an empty chunk comes about five times a second. Closing the generator ends the
         request at once.
         """
         self.refuse_remote(name)
         payload = _without_none({
             "model": name, "messages": list(messages), "stream": True, "options": dict(options), "think": think,
-            "format": format, "shift": shift, "keep_alive": _keep_alive(keep_alive),
+            "format": format, "truncate": False, "shift": shift, "keep_alive": _keep_alive(keep_alive),
         })  # fmt: skip
         call = self._call(name)
         with closing(self._wire.stream("/api/chat", payload, call)) as parts:

@@ -9,7 +9,8 @@ _CLOSINGS = {"<think>": "</think>", "<thinking>": "</thinking>"}
 class ThinkFilter:
     """Takes ``<think>...</think>`` at the head of an answer out of it, however the tags are cut into pieces.
 
-    Only the head is looked at, because an answer about such tags may rightly hold them.
+    Only the head is looked at, because an answer about such tags may rightly hold them. White space before the answer
+    goes as well.
     """
 
     def __init__(self) -> None:
@@ -37,13 +38,13 @@ class ThinkFilter:
             elif any(tag.startswith(head) for tag in _OPENINGS):
                 return "", thinking
             else:
-                self._in_body = True
-                return self._release(), thinking
+                self._in_body, self._held = True, ""
+                return head, thinking
 
     def finish(self) -> tuple[str, str]:
         """The rest, once the stream has ended: (answer, thinking)."""
-        rest = self._release()
-        return ("", rest) if self._closing else (rest, "")
+        rest, self._held = self._held, ""
+        return ("", rest) if self._closing else (rest.lstrip(), "")
 
     def _take_thinking(self) -> tuple[str, bool]:
         """Thinking up to the closing tag and True, or all but what may be the tag's beginning and False."""
@@ -55,7 +56,3 @@ class ThinkFilter:
         cut = len(self._held) - keep
         inside, self._held = self._held[:cut], self._held[cut:]
         return inside, False
-
-    def _release(self) -> str:
-        held, self._held = self._held, ""
-        return held
