@@ -55,6 +55,11 @@ def content_words(text: str) -> set[str]:
     return {word for word in (w.lower() for w in _WORD.findall(text)) if word not in _STOP_WORDS}
 
 
+def last_message(prompt: str) -> str:
+    """The last user message of a rendered prompt."""
+    return prompt.rpartition("<|user|>\n")[2].partition("<|assistant|>")[0].strip()
+
+
 def read_sources(prompt: str) -> list[Source]:
     """The fenced sources, else every block that a line with ``[n]`` or ``SOURCE n`` introduces."""
     fenced = [Source(int(match[2]), match[3]) for match in _FENCED.finditer(prompt)]
@@ -62,9 +67,10 @@ def read_sources(prompt: str) -> list[Source]:
         return fenced
     found: list[Source] = []
     heads = list(_LOOSE.finditer(prompt))
-    for head, following in zip(heads, [*heads[1:], None], strict=True):
-        body = prompt[head.end() : following.start() if following else len(prompt)]
-        block = body.strip("\n").split("\n\n")[0]
+    ends = [head.start() for head in heads[1:]] + [len(prompt)]
+    for head, end in zip(heads, ends, strict=False):
+        body = prompt[head.end() : end]
+        block = body.split("\n\n")[0]
         inline = re.sub(r"^.*?(?:\[\d+\]|SOURCE \d+:?)", "", head[0])
         found.append(Source(int(head[1] or head[2]), f"{inline}\n{block}".strip()))
     return found
@@ -94,8 +100,9 @@ def reply(mode: Mode, prompt: str, format: Any = None) -> str:  # noqa: A002 - O
 
 
 def _answer(mode: Mode, prompt: str) -> str:
-    sources = read_sources(prompt)
-    question = read_question(prompt)
+    said = last_message(prompt)
+    sources = read_sources(said)
+    question = read_question(said)
     if not sources:
         return f"You said: {question}" if question else "Hello."
     best = _best_sentences(question, sources, limit=40 if mode == "ramble" else 3)
@@ -132,7 +139,7 @@ def _best_sentences(question: str, sources: Sequence[Source], limit: int) -> lis
 
 def _stand_alone(prompt: str) -> str:
     """The last question, its pronoun replaced by the subject of the one before, else with that one's words added."""
-    question = read_question(prompt)
+    question = read_question(last_message(prompt))
     earlier = re.findall(r"^User: (.+)$", prompt, re.MULTILINE)
     if not earlier:
         return question
