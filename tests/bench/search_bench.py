@@ -1,0 +1,122 @@
+"""Search at 100,000 passages: synthetic documents with a natural spread of word frequencies, real stores."""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+import time
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from rag.models.builtin import BuiltinEmbedding
+from rag.models.embed import describe_embedder, embed_query
+from rag.retrieve import Fusion, HybridRetriever
+from rag.store.lexical import Lexical
+from rag.store.truth import Collection, EmbedderInfo, NewPassage, Truth, text_key
+from rag.store.vectors import DenseIndex
+from rag.types import ParsedDocument, index_text
+from tests.bench.tables import percentile, say, table
+
+PASSAGES = 100_000
+A_DOCUMENT = 500
+WORDS = 120
+VOCABULARY = 60_000
+QUESTIONS = 300
+
+
+def main() -> None:
+    """Fill a library, search it, print times and memory."""
+    with tempfile.TemporaryDirectory() as home:
+        folder = Path(home) / "library"
+        truth = Truth.open(folder, writer=True)
+        embedder = BuiltinEmbedding()
+        facts = describe_embedder(embedder)
+        info = EmbedderInfo(facts.name, facts.digest, facts.dimension)
+        collection = truth.create_collection("default", info, "bench")
+        started = time.perf_counter()
+        fill(truth, collection, embedder)
+        say(f"{PASSAGES:,} passages written to the truth in {time.perf_counter() - started:.0f} s")
+        dense = DenseIndex.open(truth, folder)
+        started = time.perf_counter()
+        dense.sync(collection)
+        say(f"synced to Chroma in {time.perf_counter() - started:.0f} s; search is {dense.state(collection)}")
+        measure(truth, dense, collection, embedder)
+        dense.close()
+        truth.close()
+
+
+def vocabulary(rng: np.random.Generator) -> list[str]:
+    """Made-up words; rank r occurs with frequency ~ 1/r."""
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
+    return ["".join(rng.choice(letters, rng.integers(3, 10))) for _ in range(VOCABULARY)]
+
+
+def documents(seed: int = 7) -> Iterator[tuple[str, list[str]]]:
+    """Documents of 500 passages of 120 words each."""
+    rng = np.random.default_rng(seed)
+    known = vocabulary(rng)
+    weights = 1 / np.arange(1, VOCABULARY + 1)
+    weights /= weights.sum()
+    for number in range(PASSAGES // A_DOCUMENT):
+        rows = rng.choice(VOCABULARY, (A_DOCUMENT, WORDS), p=weights)
+        yield f"document-{number:04}.txt", [" ".join(known[i] for i in row) for row in rows]
+
+
+def fill(truth: Truth, collection: Collection, embedder: BuiltinEmbedding) -> None:
+    """Put the synthetic documents into the truth."""
+    for source, texts in documents():
+        text = "\n\n".join(texts)
+        passages, keys, at = [], [], 0
+        for part in texts:
+            key = text_key(index_text(source, (), part))
+            passages.append(NewPassage(at, at + len(part), None, (), key))
+            keys.append(key)
+            at += len(part) + 2
+        rows = embedder.embed_array([index_text(source, (), part) for part in texts])
+        truth.put_document(
+            collection,
+            source,
+            ParsedDocument(text, source, "text/plain"),
+            passages,
+            sha256=sha256(text.encode()).hexdigest(),
+            size=len(text),
+            vectors=dict(zip(keys, rows, strict=True)),
+        )
+
+
+def questions(count: int = QUESTIONS) -> list[str]:
+    """Questions of nine words from the same spread: a few very common words, some rare ones."""
+    rng = np.random.default_rng(11)
+    known = vocabulary(np.random.default_rng(7))
+    weights = 1 / np.arange(1, VOCABULARY + 1)
+    weights /= weights.sum()
+    return [" ".join(known[i] for i in rng.choice(VOCABULARY, 9, p=weights)) for _ in range(count)]
+
+
+def measure(truth: Truth, dense: DenseIndex, collection: Collection, embedder: BuiltinEmbedding) -> None:
+    """Times of each part and of the whole search, first question apart."""
+    lexical = Lexical(truth)
+    retriever = HybridRetriever(truth, dense, lexical, collection, embedder, top_k=6, fusion=Fusion())
+    asked = questions()
+    first = time.perf_counter()
+    retriever.hits(asked[0])
+    first = (time.perf_counter() - first) * 1000
+    rows = []
+    for name, run in (
+        ("embed the question", lambda q: embed_query(embedder, q)),
+        ("dense top 50", lambda q: dense.search(collection, embed_query(embedder, q), 50)),
+        ("lexical top 50", lambda q: lexical.search(collection.id, q, 50)),
+        ("search, whole", lambda q: retriever.hits(q)),
+    ):
+        times = []
+        for question in asked[1:]:
+            started = time.perf_counter()
+            run(question)
+            times.append((time.perf_counter() - started) * 1000)
+        rows.append((name, f"{percentile(times, 0.5):.1f}", f"{percentile(times, 0.95):.1f}"))
+    table(("", "p50 ms", "p95 ms"), rows)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    say(f"first search {first:.0f} ms; peak memory of the process {peak:.0f} MB")
