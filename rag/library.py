@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,19 @@ from rag.store.lock import WriterLock
 from rag.store.truth import Collection, EmbedderInfo, Truth
 from rag.store.vectors import DenseIndex
 from rag.types import (
-    Answer, AnswerEvent, Check, Document, Done, Heading, Hit, IngestEvent, IngestReport, Page, ReindexEvent, Turn,
-)  # fmt: skip
+    Answer,
+    AnswerEvent,
+    Check,
+    Document,
+    Done,
+    Heading,
+    Hit,
+    IngestEvent,
+    IngestReport,
+    Page,
+    ReindexEvent,
+    Turn,
+)
 
 if TYPE_CHECKING:
     from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -64,19 +76,20 @@ class Library:
         path: Path | str | None = None,
         *,
         config: Config | None = None,
-        llm: LLM | None = None,
+        llm: LLM | str | None = None,
         embed_model: BaseEmbedding | None = None,
         write: bool | None = None,
         **settings: Any,
     ) -> Library:
         """Open the library in ``path`` (default: the configured folder); ``settings`` override the configuration.
 
-        ``llm`` and ``embed_model`` take any LlamaIndex model in place of the configured ones. ``write``: True
-        raises LibraryLocked when another process writes, False opens for reading only, None writes if it can.
+        ``llm`` is a name as in the settings or, like ``embed_model``, any LlamaIndex model. ``write``: True raises
+        LibraryLocked when another process writes, False opens for reading only, None writes if it can.
         Raises ConfigError for an unknown or wrong setting, LibraryFormat or StoreError for an unusable folder.
         """
         base = load_config() if config is None else config
-        config = base.with_(library=Path(path) if path is not None else None, **settings)
+        name, model = (llm, None) if isinstance(llm, str) else (None, llm)
+        config = base.with_(library=Path(path) if path is not None else None, llm=name, **settings)
         folder = config.library_path
         with ExitStack() as undo:
             lock = _writer_lock(folder, write)
@@ -84,7 +97,7 @@ class Library:
                 undo.callback(lock.release)
             truth = Truth.open(folder, writer=lock is not None)
             undo.callback(truth.close)
-            library = cls(config, truth, lock, llm, embed_model)
+            library = cls(config, truth, lock, model, embed_model)
             undo.pop_all()
         return library
 
@@ -389,5 +402,4 @@ def _writer_lock(folder: Path, write: bool | None) -> WriterLock | None:
 def _facts(embedder: BaseEmbedding) -> EmbedderInfo:
     from rag.models.embed import describe_embedder
 
-    facts = describe_embedder(embedder)
-    return EmbedderInfo(facts.name, facts.digest, facts.dimension, facts.query_prefix, facts.document_prefix)
+    return EmbedderInfo(**asdict(describe_embedder(embedder)))
