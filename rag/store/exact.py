@@ -14,7 +14,7 @@ import numpy.typing as npt
 from rag.errors import EmbedderMismatch
 from rag.store.catalog import Collection, find_collection, revision
 from rag.store.documents import Vector
-from rag.store.generations import all_vectors, some_vectors
+from rag.store.generations import all_vectors, passage_ids, some_vectors
 from rag.store.truth import Truth
 
 Ids = npt.NDArray[np.int64]
@@ -43,6 +43,7 @@ class ExactSearch:
         self._truth = truth
         self._lock = threading.Lock()
         self._loaded: dict[int, _Rows] = {}
+        self._sizes: dict[int, tuple[int, int]] = {}
 
     def search(self, collection: Collection, vector: npt.NDArray[Any], limit: int) -> list[tuple[int, float]]:
         """The nearest passages: (passage id, cosine), best first, ties by id. Raises EmbedderMismatch."""
@@ -59,14 +60,41 @@ class ExactSearch:
         found = cosines(rows.matrix[places[present]], vector)
         return {int(i): float(s) for i, s in zip(wanted[present], found, strict=True)}
 
-    def loaded(self, collection: Collection) -> bool:
+    def snapshot(self, collection: Collection) -> tuple[Ids, Vector]:
+        """Every passage's number, ascending, and its unit vector; not to be written to."""
+        rows = self._rows(collection)
+        return rows.ids, rows.matrix
+
+    def size(self, collection: Collection) -> int:
+        """The bytes that the collection's vectors take in memory, as far as the newest committed state says."""
+        with self._truth.reading() as connection:
+            at = revision(connection, collection.id)
+            known = self._sizes.get(collection.id)
+            if known is None or known[0] != at:
+                row = connection.execute(
+                    "SELECT coalesce(sum(passages), 0) FROM document WHERE collection_id = ?", (collection.id,)
+                ).fetchone()
+                self._sizes[collection.id] = known = (at, int(row[0]))
+        return known[1] * 4 * collection.embedder.dimension
+
+    def loaded(self, collection_id: int) -> bool:
         """Whether the collection's vectors are in memory."""
-        return collection.id in self._loaded
+        return collection_id in self._loaded
 
     def forget(self, collection_id: int) -> None:
         """Free the memory of one collection."""
         with self._lock:
             self._loaded.pop(collection_id, None)
+
+    @staticmethod
+    def expect_current(connection: sqlite3.Connection, collection: Collection) -> Collection:
+        """The collection as ``connection`` sees it. Raises EmbedderMismatch when it has another generation now."""
+        now = find_collection(connection, collection.id)
+        if now.generation != collection.generation:
+            raise EmbedderMismatch(
+                f"The collection {now.name!r} was embedded anew with {now.embedder.name} meanwhile.", hint="Ask again."
+            )
+        return now
 
     def _rows(self, collection: Collection) -> _Rows:
         with self._lock, self._truth.reading() as connection:
@@ -74,12 +102,7 @@ class ExactSearch:
             at = revision(connection, collection.id)
             if old is not None and old.revision == at and old.generation == collection.generation:
                 return old
-            now = find_collection(connection, collection.id)
-            if now.generation != collection.generation:
-                raise EmbedderMismatch(
-                    f"The collection {now.name!r} was embedded anew with {now.embedder.name} meanwhile.",
-                    hint="Ask again.",
-                )
+            now = self.expect_current(connection, collection)
             if old is None or old.generation != now.generation:
                 self._loaded.pop(collection.id, None)
                 ids, matrix = all_vectors(connection, now)
@@ -121,13 +144,7 @@ def best(ids: Ids, scores: Vector, limit: int) -> list[tuple[int, float]]:
 
 def _refresh(connection: sqlite3.Connection, collection: Collection, old: _Rows, at: int) -> _Rows:
     """The rows at a later revision: those that are gone taken out, new ones put at the end (ids only grow)."""
-    now = np.array(
-        connection.execute(
-            "SELECT p.id FROM document d JOIN passage p ON p.document_id = d.id WHERE d.collection_id = ? ORDER BY 1",
-            (collection.id,),
-        ).fetchall(),
-        dtype=np.int64,
-    ).reshape(-1)
+    now = passage_ids(connection, collection.id)
     stay = np.isin(old.ids, now, assume_unique=True)
     count = int(stay.sum())
     if count == len(old.ids):

@@ -111,6 +111,15 @@ class Generations(Database):
             _drop(connection, generation)
 
 
+def passage_ids(connection: sqlite3.Connection, collection_id: int) -> npt.NDArray[np.int64]:
+    """Every passage's number, ascending, in the state that ``connection`` sees."""
+    rows = connection.execute(
+        "SELECT p.id FROM document d JOIN passage p ON p.document_id = d.id WHERE d.collection_id = ? ORDER BY p.id",
+        (collection_id,),
+    ).fetchall()
+    return np.array(rows, dtype=np.int64).reshape(-1)
+
+
 def all_vectors(connection: sqlite3.Connection, collection: Collection) -> tuple[npt.NDArray[np.int64], Vector]:
     """Every passage's number, ascending, and its unit vector, in the state that ``connection`` sees."""
     pairs = _array(connection.execute(

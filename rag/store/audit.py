@@ -1,0 +1,149 @@
+"""Does a dense index hold what the truth holds, and does it find it?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from rag.errors import StoreError
+from rag.store.catalog import Collection, find_collection
+from rag.store.documents import Vector
+from rag.store.generations import passage_ids
+from rag.store.truth import Truth
+
+State = Literal["ready", "rebuilding", "exact"]
+
+SELF_HITS = 0.99
+"""The share of sampled vectors that must find themselves."""
+
+_SECOND_LOOK = 8
+_NEAR = 5
+_SAME = 0.9999
+
+
+class IndexFailure(StoreError):
+    """A dense index cannot be opened, read or written; it is rebuilt from the truth."""
+
+    code = "index"
+    hint = "Search goes on exactly, from the truth, while the index is rebuilt."
+
+
+class VectorIndex(Protocol):
+    """A derived index of ids and unit vectors. Every method raises IndexFailure when the engine fails."""
+
+    def upsert(self, ids: npt.NDArray[np.int64], vectors: Vector) -> None:
+        """Add vectors, or replace those of known ids."""
+        ...
+
+    def delete(self, ids: npt.NDArray[np.int64]) -> None:
+        """Take vectors out; unknown ids are ignored."""
+        ...
+
+    def query(self, vector: Vector, limit: int) -> npt.NDArray[np.int64]:
+        """The ids of the nearest vectors by cosine, best first, at most ``limit``."""
+        ...
+
+    def ids(self) -> npt.NDArray[np.int64]:
+        """Every id, ascending."""
+        ...
+
+    def flush(self) -> None:
+        """Return once everything so far is on the disk."""
+        ...
+
+    def close(self) -> None:
+        """Release memory and files."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """A dense index compared with the truth.
+
+    ``missing`` passages are in the truth alone, ``extra`` ids in the index alone (both beyond the ``unsynced``
+    changes still on their way); of ``sampled`` vectors ``self_hits`` found themselves. ``indexed`` is -1 and
+    nothing is sampled when this process may not open the index (a reader).
+    """
+
+    state: State
+    passages: int
+    indexed: int
+    unsynced: int = 0
+    missing: int = 0
+    extra: int = 0
+    sampled: int = 0
+    self_hits: int = 0
+    problem: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the index, as far as it was examined, agrees with the truth."""
+        return not (self.problem or self.missing or self.extra) and self.self_hits >= SELF_HITS * self.sampled
+
+    @property
+    def hint(self) -> str:
+        """What happens next; empty when all is well."""
+        return "" if self.ok else "Search is exact meanwhile; the index is rebuilt when the library is next written to."
+
+    def describe(self) -> str:
+        """The report in one line."""
+        if self.indexed < 0:
+            return f"{self.passages} passages, searched exactly; the index belongs to the writing process"
+        text = f"{self.passages} passages, {self.indexed} in the index"
+        text += f", {self.self_hits} of {self.sampled} found themselves"
+        faults = {"waiting": self.unsynced, "missing": self.missing, "too many": self.extra}
+        text += "".join(f", {count} {name}" for name, count in faults.items() if count)
+        return f"{text}; {self.problem}" if self.problem else text
+
+
+def examine(truth: Truth, collection: Collection, index: VectorIndex, sample: int, state: State) -> AuditReport:
+    """Compare the id sets, and query the index with ``sample`` of its own vectors, half of them the newest.
+
+    An approximate index may miss itself once in a while: a poor first sample is followed by one eight times as large.
+    """
+    indexed = index.ids()
+    with truth.reading() as connection:
+        find_collection(connection, collection.id)
+        expected = passage_ids(connection, collection.id)
+        rows = connection.execute("SELECT passage_id, removed FROM outbox WHERE collection_id = ?", (collection.id,))
+        waiting = np.array(rows.fetchall(), dtype=np.int64).reshape(-1, 2)
+    added, removed = waiting[waiting[:, 1] == 0, 0], waiting[waiting[:, 1] == 1, 0]
+    missing = np.setdiff1d(np.setdiff1d(expected, indexed), added)
+    extra = np.setdiff1d(np.setdiff1d(indexed, expected), removed)
+    both = np.intersect1d(expected, indexed)
+    sampled, hits = _self_queries(truth, collection, index, _sample(both, sample))
+    if hits < SELF_HITS * sampled:
+        sampled, hits = _self_queries(truth, collection, index, _sample(both, sample * _SECOND_LOOK))
+    return AuditReport(
+        state=state,
+        passages=len(expected),
+        indexed=len(indexed),
+        unsynced=len(waiting),
+        missing=len(missing),
+        extra=len(extra),
+        sampled=sampled,
+        self_hits=hits,
+    )
+
+
+def _sample(ids: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
+    newest = ids[max(0, len(ids) - size // 2) :]
+    older = ids[: len(ids) - len(newest)]
+    drawn = np.random.default_rng().choice(older, min(len(older), size - len(newest)), replace=False)
+    return np.concatenate((newest, drawn))
+
+
+def _self_queries(
+    truth: Truth, collection: Collection, index: VectorIndex, ids: npt.NDArray[np.int64]
+) -> tuple[int, int]:
+    """How many vectors were asked for, and how many were found (or an equal one of another passage)."""
+    _, vectors = truth.vectors_of(collection.id, ids.tolist())
+    vectors = vectors[np.any(vectors != 0, axis=1)]
+    hits = 0
+    for vector in vectors:
+        _, near = truth.vectors_of(collection.id, index.query(vector, _NEAR).tolist())
+        hits += bool(len(near) and np.max(near @ vector) >= _SAME)
+    return len(vectors), hits

@@ -1,0 +1,77 @@
+"""What a folder of index files holds, as one hash: damage is found before the files are handed to their library.
+
+Loading a damaged HNSW file can end the process (measured with Chroma 1.5.9: 2 of 30 kinds of damage end in a
+segmentation fault, 12 go unnoticed and cost hits), so a check after loading comes too late.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+_BLOCK = 1 << 20
+_VOLATILE = "acquire_write"
+"""Chroma's table that gets a row whenever a client opens the folder."""
+
+
+def fingerprint(folder: Path) -> str:
+    """A hash of every file's name and content below ``folder``; empty when something cannot be read.
+
+    A SQLite file counts by the rows of its tables, because merely opening it for writing changes its bytes.
+    """
+    total = hashlib.blake2b(digest_size=16)
+    try:
+        for path in files(folder):
+            total.update(f"{path.relative_to(folder)}\0".encode())
+            total.update(_rows(path) if path.suffix == ".sqlite3" else _bytes(path))
+    except (OSError, sqlite3.Error):
+        return ""
+    return total.hexdigest()
+
+
+def settle(folder: Path) -> None:
+    """Have the operating system write every file below ``folder`` to the disk, readable by the owner alone."""
+    for path in files(folder):
+        path.chmod(0o600)
+        _sync(path)
+    for directory in {folder, *(path.parent for path in files(folder))}:
+        directory.chmod(0o700)
+        _sync(directory)
+
+
+def files(folder: Path) -> list[Path]:
+    """Every file below ``folder``, sorted; SQLite's journals, which come and go, left out."""
+    return sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.endswith(("-journal", "-wal", "-shm")))
+
+
+def _bytes(path: Path) -> bytes:
+    hashed = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            hashed.update(block)
+    return hashed.digest()
+
+
+def _rows(path: Path) -> bytes:
+    hashed = hashlib.blake2b(digest_size=16)
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+        names = connection.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> ? ORDER BY name", (_VOLATILE,)
+        ).fetchall()
+        for (name,) in names:
+            hashed.update(repr(name).encode())
+            for row in connection.execute(f'SELECT * FROM "{name}"'):
+                hashed.update(repr(row).encode())
+    return hashed.digest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
