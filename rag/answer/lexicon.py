@@ -73,8 +73,8 @@ _IRREGULAR = dict(
 _ENDINGS = (
     ("ational", "ate"), ("ization", "ize"), ("isation", "ize"), ("fulness", "ful"), ("ousness", "ous"),
     ("iveness", "ive"), ("tional", "tion"), ("biliti", "ble"), ("entli", "ent"), ("ousli", "ous"), ("alism", "al"),
-    ("aliti", "al"), ("iviti", "ive"), ("ation", "ate"), ("ator", "ate"), ("alli", "al"), ("izer", "ize"), ("ise", "ize"),
-    ("bli", "ble"), ("li", ""),
+    ("aliti", "al"), ("iviti", "ive"), ("ation", "ate"), ("ator", "ate"), ("alli", "al"), ("izer", "ize"),
+    ("ise", "ize"), ("bli", "ble"), ("li", ""),
 )  # fmt: skip
 _TAILS = "ement ance ence able ible ment ant ent ism ate iti ous ive ize ion al er ic".split()
 _VOWEL = re.compile("[aeiouy]")

@@ -22,7 +22,8 @@ _FEWEST_WORDS = 3
 WEIGHTS = {
     "exact": 1.06, "soft": 3.04, "pairs": 0.81, "cosine": 2.18, "previous": 4.27, "following": 2.83, "heading": 0.24,
     "passage": 1.19, "elsewhere": -0.27, "names": -0.73, "score": 3.77, "first": 0.36, "typed": 1.62,
-    "typed_near": 0.92, "novel": 0.82, "short": -3.2, "long": 0.2, "question": -3.0, "listed": 0.0, "rarest": 0.4, "matched": 4.47,
+    "typed_near": 0.92, "novel": 0.82, "short": -3.2, "long": 0.2, "question": -3.0,
+    "listed": 0.0, "rarest": 0.4, "matched": 4.47,
 }  # fmt: skip
 
 

@@ -1,0 +1,95 @@
+"""Words that turn a statement round: negations and what acts like one, opposites, quantities."""
+
+from __future__ import annotations
+
+import re
+
+from rag.answer.lexicon import stem
+
+NEGATION = re.compile(
+    r"\b(?:not|never|no|none|neither|nor|nobody|nothing|nowhere|cannot|without|hardly|scarcely|\w+n['’]t)\b",
+    re.IGNORECASE,
+)
+# They deny or undo what follows; a text may use one where a sentence about it says "not".
+CONTRARY = re.compile(
+    r"\b(?:den(?:y|ies|ied|ying)|refus\w+|reject\w*|dismiss\w*|fail(?:s|ed|ing|ure)?|lack(?:s|ed|ing)?|false(?:ly)?"
+    r"|untrue|wrong(?:ly)?|errors?|mistak\w+|unable|unlikely|impossible|declin(?:es?|ed) to|stop(?:s|ped)?|prevent\w*"
+    r"|prohibit\w*|forb[ai]d\w*|bann?(?:s|ed)?|avoid\w*|instead of|rather than|far from|absence|little|few|past|former"
+    r"|lost|loses?|missing|un[a-z]{4,}|in[a-z]{2,}able)\b",
+    re.IGNORECASE,
+)
+CLAUSE_END = re.compile(
+    r"[.;:!?,()\n—–]| -+ |\b(?:but|although|though|while|whereas|because|since|which|who|and|or)\b", re.IGNORECASE
+)
+PARTED = re.compile(r"(\d[.,])\s+(?=\d)")
+APPROXIMATE = re.compile(
+    r"\b(?:about|around|roughly|nearly|almost|approximately|some|close to|more than|over|under|less than)\s*$",
+    re.IGNORECASE,
+)
+AT_LEAST = re.compile(
+    r"\b(?:more than|over|above|at least|exceed(?:s|ed|ing)?|upwards? of|no (?:fewer|less) than|a minimum of)\s*$",
+    re.IGNORECASE,
+)
+AT_MOST = re.compile(
+    r"\b(?:less than|fewer than|under|below|at most|up to|no more than|nearly|almost|a maximum of)\s*$", re.IGNORECASE
+)
+
+_QUANTITIES = """
+all every each always everyone everybody everything entire entirely whole completely fully
+only solely exclusively sole
+never none nobody nothing
+most majority mostly largely mainly
+"""
+_OPPOSITES = """
+increase rise grow climb soar gain jump expand : decrease fall decline drop shrink reduce lose cut plunge
+win beat victory : lose defeat
+accept agree approve support back endorse : reject refuse oppose deny condemn
+allow permit legalise legalize : ban prohibit forbid outlaw
+begin start open launch : end stop close finish cease
+before earlier : after later
+first : last second third
+higher high more : lower low less fewer
+strong : weak
+improve better good : worsen deteriorate worse bad
+guilty convict : innocent acquit
+arrive enter : leave depart exit
+import : export
+buy purchase : sell
+lend : borrow
+remember : forget
+love like : hate dislike
+alive survive : dead die kill
+north northern : south southern
+east eastern : west western
+maximum : minimum
+above : below
+include : exclude
+succeed success : fail failure
+optimistic : pessimistic
+possible : impossible
+likely : unlikely
+safe : dangerous
+friend ally : enemy foe
+hire appoint : fire dismiss
+join : leave quit
+true : false
+cheap : expensive
+public : private
+old : young new
+encourage : discourage
+appreciate praise : criticise criticize blame condemn
+"""
+
+
+def _groups(table: str) -> tuple[frozenset[str], ...]:
+    return tuple(frozenset(stem(word) for word in line.split()) for line in table.strip().splitlines())
+
+
+QUANTITIES = _groups(_QUANTITIES)
+OPPOSITES = tuple(
+    (left, right)
+    for left, right in (
+        (frozenset(stem(w) for w in a.split()), frozenset(stem(w) for w in b.split()))
+        for a, b in (line.split(":") for line in _OPPOSITES.strip().splitlines())
+    )
+)

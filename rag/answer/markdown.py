@@ -1,0 +1,84 @@
+"""An answer as Markdown with numbered footnotes, inert whatever the documents or the model wrote."""
+
+from __future__ import annotations
+
+import re
+
+from rag.types import Answer, Citation, Support
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
+_MARKUP = re.compile(r"([\\\[\]<>!&])")
+_FLAGS = {
+    Support.PARTIAL: "only partly supported",
+    Support.UNSUPPORTED: "not supported by the documents",
+    Support.UNCITED: "no source",
+}
+_ORIGINS = {"attributed": "source found by the program", "corrected": "source corrected by the program"}
+
+
+def to_markdown(answer: Answer) -> str:
+    """The question as a heading, the answer with footnotes ``[^1]``, disagreements, notices and the sources.
+
+    Sentences without sufficient support say so in italics. Links, images and HTML of documents or model come out as
+    plain text; emphasis and lists stay.
+    """
+    parts = [f"## {_plain(answer.question)}", _body(answer)]
+    for item in answer.disagreements:
+        sides = [
+            f"- {_plain(claim.source)}{f' ({_plain(claim.date)})' if claim.date else ''}: "
+            f"{_plain(claim.value)} [^{claim.citation.marker}]"
+            for claim in item.claims
+        ]
+        parts.append("\n".join([f"**The sources disagree on {_plain(item.subject)}:**", "", *sides]))
+    parts.extend(f"*{_plain(notice)}*" for notice in answer.notices)
+    cited = {c.marker: c for item in answer.disagreements for c in (claim.citation for claim in item.claims)}
+    cited.update({citation.marker: citation for citation in answer.citations})
+    if cited:
+        parts.append("\n".join(_footnote(cited[marker]) for marker in sorted(cited)))
+    if answer.abstained and answer.hits:
+        nearest = [f"- {_place(h.passage.source, h.passage.page, h.passage.heading)}" for h in answer.hits]
+        parts.append("\n".join(["Nearest passages:", "", *nearest]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _body(answer: Answer) -> str:
+    """The text with its real markers as footnotes and its weak sentences flagged; everything else made inert."""
+    changes = [(span.start, span.end, f"[^{answer.citations[span.citation].marker}]") for span in answer.markers]
+    for sentence in answer.sentences:
+        if sentence.support in _FLAGS:
+            end = sentence.end
+            for span in answer.markers:
+                if span.start >= end and not answer.text[end : span.start].strip():
+                    end = span.end
+            changes.append((end, end, f" *({_FLAGS[sentence.support]})*"))
+    out: list[str] = []
+    done = 0
+    for start, end, replacement in sorted(changes):
+        out += [_inert(answer.text[done:start]), replacement]
+        done = end
+    return "".join([*out, _inert(answer.text[done:])])
+
+
+def _footnote(citation: Citation) -> str:
+    origin = _ORIGINS.get(citation.origin)
+    place = _place(citation.source, citation.page, citation.heading)
+    return f"[^{citation.marker}]: {place}: “{_plain(citation.quote)}”" + (f" ({origin})" if origin else "")
+
+
+def _place(source: str, page: int | None, heading: tuple[str, ...]) -> str:
+    parts = [_plain(source)]
+    if page is not None:
+        parts.append(f"page {page}")
+    if heading:
+        parts.append(_plain(" > ".join(heading)))
+    return ", ".join(parts)
+
+
+def _plain(text: str) -> str:
+    """Text on one line with every Markdown character escaped."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def _inert(text: str) -> str:
+    """Text that keeps its lists and emphasis but can hold no link, image, footnote or HTML."""
+    return _MARKUP.sub(r"\\\1", text).replace("://", ":\\//").replace("www.", "www\\.")

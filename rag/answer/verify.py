@@ -1,0 +1,252 @@
+"""Checks every sentence of an answer against what it cites, mends its citations, and finds the exact spans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from rag.answer.check import Checker, Verdict, is_claim
+from rag.answer.cite import Marker, parse
+from rag.answer.sentences import sentences
+from rag.models.static import StaticVectors
+from rag.types import Citation, Hit, MarkerSpan, Origin, Passage, Sentence, Support
+
+Neighbours = Callable[[Passage], Sequence[Passage]]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """An answer's text with its markers renumbered 1, 2, ... in order of appearance, and what stands behind each.
+
+    ``dropped`` counts markers that named no passage, or one that does not support the sentence while others do.
+    """
+
+    text: str
+    sentences: tuple[Sentence, ...]
+    citations: tuple[Citation, ...]
+    markers: tuple[MarkerSpan, ...]
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Cited:
+    """A passage's span that a sentence cites; ``at`` is where its marker goes in the text without markers."""
+
+    passage: Passage
+    start: int
+    end: int
+    origin: Origin
+    at: int
+
+
+@dataclass(slots=True)
+class _Checked:
+    start: int
+    end: int
+    verdict: Verdict
+    cited: list[_Cited] = field(default_factory=list)
+
+
+class Verifier:
+    """Checks sentences and whole answers. Deterministic; thread-safe; a few milliseconds a sentence."""
+
+    def __init__(self, vectors: StaticVectors) -> None:
+        self._checker = Checker(vectors)
+
+    def check(self, sentence: str, passages: Sequence[Passage], *, question: str = "") -> Verdict:
+        """Hold one sentence, without markers, against a group of passages: the verdict of the best.
+
+        Names that only ``question`` has leave a doubt. Raises ValueError without passages.
+        """
+        if not passages:
+            raise ValueError("A sentence needs at least one passage to be checked against.")
+        return self._checker.check(sentence, passages, question)
+
+    def verify(
+        self, text: str, hits: Sequence[Hit], neighbours: Neighbours | None = None, *, question: str = ""
+    ) -> Verified:
+        """Check an answer whose marker ``[n]`` stands for ``hits[n - 1]``.
+
+        A citation that fails is corrected to a passage among the hits that passes without doubt; a sentence without
+        a marker that exactly one passage supports without doubt gets it. A sentence cites a passage's neighbour
+        where that holds the support.
+        """
+        plain, markers, dropped = _without_markers(text, len(hits))
+        spans = sentences(plain)
+        owned = _owners(plain, spans, markers)
+        checked = []
+        for (start, end), own in zip(spans, owned, strict=True):
+            one, lost = self._sentence(plain, start, end, own, hits, neighbours, question)
+            checked.append(one)
+            dropped += lost
+        return _assembled(plain, checked, dropped)
+
+    def _sentence(
+        self,
+        plain: str,
+        start: int,
+        end: int,
+        markers: Sequence[tuple[int, int]],
+        hits: Sequence[Hit],
+        neighbours: Neighbours | None,
+        question: str,
+    ) -> tuple[_Checked, int]:
+        """The sentence's verdict and citations, and how many of its markers were dropped."""
+        sentence = plain[start:end]
+        if not hits or not is_claim(sentence):
+            verdict = Verdict(Support.NOT_A_CLAIM if not is_claim(sentence) else Support.UNCITED, 0.0, 0, 0, 0)
+            return _Checked(start, end, verdict), len(markers)
+        if not markers:
+            return self._uncited(sentence, start, end, hits, question), 0
+        tried: list[tuple[Verdict, _Cited]] = []
+        for number, at in markers:
+            passage = hits[number - 1].passage
+            group = [passage, *(neighbours(passage) if neighbours else ())]
+            verdict = self._checker.check(sentence, group, question)
+            tried.append((verdict, _Cited(group[verdict.passage], verdict.start, verdict.end, "model", at)))
+        return self._settled(sentence, start, end, tried, hits, question)
+
+    def _settled(
+        self,
+        sentence: str,
+        start: int,
+        end: int,
+        tried: Sequence[tuple[Verdict, _Cited]],
+        hits: Sequence[Hit],
+        question: str,
+    ) -> tuple[_Checked, int]:
+        best = max((verdict for verdict, _ in tried), key=lambda verdict: verdict.score)
+        backing = [cited for verdict, cited in tried if verdict.support is not Support.UNSUPPORTED]
+        if best.holds:
+            return _Checked(start, end, best, backing), len(tried) - len(backing)
+        if len(tried) > 1:
+            joint = self._checker.together(
+                sentence, [c.passage for _, c in tried], [(c.start, c.end) for _, c in tried]
+            )
+            if joint.holds:
+                return _Checked(start, end, joint, [cited for _, cited in tried]), 0
+        named = {cited.passage.id for _, cited in tried}
+        others = [hit.passage for hit in hits if hit.passage.id not in named]
+        if others:
+            verdict = self._checker.check(sentence, others, question)
+            if verdict.strict:
+                right = _Cited(others[verdict.passage], verdict.start, verdict.end, "corrected", tried[0][1].at)
+                return _Checked(start, end, verdict, [right, *backing]), len(tried) - 1 - len(backing) if backing else 0
+        return _Checked(start, end, best, [cited for _, cited in tried if cited.end > cited.start]), 0
+
+    def _uncited(self, sentence: str, start: int, end: int, hits: Sequence[Hit], question: str) -> _Checked:
+        """A sentence without a marker: attributed if exactly one place in the hits supports it without doubt."""
+        found: list[tuple[Verdict, Passage]] = []
+        for hit in hits:
+            verdict = self._checker.check(sentence, [hit.passage], question)
+            if verdict.strict and not any(_same_place(verdict, hit.passage, *other) for other in found):
+                found.append((verdict, hit.passage))
+        if len(found) != 1:
+            return _Checked(start, end, Verdict(Support.UNCITED, 0.0, 0, 0, 0))
+        verdict, passage = found[0]
+        at = end - 1 if sentence.endswith("|") else end
+        return _Checked(start, end, verdict, [_Cited(passage, verdict.start, verdict.end, "attributed", at)])
+
+
+def _same_place(a: Verdict, one: Passage, b: Verdict, other: Passage) -> bool:
+    return one.document_id == other.document_id and a.start < b.end and b.start < a.end
+
+
+def _without_markers(text: str, count: int) -> tuple[str, list[tuple[int, int]], int]:
+    """The text without its markers and the space before each; ``(number, offset)`` of each; how many were invalid."""
+    plain = ""
+    markers: list[tuple[int, int]] = []
+    invalid = 0
+    parts = parse(text, count)
+    for place, part in enumerate(parts):
+        if isinstance(part, str):
+            if place and plain and part[0].isalnum() and not plain[-1].isspace():
+                plain += " "
+            plain += part
+            continue
+        if not isinstance(parts[place - 1], Marker):
+            plain = plain.rstrip(" \t\u00a0") if plain.strip() else plain
+        markers.extend((number, len(plain)) for number in part.numbers)
+        invalid += part.invalid
+    return plain, markers, invalid
+
+
+def _owners(
+    plain: str, spans: Sequence[tuple[int, int]], markers: Iterable[tuple[int, int]]
+) -> list[list[tuple[int, int]]]:
+    """Each sentence's markers, every passage once: those inside it or right after it on the same line."""
+    owned: list[list[tuple[int, int]]] = [[] for _ in spans]
+    for number, at in markers:
+        if not spans:
+            break
+        place = max((i for i, (start, _) in enumerate(spans) if start <= at), default=0)
+        after = spans[place][1]
+        if at > after and "\n" in plain[after:at] and place + 1 < len(spans):
+            place += 1
+        if all(number != other for other, _ in owned[place]):
+            owned[place].append((number, at))
+    return owned
+
+
+def _assembled(plain: str, checked: Sequence[_Checked], dropped: int) -> Verified:
+    """The text with markers put in again, numbered by first appearance; one number for one span of a passage."""
+    order = sorted(
+        ((cited.at, place, cited) for place, one in enumerate(checked) for cited in one.cited),
+        key=lambda item: item[:2],
+    )
+    numbers: dict[tuple[int, int, int], int] = {}
+    citations: list[Citation] = []
+    own: list[list[int]] = [[] for _ in checked]
+    pieces: list[str] = []
+    markers: list[MarkerSpan] = []
+    shifts: list[tuple[int, int, int]] = []
+    length = done = 0
+    for at, place, cited in order:
+        key = (cited.passage.id, cited.start, cited.end)
+        if key not in numbers:
+            numbers[key] = len(citations)
+            citations.append(_citation(cited, len(citations) + 1))
+        index = numbers[key]
+        if index in own[place]:
+            continue
+        own[place].append(index)
+        pieces.append(plain[done:at])
+        length += at - done
+        done = at
+        before = pieces[-1][-1:] or ("]" if markers and markers[-1].end == length else "")
+        space = "" if not before or before.isspace() or before == "]" else " "
+        mark = f"{space}[{index + 1}]"
+        markers.append(MarkerSpan(length + len(space), length + len(mark), index))
+        shifts.append((at, place, len(mark)))
+        pieces.append(mark)
+        length += len(mark)
+    text = "".join([*pieces, plain[done:]])
+    found = tuple(_sentence(text, one, place, own[place], shifts) for place, one in enumerate(checked))
+    return Verified(text, found, tuple(citations), tuple(markers), dropped)
+
+
+def _sentence(
+    text: str, one: _Checked, place: int, own: Sequence[int], shifts: Sequence[tuple[int, int, int]]
+) -> Sentence:
+    """A sentence at its offsets in the text with markers; a marker after its last character is not part of it."""
+    start = one.start + sum(size for at, p, size in shifts if at < one.start or (at == one.start and p < place))
+    end = one.end + sum(size for at, p, size in shifts if at < one.end or (at == one.end and p < place))
+    support = one.verdict.support
+    return Sentence(text[start:end], start, end, support, tuple(own), one.verdict.score, one.verdict.evidence)
+
+
+def _citation(cited: _Cited, marker: int) -> Citation:
+    passage = cited.passage
+    return Citation(
+        marker=marker,
+        document_id=passage.document_id,
+        passage_id=passage.id,
+        source=passage.source,
+        title=passage.title,
+        page=passage.page,
+        heading=passage.heading,
+        start=cited.start,
+        end=cited.end,
+        quote=passage.text[cited.start - passage.start : cited.end - passage.start],
+        origin=cited.origin,
+    )
