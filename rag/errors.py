@@ -127,6 +127,12 @@ class UnknownSource(StoreError):
     code = "source"
 
 
+class UnknownConversation(StoreError):
+    """No conversation of that number, or not of this owner."""
+
+    code = "conversation"
+
+
 class EmbedderMismatch(StoreError):
     """The collection was embedded by another model than the one asked for."""
 

@@ -85,11 +85,15 @@ class Catalog(Database):
             if new_name != name:
                 _expect_free(connection, new_name)
                 connection.execute("UPDATE collection SET name = ? WHERE id = ?", (new_name, collection.id))
+                connection.execute("UPDATE conversation SET collection = ? WHERE collection = ?", (new_name, name))
                 touch(connection, collection.id)
         return self.collection(new_name)
 
     def delete_collection(self, name: str) -> None:
-        """Delete a collection with its documents, passages and vectors. Raises UnknownCollection."""
+        """Delete a collection with its documents, passages and vectors. Raises UnknownCollection.
+
+        Conversations about it stay: they hold what they need.
+        """
         with self.writing() as connection:
             key = (find_collection(connection, name).id,)
             connection.execute("DELETE FROM document WHERE collection_id = ?", key)

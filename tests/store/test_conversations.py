@@ -1,0 +1,151 @@
+"""Conversations come back as they were, and belong to one owner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rag.errors import StoreError, UnknownConversation
+from rag.store.conversations import TITLE_LIMIT, Conversations
+from rag.store.truth import Truth
+from rag.types import Answer
+from tests.store.material import EMBEDDER, writer
+
+
+@pytest.fixture(name="truth")
+def new_library(tmp_path: Path) -> Iterator[Truth]:
+    """An empty library."""
+    with writer(tmp_path) as truth:
+        yield truth
+
+
+def answer(text: str) -> dict[str, object]:
+    """What an answer leaves behind."""
+    return Answer(question="?", text=text, abstained=False).to_dict()
+
+
+def test_a_conversation_comes_back_after_a_restart(tmp_path: Path) -> None:
+    with writer(tmp_path) as truth:
+        talks = Conversations(truth)
+        number = talks.create("default")
+        assert talks.append(number, "Who sells\nteapots?", "Who sells teapots?", answer("Ann does. [1]")) == 0
+        assert talks.append(number, "Since when?", "Since when does Ann sell teapots?", answer("1998. [1]")) == 1
+        talks.feedback(number, 1, -1, "too short")
+    with Truth.open(tmp_path, writer=False) as truth:
+        conversation, turns = Conversations(truth).get(number)
+        assert (conversation.title, conversation.turns, conversation.collection) == ("Who sells teapots?", 2, "default")
+        assert [(t.index, t.question) for t in turns] == [(0, "Who sells\nteapots?"), (1, "Since when?")]
+        assert turns[1].asked == "Since when does Ann sell teapots?"
+        assert turns[1].answer == answer("1998. [1]")
+        assert turns[0].feedback is None
+        assert turns[1].feedback is not None
+        assert (turns[1].feedback.value, turns[1].feedback.note) == (-1, "too short")
+        with pytest.raises(StoreError, match="reading only"):
+            Conversations(truth).create("default")
+
+
+def test_the_last_changed_comes_first(truth: Truth) -> None:
+    talks = Conversations(truth)
+    first, second = talks.create("default", title="one"), talks.create("other", title="two")
+    assert [c.id for c in talks.list()] == [second, first]
+    talks.append(first, "q", "q", answer("a"))
+    assert [c.id for c in talks.list()] == [first, second]
+    assert [c.id for c in talks.list(collection="other")] == [second]
+    assert [c.id for c in talks.list(limit=1)] == [first]
+    talks.rename(first, "  a   new\nname ")
+    assert talks.get(first)[0].title == "a new name"
+    talks.delete(first)
+    assert [c.id for c in talks.list()] == [second]
+    assert talks.create("default") > second, "numbers are never used again"
+
+
+def test_turns_are_taken_back_from_one_on(truth: Truth) -> None:
+    talks = Conversations(truth)
+    number = talks.create("default")
+    for index in range(4):
+        assert talks.append(number, f"q{index}", "", answer(f"a{index}")) == index
+    talks.feedback(number, 3, 1)
+    assert talks.delete_turns_from(number, 2) == 2
+    assert talks.append(number, "again", "", answer("b")) == 2
+    assert [t.question for t in talks.get(number)[1]] == ["q0", "q1", "again"]
+    assert talks.get(number)[1][2].feedback is None
+    assert talks.delete_turns_from(number, 9) == 0
+
+
+def test_feedback_can_be_changed_and_taken_back(truth: Truth) -> None:
+    talks = Conversations(truth)
+    number = talks.create("default")
+    talks.append(number, "q", "", answer("a"))
+    for value in (1, -1):
+        talks.feedback(number, 0, value)
+        stored = talks.get(number)[1][0].feedback
+        assert stored is not None
+        assert stored.value == value
+    talks.feedback(number, 0, 0)
+    assert talks.get(number)[1][0].feedback is None
+    with pytest.raises(ValueError, match="5"):
+        talks.feedback(number, 0, 5)
+    with pytest.raises(UnknownConversation, match="turn 7"):
+        talks.feedback(number, 7, 1)
+
+
+def test_owners_do_not_see_each_other(truth: Truth) -> None:
+    talks = Conversations(truth)
+    number = talks.create("default", owner="ann")
+    talks.append(number, "secret canary", "", answer("secret"), owner="ann")
+    assert talks.list("bob") == talks.list() == ()
+    assert talks.search("canary", "bob") == ()
+    for call in (
+        lambda: talks.get(number, "bob"),
+        lambda: talks.append(number, "q", "", {}, "bob"),
+        lambda: talks.rename(number, "x", "bob"),
+        lambda: talks.delete(number, "bob"),
+        lambda: talks.delete_turns_from(number, 0, "bob"),
+        lambda: talks.feedback(number, 0, 1, "", "bob"),
+        lambda: talks.get(number),
+    ):
+        with pytest.raises(UnknownConversation, match=str(number)):
+            call()
+    assert talks.get(number, "ann")[0].turns == 1
+
+
+def test_words_are_found_in_questions_and_answers(truth: Truth) -> None:
+    talks = Conversations(truth)
+    number = talks.create("default")
+    talks.append(number, "Where is the STRAẞE?", "", answer("x " * 300 + "Im ﬁnal Ort " + "y " * 300))
+    talks.append(number, "100% sure_?", "", answer("yes"))
+    (found,) = talks.search("strasse FINAL")
+    assert (found.conversation.id, found.index) == (number, 0)
+    assert len(found.excerpt) < 200
+    assert [f.index for f in talks.search("100% sure_")] == [1]
+    assert talks.search("%") == talks.search("100%")
+    assert talks.search("  ") == talks.search("absent") == ()
+    assert len(talks.search("s", limit=1)) == 1
+
+
+def test_conversations_follow_a_renamed_collection(truth: Truth) -> None:
+    truth.create_collection("old", EMBEDDER, "v1")
+    talks = Conversations(truth)
+    number = talks.create("old")
+    truth.rename_collection("old", "new")
+    assert talks.get(number)[0].collection == "new"
+    truth.delete_collection("new")
+    assert talks.get(number)[0].collection == "new"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=300), st.text(max_size=50))
+def test_any_text_can_be_said(truth: Truth, question: str, other: str) -> None:
+    talks = Conversations(truth)
+    number = talks.create("default", title=other)
+    talks.append(number, question, other, answer(question))
+    conversation, (turn,) = talks.get(number)
+    assert len(conversation.title) <= TITLE_LIMIT
+    assert turn.question == question.encode("utf-8", "replace").decode()
+    assert turn.answer["text"] == question
+    talks.search(other)
+    talks.delete(number)
