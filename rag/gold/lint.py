@@ -3,54 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
 from rag.gold.matching import states, violations
 from rag.gold.nodes import InvalidGold, Problem
 from rag.gold.schema import GoldSet, Question, Source
-from rag.gold.spans import Corpus, Finder, Span, nearest
-
-if TYPE_CHECKING:
-    from rag.library import Library
-    from rag.types import Document, Page
-
-
-@dataclass(slots=True)
-class LibraryCorpus:
-    """The documents of a library's collection; texts are read once, when asked for."""
-
-    library: Library
-    collection: str | None = None
-    _documents: dict[str, Document] | None = None
-    _texts: dict[str, str] = field(default_factory=dict)
-    _pages: dict[str, tuple[Page, ...]] = field(default_factory=dict)
-
-    def files(self) -> tuple[str, ...]:
-        """All source names."""
-        return tuple(self._listed())
-
-    def text(self, file: str) -> str | None:
-        """The canonical text, or ``None`` for an unknown file."""
-        if file not in self._listed():
-            return None
-        if file not in self._texts:
-            self._texts[file] = self.library.text(self._listed()[file].id)
-        return self._texts[file]
-
-    def page(self, file: str, number: int) -> Span | None:
-        """The span of page ``number``, or ``None`` when the file has no such page."""
-        if file not in self._listed():
-            return None
-        if file not in self._pages:
-            self._pages[file] = self.library.layout(self._listed()[file].id)[1]
-        return next(((page.start, page.end) for page in self._pages[file] if page.number == number), None)
-
-    def _listed(self) -> dict[str, Document]:
-        if self._documents is None:
-            self._documents = {document.source: document for document in self.library.sources(self.collection)}
-        return self._documents
+from rag.gold.spans import Corpus, Finder, nearest
 
 
 def lint(gold: GoldSet, corpus: Corpus) -> tuple[Problem, ...]:

@@ -16,7 +16,7 @@ Mode = Literal["live", "record", "replay"]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A retrieved passage: its place, page, score and the head of its text's key in ``Run.passages``."""
+    """A retrieved passage without its text, which ``Run.passages`` has."""
 
     source: str
     start: int
@@ -51,14 +51,14 @@ class Cited:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A sentence of an answer with the verifier's findings: ``claim``, whether it needs a citation; ``entailed``,
-    whether all it cites supports it; ``carries``, for each of its citations, whether it is needed or enough."""
+    """A sentence of an answer, without markers. ``claim``: it needs a citation. φ's findings, filled in by the scorer:
+    ``entailed``, all it cites together supports it; ``carries``, for each citation, it is enough alone or needed."""
 
     text: str
     support: str
     claim: bool
-    entailed: bool
     citations: tuple[int, ...] = ()
+    entailed: bool = False
     carries: tuple[bool, ...] = ()
 
 
@@ -121,8 +121,21 @@ class Noise:
 
 
 @dataclass(frozen=True, slots=True)
+class Acceptance:
+    """Why and when (UNIX seconds) a record became the baseline; the digests of corpus and configuration then."""
+
+    reason: str
+    at: float
+    corpus: str = ""
+    configuration: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
-    """A finished (or interrupted) run: its questions, records, fingerprint and the text of the passages it found."""
+    """A finished (or interrupted) run: its questions, records, fingerprint and the text of the passages it found.
+
+    A baseline is a run whose records were accepted one by one; ``accepted`` says so for each id.
+    """
 
     gold: str
     questions: tuple[Question, ...]
@@ -137,6 +150,7 @@ class Run:
     finished: float = 0.0
     noise: Noise | None = None
     passages: Mapping[str, str] = field(default_factory=dict)
+    accepted: Mapping[str, Acceptance] = field(default_factory=dict)
 
     def by_id(self) -> dict[str, list[Record]]:
         """The records of each question, in order of repeats."""

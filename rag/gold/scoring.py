@@ -18,9 +18,6 @@ from rag.gold.spans import Corpus, Finder
 from rag.text import fold
 from rag.types import Answer, Citation, Hit, Passage, Support
 
-SCORER = "1"
-"""Raised whenever a definition changes; stored answers of another version are scored again."""
-
 Entails = Callable[[str, Sequence[Passage]], bool]
 """φ of ALCE: whether the passages together support the sentence."""
 Similarity = Callable[[str, Sequence[str]], float]
@@ -28,11 +25,16 @@ Similarity = Callable[[str, Sequence[str]], float]
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """Scores records at ``k``. ``passages`` are the texts of the run's passages by key; ``similarity`` is optional."""
+    """Scores records at ``k``. ``passages`` are the texts of the run's passages by key; ``similarity`` is optional.
+
+    Support is judged by ``entails`` from what each sentence cites, so that an answer whose citations were mixed up
+    on the way is not taken at its word.
+    """
 
     finder: Finder
     k: int
     passages: Mapping[str, str]
+    entails: Entails
     similarity: Similarity | None = None
 
     @property
@@ -48,9 +50,23 @@ class Scorer:
         notes: list[str] = []
         if question.sources and not question.unanswerable:
             metrics.update(self._retrieval(question, record, notes))
-        if record.reply is not None:
-            metrics.update(self._reply(question, record.reply, notes))
-        return replace(record, metrics=metrics, notes=tuple(notes))
+        reply = record.reply
+        if reply is not None:
+            reply = replace(reply, sentences=tuple(self._judged(said, reply) for said in reply.sentences))
+            metrics.update(self._reply(question, reply, notes))
+        return replace(record, reply=reply, metrics=metrics, notes=tuple(notes))
+
+    def _judged(self, said: Said, reply: Reply) -> Said:
+        cited = [passage_by_key(reply.citations[n].passage, self.passages) for n in said.citations]
+        known = [passage for passage in cited if passage is not None]
+        entailed = said.claim and bool(known) and supports(said.text, known, self.entails)
+        carries: list[bool] = []
+        for passage in cited:
+            others = [other for other in known if other is not passage]
+            enough = passage is not None and (len(known) == 1 or supports(said.text, [passage], self.entails))
+            needed = enough or not (others and supports(said.text, others, self.entails))
+            carries.append(entailed and passage is not None and needed)
+        return replace(said, entailed=entailed, carries=tuple(carries))
 
     def _retrieval(self, question: Question, record: Record, notes: list[str]) -> dict[str, float]:
         ks = sorted({1, self.k, *(depth_of(name) for name in question.thresholds)} - {0})
@@ -164,18 +180,25 @@ def references_of(question: Question) -> tuple[str, ...]:
     return question.aliases or tuple(wordings)
 
 
-def reply_of(answer: Answer, entails: Entails) -> Reply:
-    """What a run keeps of ``answer``. Support is judged afresh by ``entails`` from what each sentence cites, so that
-    an answer whose citations were mixed up on the way is not taken at its word."""
-    passages = [passage_of(citation, answer.hits) for citation in answer.citations]
+def reply_of(answer: Answer) -> Reply:
+    """What a run keeps of ``answer``; the texts of its passages are kept apart (``passage_texts``)."""
+    sentences = (
+        Said(
+            plain_text(answer, sentence.start, sentence.end).strip(),
+            sentence.support.value,
+            sentence.support is not Support.NOT_A_CLAIM,
+            sentence.citations,
+        )
+        for sentence in answer.sentences
+    )
     return Reply(
         text=answer.text,
         plain=plain_text(answer).strip(),
         abstained=answer.abstained,
         reason=answer.reason,
         asked=answer.asked or answer.question,
-        sentences=tuple(_said(answer, index, passages, entails) for index in range(len(answer.sentences))),
-        citations=tuple(_cited(c, p) for c, p in zip(answer.citations, passages, strict=True)),
+        sentences=tuple(sentences),
+        citations=tuple(_cited(citation, answer.hits) for citation in answer.citations),
         dropped_markers=answer.dropped_markers,
         probability=answer.probability,
         model=answer.model,
@@ -185,29 +208,19 @@ def reply_of(answer: Answer, entails: Entails) -> Reply:
     )
 
 
-def passage_of(citation: Citation, hits: Sequence[Hit]) -> Passage | None:
-    """The retrieved passage a citation names, if its span lies in it."""
-    for hit in hits:
-        passage = hit.passage
-        if passage.source == citation.source and passage.start <= citation.start and citation.end <= passage.end:
-            return passage
-    return None
-
-
-def _said(answer: Answer, index: int, passages: Sequence[Passage | None], entails: Entails) -> Said:
-    sentence = answer.sentences[index]
-    text = plain_text(answer, sentence.start, sentence.end).strip()
-    claim = sentence.support is not Support.NOT_A_CLAIM
-    cited = [passages[number] for number in sentence.citations]
-    known = [passage for passage in cited if passage is not None]
-    entailed = claim and bool(known) and supports(text, known, entails)
-    carries: list[bool] = []
-    for passage in cited:
-        others = [other for other in known if other is not passage]
-        enough = passage is not None and (len(known) == 1 or supports(text, [passage], entails))
-        needed = enough or not (others and supports(text, others, entails))
-        carries.append(entailed and passage is not None and needed)
-    return Said(text, sentence.support.value, claim, entailed, sentence.citations, tuple(carries))
+def _cited(citation: Citation, hits: Sequence[Hit]) -> Cited:
+    """The citation with the key of the retrieved passage that holds its span, if there is one."""
+    keys = (
+        passage_key(hit.passage)
+        for hit in hits
+        if hit.passage.source == citation.source
+        and hit.passage.start <= citation.start
+        and citation.end <= hit.passage.end
+    )
+    return Cited(
+        citation.marker, citation.source, citation.page, citation.start, citation.end, citation.quote,
+        citation.origin, next(keys, ""),
+    )  # fmt: skip
 
 
 def supports(sentence: str, passages: Sequence[Passage], entails: Entails) -> bool:
@@ -216,14 +229,21 @@ def supports(sentence: str, passages: Sequence[Passage], entails: Entails) -> bo
     return any(words in fold(passage.text) for passage in passages) or entails(sentence, passages)
 
 
-def _cited(citation: Citation, passage: Passage | None) -> Cited:
-    key = f"{passage.source}:{passage.start}-{passage.end}" if passage else ""
-    return Cited(
-        citation.marker, citation.source, citation.page, citation.start, citation.end, citation.quote,
-        citation.origin, key,
-    )  # fmt: skip
+def passage_key(passage: Passage) -> str:
+    """The key of a passage's text in a run."""
+    return f"{passage.source}:{passage.start}-{passage.end}"
 
 
 def passage_texts(hits: Iterable[Hit]) -> dict[str, str]:
-    """The texts of passages by the key that records use."""
-    return {f"{h.passage.source}:{h.passage.start}-{h.passage.end}": h.passage.text for h in hits}
+    """The texts of the hits' passages by key."""
+    return {passage_key(hit.passage): hit.passage.text for hit in hits}
+
+
+def passage_by_key(key: str, texts: Mapping[str, str]) -> Passage | None:
+    """The passage as far as a run keeps it, or ``None`` when its text is not there."""
+    text = texts.get(key)
+    if text is None:
+        return None
+    source, _, place = key.rpartition(":")
+    start, _, end = place.partition("-")
+    return Passage(0, 0, source, "", 0, int(start), int(end), text)

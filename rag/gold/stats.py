@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import comb
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Matrix = npt.NDArray[np.floating[Any]]
 
 SAMPLES = 10_000
 LEVEL = 0.95
 ALPHA = 0.05
-_CELLS = 4_000_000
+_CELLS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +54,32 @@ def bootstrap(values: Sequence[float], *, samples: int = SAMPLES, seed: int = 0)
     if np.all(data == data[0]):
         constant = float(data[0])
         return Interval(constant, constant, constant, len(data), least)
-    random = np.random.default_rng(seed)
-    rows = max(1, _CELLS // len(data))
-    means = np.empty(samples)
-    for start in range(0, samples, rows):
-        count = min(rows, samples - start)
-        means[start : start + count] = data[random.integers(0, len(data), (count, len(data)))].mean(axis=1)
+    means = np.concatenate([counts @ data for counts in _resamples(len(data), samples, seed)]) / len(data)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     below, above = int((means <= 0).sum()), int((means >= 0).sum())
     p = min(1.0, max(least, 2.0 * (min(below, above) + 1) / (samples + 1)))
     return Interval(float(data.mean()), float(low), float(high), len(data), p)
+
+
+def _resamples(n: int, samples: int, seed: int) -> tuple[Matrix, ...] | Iterator[Matrix]:
+    """How often each of ``n`` values is drawn in each of ``samples`` resamples, in blocks of rows."""
+    return _kept_resamples(n, samples, seed) if n * samples <= _CELLS else _draw(n, samples, seed)
+
+
+@lru_cache(maxsize=2)
+def _kept_resamples(n: int, samples: int, seed: int) -> tuple[Matrix, ...]:
+    return tuple(_draw(n, samples, seed))
+
+
+def _draw(n: int, samples: int, seed: int) -> Iterator[Matrix]:
+    import numpy as np
+
+    random = np.random.default_rng(seed)
+    rows = max(1, _CELLS // n)
+    for start in range(0, samples, rows):
+        count = min(rows, samples - start)
+        drawn = random.integers(0, n, (count, n)) + np.arange(count)[:, None] * n
+        yield np.bincount(drawn.ravel(), minlength=count * n).reshape(count, n).astype(np.float64)
 
 
 def mcnemar(regressions: int, fixes: int) -> float:

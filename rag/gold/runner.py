@@ -1,0 +1,225 @@
+"""Asks every gold question, scores what comes back, and keeps it; goes on where an interrupted run stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rag.answer.condense import condense_by_rule
+from rag.errors import GoldError, ModelError, RagError
+from rag.gold.backend import Backend, LibraryCorpus
+from rag.gold.catalog import depth_of
+from rag.gold.compare import noise_floor
+from rag.gold.fingerprint import fingerprint
+from rag.gold.lint import require_valid
+from rag.gold.records import Found, Mode, Record, Run, found
+from rag.gold.replay import Recorded, Recording, under_recorded_model
+from rag.gold.runfile import RunWriter, passages_of, read_run, write_run
+from rag.gold.schema import GoldSet, Question, load_gold
+from rag.gold.scoring import Entails, Scorer, Similarity, passage_texts, reply_of
+from rag.gold.spans import Finder
+from rag.types import Answer
+
+DEPTH = 10
+"""At least this many passages are ranked for the retrieval metrics."""
+_GIVE_UP_AFTER = 3
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to run. ``k`` and ``repeats`` default to the gold set's; ``out`` keeps the run (and resumes one that was
+    interrupted there); ``noise`` runs everything twice to measure the noise floor; ``check`` lints first;
+    ``model`` is the configured one, which replay compares with the recorded."""
+
+    collection: str | None = None
+    k: int | None = None
+    repeats: int | None = None
+    mode: Mode = "live"
+    recording: Path | None = None
+    retrieval_only: bool = False
+    noise: bool = False
+    check: bool = True
+    out: Path | None = None
+    model: str = ""
+
+
+@dataclass(slots=True)
+class _Session:
+    """One run in the making."""
+
+    backend: Backend
+    settings: Settings
+    plan: Run
+    entails: Entails
+    similarity: Similarity | None
+    recording: Recording | None
+    finder: Finder
+    passages: dict[str, str] = field(default_factory=dict)
+    failures: int = 0
+
+    def ask(self, question: Question, repeat: int) -> Record:
+        """One record; a failure of the model or the library becomes its ``error``."""
+        if self.failures >= _GIVE_UP_AFTER:
+            message = f"Not asked: the model failed {_GIVE_UP_AFTER} times in a row."
+            return Record(question.id, repeat, error=message, error_code="not-asked")
+        try:
+            record = self._retrieve(question) if self.settings.retrieval_only else self._answer(question, repeat)
+        except RagError as error:
+            self.failures = self.failures + 1 if isinstance(error, ModelError) else 0
+            return Record(question.id, repeat, error=error.explain(), error_code=error.code)
+        self.failures = 0
+        scorer = Scorer(self.finder, self.plan.k, self.passages, self.entails, self.similarity)
+        return scorer.score(question, replace(record, repeat=repeat))
+
+    def _retrieve(self, question: Question) -> Record:
+        condensed = condense_by_rule(question.question, question.turns)
+        return Record(question.id, ranking=self._ranking(condensed.question if condensed else question.question))
+
+    def _answer(self, question: Question, repeat: int) -> Record:
+        if self.settings.mode == "replay" and self.recording is not None:
+            recorded = self.recording.find(question, repeat, self.plan.fingerprint)
+        else:
+            answer = self._live(question)
+            recorded = Recorded(answer, self._ranking(answer.asked or answer.question))
+            if self.recording is not None:
+                self.recording.add(question, repeat, recorded)
+        self.passages.update(passage_texts(recorded.answer.hits))
+        return Record(question.id, ranking=recorded.ranking, reply=reply_of(recorded.answer))
+
+    def _live(self, question: Question) -> Answer:
+        return self.backend.ask(question.question, history=question.turns, collection=self.settings.collection)
+
+    def _ranking(self, asked: str) -> tuple[Found, ...]:
+        hits = self.backend.search(asked, self.plan.depth, self.settings.collection)
+        self.passages.update(passage_texts(hits))
+        return tuple(found(hit) for hit in hits)
+
+
+def run(
+    gold: GoldSet | str | Path,
+    backend: Backend,
+    settings: Settings | None = None,
+    *,
+    entails: Entails | None = None,
+    similarity: Similarity | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Ask ``backend`` every question of ``gold`` and score the answers.
+
+    A question that fails becomes a record with ``error`` and no score; after three failures of the model in a row the
+    rest is not asked. ``progress(done, total, id)`` is called after each. Raises InvalidGold when the gold set does
+    not fit the documents, GoldError when a file cannot be read or written. An interrupted run (Ctrl-C, kill) with
+    ``settings.out`` goes on from its last record when called again with the same gold set and configuration.
+    """
+    settings = settings or Settings()
+    gold = gold if isinstance(gold, GoldSet) else load_gold(gold).select()
+    corpus = LibraryCorpus(backend, settings.collection)
+    if settings.check:
+        require_valid(gold, corpus)
+    plan, recording = _plan(gold, backend, settings)
+    if entails is None or similarity is None:
+        from rag.gold.support import default_evidence
+
+        evidence = default_evidence()
+        entails, similarity = entails or evidence.entails, similarity or evidence.similarity
+    session = _Session(backend, settings, plan, entails, similarity, recording, Finder(corpus))
+    total = len(gold.questions) * plan.repeats * (2 if settings.noise else 1)
+    done = _Counter(progress, total)
+    finished = _first_pass(session, gold, done)
+    if not settings.noise:
+        return finished
+    again = replace(finished, records=tuple(_records(session, gold, (), done)))
+    finished = replace(finished, noise=noise_floor(finished, again))
+    if settings.out is not None:
+        write_run(settings.out, finished)
+    return finished
+
+
+@dataclass(slots=True)
+class _Counter:
+    progress: Progress | None
+    total: int
+    done: int = 0
+
+    def step(self, name: str) -> None:
+        self.done += 1
+        if self.progress is not None:
+            self.progress(self.done, self.total, name)
+
+
+def _plan(gold: GoldSet, backend: Backend, settings: Settings) -> tuple[Run, Recording | None]:
+    """The run without its records, and the recording to read or write."""
+    k = settings.k or gold.k
+    repeats = settings.repeats or gold.repeats
+    depth = max([DEPTH, k, *(depth_of(name) for question in gold.questions for name in question.thresholds)])
+    shape = {"k": k, "depth": depth, "repeats": repeats, "retrieval_only": settings.retrieval_only}
+    mark: Mapping[str, Any] = fingerprint(backend, settings.collection, gold, shape)
+    recording: Recording | None = None
+    if settings.mode != "live":
+        if settings.noise:
+            raise GoldError("The noise floor is measured live.", hint="Use --mode live, or leave out --noise.")
+        if settings.recording is None:
+            raise GoldError(f"The mode '{settings.mode}' needs a file.", hint="Name one with --recording.")
+        if settings.retrieval_only:
+            raise GoldError("A retrieval-only run has no answers to record or replay.", hint="Drop one of the two.")
+        if settings.mode == "replay":
+            recording = Recording.load(settings.recording)
+            mark = under_recorded_model(mark, recording, settings.model)
+        else:
+            recording = Recording.create(settings.recording, mark)
+    plan = Run(
+        gold=gold.path, questions=gold.questions, records=(), fingerprint=mark, k=k, depth=depth, repeats=repeats,
+        mode=settings.mode, retrieval_only=settings.retrieval_only, started=time.time(),
+    )  # fmt: skip
+    return plan, recording
+
+
+def _first_pass(session: _Session, gold: GoldSet, done: _Counter) -> Run:
+    out = session.settings.out
+    if out is None:
+        records = tuple(_records(session, gold, (), done))
+        return replace(session.plan, records=records, passages=session.passages, finished=time.time())
+    part = out.with_name(out.name + ".part")
+    earlier = _interrupted(part, session.plan)
+    plan = earlier or session.plan
+    kept = [record for record in plan.records if not record.error]
+    session.passages.update(plan.passages)
+    writer = RunWriter.start(part, plan)
+    try:
+        for record in kept:
+            writer.add(record, passages_of([record], session.passages))
+        for record in _records(session, gold, tuple(kept), done):
+            writer.add(record, passages_of([record], session.passages))
+            kept.append(record)
+        finished = time.time()
+        writer.finish(finished, None)
+    finally:
+        writer.close()
+    part.replace(out)
+    return replace(plan, records=tuple(kept), passages=session.passages, finished=finished)
+
+
+def _records(session: _Session, gold: GoldSet, kept: Sequence[Record], done: _Counter) -> Iterator[Record]:
+    """The records that are still missing."""
+    there = {(record.id, record.repeat) for record in kept}
+    for question in gold.questions:
+        for repeat in range(session.plan.repeats):
+            if (question.id, repeat) not in there:
+                yield session.ask(question, repeat)
+            done.step(question.id)
+
+
+def _interrupted(part: Path, plan: Run) -> Run | None:
+    """The run that stopped in ``part``, if it was this same one: equal fingerprint, questions and mode."""
+    if not part.is_file():
+        return None
+    try:
+        earlier = read_run(part, interrupted=True)
+    except GoldError:
+        return None
+    same = (earlier.fingerprint, earlier.questions, earlier.mode) == (plan.fingerprint, plan.questions, plan.mode)
+    return earlier if same else None
