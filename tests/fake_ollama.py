@@ -95,6 +95,11 @@ class FakeOllama:
         """Connections that are open now."""
         return len(self._server.connections)
 
+    @property
+    def accepted_connections(self) -> int:
+        """Connections that were ever made."""
+        return self._server.accepted
+
     def sent(self, path: str) -> list[Record]:
         """The requests for a path, in order."""
         return [record for record in self.requests if record.path == path]

@@ -105,6 +105,7 @@ class FakeHTTPServer(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], app: App) -> None:
         self.app = app
         self.connections: set[socket.socket] = set()
+        self.accepted = 0
         self.lock = threading.Lock()
         super().__init__(address, Handler)
 
@@ -113,6 +114,7 @@ class FakeHTTPServer(ThreadingHTTPServer):
         connection, address = super().get_request()
         with self.lock:
             self.connections.add(connection)
+            self.accepted += 1
         return connection, address
 
     def shutdown_request(self, request: Any) -> None:

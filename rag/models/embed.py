@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from llama_index.core.base.embeddings.base import BaseEmbedding
+from pydantic import ValidationError
 
 from rag.errors import ModelError
 
@@ -46,7 +48,9 @@ def embed_query(model: BaseEmbedding, text: str) -> Matrix:
     """The unit vector of a question, shape (dimension,), float32; a blank one gives zeros. Raises ModelError."""
     if not text.strip():
         return np.zeros(_dimension(model), dtype=np.float32)
-    vector: Matrix = _checked(model, [model.get_query_embedding(text)], 1)[0]
+    with _refusing(model):
+        row = model.get_query_embedding(text)
+    vector: Matrix = _checked(model, [row], 1)[0]
     return vector
 
 
@@ -68,13 +72,24 @@ def _embed_filled(model: BaseEmbedding, texts: list[str]) -> Matrix:
     if not texts:
         return np.zeros((0, _dimension(model)), dtype=np.float32)
     embed_array = getattr(model, "embed_array", None)
-    rows = model.get_text_embedding_batch(texts) if embed_array is None else embed_array(texts)
+    with _refusing(model):
+        rows = model.get_text_embedding_batch(texts) if embed_array is None else embed_array(texts)
     return _checked(model, rows, len(texts))
+
+
+@contextmanager
+def _refusing(model: BaseEmbedding) -> Iterator[None]:
+    """LlamaIndex checks what a model gives as well, and says so in its own way."""
+    try:
+        yield
+    except ValidationError as error:
+        raise ModelError(f"{_name(model)} gave something that is no vector.", hint=_HINT) from error
 
 
 def _checked(model: BaseEmbedding, rows: object, count: int) -> Matrix:
     try:
-        vectors = np.asarray(rows, dtype=np.float32)
+        with np.errstate(over="ignore"):
+            vectors = np.asarray(rows, dtype=np.float32)
     except (TypeError, ValueError, OverflowError) as error:
         raise ModelError(f"{_name(model)} gave vectors of different lengths or not of numbers.", hint=_HINT) from error
     if vectors.ndim != 2 or len(vectors) != count or not vectors.shape[1]:
@@ -110,5 +125,4 @@ def _known_dimension(model: BaseEmbedding) -> int:
 
 
 def _dimension(model: BaseEmbedding) -> int:
-    known = _known_dimension(model)
-    return known or len(_checked(model, [model.get_text_embedding(_PROBE)], 1)[0])
+    return _known_dimension(model) or _embed_filled(model, [_PROBE]).shape[1]

@@ -111,7 +111,10 @@ def _timeout(_error: Exception, call: Call) -> ModelError:
 
 
 def _pool_timeout(_error: Exception, call: Call) -> ModelError:
-    return ServerBusy(f"All connections to {call.address} are in use.")
+    return ModelTimeout(
+        f"No connection to {call.address} became free for {call.read_seconds:g} s.",
+        hint="Wait until other requests have ended, or start fewer at once.",
+    )
 
 
 def _broken(error: Exception, call: Call) -> ModelError:

@@ -178,11 +178,12 @@ def read_chat(lines: Iterator[bytes | None], call: Call) -> Iterator[ChatChunk]:
         seen, thought = seen or bool(text.strip()), thought or bool(reasoning or more)
         if not done:
             yield ChatChunk(text, reasoning + more)
-        elif seen:
-            yield _last_chunk(text, reasoning + more, row)
-            return
-        else:
+            continue
+        next(lines, None)  # the end of the body, so that the connection can be used again
+        if not seen:
             raise _empty(row, thought, call)
+        yield _last_chunk(text, reasoning + more, row)
+        return
     raise StreamBroken(
         f"The answer of {call.model} ended without its last line.",
         hint="Ask again; a model that repeats itself is stopped by Ollama, then another wording or model helps.",
@@ -241,7 +242,8 @@ def read_vectors(row: Row, expected: int, call: Call) -> list[Vectors]:
         got = len(given) if isinstance(given, list) else "no"
         raise ServerError(f"{call.who} gave {got} vectors for {expected} texts.", hint=_EMBED_HINT)
     try:
-        vectors = [np.asarray(vector, dtype=np.float32) for vector in given]
+        with np.errstate(over="ignore"):
+            vectors = [np.asarray(vector, dtype=np.float32) for vector in given]
     except (TypeError, ValueError, OverflowError) as error:
         raise ServerError(f"{call.who} gave a vector that is not made of numbers.", hint=_EMBED_HINT) from error
     if any(vector.ndim != 1 or not len(vector) or not np.isfinite(vector).all() for vector in vectors):

@@ -33,6 +33,7 @@ HEARTBEAT = 0.2
 LARGEST_BODY = 64 * 1024 * 1024
 _BACKOFF = (0.2, 0.4, 0.8, 1.6)
 _BUFFERED_PARTS = 256
+_SEE_OUT = 0.5
 _END: Literal["end"] = "end"
 
 Parts = Generator[bytes | None, None, None]
@@ -215,7 +216,7 @@ class _Exchange:
         self._call = call
         self._parts: queue.Queue[bytes | RagError | Literal["end"]] = queue.Queue(_BUFFERED_PARTS)
         self._cancelled = threading.Event()
-        self._over = False
+        self._left = threading.Event()
         self._lock = threading.Lock()
 
     def parts(self) -> Parts:
@@ -235,11 +236,12 @@ class _Exchange:
             return None
 
     def _cancel(self) -> None:
-        """Stop the thread. Under the lock, because a lane that was given back belongs to somebody else."""
+        """Stop the thread, and see it out. Under the lock, because a lane given back belongs to somebody else."""
         self._cancelled.set()
         with self._lock:
-            if not self._over:
+            if not self._left.is_set():
                 self._lane.hang_up()
+        self._left.wait(_SEE_OUT)
 
     def _run(self) -> None:
         error: RagError | None = None
@@ -249,8 +251,8 @@ class _Exchange:
             error = raised
         finally:
             with self._lock:
-                self._over = True
-            self._slots.leave(self._ticket)
+                self._slots.leave(self._ticket)
+                self._left.set()
             if error is not None:
                 self._put(error)
             self._put(_END)
