@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rag.gold.baseline import accept, load_baseline, save_baseline
-    from rag.gold.compare import Comparison, State, compare
+    from rag.gold.comparison import Comparison, State, compare
     from rag.gold.gate import Exit, Verdict, verdict
-    from rag.gold.lint import lint
+    from rag.gold.linting import lint
     from rag.gold.records import Record, Run
     from rag.gold.runfile import read_run, write_run
     from rag.gold.runner import Settings, run
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 _HOME = {
     "accept": "baseline", "load_baseline": "baseline", "save_baseline": "baseline",
-    "Comparison": "compare", "State": "compare", "compare": "compare",
+    "Comparison": "comparison", "State": "comparison", "compare": "comparison",
     "Exit": "gate", "Verdict": "gate", "verdict": "gate",
-    "lint": "lint",
+    "lint": "linting",
     "Record": "records", "Run": "records",
     "read_run": "runfile", "write_run": "runfile",
     "Settings": "runner", "run": "runner",

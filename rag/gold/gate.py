@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from rag.gold.catalog import metric
-from rag.gold.compare import Comparison, State, requirements
+from rag.gold.comparison import Comparison, State, requirements
 from rag.gold.records import Run
 from rag.gold.schema import Severity
 from rag.gold.stats import ALPHA, binomial_tail, holm

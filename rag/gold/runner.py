@@ -12,9 +12,9 @@ from rag.answer.condense import condense_by_rule
 from rag.errors import GoldError, ModelError, RagError
 from rag.gold.backend import Backend, LibraryCorpus
 from rag.gold.catalog import depth_of
-from rag.gold.compare import noise_floor
+from rag.gold.comparison import noise_floor
 from rag.gold.fingerprint import fingerprint
-from rag.gold.lint import require_valid
+from rag.gold.linting import require_valid
 from rag.gold.records import Found, Mode, Record, Run, found
 from rag.gold.replay import Recorded, Recording, under_recorded_model
 from rag.gold.runfile import RunWriter, passages_of, read_run, write_run

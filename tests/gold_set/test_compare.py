@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from rag.gold.catalog import Stage, known_names, metric
-from rag.gold.compare import State, compare, noise_floor, passes, requirements
+from rag.gold.comparison import State, compare, noise_floor, passes, requirements
 from rag.gold.fingerprint import changes
 from rag.gold.gate import Exit, threshold_misses, verdict
 from rag.gold.records import Acceptance, Record

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.gold.lint import lint, require_valid
+from rag.gold.linting import lint, require_valid
 from rag.gold.nodes import InvalidGold
 from rag.gold.schema import parse_gold
 from rag.gold.spans import Finder, nearest

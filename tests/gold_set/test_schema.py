@@ -173,3 +173,16 @@ def test_a_question_survives_the_way_through_json() -> None:
 def test_damaged_json_is_refused_with_the_field(value: object, message: str) -> None:
     with pytest.raises(GoldError, match=message):
         from_plain(Question, value)
+
+
+def test_the_front_door_is_pinned_and_no_module_shadows_a_name() -> None:
+    import rag.gold
+
+    assert rag.gold.__all__ == sorted(rag.gold.__all__)
+    assert dir(rag.gold) == sorted(rag.gold.__all__)
+    folder = Path(rag.gold.__file__).parent
+    modules = {path.stem for path in folder.glob("*.py")}
+    assert not modules & set(rag.gold.__all__)
+    assert all(getattr(rag.gold, name) is not None for name in rag.gold.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        rag.gold.nothing  # noqa: B018
