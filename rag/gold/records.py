@@ -142,7 +142,7 @@ class Run:
     records: tuple[Record, ...]
     fingerprint: Mapping[str, Any]
     k: int = 5
-    depth: int = 10
+    depth: int = 5
     repeats: int = 1
     mode: Mode = "live"
     retrieval_only: bool = False

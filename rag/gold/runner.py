@@ -23,8 +23,6 @@ from rag.gold.scoring import Entails, Scorer, Similarity, passage_texts, reply_o
 from rag.gold.spans import Finder
 from rag.types import Answer
 
-DEPTH = 10
-"""At least this many passages are ranked for the retrieval metrics."""
 _GIVE_UP_AFTER = 3
 Progress = Callable[[int, int, str], None]
 
@@ -155,7 +153,7 @@ def _plan(gold: GoldSet, backend: Backend, settings: Settings) -> tuple[Run, Rec
     """The run without its records, and the recording to read or write."""
     k = settings.k or gold.k
     repeats = settings.repeats or gold.repeats
-    depth = max([DEPTH, k, *(depth_of(name) for question in gold.questions for name in question.thresholds)])
+    depth = max([k, *(depth_of(name) for question in gold.questions for name in question.thresholds)])
     shape = {"k": k, "depth": depth, "repeats": repeats, "retrieval_only": settings.retrieval_only}
     mark: Mapping[str, Any] = fingerprint(backend, settings.collection, gold, shape)
     recording: Recording | None = None
