@@ -14,7 +14,6 @@ from rag.config import Config, load_config
 from rag.documents import SPLITTER_VERSION, ParserPool
 from rag.errors import LibraryLocked, QuestionError, UnknownCollection, UnknownSource
 from rag.models.registry import ModelRegistry
-from rag.store.conversations import Conversations
 from rag.store.lexical import Lexical
 from rag.store.lock import WriterLock
 from rag.store.truth import Collection, EmbedderInfo, Truth
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from rag.answer.engine import CitedQueryEngine
     from rag.models.choose import Choice
     from rag.retrieve import HybridRetriever
+    from rag.store.conversations import Conversations
 
 
 class Library:
@@ -64,7 +64,6 @@ class Library:
         self._models = ModelRegistry(config, llm, embed_model)
         self._dense = DenseIndex.open(truth, config.library_path)
         self._lexical = Lexical(truth)
-        self.conversations = Conversations(truth)
         self._guard = threading.RLock()
         self._ingesting = threading.Lock()
         self._pool: ParserPool | None = None
@@ -123,6 +122,13 @@ class Library:
     def writable(self) -> bool:
         """Whether this process may change the library."""
         return self._truth.writer
+
+    @property
+    def conversations(self) -> Conversations:
+        """The conversations kept in this library."""
+        from rag.store.conversations import Conversations
+
+        return Conversations(self._truth)
 
     @property
     def path(self) -> Path:
@@ -374,18 +380,10 @@ class Library:
             return self._pool
 
     def _retriever(self, target: Collection) -> HybridRetriever:
-        from rag.retrieve import Fusion, HybridRetriever
+        from rag.retrieve import build_retriever
 
-        weight = float(target.settings.get("fusion_weight", self.config.fusion_weight))
-        return HybridRetriever(
-            self._truth,
-            self._dense,
-            self._lexical,
-            target,
-            self._models.embedder(target.embedder.name)[0],
-            top_k=self.config.top_k,
-            fusion=Fusion(self.config.candidates, weight),
-        )
+        embedder, _ = self._models.embedder(target.embedder.name)
+        return build_retriever(self.config, self._truth, self._dense, self._lexical, target, embedder)
 
 
 def _writer_lock(folder: Path, write: bool | None) -> WriterLock | None:

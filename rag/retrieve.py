@@ -11,6 +11,7 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
+from rag.config import Config
 from rag.models.embed import embed_query
 from rag.store.lexical import Lexical
 from rag.store.truth import Collection, Truth
@@ -86,6 +87,15 @@ class HybridRetriever(BaseRetriever):
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return [to_node(hit) for hit in self.hits(query_bundle.query_str)]
+
+
+def build_retriever(
+    config: Config, truth: Truth, dense: DenseIndex, lexical: Lexical, collection: Collection, embedder: BaseEmbedding
+) -> HybridRetriever:
+    """The retriever of a collection as configured; a fusion weight fitted for the collection beats the setting."""
+    weight = float(collection.settings.get("fusion_weight", config.fusion_weight))
+    fusion = Fusion(config.candidates, weight)
+    return HybridRetriever(truth, dense, lexical, collection, embedder, top_k=config.top_k, fusion=fusion)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ All offsets count Unicode code points in a document's canonical text, half-open:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum, StrEnum
 from types import MappingProxyType
@@ -21,6 +21,21 @@ class Heading:
     level: int
     title: str
     start: int
+
+
+def heading_path(headings: Sequence[Heading], offset: int) -> tuple[str, ...]:
+    """The titles of the headings that the character at ``offset`` stands under, outermost first.
+
+    ``headings`` are in the order of their starts.
+    """
+    path: list[Heading] = []
+    for heading in headings:
+        if heading.start > offset:
+            break
+        while path and path[-1].level >= heading.level:
+            path.pop()
+        path.append(heading)
+    return tuple(heading.title for heading in path)
 
 
 @dataclass(frozen=True, slots=True)

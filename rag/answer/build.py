@@ -50,6 +50,7 @@ def build_engine(
         quoter=Quoter(vectors, frequency, size),
         abstainer=Abstainer(vectors, frequency, size),
         neighbours=neighbours,
+        headings=lambda document_id: truth.layout(document_id)[0],
         counter=TokenCounter(learnt.get("factor", FIRST_FACTOR), learnt.get("observations", 0)),
         learn=learn,
         answer_prompt=load_prompt("answer", config.prompts),

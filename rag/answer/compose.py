@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from rag.answer.quotes import Quote
-from rag.types import Answer, Citation, Hit, MarkerSpan, Origin, Passage, Sentence, Support
+from rag.types import (
+    Answer,
+    Citation,
+    Heading,
+    Hit,
+    MarkerSpan,
+    Origin,
+    Passage,
+    Sentence,
+    Support,
+    heading_path,
+)
 
 NOT_FOUND = "This is not in the documents."
 NEAREST = "This is not in the documents. The nearest passages are listed with the sources."
@@ -55,6 +67,15 @@ def quoted_answer(question: str, quotes: Sequence[Quote], hits: Sequence[Hit]) -
         markers=tuple(markers),
         hits=tuple(hits),
     )
+
+
+def located(citations: Sequence[Citation], headings: Callable[[int], Sequence[Heading]]) -> tuple[Citation, ...]:
+    """The citations with the headings above their own first character, which may stand below the passage's first.
+
+    ``headings`` gives a document's headings by its id.
+    """
+    known = {c.document_id: headings(c.document_id) for c in citations}
+    return tuple(replace(c, heading=heading_path(known[c.document_id], c.start)) for c in citations)
 
 
 def abstention(question: str, hits: Sequence[Hit], reason: str) -> Answer:

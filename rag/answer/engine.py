@@ -16,7 +16,7 @@ from llama_index.core.schema import QueryBundle
 
 from rag.answer.abstain import Abstainer
 from rag.answer.budget import Assembled, Message, assemble
-from rag.answer.compose import abstention, quoted_answer
+from rag.answer.compose import abstention, located, quoted_answer
 from rag.answer.condense import condense_by_model, condense_by_rule
 from rag.answer.disagree import disagreements
 from rag.answer.generate import Chunk, Draft, calibration_notices, write
@@ -26,7 +26,7 @@ from rag.errors import ModelError
 from rag.prompts import Prompt
 from rag.retrieve import HybridRetriever, to_node
 from rag.tokens import TokenCounter
-from rag.types import Answer, AnswerEvent, Condensed, Done, Hit, Passage, Retrieved, Token, Turn
+from rag.types import Answer, AnswerEvent, Condensed, Done, Heading, Hit, Passage, Retrieved, Token, Turn
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class Tools:
     quoter: Quoter
     abstainer: Abstainer
     neighbours: Callable[[Passage], Sequence[Passage]]
+    headings: Callable[[int], Sequence[Heading]]
     counter: TokenCounter
     learn: Callable[[TokenCounter], None]
     answer_prompt: Prompt
@@ -127,6 +128,7 @@ class CitedQueryEngine(BaseQueryEngine):
         if not quotes:
             return abstention(question, hits, "no sentence answers the question")
         answer = quoted_answer(question, quotes, hits)
+        answer = replace(answer, citations=located(answer.citations, self._tools.headings))
         return replace(answer, disagreements=disagreements(answer.sentences, answer.citations, hits))
 
     def _generate(
@@ -149,15 +151,16 @@ class CitedQueryEngine(BaseQueryEngine):
 
     def _checked(self, question: str, asked: str, prompt: Assembled, draft: Draft, hits: Sequence[Hit]) -> Answer:
         verified = self._tools.verifier.verify(draft.text, prompt.hits, self._tools.neighbours, question=asked)
+        citations = located(verified.citations, self._tools.headings)
         return Answer(
             question=question,
             text=verified.text,
             abstained=False,
             sentences=verified.sentences,
-            citations=verified.citations,
+            citations=citations,
             markers=verified.markers,
             hits=tuple(hits),
-            disagreements=disagreements(verified.sentences, verified.citations, hits),
+            disagreements=disagreements(verified.sentences, citations, hits),
             dropped_markers=draft.dropped + verified.dropped,
         )
 
