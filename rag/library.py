@@ -267,10 +267,8 @@ class Library:
 
     def ask(self, question: str, *, history: Sequence[Turn] = (), collection: str | None = None) -> Answer:
         """Answer a question. Raises QuestionError, UnknownCollection, or ModelError when the model fails."""
-        for event in self.stream(question, history=history, collection=collection):
-            if isinstance(event, Done):
-                return event.answer
-        raise AssertionError("a stream ends with Done")
+        events = self.stream(question, history=history, collection=collection)
+        return next(event.answer for event in events if isinstance(event, Done))
 
     def stream(
         self, question: str, *, history: Sequence[Turn] = (), collection: str | None = None

@@ -23,7 +23,11 @@ _OPENING = re.compile(
 )
 _NAME = re.compile(r"\b[A-Z][\w’'-]+(?:\s+(?:of|the|and|al|bin|de|van|von)?\s*[A-Z][\w’'-]+)*")
 _QUESTION_WORDS = frozenset(
-    ["who", "what", "when", "where", "why", "which", "how", "whom", "whose", "is", "are", "was", "were", "do", "does", "did", "has", "have", "had", "can", "could", "will", "would", "should", "the", "a", "an", "of", "in", "on", "at", "for", "to", "from", "by", "with", "about", "and", "or", "but", "so", "as", "be", "been", "not", "no", "any", "there", "i", "you", "we", "me", "my"]
+    """
+    who what when where why which how whom whose is are was were do does did has have had can could will
+    would should the a an of in on at for to from by with about and or but so as be been not no any there i
+    you we me my
+    """.split()
 )
 _FEW_WORDS = 2
 _HISTORY_TURNS = 3
