@@ -12,7 +12,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-TOKENIZER = "porter unicode61 remove_diacritics 2 categories 'L* N* Co Mc Mn'"
+TOKENIZER = "porter unicode61 remove_diacritics 2 categories 'L* N* Mc Mn'"
 
 _PAIRS = (
     "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U000323af"
@@ -41,18 +41,18 @@ def searchable(text: str) -> str:
     """Text as the full-text index gets it: its words, cut by the same rules as a question's."""
     if text.isascii():
         return text.replace("\0", " ")
-    normal = _normal(text)
-    return _cut(_RUN.sub(lambda run: f" {' '.join(_pieces(run.group()))} ", normal))
+    return _RUN.sub(lambda run: f" {' '.join(_pieces(run.group()))} ", _cut(text))
 
 
 def query_terms(text: str, limit: int) -> list[Term]:
     """The different terms of a text in order of appearance, at most ``limit``."""
-    normal = _normal(text)
+    cut = _cut(text)
     found: dict[str, Term] = {}
     position = 0
-    for run in [*_RUN.finditer(normal), None]:
-        for word in _cut(normal[position : run.start() if run else len(normal)]).split():
-            found.setdefault(word, Term(word))
+    for run in [*_RUN.finditer(cut), None]:
+        for word in cut[position : run.start() if run else len(cut)].split():
+            if any(character.isalnum() for character in word):
+                found.setdefault(word, Term(word))
         if run is None or len(found) >= limit:
             break
         position = run.end()
@@ -61,22 +61,18 @@ def query_terms(text: str, limit: int) -> list[Term]:
     return list(found.values())[:limit]
 
 
-def _normal(text: str) -> str:
-    """NFKC, lower case, and nothing that UTF-8 cannot hold."""
-    return unicodedata.normalize("NFKC", text).lower().encode("utf-8", "replace").decode("utf-8")
-
-
 def _cut(text: str) -> str:
-    """Text with a space for everything but letters, digits and the marks that belong to them.
+    """Text in NFKC and lower case, with a space for all but letters, digits and the marks that belong to them.
 
     SQLite's tables of Unicode are older than Python's: cutting here makes index and question agree.
     """
-    return _LONE_MARKS.sub(" ", _NOT_WORD.sub(lambda found: _mark_or_space(found.group()), text))
+    normal = unicodedata.normalize("NFKC", text).lower().encode("utf-8", "replace").decode("utf-8")
+    return _LONE_MARKS.sub(" ", _NOT_WORD.sub(lambda found: _mark_or_space(found.group()), normal))
 
 
 @lru_cache(maxsize=4096)
 def _mark_or_space(character: str) -> str:
-    return character if unicodedata.category(character) in ("Mn", "Mc", "Co") else " "
+    return character if unicodedata.category(character) in ("Mn", "Mc") else " "
 
 
 def _run_terms(run: str) -> list[Term]:

@@ -97,17 +97,30 @@ def test_frequencies_follow_the_library(tmp_path: Path) -> None:
         assert search.search(99, "walk", 5) == []
 
 
-def test_common_words_are_left_out_where_rarer_ones_remain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lexical, "COMMON_ROWS", 3)
+def test_common_words_choose_no_candidates_but_still_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with writer(tmp_path) as truth:
         collection = truth.create_collection("default", EMBEDDER, "v1")
         for number in range(30):
-            put(truth, collection, f"{number}.txt", f"shared common {'rare' if number == 7 else 'other'} n{number}")
+            put(truth, collection, f"{number}.txt", f"{'shared' if number < 12 else ''} n{number % 3} n{number}")
         search = Lexical(truth)
-        assert len(search.search(collection.id, "shared rare common", 50)) == 1
-        assert len(search.search(collection.id, "shared common", 50)) == 30
-        monkeypatch.setattr(lexical, "SEARCH_ROWS", 1)
-        assert len(search.search(collection.id, "n3 n4", 50)) == 1
+        full = search.search(collection.id, "n0 shared", 50)
+        assert len(full) == 18
+        monkeypatch.setattr(lexical, "SEARCH_ROWS", 10)
+        rare = search.search(collection.id, "n0 shared", 50)
+        assert rare == [hit for hit in full if hit[0] in dict(rare)], "the same scores, on fewer candidates"
+        assert len(rare) == 10
+        monkeypatch.setattr(lexical, "SCORE_ROWS", 10)
+        assert len({score for _, score in search.search(collection.id, "n0 shared", 50)}) < len(dict(rare))
+        assert len(search.search(collection.id, "shared", 50)) == 12, "the last term is never dropped"
+
+
+def test_a_title_counts_more_than_the_text(tmp_path: Path) -> None:
+    with writer(tmp_path) as truth:
+        collection = truth.create_collection("default", EMBEDDER, "v1")
+        put(truth, collection, "a.txt", "apple stands in the text", title="Fruit")
+        put(truth, collection, "b.txt", "fruit stands in the text", title="Apple")
+        best = Lexical(truth).search(collection.id, "apple", 2)[0][0]
+        assert truth.passages([best])[best].title == "Apple"
 
 
 def test_terms_of_a_question() -> None:
