@@ -330,7 +330,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         names = ", ".join(sorted(model.name.removesuffix(":latest") for model in server.models.values()))
         sys.stdout.write(
             f"Fake Ollama at {server.url}\nModels: {names}\n"
-            f"Use it with: OLLAMA_HOST={server.url} rag --llm ollama:fake-chat ask '...'\nCtrl-C stops it.\n"
+            f"Use it with: OLLAMA_HOST={server.url} rag ui --llm ollama:fake-chat\nCtrl-C stops it.\n"
         )
         sys.stdout.flush()
         try:

@@ -33,6 +33,7 @@ HEARTBEAT = 0.2
 LARGEST_BODY = 64 * 1024 * 1024
 _BACKOFF = (0.2, 0.4, 0.8, 1.6)
 _BUFFERED_PARTS = 256
+_PLAIN_CONNECTIONS = 4
 _SEE_OUT = 0.5
 _END: Literal["end"] = "end"
 
@@ -87,8 +88,8 @@ class Wire:
         self._closing = threading.Event()
         self._tls: ssl.SSLContext | bool = httpx.create_ssl_context() if base_url.startswith("https:") else False
         with translated(self.call("")):
-            self._plain = self._make_client(connections=8)
-        self._lanes = [Lane(lambda: self._make_client(connections=1)) for _ in range(concurrency)]
+            self._plain = self._make_client(_PLAIN_CONNECTIONS)
+        self._lanes = [Lane(lambda: self._make_client(1)) for _ in range(concurrency)]
         self._slots = Slots(self._lanes, queue)
         self._extra: set[Lane] = set()
         self._lock = threading.Lock()
@@ -152,7 +153,7 @@ class Wire:
     def stream_apart(self, path: str, payload: Mapping[str, Any], call: Call) -> Parts:
         """As ``stream``, on a connection of its own that no conversation waits for (downloads take minutes)."""
         self._check_open()
-        lane = Lane(lambda: self._make_client(connections=1))
+        lane = Lane(lambda: self._make_client(1))
         with self._lock:
             self._extra.add(lane)
         own = Slots([lane], 0)

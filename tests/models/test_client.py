@@ -155,7 +155,7 @@ def test_a_silent_request_can_be_stopped_too(where: str) -> None:
         assert not next(stopped).text
         closed = time.monotonic()
         stopped.close()
-        assert time.monotonic() - closed < 0.5
+        assert time.monotonic() - closed < 1
         if where != "own queue":
             record = server.sent("/api/chat")[-1]
             ended = server.wait_for(lambda: record.disconnected > 0 or where == "backoff", 1)
@@ -235,7 +235,7 @@ def test_a_full_queue_is_told_at_once() -> None:
         started = time.monotonic()
         with pytest.raises(ServerBusy, match="2 are waiting") as caught:
             next(client.chat("chat-ramble", user(TALE), options=OPTIONS))
-        assert time.monotonic() - started < 0.5 and caught.value.hint
+        assert time.monotonic() - started < 1 and caught.value.hint
         running[2].close()
         late = client.chat("chat-ramble", user(TALE), options=OPTIONS)
         assert not next(late).text, "a place in the queue became free"

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
 
-from tests.fake_ollama import VERSION, FakeModel, FakeOllama, main
+from tests.fake_ollama import VERSION, FakeModel, FakeOllama
+from tests.fake_ollama_model import MODES
 from tests.models.wire import ask, post, raw_exchange, raw_post, user
 
 
@@ -278,7 +283,15 @@ def test_a_failing_pull_is_a_line_in_a_stream_and_a_500_without() -> None:
         assert (seen.status, seen.error) == (500, text)
 
 
-def test_the_command_line_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    assert "--delay" in capsys.readouterr().out
+def test_it_can_be_run_by_hand() -> None:
+    command = [sys.executable, "-m", "tests.fake_ollama", "--port", "0", "--delay", "0", "--load", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        address, models, hint = child.stdout.readline(), child.stdout.readline(), child.stdout.readline()
+        url = address.split()[-1]
+        assert "fake-chat" in models and "fake-hallucinate" in models and f"OLLAMA_HOST={url}" in hint
+        with urllib.request.urlopen(f"{url}/api/tags", timeout=5) as answer:
+            assert len(json.load(answer)["models"]) == 2 + len(MODES) - 1
+        child.send_signal(signal.SIGINT)
+        assert child.stdout.read().endswith("Stopped.\n")
+    assert child.returncode == 0

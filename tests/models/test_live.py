@@ -1,0 +1,79 @@
+"""Against a real Ollama on this machine, when there is one with a model; skipped with the reason otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from rag.config import Config
+from rag.errors import PromptTooLong
+from rag.models.choose import ServerFacts, server_facts
+from rag.models.ollama import OllamaClient, OllamaEmbedding, OllamaLLM
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+
+CONFIG = Config(ollama_host="http://127.0.0.1:11434", num_ctx=2048, num_predict=64)
+
+
+@pytest.fixture(scope="module")
+def facts() -> ServerFacts:
+    found = server_facts(CONFIG)
+    if not found.reachable:
+        pytest.skip(f"no real Ollama: {found.error}")
+    if any(info.name.startswith("fake-") for info in found.models):
+        pytest.skip("what listens is the fake server")
+    return found
+
+
+@pytest.fixture(scope="module")
+def client(facts: ServerFacts) -> Iterator[OllamaClient]:
+    with OllamaClient(facts.base_url) as made:
+        yield made
+
+
+def smallest(facts: ServerFacts, client: OllamaClient, capability: str) -> str:
+    """The smallest installed model that can do this; skips without one."""
+    local = sorted((info for info in facts.models if not info.is_remote), key=lambda info: info.size)
+    name = next((info.name for info in local if capability in client.show(info.name).capabilities), None)
+    if name is None:
+        pytest.skip(f"Ollama has no model for {capability}")
+    return name
+
+
+def test_a_real_model_answers_within_its_window(facts: ServerFacts, client: OllamaClient) -> None:
+    llm = OllamaLLM.open(client, smallest(facts, client, "completion"), CONFIG)
+    llm.warm_up()
+    window = next(row for row in client.running() if row.name.startswith(llm.model_name.split(":")[0])).context_length
+    assert window == llm.metadata.context_window
+    said = llm.complete("Reply with the single word: yes")
+    assert said.text.strip() and "<think>" not in said.text
+    assert said.additional_kwargs["prompt_eval_count"] > 5 and said.additional_kwargs["done_reason"] in (
+        "stop",
+        "length",
+    )
+
+
+def test_a_real_model_refuses_a_prompt_that_does_not_fit(facts: ServerFacts, client: OllamaClient) -> None:
+    if tuple(int(part) for part in facts.version.split("-")[0].split(".")[:2]) < (0, 30):
+        pytest.skip(f"Ollama {facts.version} is older than the behaviour that the specification describes")
+    llm = OllamaLLM.open(client, smallest(facts, client, "completion"), CONFIG)
+    with pytest.raises(PromptTooLong):
+        llm.complete("word " * 4000)
+
+
+def test_a_real_stream_can_be_stopped(facts: ServerFacts, client: OllamaClient) -> None:
+    llm = OllamaLLM.open(client, smallest(facts, client, "completion"), CONFIG)
+    responses = llm.stream_complete("Count from one to one thousand in words.")
+    next(part for part in responses if part.delta)
+    responses.close()
+    assert llm.complete("Reply with the single word: yes").text.strip()
+
+
+def test_a_real_embedder_tells_near_from_far(facts: ServerFacts, client: OllamaClient) -> None:
+    model = OllamaEmbedding.open(client, smallest(facts, client, "embedding"), CONFIG)
+    vectors = model.embed_array(["Cats purr when they are content.", "The treaty was signed in 1648."])
+    query = np.array(model.get_query_embedding("Why do cats purr?"))
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3) and vectors.shape[1] == model.dimension
+    assert vectors[0] @ query > vectors[1] @ query
