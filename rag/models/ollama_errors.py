@@ -128,7 +128,8 @@ def _bad_address(error: Exception, call: Call) -> ModelError:
     return ServerUnreachable(f"{call.address} cannot be used: {_clean(str(error))}", hint=_ADDRESS_HINT)
 
 
-def _proxy(error: Exception, call: Call) -> ModelError:
+def bad_proxy(error: Exception, call: Call) -> ModelError:
+    """The error for a proxy variable that cannot be used, or a proxy that fails."""
     return ServerUnreachable(
         f"The proxy on the way to {call.address} failed: {_clean(str(error))}",
         hint="Add the host to NO_PROXY, or unset the proxy variables.",
@@ -148,7 +149,7 @@ _BY_CLASS: tuple[tuple[type[Exception], Callable[[Exception, Call], ModelError]]
     (httpx.PoolTimeout, _pool_timeout),
     (httpx.TimeoutException, _timeout),
     (httpx.ConnectError, _cannot_connect),
-    (httpx.ProxyError, _proxy),
+    (httpx.ProxyError, bad_proxy),
     (httpx.UnsupportedProtocol, _bad_address),
     (httpx.LocalProtocolError, _bad_address),
     (httpx.InvalidURL, _bad_address),

@@ -26,7 +26,7 @@ import httpx
 
 from rag.errors import ModelError, RagError, ServerBusy
 from rag.models.host import is_loopback, redact
-from rag.models.ollama_errors import Call, from_status, garbage, translated
+from rag.models.ollama_errors import Call, bad_proxy, from_status, garbage, translated
 from rag.models.slots import Slots, Ticket
 
 HEARTBEAT = 0.2
@@ -86,8 +86,8 @@ class Wire:
         self._transport = transport
         self._timeouts = (connect_seconds, read_seconds)
         self._closing = threading.Event()
-        self._tls: ssl.SSLContext | bool = httpx.create_ssl_context() if base_url.startswith("https:") else False
         with translated(self.call("")):
+            self._tls: ssl.SSLContext | bool = httpx.create_ssl_context() if base_url.startswith("https:") else False
             self._plain = self._make_client(_PLAIN_CONNECTIONS)
         self._lanes = [Lane(lambda: self._make_client(1)) for _ in range(concurrency)]
         self._slots = Slots(self._lanes, queue)
@@ -97,14 +97,17 @@ class Wire:
     def _make_client(self, connections: int) -> httpx.Client:
         """A client that uses a proxy only for another machine: a proxy cannot see this one's loopback."""
         connect, read = self._timeouts
-        return httpx.Client(
-            timeout=httpx.Timeout(read, connect=connect, pool=read),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-            trust_env=not is_loopback(self.base_url),
-            verify=self._tls,
-            transport=self._transport,
-            headers={"Accept-Encoding": "identity"},
-        )
+        try:
+            return httpx.Client(
+                timeout=httpx.Timeout(read, connect=connect, pool=read),
+                limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+                trust_env=not is_loopback(self.base_url),
+                verify=self._tls,
+                transport=self._transport,
+                headers={"Accept-Encoding": "identity"},
+            )
+        except (ImportError, ValueError) as error:
+            raise bad_proxy(error, self.call("")) from error
 
     def call(self, model: str) -> Call:
         """What messages say about a request for this model."""
