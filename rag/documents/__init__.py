@@ -1,0 +1,25 @@
+"""Bytes to canonical text with provenance: what to read, how to read it safely, where each passage is.
+
+Importing this package loads no parser; those live in the child processes of ``ParserPool``.
+"""
+
+from __future__ import annotations
+
+from rag.documents.discover import Discovery, Refused, SourceFile, discover, read_file
+from rag.documents.formats import MEDIA_TYPES
+from rag.documents.sandbox import ParserPool
+from rag.documents.split import SPLITTER_VERSION, Slice
+from rag.documents.wire import Parsed
+
+__all__ = [
+    "MEDIA_TYPES",
+    "SPLITTER_VERSION",
+    "Discovery",
+    "Parsed",
+    "ParserPool",
+    "Refused",
+    "Slice",
+    "SourceFile",
+    "discover",
+    "read_file",
+]

@@ -1,0 +1,239 @@
+"""Find the files to ingest and read them, never leaving the folders that were named."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rag.config import Limits
+from rag.documents.formats import MEDIA_TYPES, media_type, shown
+from rag.errors import DocumentError, LimitExceeded, PathError, UnsupportedFormat
+
+MEGABYTE = 2**20
+_O_PATH = getattr(os, "O_PATH", os.O_RDONLY)
+_KINDS = (
+    (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"), (stat.S_ISLNK, "a link"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file to read and the name its document has: its path below the ingested folder, or its own name.
+
+    ``path`` may not pass through a link; ``discover`` resolves them.
+    """
+
+    path: Path
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A file that cannot become a document, and why."""
+
+    source: str
+    error: DocumentError
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What there is to ingest and what is refused, each sorted by source."""
+
+    files: tuple[SourceFile, ...]
+    refused: tuple[Refused, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An entry below ``folder``, at ``below``; ``path`` is where it really is."""
+
+    folder: Path
+    below: str
+    path: Path
+    error: DocumentError | None
+    source: str = ""
+
+
+def discover(paths: Sequence[Path | str], limits: Limits) -> Discovery:
+    """The files at and below ``paths``. Hidden ones below a folder are left out without a word.
+
+    Links out of the folder, links to folders, pipes, devices, unsupported and oversized files are refused, unread.
+    Files that would have the same source are told apart by the folders above them. Raises PathError for a path that
+    does not exist or cannot be read, and for a folder with nothing in it.
+    """
+    found: dict[Path, _Found] = {}
+    for path in paths:
+        for entry in _below(Path(path), limits):
+            found.setdefault(entry.folder / entry.below, entry)
+    entries = sorted(_distinct(list(found.values())), key=lambda entry: entry.source)
+    return Discovery(
+        tuple(SourceFile(entry.path, entry.source) for entry in entries if entry.error is None),
+        tuple(Refused(entry.source, entry.error) for entry in entries if entry.error is not None),
+    )
+
+
+def read_file(file: SourceFile, limits: Limits) -> bytes:
+    """The file's bytes. Raises LimitExceeded when there are more than ``limits.file_mb`` MB, else DocumentError.
+
+    No component of the path is followed if it has become a link since it was discovered, and opening a pipe or a
+    device neither waits nor reads.
+    """
+    with ExitStack() as stack:
+        try:
+            handle = _open(file.path, stack)
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise _not_regular(file.source, status.st_mode)
+            _check_size(file.source, status.st_size, limits)
+            with os.fdopen(os.dup(handle), "rb") as stream:
+                data = stream.read(limits.file_mb * MEGABYTE + 1)
+        except OSError as error:
+            raise _unreadable(file.source, error) from error
+    _check_size(file.source, len(data), limits)
+    return data
+
+
+def _open(path: Path, stack: ExitStack) -> int:
+    """A descriptor of the file, every folder on the way opened by itself and without following links."""
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+    folder = os.open(absolute.anchor, _O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    stack.callback(os.close, folder)
+    for part in absolute.parts[1:-1]:
+        folder = os.open(part, _O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        stack.callback(os.close, folder)
+    handle = os.open(absolute.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    stack.callback(os.close, handle)
+    return handle
+
+
+def _check_size(source: str, size: int, limits: Limits) -> None:
+    if size > limits.file_mb * MEGABYTE:
+        raise LimitExceeded(
+            f"{shown(source)} is larger than {limits.file_mb:,} MB (limits.file_mb).",
+            hint="Split the file, or raise limits.file_mb.",
+        )
+
+
+def _not_regular(source: str, mode: int) -> DocumentError:
+    kind = next((name for test, name in _KINDS if test(mode)), "no regular file")
+    return DocumentError(f"{shown(source)} is {kind}, which is never read.", hint="Leave it out, or copy its content.")
+
+
+def _unreadable(source: str, error: OSError) -> DocumentError:
+    return DocumentError(
+        f"{shown(source)} cannot be read: {error.strerror or error}.",
+        hint="Check its permissions, and that no link leads to it.",
+    )
+
+
+def _below(path: Path, limits: Limits) -> Iterator[_Found]:
+    """The entries at one given path, which may itself be a link or hidden: it was named."""
+    try:
+        real = path.resolve(strict=True)
+        folder = real.is_dir()
+    except (FileNotFoundError, NotADirectoryError, RuntimeError, ValueError) as error:
+        raise PathError(f"There is no file or folder {shown(str(path))}.", hint="Check its spelling.") from error
+    except OSError as error:
+        raise _closed(path, error) from error
+    if not folder:
+        yield _judge(real.parent, path.name if path.name != ".." else real.name, real, limits)
+        return
+    empty = True
+    for entry in _walk(real, limits):
+        empty = False
+        yield entry
+    if empty:
+        raise PathError(
+            f"The folder {shown(str(path))} holds nothing to ingest.",
+            hint=f"Put files into it ({', '.join(MEDIA_TYPES)}), or check that its disk is mounted.",
+        )
+
+
+def _closed(path: Path, error: OSError) -> PathError:
+    return PathError(f"{shown(str(path))} cannot be read: {error.strerror or error}.", hint="Check its permissions.")
+
+
+def _walk(root: Path, limits: Limits) -> Iterator[_Found]:
+    """Every visible entry below ``root`` that is not a folder, without recursion."""
+    folders = [root]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(folder) as listing:
+                entries = sorted((entry for entry in listing if not entry.name.startswith(".")), key=lambda e: e.name)
+        except OSError as error:
+            if folder == root:
+                raise _closed(root, error) from error
+            below = folder.relative_to(root).as_posix()
+            yield _Found(root, below, folder, _unreadable(below, error))
+            continue
+        for entry in entries:
+            path = folder / entry.name
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(path)
+            else:
+                yield (
+                    _linked(root, path, limits)
+                    if entry.is_symlink()
+                    else _judge(root, path.relative_to(root).as_posix(), path, limits)
+                )
+
+
+def _linked(root: Path, link: Path, limits: Limits) -> _Found:
+    """A link inside a folder: taken if it leads to a file inside that folder, else refused."""
+    below = link.relative_to(root).as_posix()
+    try:
+        target = link.resolve(strict=True)
+        if target.is_relative_to(root) and not target.is_dir():
+            return _judge(root, below, target, limits)
+        reason = "is a link to a folder" if target.is_relative_to(root) else "is a link that leads out of its folder"
+    except (OSError, RuntimeError):
+        reason = "is a link that leads nowhere"
+    error = DocumentError(
+        f"{shown(below)} {reason}; it is not followed.", hint="Add what it points to by its own path."
+    )
+    return _Found(root, below, link, error)
+
+
+def _judge(root: Path, below: str, path: Path, limits: Limits) -> _Found:
+    """Whether the entry is a regular file of a known format within the size limit, by its looks alone."""
+    error: DocumentError | None = None
+    try:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            error = _not_regular(below, status.st_mode)
+        else:
+            media_type(below)
+            _check_size(below, status.st_size, limits)
+    except OSError as fault:
+        error = _unreadable(below, fault)
+    except (UnsupportedFormat, LimitExceeded) as refusal:
+        error = refusal
+    return _Found(root, below, path, error)
+
+
+def _distinct(entries: list[_Found]) -> list[_Found]:
+    """The entries with a source each: the path below the folder, preceded by as many folders above as it takes."""
+    above = [0] * len(entries)
+    while True:
+        named: defaultdict[str, list[int]] = defaultdict(list)
+        for index, entry in enumerate(entries):
+            named[_source(entry, above[index])].append(index)
+        clashes = [index for indices in named.values() if len(indices) > 1 for index in indices]
+        growing = [index for index in clashes if above[index] < len(entries[index].folder.parts) - 1]
+        if not growing:
+            return [replace(entry, source=_source(entry, above[index])) for index, entry in enumerate(entries)]
+        for index in growing:
+            above[index] += 1
+
+
+def _source(entry: _Found, above: int) -> str:
+    """The source with ``above`` folders in front. Bytes of a name that are no UTF-8 are written as ``\\xNN``."""
+    parts = entry.folder.parts[len(entry.folder.parts) - above :] if above else ()
+    return os.fsencode("/".join((*parts, entry.below))).decode("utf-8", "backslashreplace")

@@ -1,0 +1,87 @@
+"""Markdown: the canonical text is the source itself; headings come from a CommonMark parser, so code holds none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING
+
+from rag.config import Limits
+from rag.documents.decode import decode
+from rag.documents.formats import finish, first_line, one_line
+from rag.types import Heading, ParsedDocument
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?P<body>(?:(?!---|\.\.\.).*\n){0,500}?)(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
+_FRONT_TITLE = re.compile(
+    r"""^title:[ \t]*(?:"(?P<a>(?:[^"\\\n]|\\.)*)"|'(?P<b>[^'\n]*)'|(?P<c>[^\s>|&*!#][^\n]*))""", re.M
+)
+
+_READ = frozenset(("text", "text_special", "code_inline", "image", "softbreak", "hardbreak"))
+
+
+def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
+    """Markdown file to document. Title: front matter, else the first top heading, else the first short line.
+
+    Raises DamagedDocument (binary), EmptyDocument and LimitExceeded.
+    """
+    text = decode(data, source)
+    front = _FRONT_MATTER.match(text)
+    body = _blank(front[0]) + text[front.end() :] if front else text
+    headings = list(_headings(body))
+    title = _front_title(front["body"]) if front else ""
+    top = min(headings, key=lambda heading: heading.level, default=None)
+    title = title or (top.title if top else first_line(body))
+    return finish(text, title, source, limits, headings)
+
+
+def _blank(text: str) -> str:
+    """As many characters and lines, with nothing on them."""
+    return re.sub(r"[^\n]", " ", text)
+
+
+def _front_title(front: str) -> str:
+    match = _FRONT_TITLE.search(front)
+    if not match:
+        return ""
+    quoted = (match["a"] or "").replace('\\"', '"')
+    return one_line(quoted or match["b"] or match["c"] or "")
+
+
+def _headings(text: str) -> Iterator[Heading]:
+    """Headings that are not inside a list, quotation or code, in order."""
+    starts = [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
+    tokens = _blocks().parse(text)
+    for opening, inline in pairwise(tokens):
+        if opening.type != "heading_open" or opening.level or not opening.map:
+            continue
+        title = _plain_title(inline.content)
+        if title:
+            yield Heading(int(opening.tag[1]), title, starts[opening.map[0]])
+
+
+def _plain_title(content: str) -> str:
+    """A heading's text without its emphasis, links and HTML."""
+    children = _inlines().parseInline(content[:2_000])[0].children or []
+    return one_line("".join(child.content or " " for child in children if child.type in _READ))
+
+
+@cache
+def _blocks() -> MarkdownIt:
+    """A parser of block structure alone: what is inside the paragraphs does not matter for headings."""
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark")
+    parser.core.ruler.enableOnly(["normalize", "block"])
+    return parser
+
+
+@cache
+def _inlines() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark")

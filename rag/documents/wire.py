@@ -1,0 +1,209 @@
+"""What passes between this process and a parsing child: length-prefixed JSON and bytes, checked on arrival.
+
+The child read a stranger's file and is not trusted: nothing it sends is run, unpickled or believed unchecked.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+from rag.config import Limits
+from rag.documents.formats import MAX_HEADINGS, MAX_TITLE, has_text, media_type, one_line
+from rag.documents.split import Slice, Span, place
+from rag.errors import (
+    DamagedDocument,
+    DocumentError,
+    EmptyDocument,
+    EncryptedDocument,
+    LimitExceeded,
+    ParserCrashed,
+    UnsupportedFormat,
+)
+from rag.types import Heading, Page, ParsedDocument
+
+HEADER_MAX = 16 * 2**20
+"""Bytes: above what MAX_HEADINGS headings and the passages and pages of the largest allowed document need."""
+
+_PREFIX = struct.Struct("!QQ")
+_ERRORS = {
+    kind.code: kind
+    for kind in (
+        UnsupportedFormat, EncryptedDocument, EmptyDocument, DamagedDocument, LimitExceeded, ParserCrashed,
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A document and the places of its passages, in order, at least one."""
+
+    document: ParsedDocument
+    slices: tuple[Slice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a child is asked to do with the bytes that follow."""
+
+    source: str
+    limits: Limits
+    characters: int
+    overlap: int
+
+
+class BadReply(ValueError):
+    """The other side sent something that is not what this protocol allows."""
+
+
+def send(connection: socket.socket, header: Mapping[str, Any], body: bytes) -> None:
+    """Send one frame. Raises OSError, and TimeoutError when the connection has a timeout."""
+    head = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    connection.sendall(_PREFIX.pack(len(head), len(body)) + head)
+    connection.sendall(body)
+
+
+def receive(connection: socket.socket, body_max: int, deadline: float | None = None) -> tuple[dict[str, Any], bytes]:
+    """Receive one frame whose body has at most ``body_max`` bytes, until ``deadline`` (monotonic seconds).
+
+    Raises EOFError when the other side is gone, TimeoutError, and BadReply for anything the protocol does not allow.
+    """
+    head_size, body_size = _PREFIX.unpack(_exactly(connection, _PREFIX.size, deadline))
+    if head_size > HEADER_MAX or body_size > body_max:
+        raise BadReply("a frame is too long")
+    head, body = _exactly(connection, head_size, deadline), _exactly(connection, body_size, deadline)
+    try:
+        header = json.loads(head.decode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError) as error:
+        raise BadReply("a header is not JSON") from error
+    if not isinstance(header, dict):
+        raise BadReply("a header is not an object")
+    return header, bytes(body)
+
+
+def _exactly(connection: socket.socket, size: int, deadline: float | None) -> bytearray:
+    buffer = bytearray(size)
+    view = memoryview(buffer)
+    got = 0
+    while got < size:
+        if deadline is not None:
+            connection.settimeout(_left(deadline))
+        count = connection.recv_into(view[got:])
+        if count == 0:
+            raise EOFError("the connection ended")
+        got += count
+    return buffer
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the deadline has passed")
+    return left
+
+
+def job_to_header(job: Job) -> dict[str, Any]:
+    """The job as JSON-ready values."""
+    return asdict(job)
+
+
+def job_from_header(header: Mapping[str, Any]) -> Job:
+    """The job a header stands for; only the parent, which is trusted, sends these."""
+    return Job(header["source"], Limits(**header["limits"]), header["characters"], header["overlap"])
+
+
+def error_to_header(error: DocumentError) -> dict[str, Any]:
+    """A refusal as JSON-ready values."""
+    return {"error": {"code": error.code, "message": str(error), "hint": error.hint}}
+
+
+def document_to_header(document: ParsedDocument, spans: Sequence[Span]) -> dict[str, Any]:
+    """All of a document but its text, which is the frame's body."""
+    return {
+        "title": document.title,
+        "headings": [[heading.level, heading.title, heading.start] for heading in document.headings],
+        "pages": [[page.start, page.end] for page in document.pages],
+        "spans": list(spans),
+    }
+
+
+def read_reply(header: Mapping[str, Any], body: bytes, job: Job) -> Parsed:
+    """The parsed document a child's reply stands for. Raises the DocumentError it reports, or BadReply."""
+    error = header.get("error")
+    if error is not None:
+        raise _read_error(error)
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as fault:
+        raise BadReply("the text is not UTF-8") from fault
+    _require(0 < len(text) <= job.limits.characters and has_text(text) and "\0" not in text, "text")
+    title = header.get("title")
+    _require(isinstance(title, str) and 0 < len(title) <= MAX_TITLE and title == one_line(title), "title")
+    document = ParsedDocument(
+        text,
+        str(title),
+        media_type(job.source),
+        _read_headings(header.get("headings"), len(text)),
+        _read_pages(header.get("pages"), len(text), job.limits),
+    )
+    return Parsed(document, place(document, _read_spans(header.get("spans"), text, job.limits)))
+
+
+def _require(condition: bool, what: str) -> None:
+    if not condition:
+        raise BadReply(f"its {what} cannot be right")
+
+
+def _read_error(error: Any) -> DocumentError:
+    _require(isinstance(error, dict) and set(error) == {"code", "message", "hint"}, "error")
+    _require(all(isinstance(part, str) for part in error.values()) and error["code"] in _ERRORS, "error")
+    return _ERRORS[error["code"]](_message(error["message"]), hint=_message(error["hint"]))
+
+
+def _message(text: str) -> str:
+    """At most 500 characters of a message, on one line."""
+    return " ".join(text[:500].split())
+
+
+def _numbers(row: Any, count: int, size: int) -> bool:
+    """Whether ``row`` is a list of ``count`` rising offsets in a text of ``size`` characters."""
+    return (
+        isinstance(row, list)
+        and len(row) == count
+        and all(type(value) is int and 0 <= value <= size for value in row)
+        and row == sorted(row)
+    )
+
+
+def _read_headings(rows: Any, size: int) -> tuple[Heading, ...]:
+    _require(isinstance(rows, list) and len(rows) <= MAX_HEADINGS, "headings")
+    headings: list[Heading] = []
+    for row in rows:
+        _require(isinstance(row, list) and len(row) == 3 and isinstance(row[1], str), "headings")
+        level, title, start = row
+        _require(type(level) is int and 1 <= level <= 6 and _numbers([start], 1, size), "headings")
+        _require(0 < len(title) <= MAX_TITLE and title == one_line(title), "headings")
+        _require(not headings or headings[-1].start <= start, "headings")
+        headings.append(Heading(level, title, start))
+    return tuple(headings)
+
+
+def _read_pages(rows: Any, size: int, limits: Limits) -> tuple[Page, ...]:
+    _require(isinstance(rows, list) and len(rows) <= limits.pages, "pages")
+    _require(all(_numbers(row, 2, size) for row in rows), "pages")
+    _require(all(a[1] <= b[0] for a, b in pairwise(rows)), "pages")
+    return tuple(Page(number, start, end) for number, (start, end) in enumerate(rows, start=1))
+
+
+def _read_spans(rows: Any, text: str, limits: Limits) -> list[Span]:
+    _require(isinstance(rows, list) and 1 <= len(rows) <= limits.passages, "passages")
+    _require(all(_numbers(row, 2, len(text)) for row in rows), "passages")
+    _require(all(not text[start:end].isspace() and start < end for start, end in rows), "passages")
+    _require(all(a[0] < b[0] for a, b in pairwise(rows)), "passages")
+    return [(start, end) for start, end in rows]
