@@ -9,6 +9,8 @@ from html import escape
 from rag.text import remove_invisible
 
 _REORDERING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
+_GAP = re.compile(r"\n[ \t]*\n\s*")
+_ITEM = re.compile(r"(?<!\n)\n(?=[ \t]*(?:[-*•|#]|&gt;|\d{1,3}[.)])[ \t])")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -36,3 +38,11 @@ def plain_name(text: str) -> str:
 def one_line(html: str) -> str:
     """HTML on one line (line breaks as entities): one HTML block to any Markdown reader, which leaves it alone."""
     return html.replace("\r\n", "\n").replace("\n", "&#10;").replace("\r", "&#10;")
+
+
+def flowing(text: str) -> str:
+    """As ``inert``, for text set with collapsing white space: breaks only where a paragraph or a list item begins.
+
+    The text itself, line breaks included, stays as it is, so that what is selected and copied is the original.
+    """
+    return _ITEM.sub(r"<br>\g<0>", _GAP.sub(r'<span class="gap"></span>\g<0>', inert(text)))

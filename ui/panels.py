@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ui.escape import inert, name
+from ui.escape import flowing, inert, name
 from ui.export import plain_turn
 from ui.render import ORIGINS, Record, count_flags, place
 
@@ -70,7 +70,7 @@ def _cards(record: Record, turn: int) -> tuple[list[str], list[str]]:
 
 def _citation_card(citation: Record, passage: Record | None, lines: Record, turn: int) -> str:
     before, quote, after = _around(citation, passage)
-    body = f"{inert(before)}<mark>{inert(quote)}</mark>{inert(after)}"
+    body = f"{flowing(before)}<mark>{flowing(quote)}</mark>{flowing(after)}"
     kind, why = ORIGINS.get(citation.get("origin", ""), ("", ""))
     tag = f'<span class="tag {kind}">{why}</span>' if kind else ""
     return _card(citation, place(citation, lines), body, f"t{turn}s{citation['marker']}", citation["marker"], tag)
@@ -78,7 +78,7 @@ def _citation_card(citation: Record, passage: Record | None, lines: Record, turn
 
 def _hit_card(passage: Record, lines: Record, turn: int, number: int | None) -> str:
     text = passage["text"]
-    shown = inert(text if len(text) <= 3 * CONTEXT else _cut_end(text[: 3 * CONTEXT]))
+    shown = flowing(text if len(text) <= 3 * CONTEXT else _cut_end(text[: 3 * CONTEXT]))
     anchor = f"t{turn}s{number}" if number is not None else f"t{turn}p{int(passage['id'])}"
     return _card(passage, place(passage, lines), shown, anchor, number, "")
 

@@ -1,0 +1,174 @@
+"""The page over a library: built, guarded, served."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import tempfile
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import gradio as gr
+from fastapi import FastAPI
+from gradio.events import api as public_api
+
+from rag.errors import RagError
+from ui import parts
+from ui.api import Api
+from ui.components import Components
+from ui.events import Events
+from ui.guard import Guard, rules_for
+from ui.server import address_of, listen, run
+from ui.site import Site
+
+if TYPE_CHECKING:
+    from rag.library import Library
+
+_QUEUE = 64
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+_ALWAYS: dict[str, Any] = {**_QUIET, "trigger_mode": "multiple"}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def serve(
+    library: Library,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    open_browser: bool = False,
+    on_ready: Callable[[str], None],
+) -> None:
+    """Serve the page over ``library`` until Ctrl-C; ``on_ready`` is called with its address once it answers.
+
+    ``host`` and ``port`` default to the configured ones; without ``port`` the next free one is taken when that is
+    busy. Prints nothing. Raises ConfigError when it cannot listen there, LibraryLocked for a read-only library.
+    """
+    where = library.config.host if host is None else host
+    listener = listen(where, library.config.port if port is None else port, exactly=port is not None)
+    address = address_of(listener)
+
+    def ready() -> None:
+        on_ready(address)
+        if open_browser:
+            webbrowser.open(address)
+
+    with listener, application(library, where) as app:
+        run(app, listener, ready)
+
+
+@contextmanager
+def application(library: Library, host: str = "127.0.0.1") -> Iterator[Guard]:
+    """The guarded ASGI application over ``library``, for as long as the block runs."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    folder = tempfile.mkdtemp(prefix="rag-page-")  # mode 0700
+    os.environ["GRADIO_TEMP_DIR"] = folder
+    site = Site(library)
+    try:
+        outer = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, routes=[*site.routes()])
+        app = gr.mount_gradio_app(
+            outer, build(site), path="/", theme=_theme(), head=parts.head(), footer_links=[], run_history=False,
+            enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=False, show_error=True, max_file_size=1,
+        )  # fmt: skip
+        yield Guard(app, rules_for(host, site.upload_bytes))
+    finally:
+        site.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def build(site: Site) -> gr.Blocks:
+    """The page over what ``site`` holds."""
+    page = gr.Blocks(title="Ask your documents", fill_width=True, fill_height=True, analytics_enabled=False)
+    with page:
+        components = Components(site)
+        events = Events(site, components)
+        _wire_chat(components, events)
+        _wire_lists(components, events)
+        _wire_models(components, events)
+        _wire_loading(page, components, events)
+        api = Api(site.library)
+        for function in (api.ask, api.search, api.sources):
+            public_api(_public(function), api_name=function.__name__, concurrency_limit=site.library.config.concurrency)
+        page.queue(max_size=_QUEUE)
+    return page
+
+
+def _wire_loading(page: gr.Blocks, ui: Components, on: Events) -> None:
+    """What a tab asks for when it opens: with what it remembers, not with what the server thinks it shows."""
+    place: list[Any] = [ui.conversation, ui.collection]
+    restored = {**_QUIET, "js": parts.static("restore.js")}
+    page.load(on.load, place, ui.for_chat, **restored)
+    page.load(on.shelf, place, ui.for_shelf, **restored)
+    page.load(on.status, None, ui.for_models, **_QUIET)
+    for changed in place:
+        changed.change(None, place, None, js=parts.static("remember.js"), api_visibility="private")
+
+
+def _wire_chat(ui: Components, on: Events) -> None:
+    place, out = [ui.conversation, ui.collection], ui.for_chat
+    ui.box.submit(on.ask, [ui.box, *place], out, **_ALWAYS)
+    ui.chat.example_select(on.suggested, place, out, **_ALWAYS)
+    ui.chat.option_select(on.suggested, place, out, **_ALWAYS)
+    ui.chat.retry(on.retry, place, out, **_ALWAYS)
+    ui.chat.edit(on.edit, place, out, **_ALWAYS)
+    ui.chat.undo(on.undo, ui.conversation, out, **_ALWAYS)
+    ui.box.stop(on.stop, ui.conversation, None, **_ALWAYS)
+    ui.chat.like(on.like, ui.conversation, ui.feedback, **_QUIET)
+    ui.feedback.note(on.note, ui.conversation, ui.feedback, **_QUIET)
+    ui.feedback.skip(lambda: "", None, ui.feedback, **_QUIET)
+
+
+def _wire_lists(ui: Components, on: Events) -> None:
+    chat, shelf = ui.for_chat, ui.for_shelf
+    ui.new.click(on.new, None, chat, **_ALWAYS)
+    ui.history.pick(on.pick, None, chat, **_ALWAYS)
+    ui.history.rename(on.rename, ui.conversation, ui.history, **_QUIET)
+    ui.history.delete(on.delete, ui.conversation, chat, **_ALWAYS)
+    ui.find.find(on.find, ui.conversation, ui.history, **_ALWAYS)
+    ui.collection.change(on.collection, ui.collection, shelf, **_ALWAYS)
+    ui.collection_acts.create(on.create, None, shelf, **_QUIET)
+    ui.collection_acts.rename(on.rename_collection, None, shelf, **_QUIET)
+    ui.collection_acts.delete(on.delete_collection, None, shelf, **_QUIET)
+    ui.documents.remove(on.remove, ui.collection, shelf, **_QUIET)
+    ui.documents.dismiss(on.dismiss, ui.collection, shelf, **_QUIET)
+    ui.documents.open(on.open_document, None, shelf, **_ALWAYS)
+    ui.sources.open(on.open_card, ui.conversation, shelf, **_ALWAYS)
+    ui.reader.turn(on.turn_to, None, shelf, **_ALWAYS)
+    ui.upload.added(on.added, ui.collection, shelf, **_ALWAYS)
+
+
+def _wire_models(ui: Components, on: Events) -> None:
+    out = ui.for_models
+    ui.status.pull(on.pull, None, out, **_QUIET)
+    ui.status.cancel(on.cancel, None, None, **_QUIET)
+    ui.status.check(on.status, None, out, **_QUIET)
+    ui.model.input(on.use, ui.model, out, **_QUIET)
+    ui.timer.tick(on.tick, None, ui.status, **_QUIET)
+
+
+def _public(function: Callable[P, R]) -> Callable[P, R]:
+    """A function for programs: its errors arrive there as messages."""
+
+    @functools.wraps(function)
+    def wrapped(*given: P.args, **named: P.kwargs) -> R:
+        try:
+            return function(*given, **named)
+        except RagError as error:
+            raise gr.Error(error.explain(), print_exception=False) from error
+
+    return wrapped
+
+
+def _theme() -> gr.themes.Base:
+    return gr.themes.Base(
+        primary_hue="indigo", neutral_hue="slate", radius_size="md",
+        font=["system-ui", "Segoe UI", "Roboto", "sans-serif"], font_mono=["ui-monospace", "Consolas", "monospace"],
+    ).set(
+        body_background_fill="#f8fafc", body_background_fill_dark="#0b1120", block_border_width="0px",
+        block_shadow="none", button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+    )  # fmt: skip

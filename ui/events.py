@@ -1,0 +1,249 @@
+"""Gradio's events in, the handlers' updates out as changes of components."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import gradio as gr
+
+from rag.errors import RagError
+from ui import parts
+from ui.components import Components
+from ui.escape import inert
+from ui.handlers import Update
+from ui.lists import conversations_html, status_html
+from ui.shelf import ShelfUpdate
+from ui.site import Site
+
+Changes = dict[Any, Any]
+
+
+def warn(message: str) -> None:
+    """Show a message once, as text."""
+    if message:
+        gr.Warning(inert(message).replace("\n", "<br>"))
+
+
+class Events:
+    """A method for each event. ``request.session_hash`` names the browser tab."""
+
+    def __init__(self, site: Site, components: Components) -> None:
+        self._site = site
+        self._parts = components
+
+    # -- the chat ---------------------------------------------------------------------------------------------
+
+    async def load(self, conversation: str, _: str, request: gr.Request) -> AsyncIterator[Changes]:
+        async for update in self._site.chat.open(conversation or "", _view(request)):
+            yield self._chat(update)
+
+    async def ask(
+        self, question: str, conversation: str, collection: str, request: gr.Request
+    ) -> AsyncIterator[Changes]:
+        async for update in self._site.chat.ask(question or "", conversation or "", collection, _view(request)):
+            yield self._chat(update)
+
+    async def suggested(
+        self, conversation: str, collection: str, event: gr.SelectData, request: gr.Request
+    ) -> AsyncIterator[Changes]:
+        chosen = event.value["text"] if isinstance(event.value, dict) else event.value
+        async for update in self._site.chat.ask(str(chosen), conversation or "", collection, _view(request)):
+            yield self._chat(update)
+
+    async def retry(
+        self, conversation: str, collection: str, event: gr.RetryData, request: gr.Request
+    ) -> AsyncIterator[Changes]:
+        async for update in self._site.chat.retry(_turn(event), conversation, collection, _view(request)):
+            yield self._chat(update)
+
+    async def edit(
+        self, conversation: str, collection: str, event: gr.EditData, request: gr.Request
+    ) -> AsyncIterator[Changes]:
+        question = str(event.value)
+        async for update in self._site.chat.edit(_turn(event), question, conversation, collection, _view(request)):
+            yield self._chat(update)
+
+    async def undo(self, conversation: str, event: gr.UndoData, request: gr.Request) -> AsyncIterator[Changes]:
+        async for update in self._site.chat.undo(_turn(event), conversation, _view(request)):
+            yield self._chat(update)
+
+    async def stop(self, conversation: str) -> None:
+        await asyncio.to_thread(self._site.chat.stop, conversation or "")
+
+    def like(self, conversation: str, event: gr.LikeData) -> str:
+        turn, thumb = _turn(event), 1 if event.liked is True else -1 if event.liked is False else 0
+        stored = self._feedback(conversation, turn, thumb, "")
+        return parts.note_form(turn, thumb) if stored and thumb else ""
+
+    def note(self, conversation: str, event: gr.EventData) -> str:
+        if self._feedback(conversation, int(event.turn), int(event.thumb), str(event.name)):
+            gr.Info("Noted.")
+        return ""
+
+    def _feedback(self, conversation: str, turn: int, thumb: int, note: str) -> bool:
+        try:
+            self._site.talks.feedback(conversation, turn, thumb, note)
+        except RagError as error:
+            warn(error.explain())
+            return False
+        return True
+
+    # -- conversations ----------------------------------------------------------------------------------------
+
+    async def new(self, request: gr.Request) -> AsyncIterator[Changes]:
+        async for update in self._site.chat.open("", _view(request)):
+            yield self._chat(update)
+
+    async def pick(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Changes]:
+        async for update in self._site.chat.open(str(event.id), _view(request)):
+            yield self._chat(update)
+
+    def rename(self, conversation: str, event: gr.EventData) -> str:
+        try:
+            self._site.talks.rename(str(event.id), str(event.name))
+        except RagError as error:
+            warn(error.explain())
+        return self._history(conversation)
+
+    async def delete(self, conversation: str, event: gr.EventData, request: gr.Request) -> AsyncIterator[Changes]:
+        key = str(event.id)
+        try:
+            await asyncio.to_thread(self._site.answers.stop, key)
+            await asyncio.to_thread(self._site.talks.delete, key)
+        except RagError as error:
+            warn(error.explain())
+        if key != conversation:
+            yield {self._parts.history: self._history(conversation)}
+            return
+        async for update in self._site.chat.open("", _view(request)):
+            yield self._chat(update)
+
+    def find(self, conversation: str, event: gr.EventData) -> str:
+        return self._history(conversation, str(event.name))
+
+    def _history(self, current: str, search: str = "") -> str:
+        return conversations_html(self._site.talks.rows(search), current or "", searched=bool(search.strip()))
+
+    def _chat(self, update: Update) -> Changes:
+        """An update as changes of components."""
+        shown, changes = self._parts, Changes()
+        warn(update.warning)
+        if update.messages is not None:
+            more: dict[str, Any] = {} if update.thumbs is None else {"feedback_value": update.thumbs}
+            changes[shown.chat] = gr.update(value=update.messages, **more)
+        if update.sections is not None:
+            changes[shown.sources] = update.sections
+        box: dict[str, Any] = {} if update.busy is None else {"submit_btn": not update.busy, "stop_btn": update.busy}
+        if update.box is not None:
+            box["value"] = update.box
+            changes[shown.feedback] = ""
+        if box:
+            changes[shown.box] = gr.update(**box)
+        if update.conversation is not None:
+            changes[shown.conversation] = update.conversation
+            changes[shown.exports] = parts.exports(update.conversation)
+        if update.collection in self._site.library.collections():
+            changes[shown.collection] = update.collection
+        if update.history_changed:
+            changes[shown.history] = self._history(update.conversation or update.shown)
+        return changes
+
+    # -- documents and collections ----------------------------------------------------------------------------
+
+    async def shelf(self, _: str, collection: str) -> AsyncIterator[Changes]:
+        async for changes in self.collection(collection):
+            yield changes
+
+    async def collection(self, collection: str) -> AsyncIterator[Changes]:
+        update = await asyncio.to_thread(self._site.shelf.show, collection or "")
+        yield self._shelf(update)
+        if self._site.shelf.busy():
+            async for changes in self.added(update.collection or ""):
+                yield changes
+
+    async def added(self, collection: str) -> AsyncIterator[Changes]:
+        async for update in self._site.shelf.follow(collection):
+            yield self._shelf(update)
+
+    def create(self, event: gr.EventData) -> Changes:
+        return self._shelf(self._site.shelf.create(str(event.name)))
+
+    def rename_collection(self, event: gr.EventData) -> Changes:
+        return self._shelf(self._site.shelf.rename(str(event.id), str(event.name)))
+
+    def delete_collection(self, event: gr.EventData) -> Changes:
+        return self._shelf(self._site.shelf.delete(str(event.id)))
+
+    def remove(self, collection: str, event: gr.EventData) -> Changes:
+        return self._shelf(self._site.shelf.remove(str(event.id), collection))
+
+    def dismiss(self, collection: str, event: gr.EventData) -> Changes:
+        return self._shelf(self._site.shelf.dismiss(str(event.id), collection))
+
+    def open_document(self, event: gr.EventData) -> Changes:
+        return self._shelf(self._site.shelf.open_document(str(event.id)))
+
+    def open_card(self, conversation: str, event: gr.EventData) -> Changes:
+        return self._shelf(self._site.shelf.open_card(str(event.id), conversation or ""))
+
+    def turn_to(self, event: gr.EventData) -> Changes:
+        return self._shelf(self._site.shelf.turn_to(str(event.id), int(event.offset)))
+
+    def _shelf(self, update: ShelfUpdate) -> Changes:
+        shown, changes = self._parts, Changes()
+        warn(update.warning)
+        if update.documents is not None:
+            changes[shown.documents] = update.documents
+        if update.collections is not None:
+            value: dict[str, Any] = {} if update.collection is None else {"value": update.collection}
+            changes[shown.collection] = gr.update(choices=update.collections, **value)
+        if update.collection is not None:
+            changes[shown.collection_acts] = parts.collection_acts(update.collection)
+        if update.examples is not None:
+            said = parts.INTRO if update.examples else parts.NO_DOCUMENTS
+            listed = [{"text": question} for question in update.examples]
+            changes[shown.chat] = gr.update(examples=listed, placeholder=said)
+        if update.reader is not None:
+            changes[shown.reader] = update.reader
+        return changes
+
+    # -- models -----------------------------------------------------------------------------------------------
+
+    async def status(self) -> AsyncIterator[Changes]:
+        pull = self._site.models.running_pull()
+        while pull is not None and not pull.done:
+            seen = pull.changed.version
+            yield {self._parts.status: status_html(pull.status())}
+            await pull.changed.wait(seen, 1.0)
+        models = self._site.models
+        state = await asyncio.to_thread(models.status)
+        names, current = await asyncio.to_thread(models.choices), await asyncio.to_thread(models.current)
+        yield {self._parts.status: status_html(state), self._parts.model: gr.update(choices=names, value=current)}
+
+    async def pull(self, event: gr.EventData) -> AsyncIterator[Changes]:
+        self._site.models.pull(str(event.id))
+        async for changes in self.status():
+            yield changes
+
+    def cancel(self) -> None:
+        self._site.models.cancel()
+
+    async def use(self, name: str) -> AsyncIterator[Changes]:
+        warn(await asyncio.to_thread(self._site.models.use, name))
+        async for changes in self.status():
+            yield changes
+
+    def tick(self) -> str:
+        return status_html(self._site.models.status())
+
+
+def _view(request: gr.Request) -> str:
+    return str(request.session_hash or "")
+
+
+def _turn(event: Any) -> int:
+    """The turn (from 0) of a message: questions and answers alternate."""
+    index = event.index
+    return int(index[0] if isinstance(index, list | tuple) else index) // 2

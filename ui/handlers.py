@@ -1,0 +1,233 @@
+"""What the page does when somebody asks, stops, retries, edits or opens a conversation: plain generators of updates.
+
+Nothing here knows Gradio. A handler gets identifiers, never the history; what is shown always comes from the library's
+store or from the running task. Each browser tab has a *view*: a handler that shows something in a tab ends the one
+that showed something there before, so that a followed answer never writes over what was opened since.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from rag.errors import QuestionError, RagError
+from ui.panels import section_html
+from ui.render import answer_html, question_html
+from ui.suggest import follow_ups
+from ui.talks import Exchange, Talk, Talks
+from ui.tasks import Answers, AnswerTask, history_of
+
+if TYPE_CHECKING:
+    from rag.library import Library
+
+COALESCE = 0.045
+"""Seconds between two updates of a growing answer: as often as an eye sees, not as often as tokens come."""
+_PATIENCE = 1.0
+_MOST_VIEWS = 500
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What is to change on the page; None leaves a part as it is.
+
+    ``shown`` is the conversation this is about, ``warning`` a message to show once.
+    """
+
+    messages: list[Message] | None = None
+    thumbs: list[str | None] | None = None
+    sections: list[str] | None = None
+    box: str | None = None
+    busy: bool | None = None
+    conversation: str | None = None
+    collection: str | None = None
+    shown: str = ""
+    history_changed: bool = False
+    warning: str = ""
+
+
+class Chat:
+    """The chat of one server over ``library``; ``view`` arguments name browser tabs."""
+
+    def __init__(self, library: Library, answers: Answers, talks: Talks) -> None:
+        self._library = library
+        self._answers = answers
+        self._talks = talks
+        self._views: OrderedDict[str, object] = OrderedDict()
+
+    async def ask(self, question: str, conversation: str, collection: str, view: str) -> AsyncIterator[Update]:
+        """Answer ``question`` in ``conversation`` (empty: a new one) and show how the answer grows."""
+        if not question.strip():
+            return
+        async for update in self._answer(question.strip(), conversation, collection, None, view):
+            yield update
+
+    async def retry(self, turn: int, conversation: str, collection: str, view: str) -> AsyncIterator[Update]:
+        """Answer turn ``turn`` (from 0) again; it and all after it are replaced."""
+        talk = await asyncio.to_thread(self._talks.get, conversation)
+        if talk is not None and 0 <= turn < len(talk.turns):
+            question = talk.turns[turn].question
+            async for update in self._answer(question, conversation, collection, turn, view):
+                yield update
+
+    async def edit(
+        self, turn: int, question: str, conversation: str, collection: str, view: str
+    ) -> AsyncIterator[Update]:
+        """Ask another question in place of turn ``turn``; all after it is cut."""
+        if not question.strip():
+            async for update in self.open(conversation, view):
+                yield update
+            return
+        async for update in self._answer(question.strip(), conversation, collection, turn, view):
+            yield update
+
+    async def undo(self, turn: int, conversation: str, view: str) -> AsyncIterator[Update]:
+        """Take turn ``turn`` and all after it away; its question goes back into the box."""
+        talk = await asyncio.to_thread(self._talks.get, conversation)
+        if talk is None or not 0 <= turn < len(talk.turns):
+            return
+        question = talk.turns[turn].question
+        self._answers.stop(conversation)
+        try:
+            await asyncio.to_thread(self._talks.cut, conversation, turn)
+        except RagError as error:
+            yield Update(warning=error.explain())
+            return
+        async for update in self.open(conversation, view):
+            yield replace(update, box=question)
+
+    async def open(self, conversation: str, view: str) -> AsyncIterator[Update]:
+        """Show a conversation, and follow its answer if one is being written. Unknown ones show an empty chat."""
+        async for update in self._show(conversation, self._take(view)):
+            yield update
+
+    def stop(self, conversation: str) -> None:
+        """End the running answer; whoever follows it is told."""
+        self._answers.stop(conversation)
+
+    async def _answer(
+        self, question: str, conversation: str, collection: str, replaced: int | None, view: str
+    ) -> AsyncIterator[Update]:
+        token = self._take(view)
+        try:
+            conversation = await asyncio.to_thread(self._begin, question, conversation, collection, replaced)
+        except RagError as error:
+            yield Update(warning=error.explain(), busy=self._answers.running(conversation) is not None)
+            return
+        async for update in self._show(conversation, token, asked=True):
+            yield update
+
+    def _begin(self, question: str, conversation: str, collection: str, replaced: int | None) -> str:
+        """Store the question and start its task; the conversation it is in."""
+        limit = self._library.config.limits.question_characters
+        if len(question) > limit:
+            raise QuestionError(
+                f"The question has {len(question):,} characters; the limit is {limit:,}.", hint="Shorten it."
+            )
+        if replaced is not None:
+            self._answers.stop(conversation)
+        self._answers.check_room(conversation)
+        if replaced is not None:
+            self._talks.cut(conversation, replaced)
+        talk = self._talks.get(conversation) or self._talks.create(collection)
+        turns = [(turn.question, turn.record) for turn in talk.turns]
+        save = self._talks.begin(talk.id, question)
+        self._answers.start(AnswerTask(talk.id, question, save), history_of(turns), collection)
+        return talk.id
+
+    async def _show(self, conversation: str, token: object, *, asked: bool = False) -> AsyncIterator[Update]:
+        task = self._answers.running(conversation)
+        talk = await asyncio.to_thread(self._talks.get, conversation)
+        if not self._current(token):
+            return
+        if talk is None:
+            yield Update([], [], [], "", False, "", history_changed=True)
+            return
+        base = whole_view(talk, task)
+        yield replace(base, box="", conversation=talk.id, collection=talk.collection, history_changed=True)
+        if task is None:
+            return
+        async for update in self._follow(task, base, len(talk.turns), token):
+            yield update
+        talk = await asyncio.to_thread(self._talks.get, conversation)
+        if talk is not None and self._current(token):
+            yield replace(whole_view(talk, None), shown=talk.id, history_changed=asked)
+
+    async def _follow(self, task: AnswerTask, base: Update, turn: int, token: object) -> AsyncIterator[Update]:
+        """Updates while the task runs, its turn being number ``turn`` (from 1), at most one in ``COALESCE``."""
+        messages, sections = base.messages or [], base.sections or []
+        found: object = None
+        shown_at = 0.0
+        seen = -1
+        while self._current(token):
+            version, record = task.changed.version, task.record
+            if version != seen:
+                seen, shown_at = version, time.monotonic()
+                panel = None
+                if found is not record.get("hits"):
+                    found = record.get("hits")
+                    panel = [*sections[:-1], section_html(task.question, record, turn)]
+                yield Update([*messages[:-1], _answer_message(record, turn)], sections=panel)
+            if task.done:
+                return
+            await task.changed.wait(version, _PATIENCE)
+            early = COALESCE - (time.monotonic() - shown_at)
+            if early > 0 and not task.done:
+                await asyncio.sleep(early)
+
+    def _take(self, view: str) -> object:
+        """Make the caller the one who shows things in a tab."""
+        token = object()
+        self._views[view] = token
+        self._views.move_to_end(view)
+        while len(self._views) > _MOST_VIEWS:
+            self._views.popitem(last=False)
+        return token
+
+    def _current(self, token: object) -> bool:
+        return any(shown is token for shown in self._views.values())
+
+
+def whole_view(talk: Talk, task: AnswerTask | None) -> Update:
+    """Everything there is to show of a conversation; the last turn comes from ``task`` while it runs."""
+    turns = list(talk.turns)
+    if task is not None and turns:
+        turns[-1] = Exchange(turns[-1].question, task.record)
+    else:
+        turns = [_settled(turn) for turn in turns]
+    messages: list[Message] = []
+    for number, turn in enumerate(turns, 1):
+        messages.append({"role": "user", "content": question_html(turn.question)})
+        options = _options(turn) if number == len(turns) and task is None else []
+        messages.append({**_answer_message(turn.record, number), "options": options})
+    return Update(
+        messages=messages,
+        thumbs=[{1: "Like", -1: "Dislike"}.get(turn.thumb) for turn in turns],
+        sections=[section_html(turn.question, turn.record, number) for number, turn in enumerate(turns, 1)],
+        busy=task is not None,
+    )
+
+
+def _settled(turn: Exchange) -> Exchange:
+    """A stored turn that nobody answers any more was cut off when the program ended."""
+    if turn.record.get("state") != "writing":
+        return turn
+    return replace(turn, record={**turn.record, "state": "interrupted"})
+
+
+def _options(turn: Exchange) -> list[dict[str, str]]:
+    return [{"value": question, "label": question} for question in follow_ups(turn.record)]
+
+
+def _answer_message(record: Any, number: int) -> Message:
+    return {"role": "assistant", "content": answer_html(record, number)}
+
+
+def plain_turns(talk: Talk) -> Sequence[tuple[str, Any]]:
+    """Questions and records, for the export."""
+    return [(turn.question, _settled(turn).record) for turn in talk.turns]

@@ -1,0 +1,146 @@
+"""The sidebar's lists as HTML: documents, files on their way in, conversations, model status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from rag.types import Document
+from ui.escape import inert, name
+
+_KINDS = {".pdf": "PDF", ".md": "MD", ".markdown": "MD", ".html": "WEB", ".htm": "WEB", ".txt": "TXT", ".docx": "DOC"}
+
+_LAMPS = {"ok": "ok", "quotes": "ok", "quotes-only": "warn", "missing": "warn", "down": "bad", "bad": "bad"}
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """A file on its way in. ``state``: ``waiting``, ``reading``, ``failed`` or ``done``; ``job`` names it."""
+
+    job: str
+    source: str
+    state: str
+    message: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationRow:
+    """A conversation in the list."""
+
+    id: str
+    title: str
+    collection: str
+    turns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What answers. ``state``: ``ok``, ``quotes``, ``quotes-only``, ``down``, ``missing``, ``pulling`` or ``bad``.
+
+    ``model`` is what a download button would fetch; ``percent`` is set while one runs (None: not known yet).
+    """
+
+    state: str
+    message: str
+    hint: str = ""
+    model: str = ""
+    size: str = ""
+    percent: float | None = None
+
+
+def kind(source: str) -> str:
+    """A short word for a file's format."""
+    return _KINDS.get(PurePosixPath(source).suffix.lower(), "FILE")
+
+
+def documents_html(documents: Sequence[Document], files: Sequence[FileRow]) -> str:
+    """The documents of a collection, below the files that are on their way in."""
+    rows = [_file(row) for row in files] + [_document(document) for document in documents]
+    empty = '<li class="empty">No documents yet – drop files anywhere on this page.</li>'
+    return f'<ul class="list" aria-label="Documents">{"".join(rows) or empty}</ul>'
+
+
+def _document(document: Document) -> str:
+    file = name(document.source)
+    button = (
+        f'<button type="button" data-act="remove" data-id="{document.id}" data-name="{file}" '
+        f'aria-label="Remove {file}" title="Remove">✕</button>'
+    )
+    return (
+        f'<li class="doc"><span class="ext">{kind(document.source)}</span>'
+        f'<button type="button" class="dn" data-act="open" data-id="{document.id}" title="{file}">'
+        f"<span>{file}</span><small>{_facts(document)}</small></button>{button}</li>"
+    )
+
+
+def _facts(document: Document) -> str:
+    facts = [_count(document.pages, "page")] if document.pages else []
+    facts.append(_count(document.passages, "passage"))
+    if document.empty_pages:
+        facts.append(f'<span class="w">⚠ {document.empty_pages} without text</span>')
+    return " · ".join(facts)
+
+
+def _file(row: FileRow) -> str:
+    file = name(row.source)
+    said = {"waiting": "Waiting…", "reading": "Reading and indexing…"}.get(row.state, "")
+    if row.state == "failed":
+        hint = f" {inert(row.hint)}" if row.hint else ""
+        said = f'<span class="bad">Failed: {inert(row.message)}{hint}</span>'
+    elif row.state == "done":
+        said = f'<span class="ok">✓ {inert(row.message)}</span>'
+    bar = f'<progress aria-label="Indexing {file}"></progress>' if row.state == "reading" else ""
+    label = "Cancel" if row.state == "waiting" else "Dismiss"
+    button = (
+        ""
+        if row.state == "reading"
+        else f'<button type="button" data-act="dismiss" data-id="{row.job}" aria-label="{label} {file}" '
+        f'title="{label}">✕</button>'
+    )
+    return (
+        f'<li class="doc file {row.state}"><span class="ext">{kind(row.source)}</span>'
+        f'<span class="dn" title="{file}"><span>{file}</span><small>{said}</small>{bar}</span>{button}</li>'
+    )
+
+
+def conversations_html(rows: Iterable[ConversationRow], current: str, *, searched: bool = False) -> str:
+    """The conversations, latest first, with buttons to rename and delete."""
+    listed = "".join(_conversation(row, row.id == current) for row in rows)
+    empty = f'<li class="empty">{"Nothing found." if searched else "No conversations yet."}</li>'
+    return f'<ul class="list" aria-label="Conversations">{listed or empty}</ul>'
+
+
+def _conversation(row: ConversationRow, current: bool) -> str:
+    title, key = name(row.title), inert(row.id)
+    here = ' aria-current="true"' if current else ""
+    return (
+        f'<li class="conv{" cur" if current else ""}">'
+        f'<button type="button" class="pick" data-act="pick" data-id="{key}" title="{title}"{here}>{title}</button>'
+        f'<button type="button" class="mini" data-act="rename" data-id="{key}" data-name="{title}" '
+        f'aria-label="Rename {title}" title="Rename">✎</button>'
+        f'<button type="button" class="mini" data-act="delete" data-id="{key}" data-name="{title}" '
+        f'aria-label="Delete {title}" title="Delete">✕</button></li>'
+    )
+
+
+def status_html(status: Status) -> str:
+    """What answers, what is wrong with it, and the one button that helps."""
+    lamp = _LAMPS.get(status.state, "busy")
+    said = f'<span class="said">{inert(status.message)}</span>'
+    if status.state == "pulling":
+        share = "" if status.percent is None else f' value="{status.percent:.1f}"'
+        said += f'<progress max="100"{share} aria-label="Download of {inert(status.model)}"></progress>'
+        said += '<button type="button" data-act="cancel">Cancel</button>'
+    elif status.model:
+        size = f" {inert(status.size)}" if status.size else ""
+        said += f'<button type="button" data-act="pull" data-id="{inert(status.model)}">Download{size}</button>'
+    if status.state in ("down", "bad", "quotes-only"):
+        said += '<button type="button" data-act="check">Check again</button>'
+    hint = f'<small class="hint">{inert(status.hint)}</small>' if status.hint else ""
+    return f'<div class="st {lamp}" role="status"><i aria-hidden="true"></i>{said}{hint}</div>'
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

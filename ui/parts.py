@@ -1,0 +1,80 @@
+"""The small fixed pieces of HTML of the page, and its scripts and styles."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+from ui.escape import inert, name
+
+INTRO = "# What would you like to know?\nAnswers come only from your documents, with the passage next to each claim."
+NO_DOCUMENTS = "# Add your documents\nDrop files anywhere on this page. Then ask, and every sentence names its source."
+BRAND = '<h1 class="brand">Ask your documents</h1>'
+ACTS = (
+    '<button type="button" data-act="sheet" class="only-m">Sources</button>'
+    '<button type="button" data-act="theme" aria-label="Light or dark" title="Light or dark">◐</button>'
+)
+CONVERSATIONS = (
+    '<h2 class="sec">Conversations</h2>'
+    '<input type="search" placeholder="Search conversations" aria-label="Search conversations">'
+)
+SOURCES = (
+    '<div class="shead"><h2>Sources</h2>'
+    '<button type="button" data-act="close" class="only-m" aria-label="Close sources">✕</button></div>'
+    '${(value || []).join("") || "<p class=hint>Passages used for an answer appear here. '
+    'Click a number in the answer to jump to its passage.</p>"}'
+)
+
+
+@cache
+def static(file: str) -> str:
+    """A file of ``ui/static``."""
+    return (files("ui") / "static" / file).read_text(encoding="utf-8")
+
+
+def head() -> str:
+    """Styles and the shared script for the page's head; Gradio would prefix ``css=`` and break its media rules."""
+    return f"<style>{static('page.css')}</style><script>{static('common.js')}</script>"
+
+
+def drop_zone(limit: int) -> str:
+    """The button for files, the list of files being sent, and the largest size in bytes."""
+    return (
+        '<ul class="list sending" aria-label="Uploads"></ul>'
+        f'<div class="drop" data-limit="{limit}"><label>+ Add files<input type="file" multiple class="sr"></label>'
+        '<label>folder<input type="file" webkitdirectory class="sr" aria-label="Add a folder"></label>'
+        "<span>or drop</span></div>"
+    )
+
+
+def collection_acts(collection: str) -> str:
+    """Buttons for the collection that is shown."""
+    key, shown = inert(collection), name(collection)
+    return (
+        '<div class="sec-row"><h2 class="sec">Documents</h2><span class="minis">'
+        '<button type="button" data-act="create" aria-label="New collection" title="New collection">+</button>'
+        f'<button type="button" data-act="rename" data-id="{key}" data-name="{shown}" '
+        'aria-label="Rename collection" title="Rename collection">✎</button>'
+        f'<button type="button" data-act="delete" data-what="collection" data-id="{key}" data-name="{shown}" '
+        'aria-label="Delete collection" title="Delete collection">✕</button></span></div>'
+    )
+
+
+def exports(conversation: str) -> str:
+    """Links to the conversation as a file; nothing while there is none."""
+    if not conversation.isalnum():
+        return ""
+    links = (f'<a href="export/{conversation}.{kind}" download>{label}</a>' for kind, label in _EXPORTS)
+    return f'<div class="exports" id="export"><span>Export</span>{"".join(links)}</div>'
+
+
+_EXPORTS = (("md", "Markdown"), ("json", "JSON"))
+
+
+def note_form(turn: int, thumb: int) -> str:
+    """A line below the chat to say why the answer of ``turn`` (from 0) was good or bad."""
+    return (
+        f'<form class="note-form" data-turn="{turn}" data-thumb="{thumb}">'
+        '<label for="note-text">Why? (optional)</label><input id="note-text" type="text" maxlength="1000">'
+        '<button type="submit">Save note</button><button type="button" data-act="skip">Close</button></form>'
+    )

@@ -1,0 +1,54 @@
+// Theme, phone layout, scrolling of the chat, names of buttons that Gradio leaves without one.
+const stored = localStorage.getItem('rag.theme');
+if (stored) document.body.classList.toggle('dark', stored === 'dark');
+element.addEventListener('click', e => {
+  const act = e.target.closest('[data-act]')?.dataset.act;
+  if (act === 'theme') localStorage.setItem('rag.theme', document.body.classList.toggle('dark') ? 'dark' : 'light');
+  if (act === 'sheet') document.body.classList.toggle('sheet');
+});
+if (innerWidth <= 1000) setTimeout(() => document.querySelector('#left.open .toggle-button')?.click(), 0);
+
+// Follow the answer only while the reader is at its end: Gradio's autoscroll would pull a reader down.
+let stick = true, questions = 0;
+const box = () => document.querySelector('#chat .bubble-wrap');
+document.addEventListener('scroll', e => {
+  const b = box();
+  if (b && e.target === b) stick = b.scrollTop + b.clientHeight >= b.scrollHeight - 40;
+}, true);
+const names = [['#box .submit-button', 'Send'], ['#box .stop-button', 'Stop'], ['#left .toggle-button', 'Sidebar']];
+const label = () => {
+  for (const [selector, name] of names) {
+    const button = document.querySelector(selector);
+    if (button && button.getAttribute('aria-label') !== name) button.setAttribute('aria-label', name);
+  }
+  // Gradio puts a message's HTML source into its label.
+  document.querySelectorAll('#chat [data-testid=bot][aria-label], #chat [data-testid=user][aria-label]').forEach(x => {
+    const name = x.dataset.testid === 'bot' ? 'Answer' : 'Question';
+    if (x.getAttribute('aria-label') !== name) x.setAttribute('aria-label', name);
+  });
+};
+const plainEdit = () => document.querySelectorAll('#chat textarea.edit-textarea:not([data-plain])').forEach(area => {
+  area.dataset.plain = '1';  // Gradio offers the message's HTML for editing; the question itself is meant
+  const question = new DOMParser().parseFromString(area.value, 'text/html').querySelector('.q');
+  if (!question) return;
+  area.value = question.textContent;
+  area.setAttribute('aria-label', 'Edit question');
+  area.dispatchEvent(new Event('input', {bubbles: true}));
+  area.style.height = 'auto';
+  area.style.height = area.scrollHeight + 4 + 'px';
+  area.focus();
+});
+let due = false;
+const settle = () => {
+  due = false;
+  const b = box(), n = document.querySelectorAll('#chat .user-row').length;
+  if (n !== questions) stick = true;
+  questions = n;
+  if (b && stick) b.scrollTop = b.scrollHeight;
+  label();
+  plainEdit();
+};
+new MutationObserver(() => {
+  if (!due) { due = true; requestAnimationFrame(settle); }
+}).observe(document.body, {childList: true, subtree: true, characterData: true});
+settle();

@@ -1,0 +1,176 @@
+"""Answers as tasks of the server: each runs in its own thread and is written down, whoever is looking.
+
+The page only follows a task, so a reload, a closed tab or a second tab changes nothing. The question is stored before
+the work begins; if the program ends while it answers, the stored turn says so.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from rag.errors import RagError, ServerBusy
+from rag.types import Answer, Condensed, Done, Retrieved, Token, Turn, to_plain
+from ui.lines import LineFinder
+from ui.signal import Signal
+
+if TYPE_CHECKING:
+    from rag.library import Library
+    from rag.types import AnswerEvent
+
+MOST_RUNNING = 32
+Save = Callable[[Mapping[str, Any]], None]
+
+
+class AnswerTask:
+    """One answer on its way. ``record`` is always what there is to show; ``changed`` tells when it changes."""
+
+    def __init__(self, conversation: str, question: str, save: Save, owner: str = "") -> None:
+        self.conversation = conversation
+        self.question = question
+        self.owner = owner
+        self.changed = Signal()
+        self._save = save
+        self._lock = threading.Lock()
+        self._record: dict[str, Any] = {"question": question, "text": "", "state": "writing"}
+        self._pieces: list[str] = []
+        self._done = False
+        self._started = time.perf_counter()
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more will come."""
+        return self._done
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What there is so far, as the stored record of the turn."""
+        with self._lock:
+            if self._pieces:
+                self._record["text"] += "".join(self._pieces)
+                self._pieces.clear()
+            return dict(self._record)
+
+    def stop(self) -> None:
+        """End it for everybody who looks, at once; the model's request is closed at its next sign of life."""
+        self._finish({"state": "stopped", "timings": {"total": (time.perf_counter() - self._started) * 1000}})
+
+    def run(self, events: Generator[AnswerEvent, None, None], lines: LineFinder) -> None:
+        """Follow the events to their end, or until ``stop``."""
+        try:
+            with closing(events):
+                for event in events:
+                    if self._done:
+                        return
+                    self._take(event, lines)
+        except RagError as error:
+            self._finish({"state": "failed", "error": {"message": str(error), "hint": error.hint, "code": error.code}})
+        finally:
+            told = {"message": "The program failed while it answered.", "hint": "Its log says more.", "code": "bug"}
+            self._finish({"state": "failed", "error": told})
+
+    def _take(self, event: AnswerEvent, lines: LineFinder) -> None:
+        if isinstance(event, Done):
+            self._finish(finished(event.answer, lines), whole=True)
+            return
+        with self._lock:
+            if isinstance(event, Condensed):
+                self._record["asked"] = event.question
+            elif isinstance(event, Retrieved):
+                self._record["hits"] = [to_plain(hit) for hit in event.hits]
+                self._record["lines"] = lines.of_hits(event.hits)
+            elif isinstance(event, Token):
+                if not event.text:
+                    return
+                self._pieces.append(event.text)
+        self.changed.notify()
+
+    def _finish(self, end: Mapping[str, Any], *, whole: bool = False) -> None:
+        """Store how it ended, once: whoever comes first wins."""
+        with self._lock:
+            if self._done:
+                return
+            self._done = True
+        record = dict(end) if whole else {**self.record, **end}
+        with self._lock:
+            self._record = record
+        try:
+            self._save(record)
+        except RagError as error:  # shown: the answer is there, but a reload will not find it
+            notices = [*record.get("notices", ()), f"This answer could not be stored: {error}"]
+            with self._lock:
+                self._record = {**record, "notices": notices}
+        finally:
+            self.changed.notify()
+
+
+def finished(answer: Answer, lines: LineFinder) -> dict[str, Any]:
+    """The record of a complete answer."""
+    numbered = {**lines.of_hits(answer.hits), **lines.of_citations(answer.citations)}
+    return {**answer.to_dict(), "lines": numbered}
+
+
+class Answers:
+    """The running answers of a server, at most one a conversation and ``MOST_RUNNING`` in all."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._lock = threading.Lock()
+        self._tasks: dict[str, AnswerTask] = {}
+
+    def start(self, task: AnswerTask, history: Sequence[Turn], collection: str) -> None:
+        """Run a task in the background. Raises ServerBusy when its conversation, or the server, has enough to do."""
+        with self._lock:
+            self._check_room(task.conversation)
+            self._tasks[task.conversation] = task
+        threading.Thread(target=self._run, args=(task, history, collection), name="answer", daemon=True).start()
+
+    def check_room(self, conversation: str) -> None:
+        """Raise ServerBusy unless ``start`` would run a task for this conversation now."""
+        with self._lock:
+            self._check_room(conversation)
+
+    def running(self, conversation: str) -> AnswerTask | None:
+        """The task that answers in this conversation now."""
+        with self._lock:
+            return self._tasks.get(conversation)
+
+    def stop(self, conversation: str) -> None:
+        """Stop the answer of a conversation, if one runs."""
+        task = self.running(conversation)
+        if task is not None:
+            task.stop()
+
+    def close(self) -> None:
+        """Stop all answers."""
+        with self._lock:
+            tasks = list(self._tasks.values())
+        for task in tasks:
+            task.stop()
+
+    def _check_room(self, conversation: str) -> None:
+        running = [task for task in self._tasks.values() if not task.done]
+        if any(task.conversation == conversation for task in running):
+            raise ServerBusy(
+                "The last question of this conversation is still being answered.", hint="Wait, or stop it."
+            )
+        if len(running) >= MOST_RUNNING:
+            raise ServerBusy(f"{len(running)} questions are being answered already.")
+
+    def _run(self, task: AnswerTask, history: Sequence[Turn], collection: str) -> None:
+        try:
+            events = self._library.stream(task.question, history=history, collection=collection)
+            task.run(events, LineFinder(self._library))
+        finally:
+            with self._lock:
+                if self._tasks.get(task.conversation) is task:
+                    del self._tasks[task.conversation]
+
+
+def history_of(turns: Sequence[tuple[str, Mapping[str, Any]]], limit: int = 6) -> list[Turn]:
+    """The last complete exchanges, for the rewriting of a follow-up question."""
+    told = [Turn(question, str(record.get("text", ""))) for question, record in turns if not record.get("state")]
+    return told[-limit:]
