@@ -74,4 +74,5 @@ def test_the_models_rewriting_is_used_without_its_quotes() -> None:
 def test_names_of_the_last_answer_help_when_the_question_before_names_nobody() -> None:
     history = [Turn("Which port is meant?", "The article calls Chabahar Port a Pakistani one.")]
     condensed = condense_by_rule("Who corrects it?", history)
-    assert condensed is not None and condensed.question == "Who corrects it? (Pakistani; Chabahar Port; Which port is meant?)"
+    assert condensed is not None
+    assert condensed.question == "Who corrects it? (Pakistani; Chabahar Port; Which port is meant?)"

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def docs(tmp_path: Path) -> Path:
     return folder
 
 
-def library(tmp_path: Path, server: FakeOllama, mode: str = "honest", **settings: object) -> Library:
+def library(tmp_path: Path, server: FakeOllama, mode: str = "honest", **settings: Any) -> Library:
     opened = Library.open(
         tmp_path / "library", llm=f"ollama:chat-{mode}", embedder="builtin", ollama_host=server.url, **settings
     )
