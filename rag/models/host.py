@@ -38,9 +38,14 @@ def resolve_host(value: str, environ: Mapping[str, str] | None = None) -> str:
     host = _LOOPBACK_FOR.get(host, host)
     shown = f"[{host}]" if ":" in host else host
     prefix = f"/{path.strip('/')}" if path.strip("/") else ""
-    if re.search(r"[\s?#\\\x00-\x1f\x7f]", prefix + user):
+    if re.search(r"[\s?#\\\x00-\x1f\x7f]", prefix + user) or re.search(r"[\[\]@]", user):
         raise _invalid(text, "the part around the host has characters that an address may not have")
-    return f"{scheme}://{user}{at}{shown}:{port}{prefix}"
+    url = f"{scheme}://{user}{at}{shown}:{port}{prefix}"
+    try:
+        urlsplit(url)
+    except ValueError as error:  # such as a character that Unicode normalises to a slash
+        raise _invalid(text, str(error)) from error
+    return url
 
 
 def _strip(text: str) -> str:
@@ -101,4 +106,4 @@ def host_and_port(base_url: str) -> tuple[str, int]:
 
 def redact(address: str) -> str:
     """The address without a user's name and password, fit for a message."""
-    return re.sub(r"(^|//)[^/@]*@", r"\1", address)
+    return re.sub(r"(^|//)[^/]*@", r"\1", address)

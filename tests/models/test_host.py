@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.errors import ConfigError
@@ -57,7 +57,7 @@ def test_the_setting_beats_the_variable() -> None:
 @pytest.mark.parametrize(
     "value",
     ["ftp://x", "x:port", "x:0", "x:65536", "x:-1", "a b", "http://x:1?q", "x/a b", "x:²", "::1%lo",
-     "a:b:c", "http://a:b:80", "://x", "x\x00y"],
+     "a:b:c", "http://a:b:80", "://x", "x\x00y", "[]@x", "a@b@c", "x\u2100y"],
 )  # fmt: skip
 def test_the_rest_is_refused_by_name(value: str) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -91,7 +91,8 @@ def test_what_a_socket_connects_to() -> None:
     assert host_and_port("http://[::1]:99/x") == ("::1", 99)
 
 
-@given(st.text(max_size=30))
+@settings(max_examples=500)
+@given(st.text(max_size=30) | st.text("[]@:/.%\u2100\u24b6 a1\\'\"", max_size=12))
 def test_any_text_is_an_address_or_a_config_error(text: str) -> None:
     try:
         url = resolve_host(text, {})
