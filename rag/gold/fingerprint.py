@@ -57,7 +57,7 @@ def scorer_version() -> str:
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Change, ...]:
     """The entries that differ, in the order in which they matter."""
-    a, b = dict(_flat(old)), dict(_flat(new))
+    a, b = dict(flat(old)), dict(flat(new))
     rank = {name: place for place, name in enumerate(_ORDER)}
     names = sorted(a.keys() | b.keys(), key=lambda name: (rank.get(name.split(".")[0], len(rank)), name))
     return tuple(Change(n, a.get(n, ""), b.get(n, "")) for n in names if a.get(n, "") != b.get(n, ""))
@@ -79,9 +79,10 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """The entries of a fingerprint as dotted keys and texts."""
     for name, item in value.items():
         if isinstance(item, Mapping):
-            yield from _flat(item, f"{prefix}{name}.")
+            yield from flat(item, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", "" if item is None else str(item)

@@ -1,0 +1,165 @@
+"""The report in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from rag.gold.catalog import Metric, Stage
+from rag.gold.gate import Exit
+from rag.gold.report import Case, Report, Row, ranks, word_diff
+from rag.gold.stats import Interval
+
+_COLOURS = {Exit.CLEAN: "green", Exit.REGRESSION: "red", Exit.INFRASTRUCTURE: "yellow", Exit.NOT_COMPARABLE: "yellow"}
+_EDITS = {"same": "", "gone": "red strike", "come": "green"}
+
+
+def print_report(report: Report, console: Console, *, details: int = 10) -> None:
+    """Verdict first, then what changed, the regressions by stage (at most ``details`` of each in full), metrics, slices
+    and latency."""
+    for part in _parts(report, details):
+        console.print(part)
+
+
+def _parts(report: Report, details: int) -> Iterator[RenderableType]:
+    colour = _COLOURS.get(report.verdict.code, "red")
+    yield Text(report.verdict.headline, style=f"bold {colour}")
+    for reason in report.verdict.reasons[1:]:
+        yield Text(f"  {reason}", style=colour)
+    counts = ", ".join(f"{number} {label}" for label, number in report.counts().items() if number)
+    yield Text(f"{len(report.cases)} questions: {counts}.")
+    if report.comparison is not None:
+        yield Text(report.power)
+        for what, names in (("not run", report.comparison.not_run), ("no longer asked", report.comparison.removed)):
+            if names:
+                yield Text(f"In the baseline, but {what}: {', '.join(names)}.")
+    yield Text(report.noise)
+    yield from _changes(report)
+    for stage in Stage:
+        yield from _stage(stage, report.at(stage), details)
+    yield from _errors(report)
+    yield from (Text("\nMetrics: mean and 95 % interval", style="bold"), _metrics(report.rows))
+    if report.slices:
+        yield from (Text("\nBy tag", style="bold"), _slices(report))
+    if report.costs:
+        yield from (Text("\nTime and tokens: median and 95th percentile", style="bold"), _costs(report))
+
+
+def _changes(report: Report) -> Iterator[RenderableType]:
+    if report.comparison is None:
+        return
+    if not report.comparison.changes:
+        yield Text("\nThe configuration is the baseline's.", style="bold")
+        return
+    yield Text("\nChanged since the baseline", style="bold")
+    for change in report.comparison.changes:
+        yield Text(f"  {change.key}: {_short(change.old)} → {_short(change.new)}")
+
+
+def _stage(stage: Stage, cases: Sequence[Case], details: int) -> Iterator[RenderableType]:
+    if not cases:
+        return
+    yield Text(f"\n{stage.value} ({len(cases)})", style="bold red")
+    for case in cases[:details]:
+        yield _case(case)
+    if len(cases) > details:
+        yield Text(f"  and {len(cases) - details} more: {', '.join(case.question.id for case in cases[details:])}")
+
+
+def _case(case: Case) -> RenderableType:
+    head = Text(f"  {case.question.id}", style="bold")
+    head.append(f" [{', '.join(case.question.tags)}] {case.question.question}", style="")
+    moved = [f"{name} {case.before[name]:.3g} → {case.after[name]:.3g}" for name in case.worse]
+    lines = [head, Text(f"    {'; '.join(moved or case.missed)}", style="dim")]
+    notes = case.new.notes if case.new else ()
+    lines.extend(Text(f"    {note}", style="yellow") for note in notes)
+    shifted = [f"{file} {_rank(old)} → {_rank(new)}" for file, old, new, gold in ranks(case) if gold and old != new]
+    if case.old is not None and shifted:
+        lines.append(Text(f"    rank of gold file: {'; '.join(shifted)}"))
+    lines.extend(_answers(case))
+    return Group(*lines)
+
+
+def _answers(case: Case) -> list[Text]:
+    old = case.old.reply.text if case.old and case.old.reply else ""
+    new = case.new.reply.text if case.new and case.new.reply else ""
+    if not new:
+        return []
+    answer = Text("    ")
+    for kind, words in word_diff(old, new) if case.old is not None else [("same", new)]:
+        answer.append(" ".join(words.split("\n")), style=_EDITS[kind])
+    return [answer]
+
+
+def _errors(report: Report) -> Iterator[RenderableType]:
+    failed = [case for case in report.cases if case.label == "error" and case.new is not None]
+    if failed:
+        yield Text(f"\nCould not be asked ({len(failed)})", style="bold yellow")
+        for case in failed[:10]:
+            yield Text(f"  {case.question.id}: {case.new.error if case.new else ''}")
+
+
+def _metrics(rows: Sequence[Row]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("metric", "before", "now", "change", "n"):
+        table.add_column(name, justify="left" if name == "metric" else "right", no_wrap=True)
+    for row in rows:
+        style = ""
+        if row.delta is not None and row.delta.significant:
+            style = "red" if row.metric.loss(0.0, row.delta.mean) > 0 else "green"
+        table.add_row(
+            row.metric.name,
+            f"{row.before.mean:.3f}" if row.before else "",
+            show_interval(row.after, row.metric),
+            show_interval(row.delta, row.metric, signed=True) if row.delta else "",
+            str(row.after.n),
+            style=style,
+        )
+    return table
+
+
+def show_interval(interval: Interval, metric: Metric, *, signed: bool = False) -> str:
+    """A mean with its interval; whole numbers for times and tokens."""
+    form = "+" if signed else ""
+    digits = ".3f" if metric.unit in ("share", "count") else ".0f"
+    mean, low, high = (format(value, form + digits) for value in (interval.mean, interval.low, interval.high))
+    return f"{mean} [{low}, {high}]"
+
+
+def _slices(report: Report) -> Table:
+    names = list(dict.fromkeys(name for part in report.slices for name in part.means))
+    table = Table(box=None, pad_edge=False)
+    for name in ("tag", "n", "pass", *names):
+        table.add_column(name, justify="left" if name == "tag" else "right", no_wrap=True)
+    for part in report.slices:
+        cells = [_moved(part.means.get(name, (None, None))) for name in names]
+        table.add_row(part.tag, str(part.questions), _moved(part.passed), *cells)
+    return table
+
+
+def _moved(pair: tuple[float | None, float | None]) -> str:
+    old, new = pair
+    if new is None:
+        return "–"
+    return f"{new:.2f}" if old is None or abs(old - new) < 0.005 else f"{old:.2f} → {new:.2f}"
+
+
+def _costs(report: Report) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("", "before", "now"):
+        table.add_column(name, justify="left" if not name else "right", no_wrap=True)
+    for cost in report.costs:
+        before = f"{cost.before[0]:.0f}, {cost.before[1]:.0f}" if cost.before else ""
+        table.add_row(cost.metric.name, before, f"{cost.after[0]:.0f}, {cost.after[1]:.0f}")
+    return table
+
+
+def _rank(rank: int | None) -> str:
+    return f"#{rank}" if rank else "not found"
+
+
+def _short(value: str) -> str:
+    return (value if len(value) <= 40 else f"{value[:12]}…") or "–"
