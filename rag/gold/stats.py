@@ -109,8 +109,8 @@ def power_text(regressions: int, fixes: int) -> str:
     verdict = "a difference" if p < ALPHA else "no proof of a difference"
     limit = f"with {fixes} {_plural(fixes, 'fix', 'fixes')} it takes {needed} regressions to reach p < {ALPHA:g}"
     return (
-        f"{regressions} {_plural(regressions, 'regression', 'regressions')} to {fixes} "
-        f"{_plural(fixes, 'fix', 'fixes')}: p = {p:.4g}, {verdict}; {limit}."
+        f"Pass or fail: {regressions} {_plural(regressions, 'regression', 'regressions')} to {fixes} "
+        f"{_plural(fixes, 'fix', 'fixes')}, p = {p:.4g} by McNemar's exact test, {verdict}; {limit}."
     )
 
 

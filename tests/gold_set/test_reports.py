@@ -58,11 +58,16 @@ def terminal(report: Report) -> str:
 
 def test_the_terminal_says_verdict_then_changes_then_stages(report: Report) -> None:
     text = terminal(report)
-    order = ["Worse: 4 questions got worse", "model.name: m → other", *(stage.value for stage in Stage), "Metrics: mean"]
+    order = [
+        "Worse: 4 questions got worse",
+        "model.name: m → other",
+        *(stage.value for stage in Stage),
+        "Metrics: mean",
+    ]
     places = [text.index(words) for words in order]
     assert places == sorted(places)
     assert "Could not be asked (1)" in text and "Ollama does not answer." in text
-    assert "4 regressions to 1 fix: p = 0.375" in text
+    assert "3 regressions to 1 fix, p = 0.625 by McNemar" in text
     assert "all 8 questions came out the same to the letter" in text
 
 
