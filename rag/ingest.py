@@ -19,13 +19,30 @@ from rag.store.truth import Collection, NewPassage, Truth, text_key
 from rag.types import Document, IngestEvent, index_text
 
 if TYPE_CHECKING:
-    from rag.config import Limits
+    from rag.config import Config, Limits
 
 Vector = npt.NDArray[np.float32]
 Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 
 _LOOKAHEAD = 4
 """Files being parsed ahead of the one that is being embedded: keeps both sides busy, bounds memory."""
+
+
+_HEAD = 200
+"""Characters that title and headings add to a passage before it is embedded."""
+_SMALLEST = 200
+
+
+def passage_size(config: Config, embedder: object) -> tuple[int, int]:
+    """Characters of a passage and of the overlap: as configured, or less for an embedder with a short window.
+
+    ``embedder.max_characters``, where it has one, is what it takes in at once.
+    """
+    most = int(getattr(embedder, "max_characters", 0) or 0)
+    if not most or most - _HEAD >= config.passage_characters:
+        return config.passage_characters, config.passage_overlap
+    characters = max(_SMALLEST, most - _HEAD)
+    return characters, min(config.passage_overlap, characters // 10)
 
 
 @dataclass(frozen=True, slots=True)

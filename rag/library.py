@@ -197,7 +197,7 @@ class Library:
                 self._truth,
                 target,
                 lambda texts: embed_documents(embedder, texts),
-                self._parser_pool(),
+                self._parser_pool(embedder),
                 self.config.limits,
             )
             try:
@@ -367,14 +367,13 @@ class Library:
             )
         raise LibraryLocked(f"{holder.program} (process {holder.pid}) writes to the library {self.path}.")
 
-    def _parser_pool(self) -> ParserPool:
+    def _parser_pool(self, embedder: BaseEmbedding) -> ParserPool:
+        from rag.ingest import passage_size
+
         with self._guard:
             if self._pool is None:
-                self._pool = ParserPool(
-                    self.config.limits,
-                    characters=self.config.passage_characters,
-                    overlap=self.config.passage_overlap,
-                )
+                characters, overlap = passage_size(self.config, embedder)
+                self._pool = ParserPool(self.config.limits, characters=characters, overlap=overlap)
             return self._pool
 
     def _retriever(self, target: Collection) -> HybridRetriever:

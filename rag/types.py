@@ -266,7 +266,10 @@ class Retrieved:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A piece of the answer's text, markers whole and renumbered."""
+    """A piece of the answer's text with whole markers ``[n]``, numbered as ``Retrieved`` listed the passages.
+
+    Empty while a model loads or thinks: a sign of life, and a chance to stop.
+    """
 
     text: str
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from rag.answer.fence import clean_for_prompt
 from rag.prompts import Prompt
@@ -59,21 +59,23 @@ def condense_by_rule(question: str, history: Sequence[Turn]) -> Condensed | None
     return Condensed(question, f"{question.strip()} ({'; '.join(reversed(context))})")
 
 
-def condense_by_model(
-    question: str, history: Sequence[Turn], prompt: Prompt, ask: Callable[[str, str], str]
-) -> Condensed | None:
-    """``ask(system, user)`` rewrites the question. A rewriting that is empty, longer than plausible, or several
-    lines is not used, and the note says so. ``None`` when the question stands alone. Errors of ``ask`` pass through.
-    """
+def rewriting_prompt(question: str, history: Sequence[Turn], prompt: Prompt) -> tuple[str, str] | None:
+    """What to ask a model for the rewriting, as system and user text; ``None`` when the question stands alone."""
     if not history or not needs_context(question):
         return None
-    system, user = prompt.render(history=_transcript(history), question=clean_for_prompt(question))
-    reply = ask(system, user).strip()
+    return prompt.render(history=_transcript(history), question=clean_for_prompt(question))
+
+
+def rewritten(question: str, reply: str) -> Condensed | None:
+    """The model's ``reply`` as the question to search for; ``None`` when it left the question as it was.
+
+    A rewriting that is empty, longer than plausible, or several lines is not used, and the note says so.
+    """
     lines = [line.strip() for line in reply.splitlines() if line.strip()]
-    rewritten = lines[0].strip("\"'“”") if len(lines) == 1 else ""
-    if not rewritten or len(rewritten) > 3 * len(question) + 300:
+    found = lines[0].strip("\"'“”") if len(lines) == 1 else ""
+    if not found or len(found) > 3 * len(question) + 300:
         return Condensed(question, question, "The follow-up could not be rewritten, so it was searched as it stands.")
-    return Condensed(question, rewritten) if rewritten != question else None
+    return Condensed(question, found) if found != question else None
 
 
 def _names(text: str) -> list[str]:

@@ -17,18 +17,20 @@ from llama_index.core.schema import QueryBundle
 from rag.answer.abstain import Abstainer
 from rag.answer.budget import Assembled, Message, assemble
 from rag.answer.compose import abstention, located, quoted_answer
-from rag.answer.condense import condense_by_model, condense_by_rule
+from rag.answer.condense import condense_by_rule, rewriting_prompt, rewritten
 from rag.answer.disagree import disagreements
 from rag.answer.generate import Chunk, Draft, calibration_notices, write
 from rag.answer.quotes import Quoter
 from rag.answer.verify import Verifier
-from rag.errors import ModelError
+from rag.errors import ModelError, PromptTooLong
 from rag.prompts import Prompt
 from rag.retrieve import HybridRetriever, to_node
 from rag.tokens import TokenCounter
 from rag.types import Answer, AnswerEvent, Condensed, Done, Heading, Hit, Passage, Retrieved, Token, Turn
 
 logger = logging.getLogger(__name__)
+
+_MORE_CAUTION = 1.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class CitedQueryEngine(BaseQueryEngine):
         Raises ModelError when the model fails; closing the generator closes the model's request.
         """
         clock = _Clock()
-        condensed = self._condense(question, history)
+        condensed = yield from self._condense(question, history)
         asked = condensed.question if condensed else question
         if condensed:
             yield condensed
@@ -109,19 +111,22 @@ class CitedQueryEngine(BaseQueryEngine):
             yield Token(answer.text)
         yield Done(answer)
 
-    def _condense(self, question: str, history: Sequence[Turn]) -> Condensed | None:
+    def _condense(self, question: str, history: Sequence[Turn]) -> Generator[AnswerEvent, None, Condensed | None]:
         if self._llm is None:
             return condense_by_rule(question, history)
+        asked = rewriting_prompt(question, history, self._tools.condense_prompt)
+        if asked is None:
+            return None
+        reply = ""
         try:
-            return condense_by_model(question, history, self._tools.condense_prompt, self._ask)
+            for chunk in self._chat([Message("system", asked[0]), Message("user", asked[1])]):
+                reply += chunk.text
+                yield Token("")
         except ModelError as error:
             logger.warning("The follow-up could not be rewritten: %s", error)
-            return Condensed(
-                question, question, f"The follow-up could not be rewritten ({error}); it was searched as it stands."
-            )
-
-    def _ask(self, system: str, user: str) -> str:
-        return "".join(c.text for c in self._chat([Message("system", system), Message("user", user)]))
+            note = f"The follow-up could not be rewritten ({error}); it was searched as it stands."
+            return Condensed(question, question, note)
+        return rewritten(question, reply)
 
     def _quote(self, question: str, asked: str, hits: Sequence[Hit]) -> Answer:
         quotes = self._tools.quoter.answer(asked, hits)
@@ -134,20 +139,31 @@ class CitedQueryEngine(BaseQueryEngine):
     def _generate(
         self, question: str, asked: str, history: Sequence[Turn], hits: Sequence[Hit], clock: _Clock
     ) -> Generator[AnswerEvent, None, Answer]:
-        room = self._settings.window - self._settings.reserve
-        counter = self._tools.counter
-        prompt = assemble(self._tools.answer_prompt, asked, history, hits, room=room, counter=counter)
-        clock.lap("prompt")
-        draft = Draft()
-        for piece in write(self._chat, prompt, draft):
-            yield Token(piece)
-        clock.lap("model")
+        try:
+            prompt, draft = yield from self._written(asked, history, hits, clock)
+        except PromptTooLong as error:
+            # The server counts more tokens than estimated: believe it, and send less.
+            logger.warning("%s Trying once more with fewer sources.", error)
+            self._tools.counter.factor *= _MORE_CAUTION
+            prompt, draft = yield from self._written(asked, history, hits, clock)
         if draft.refused:
             answer = abstention(question, hits, "the model found no answer in the sources")
         else:
             answer = self._checked(question, asked, prompt, draft, hits)
         clock.lap("verify")
         return self._counted(answer, prompt, draft)
+
+    def _written(
+        self, asked: str, history: Sequence[Turn], hits: Sequence[Hit], clock: _Clock
+    ) -> Generator[AnswerEvent, None, tuple[Assembled, Draft]]:
+        room = self._settings.window - self._settings.reserve
+        prompt = assemble(self._tools.answer_prompt, asked, history, hits, room=room, counter=self._tools.counter)
+        clock.lap("prompt")
+        draft = Draft()
+        for piece in write(self._chat, prompt, draft):
+            yield Token(piece)
+        clock.lap("model")
+        return prompt, draft
 
     def _checked(self, question: str, asked: str, prompt: Assembled, draft: Draft, hits: Sequence[Hit]) -> Answer:
         verified = self._tools.verifier.verify(draft.text, prompt.hits, self._tools.neighbours, question=asked)

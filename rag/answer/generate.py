@@ -47,7 +47,8 @@ class Draft:
 def write(chat: Chat, prompt: Assembled, draft: Draft) -> Iterator[str]:
     """Stream the reply to ``prompt`` as text with whole markers, filling ``draft``.
 
-    Nothing is yielded of a refusal. Closing the iterator closes the model's stream. Raises EmptyAnswer when the
+    An empty piece is a sign of life of a model that is still loading or thinking: a chance to stop. No text is
+    yielded of a refusal. Closing the iterator closes the model's stream. Raises EmptyAnswer when the
     model ends without a word, and whatever typed error ``chat`` raises.
     """
     started = time.perf_counter()
@@ -63,12 +64,10 @@ def write(chat: Chat, prompt: Assembled, draft: Draft) -> Iterator[str]:
             piece = _render(parser.feed(chunk.text), draft)
             if not open_gate:
                 held += piece
-                if may_be_refusal(held):
-                    continue
-                open_gate, piece, held = True, held, ""
-            if piece:
-                draft.text += piece
-                yield piece
+                open_gate = not may_be_refusal(held)
+                piece, held = (held, "") if open_gate else ("", held)
+            draft.text += piece
+            yield piece
     finally:
         close = getattr(chunks, "close", None)
         if close is not None:

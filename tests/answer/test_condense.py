@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.answer.condense import condense_by_model, condense_by_rule, needs_context
+from rag.answer.condense import condense_by_rule, needs_context, rewriting_prompt, rewritten
 from rag.prompts import load_prompt
 from rag.types import Turn
 
@@ -32,7 +32,7 @@ def test_follow_ups_are_recognised(question: str) -> None:
 def test_questions_that_stand_alone_are_left_alone(question: str) -> None:
     assert not needs_context(question)
     assert condense_by_rule(question, HISTORY) is None
-    assert condense_by_model(question, HISTORY, load_prompt("condense"), lambda s, u: "never asked") is None
+    assert rewriting_prompt(question, HISTORY, load_prompt("condense")) is None
 
 
 def test_the_rule_adds_the_question_before() -> None:
@@ -54,21 +54,20 @@ def test_without_history_nothing_is_rewritten() -> None:
 
 @pytest.mark.parametrize("reply", ["", "   ", "one\ntwo", "x" * 2_000])
 def test_an_implausible_rewriting_is_not_used_and_this_is_said(reply: str) -> None:
-    condensed = condense_by_model("And part-time?", HISTORY, load_prompt("condense"), lambda s, u: reply)
+    condensed = rewritten("And part-time?", reply)
     assert condensed is not None
     assert condensed.question == "And part-time?" and "could not be rewritten" in condensed.note
 
 
 def test_the_models_rewriting_is_used_without_its_quotes() -> None:
-    asked: list[str] = []
-
-    def ask(system: str, user: str) -> str:
-        asked.append(user)
-        return '"How much leave do part-time staff get?"\n'
-
-    condensed = condense_by_model("And part-time?", HISTORY, load_prompt("condense"), ask)
+    condensed = rewritten("And part-time?", '"How much leave do part-time staff get?"\n')
     assert condensed is not None and condensed.question == "How much leave do part-time staff get?"
-    assert "Full-time staff receive 28 days." in asked[0]
+    assert rewritten("And part-time?", "And part-time?") is None
+
+
+def test_the_model_is_shown_the_conversation() -> None:
+    asked = rewriting_prompt("And part-time?", HISTORY, load_prompt("condense"))
+    assert asked is not None and "Full-time staff receive 28 days." in asked[1]
 
 
 def test_names_of_the_last_answer_help_when_the_question_before_names_nobody() -> None:
