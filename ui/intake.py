@@ -25,7 +25,7 @@ from ui.signal import Signal
 if TYPE_CHECKING:
     from rag.library import Library
 
-MEGABYTE = 1_000_000
+MEGABYTE = 2**20
 _BATCH = 8
 _DEEPEST = 20
 _NAME_BYTES = 255
@@ -63,7 +63,7 @@ class Intake:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._root = Path(tempfile.mkdtemp(prefix="rag-upload-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="rag-upload-"))
         self._most_bytes = library.config.limits.upload_mb * MEGABYTE
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
@@ -78,7 +78,7 @@ class Intake:
         self._queue.put(None)
         if self._worker is not None:
             self._worker.join()
-        shutil.rmtree(self._root, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     # -- receiving --------------------------------------------------------------------------------------------
 
@@ -92,7 +92,7 @@ class Intake:
                 f"Too much at once: more than {self._most_bytes // MEGABYTE} MB would be waiting (limits.upload_mb).",
                 hint="Wait until the files before it are in, then add it again.",
             )
-        folder = Path(tempfile.mkdtemp(dir=self._root))
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
         target = folder.joinpath(*parts)
         target.parent.mkdir(parents=True, exist_ok=True)
         return Arrival("/".join(parts), collection, folder, target.open("xb"))
@@ -189,11 +189,10 @@ class Intake:
             self._fail(jobs.values(), str(error), error.hint)
             jobs.clear()
         finally:
-            self._fail(jobs.values(), "It was left out.", "Hidden files and formats that cannot be read are.")
-            for folder in folders:
-                shutil.rmtree(folder, ignore_errors=True)
+            self._fail(jobs.values(), "It was not read.", "Add it again; the program's log may say why.")
 
     def _finish(self, job: Job, event: IngestEvent) -> None:
+        shutil.rmtree(job.folder, ignore_errors=True)
         if event.status == "failed":
             self._set(job.row.job, "failed", event.error, event.hint)
         elif event.status == "unchanged":
@@ -205,6 +204,7 @@ class Intake:
 
     def _fail(self, jobs: Iterable[Job], message: str, hint: str) -> None:
         for job in jobs:
+            shutil.rmtree(job.folder, ignore_errors=True)
             self._set(job.row.job, "failed", message, hint)
 
     def _set(self, key: str, state: str, message: str = "", hint: str = "") -> bool:
@@ -234,4 +234,4 @@ def _bad_part(part: str) -> bool:
         size = len(part.encode())
     except UnicodeEncodeError:
         return True
-    return part in ("..", ".") or "\0" in part or size > _NAME_BYTES
+    return part.startswith(".") or "\0" in part or size > _NAME_BYTES

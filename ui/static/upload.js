@@ -26,7 +26,7 @@ const add = (file, source) => {
     item.li.remove();
     if (item.request) item.request.abort();
   });
-  if (file.size > limit) { say(item.li, 'Failed: larger than ' + Math.round(limit / 1e6) + ' MB, the limit for a file.', true); return; }
+  if (file.size > limit) { say(item.li, 'Failed: larger than ' + Math.round(limit / 2**20) + ' MB, the limit for a file.', true); return; }
   waiting.push(item);
   next();
 };
