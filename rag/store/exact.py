@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +85,11 @@ class ExactSearch:
         """Free the memory of one collection."""
         with self._lock:
             self._loaded.pop(collection_id, None)
+
+    def keep_only(self, collection_ids: Container[int]) -> None:
+        """Free the memory of every other collection."""
+        with self._lock:
+            self._loaded = {number: rows for number, rows in self._loaded.items() if number in collection_ids}
 
     @staticmethod
     def expect_current(connection: sqlite3.Connection, collection: Collection) -> Collection:

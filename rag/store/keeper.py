@@ -10,8 +10,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,8 +18,8 @@ import numpy as np
 
 from rag.errors import DiskFull, RagError, StoreError
 from rag.store.audit import AuditReport, IndexFailure, State, VectorIndex, examine
+from rag.store.build import APART_FROM, build, build_apart
 from rag.store.catalog import Collection, find_collection
-from rag.store.exact import ExactSearch
 from rag.store.fingerprint import fingerprint
 from rag.store.generations import passage_ids
 from rag.store.pointers import Pointers
@@ -28,8 +27,8 @@ from rag.store.truth import Truth
 
 INDEX_FOLDER = "index"
 QUARANTINE_FOLDER = "quarantine"
-BATCH = 4_000
-"""Changes told to an index at once (Chroma takes 5,461 at most); between batches a rebuild can be stopped."""
+BATCH = 500
+"""Changes told to an index at once: the longest (about 0.1 s) that nothing else runs in this process."""
 
 _SAMPLE = 64
 _BYTES_A_PASSAGE = 600
@@ -55,14 +54,11 @@ class _Entry:
 class Keeper:
     """Keeps one dense index for each collection of a library that is open for writing. Thread-safe."""
 
-    def __init__(
-        self, truth: Truth, folder: Path, exact: ExactSearch, open_index: Callable[[Path], VectorIndex]
-    ) -> None:
+    def __init__(self, truth: Truth, folder: Path, open_index: Callable[[Path], VectorIndex]) -> None:
         self._truth = truth
         self._pointers = Pointers(truth)
         self._root = folder / INDEX_FOLDER
         self._quarantine = folder / QUARANTINE_FOLDER
-        self._exact = exact
         self._open_index = open_index
         self._guard = threading.Lock()
         self._entries: dict[int, _Entry] = {}
@@ -146,15 +142,12 @@ class Keeper:
                 self._discard(entry, collection)
         self.wake(collection.id)
 
-    def forget(self) -> None:
-        """Close and delete the indexes of collections that are gone."""
-        with self._truth.reading() as connection:
-            alive = {row[0] for row in connection.execute("SELECT id FROM collection")}
-        for collection_id in set(self._entries) - alive:
-            entry = self._entry(collection_id)
-            with entry.lock:
-                self._shut(entry)
-            self._exact.forget(collection_id)
+    def keep_only(self, collection_ids: Container[int]) -> None:
+        """Close and delete the indexes of every other collection: they are gone."""
+        for collection_id, entry in list(self._entries.items()):
+            if collection_id not in collection_ids:
+                with entry.lock:
+                    self._shut(entry)
         self._sweep()
 
     def wake(self, collection_id: int) -> None:
@@ -243,18 +236,18 @@ class Keeper:
     def _build(self, entry: _Entry, collection: Collection) -> VectorIndex:
         """Write a new index from the truth beside the old one, audit it as read from the disk, and point to it."""
         last = self._pointers.last_change(collection.id)
-        ids, matrix = self._exact.snapshot(collection)
-        self._expect_room(len(ids), collection)
+        with self._truth.reading() as connection:
+            count = len(passage_ids(connection, collection.id))
+        self._expect_room(count, collection)
         folder = self._root / f"c{collection.id}-g{collection.generation}-{secrets.token_hex(4)}"
         self._building.add(folder.name)
         try:
             self._root.mkdir(mode=0o700, exist_ok=True)
             folder.mkdir(mode=0o700)
-            with closing(self._open_index(folder)) as index:
-                for at in range(0, len(ids), BATCH):
-                    self._check_stop()
-                    index.upsert(ids[at : at + BATCH], matrix[at : at + BATCH])
-                index.flush()
+            if count >= APART_FROM:
+                build_apart(self._truth, collection, folder, self._check_stop)
+            else:
+                build(self._truth, collection, folder, self._open_index, self._check_stop)
             index = self._open_sound(folder, collection)
             try:
                 self._pointers.switch(collection, folder.name, fingerprint(folder), last)

@@ -14,14 +14,14 @@ from rag.store.terms import Term, query_terms
 from rag.store.truth import Truth
 
 MAX_TERMS = 32
-SEARCH_ROWS = 20_000
+SEARCH_ROWS = 10_000
 """The rarest terms that together occur in at most so many passages choose the candidates: BM25 costs about 0.5 µs
-for each row a term is in, and 100,000 passages would take 165 ms with two of the commonest words."""
+for each row a term is in, and at 100,000 passages two of the commonest words alone would take 165 ms."""
 
-SCORE_ROWS = 150_000
-"""The candidates are scored by the rarest terms that occur in at most so many: leaving a common word out here costs
-hits (measured on XQuAD among 4,259 passages: 0.912 right at rank 1 without the words in every tenth passage, 0.920
-with them), and reading past rows that are no candidates costs a tenth."""
+SCORE_ROWS = 60_000
+"""The candidates are scored by the rarest terms that occur in at most so many: leaving common words out here costs
+hits (measured on XQuAD among 4,259 passages: 0.912 right at rank 1 without the words of every tenth passage, 0.919
+with them), and passing over a row that is no candidate costs a tenth of scoring it."""
 
 HEAD_WEIGHT = 2.0
 """A match in title or headings counts for so many in the text."""
@@ -40,36 +40,32 @@ class Lexical:
 
     def search(self, collection_id: int, question: str, limit: int) -> list[tuple[int, float]]:
         """The best passages for a question: (passage id, BM25 >= 0), best first. Never fails on a question."""
-        if limit < 1:
-            return []
-        with self._truth.reading() as connection:
-            terms = self._present(connection, collection_id, question)
-            if not terms:
-                return []
-            few, many = affordable(terms, SEARCH_ROWS), affordable(terms, SCORE_ROWS)
-            table = schema.fts(collection_id)
-            wide = limit if few == many else 2 * limit
-            found: dict[int, float] = dict(
-                connection.execute(
-                    f"SELECT rowid, -{_bm25(table)} AS score FROM {table} WHERE {table} MATCH ?"
-                    " ORDER BY score DESC, rowid LIMIT ?",
-                    (_match(few), wide),
-                )
-            )
-            if few != many:
-                found = _score(connection, table, many, found)
-        ranked = sorted(((number, max(score, 0.0)) for number, score in found.items()), key=lambda p: (-p[1], p[0]))
-        return ranked[:limit]
+        found = self.rank(collection_id, question, limit)
+        return sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
 
     def scores(self, collection_id: int, question: str, ids: Sequence[int]) -> dict[int, float]:
         """The BM25 score of each of these passages, on the scale of ``search``; 0.0 where nothing matches."""
-        found = dict.fromkeys((int(number) for number in ids), 0.0)
+        return self.rank(collection_id, question, 0, ids)
+
+    def rank(self, collection_id: int, question: str, limit: int, also: Sequence[int] = ()) -> dict[int, float]:
+        """The scores of the ``limit`` best passages and, in the same pass, of each of ``also``."""
+        wanted = dict.fromkeys((int(number) for number in also), 0.0)
         with self._truth.reading() as connection:
             terms = self._present(connection, collection_id, question)
-            if terms and found:
-                scored = _score(connection, schema.fts(collection_id), affordable(terms, SCORE_ROWS), found)
-                found.update((number, max(score, 0.0)) for number, score in scored.items())
-        return found
+            if not terms:
+                return wanted
+            few, many = affordable(terms, SEARCH_ROWS), affordable(terms, SCORE_ROWS)
+            table = schema.fts(collection_id)
+            if few == many:
+                best = _candidates(connection, table, few, limit)
+                scored = _score(connection, table, many, wanted)
+            else:
+                candidates = _candidates(connection, table, few, 2 * limit)
+                scored = _score(connection, table, many, candidates | wanted)
+                ranked = sorted(candidates, key=lambda number: (-scored[number], number))
+                best = {number: scored[number] for number in ranked[:limit]}
+        wanted.update((number, scored[number]) for number in wanted if number in scored)
+        return wanted | best
 
     def document_frequency(self, collection_id: int, term: str) -> int:
         """In how many passages a word occurs (all its words, when it is more than one), folded and stemmed."""
@@ -127,16 +123,31 @@ def affordable(terms: Sequence[tuple[int, Term]], rows: int) -> list[Term]:
     return chosen
 
 
+def _candidates(connection: sqlite3.Connection, table: str, terms: Sequence[Term], limit: int) -> dict[int, float]:
+    """The best passages by these terms, with their scores."""
+    if limit < 1:
+        return {}
+    rows = connection.execute(
+        f"SELECT rowid, max(0.0, -{_bm25(table)}) AS score FROM {table} WHERE {table} MATCH ?"
+        " ORDER BY score DESC, rowid LIMIT ?",
+        (_match(terms), limit),
+    )
+    return dict(rows.fetchall())
+
+
 def _score(connection: sqlite3.Connection, table: str, terms: Sequence[Term], ids: Iterable[int]) -> dict[int, float]:
     """The scores of those of ``ids`` that hold one of the terms.
 
     The unary plus keeps FTS5 from starting anew for each id (which counts every term again, 5-13 ms for 50 ids at
-    100,000 passages): it runs through the matches once (1-3 ms).
+    100,000 passages): it runs through the matches once (1-4 ms).
     """
+    wanted = numbers(ids)
+    if wanted == "[]":
+        return {}
     rows = connection.execute(
-        f"SELECT rowid, -{_bm25(table)} FROM {table} WHERE {table} MATCH ?"
+        f"SELECT rowid, max(0.0, -{_bm25(table)}) FROM {table} WHERE {table} MATCH ?"
         " AND +rowid IN (SELECT value FROM json_each(?))",
-        (_match(terms), numbers(ids)),
+        (_match(terms), wanted),
     )
     return dict(rows.fetchall())
 
