@@ -102,12 +102,17 @@ def load_config(
     """
     environ = os.environ if environ is None else environ
     config = Config()
-    named = environ.get("RAG_CONFIG")
-    path = Path(named).expanduser() if named else (directory or Path.cwd()) / CONFIG_NAME
-    if named or path.is_file():
+    path = settings_file(environ, directory)
+    if environ.get("RAG_CONFIG") or path.is_file():
         config = _apply(config, _read_toml(path), str(path))
     config = _apply(config, _from_environment(environ), "the environment")
     return config.with_(**dict(flags or {}))
+
+
+def settings_file(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Path:
+    """The settings file that is read, whether it is there or not: ``RAG_CONFIG``, else ``rag.toml`` in the folder."""
+    named = (os.environ if environ is None else environ).get("RAG_CONFIG")
+    return Path(named).expanduser() if named else (directory or Path.cwd()) / CONFIG_NAME
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

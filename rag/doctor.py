@@ -9,7 +9,7 @@ from pathlib import Path
 from rag.config import Config
 from rag.errors import RagError
 from rag.models.choose import choose_llm, server_facts
-from rag.models.families import RECOMMENDED
+from rag.models.families import recommended_lines
 from rag.store.database import FILE_NAME
 from rag.store.lock import WriterLock
 from rag.store.truth import Truth
@@ -106,5 +106,6 @@ def _disk(folder: Path) -> Check:
 
 
 def _recommendation() -> str:
-    sizes = "; ".join(f"{r.memory_gb} GB of memory: `ollama pull {r.name}` ({r.size_gb} GB)" for r in RECOMMENDED)
-    return f"For written answers install Ollama and a model. {sizes}."
+    return "\n".join(
+        ("For written answers install Ollama and, by the machine's memory, one of these:", *recommended_lines())
+    )

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import tomllib
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rag.cli import common, echo_json, json_option, settings
-from rag.config import CONFIG_NAME
+from rag.config import settings_file
+from rag.errors import ConfigError, ModelMissing
+from rag.terminal import one_line, safe
 
 if TYPE_CHECKING:
+    from rag.models.ollama_client import OllamaClient
     from rag.models.ollama_values import ModelInfo, Running
 
 _SETTING = re.compile(r"^llm\s*=.*$", re.MULTILINE)
@@ -27,39 +35,62 @@ def models() -> None:
 @json_option
 def list_models(as_json: bool, **flags: str | None) -> None:
     """Show the installed models: size, window, what they can do, loaded or not."""
-    from rag.models.choose import open_client, server_facts
+    from rag.models.choose import open_client
+    from rag.models.families import canonical
 
-    config = settings(**flags)
-    facts = server_facts(config)
-    if not facts.reachable:
-        raise click.ClickException(f"{facts.error}\n{facts.hint}")
-    with open_client(config) as client:
-        shown = [client.show(model.name) for model in facts.models]
+    with open_client(settings(**flags)) as client:
+        shown = [_known(client, model) for model in client.models()]
+        loaded = {canonical(model.name): model for model in client.running()}
+    pairs = [(model, loaded.get(canonical(model.name))) for model in shown]
     if as_json:
-        echo_json(shown)
+        echo_json([_plain(model, running) for model, running in pairs])
         return
-    loaded = {model.name: model for model in facts.running}
-    for model in shown:
-        click.echo(_row(model, loaded.get(model.name)))
-    if not shown:
-        click.echo("No models yet.")
+    click.echo(_table([_row(model, running) for model, running in pairs]) if pairs else "No models yet.")
     _recommend()
 
 
-def _row(model: ModelInfo, running: Running | None) -> str:
-    kind = "embedding" if "embedding" in model.capabilities else "chat"
-    window = f"{model.context_length:,} tokens" if model.context_length else "window unknown"
-    state = f"loaded with {running.context_length:,} tokens" if running else "not loaded"
+def _known(client: OllamaClient, listed: ModelInfo) -> ModelInfo:
+    """All about a model; only what the list says when it was removed a moment ago."""
+    try:
+        return client.show(listed.name)
+    except ModelMissing:
+        return listed
+
+
+def _plain(model: ModelInfo, running: Running | None) -> dict[str, Any]:
+    from rag.types import to_plain
+
+    return {**to_plain(model), "kind": _kind(model), "loaded": to_plain(running)}
+
+
+def _kind(model: ModelInfo) -> str:
+    if model.is_remote:
+        return "remote"
+    return "embedding" if "embedding" in model.capabilities else "chat"
+
+
+def _row(model: ModelInfo, running: Running | None) -> tuple[str, ...]:
+    window = f"{model.context_length:,} tokens" if model.context_length else "unknown"
+    state = f"yes, {running.context_length:,} tokens" if running else "no"
     able = ", ".join(model.capabilities) or "unknown"
-    return f"{model.name:32} {kind:9} {model.size / 1e9:5.1f} GB  {window}  ({able})  {state}"
+    return (one_line(model.name, 60), _kind(model), f"{model.size / 1e9:.1f} GB", window, one_line(able, 60), state)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    head = ("MODEL", "KIND", "SIZE", "WINDOW", "CAN DO", "LOADED")
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    padded = ([value.ljust(width) for value, width in zip(row, widths, strict=True)] for row in (head, *rows))
+    return "\n".join("  ".join(cells).rstrip() for cells in padded)
 
 
 def _recommend() -> None:
-    from rag.models.families import RECOMMENDED, RECOMMENDED_EMBEDDERS
+    from rag.models.families import RECOMMENDED_EMBEDDERS, recommended_lines
 
-    click.echo("\nWorth having:")
-    for model in (*RECOMMENDED, *RECOMMENDED_EMBEDDERS):
-        click.echo(f"  {model.name:20} {model.size_gb:5.1f} GB to download, for {model.memory_gb}+ GB of memory")
+    click.echo("\nWorth having, by the machine's memory (size of the download):")
+    for line in recommended_lines():
+        click.echo(f"  {line}")
+    embedders = ", ".join(f"{model.name} ({model.size_gb:g} GB)" for model in RECOMMENDED_EMBEDDERS)
+    click.echo(f"  for searching: {embedders}")
 
 
 @models.command()
@@ -67,17 +98,33 @@ def _recommend() -> None:
 @common
 def pull(name: str, **flags: str | None) -> None:
     """Download a model. Ctrl-C stops; the next pull goes on where this one ended."""
+    from rag.models.choose import open_client
+
+    with open_client(settings(**flags)) as client:
+        try:
+            _pull(client, name)
+        except KeyboardInterrupt:
+            click.echo(f"Stopped. What was downloaded is kept: run `rag models pull {safe(name)}` again.", err=True)
+            raise
+        embeds = _kind(client.show(name)) == "embedding"
+    use = f"rag reindex ollama:{name}` searches" if embeds else f"rag models use {name}` answers"
+    click.echo(safe(f"{name} is ready. `{use} with it from now on."))
+
+
+def _pull(client: OllamaClient, name: str) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    from rag.models.choose import open_client
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with open_client(settings(**flags)) as client, Progress(*columns, console=Console(stderr=True)) as bar:
+    # The server's words are text, not markup.
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    layers: dict[str, tuple[int, int]] = {}
+    with Progress(*columns, console=Console(stderr=True)) as bar, closing(client.pull(name)) as steps:
         task = bar.add_task("starting", total=None)
-        for step in client.pull(name):
-            bar.update(task, description=step.status[:40], total=step.total or None, completed=step.completed)
-    click.echo(f"{name} is ready. `rag models use {name}` answers with it from now on.")
+        for step in steps:
+            if step.digest:
+                layers[step.digest] = (step.total, step.completed)
+            total, done = (sum(part) for part in zip(*layers.values(), strict=True)) if layers else (0, 0)
+            bar.update(task, description=one_line(step.status, 40), total=total or None, completed=done)
 
 
 @models.command()
@@ -88,10 +135,32 @@ def use(name: str, **flags: str | None) -> None:
     from rag.models.choose import choose_llm
 
     wanted = name if name in ("auto", "quotes") or name.startswith("ollama:") else f"ollama:{name}"
-    _, choice = choose_llm(settings(**flags).with_(llm=wanted))
-    path = Path(CONFIG_NAME)
+    model, choice = choose_llm(settings(**flags).with_(llm=wanted))
+    if model is not None:
+        model.close()  # type: ignore[attr-defined]
+    path = settings_file()
+    _write_setting(path, wanted)
+    click.echo(f"{safe(choice.reason)} Written to {path.resolve()}.")
+    stronger = os.environ.get("RAG_LLM") or wanted
+    if stronger != wanted:
+        click.echo(f"But the variable RAG_LLM says {safe(stronger)}, and it counts for more: unset it.", err=True)
+
+
+def _write_setting(path: Path, wanted: str) -> None:
+    """Put ``llm`` into the file, all of it or nothing; what else is in it stays as it was."""
     before = path.read_text(encoding="utf-8") if path.is_file() else ""
-    line = f'llm = "{wanted}"'
+    line = f"llm = {json.dumps(wanted)}"
     text = _SETTING.sub(lambda _: line, before, count=1) if _SETTING.search(before) else f"{line}\n{before}"
-    path.write_text(text, encoding="utf-8")
-    click.echo(f"{choice.reason} Written to {path.resolve()}.")
+    by_hand = f"Write it by hand: {line}"
+    try:
+        right = tomllib.loads(text).get("llm") == wanted
+    except tomllib.TOMLDecodeError:
+        right = False
+    if not right:
+        raise ConfigError(f"The setting llm stands in {path} in a way that this command cannot change.", hint=by_hand)
+    new = path.with_name(f".{path.name}.new")
+    try:
+        new.write_text(text, encoding="utf-8")
+        new.replace(path)
+    except OSError as error:
+        raise ConfigError(f"Cannot write {path}: {error.strerror}.", hint=by_hand) from error

@@ -132,5 +132,5 @@ def checks_text(checks: Sequence[Check]) -> str:
     for check in checks:
         rows.append(f"{_STATES[check.state]}  {check.name}: {safe(check.message)}")
         if check.hint:
-            rows.append(f"      {safe(check.hint)}")
+            rows.append(textwrap.indent(safe(check.hint), "      "))
     return "\n".join(rows)

@@ -93,6 +93,15 @@ def think_setting(name: str) -> bool | str:
     return next((level for start, level in _THINK_LEVEL if own.startswith(start)), False)
 
 
+def recommended_lines() -> tuple[str, ...]:
+    """The models worth having, a line for each size of memory: ``8 GB: llama3.2:3b (2 GB), qwen3.5:4b (3.4 GB)``."""
+    lines = []
+    for memory in sorted({model.memory_gb for model in RECOMMENDED}):
+        models = ", ".join(f"{m.name} ({m.size_gb:g} GB)" for m in RECOMMENDED if m.memory_gb == memory)
+        lines.append(f"{memory}{'+' if memory == max(m.memory_gb for m in RECOMMENDED) else ''} GB: {models}")
+    return tuple(lines)
+
+
 def canonical(name: str) -> str:
     """The name for comparing, as Ollama matches it: case, default registry, namespace and tag do not count."""
     own = name.strip().lower()

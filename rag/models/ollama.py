@@ -53,7 +53,7 @@ _ROLES = {
 _EMBED_WINDOW = 2048
 _SPECIAL_TOKENS = 16
 _CHARACTERS_A_TOKEN = 2
-_KIND_HINT = "`rag models` lists which models can chat and which can embed."
+_KIND_HINT = "`rag models list` says which models can chat and which can embed."
 
 Item = TypeVar("Item")
 
