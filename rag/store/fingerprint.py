@@ -33,6 +33,19 @@ def fingerprint(folder: Path) -> str:
     return total.hexdigest()
 
 
+def intact(folder: Path) -> bool:
+    """Whether the SQLite files below ``folder`` are sound where no row shows it: in their indexes and free space."""
+    try:
+        for path in files(folder):
+            if path.suffix == ".sqlite3":
+                with closing(_read_only(path)) as connection:
+                    if connection.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",):
+                        return False
+    except sqlite3.Error:
+        return False
+    return True
+
+
 def settle(folder: Path) -> None:
     """Have the operating system write every file below ``folder`` to the disk, readable by the owner alone."""
     for path in files(folder):
@@ -58,7 +71,7 @@ def _bytes(path: Path) -> bytes:
 
 def _rows(path: Path) -> bytes:
     hashed = hashlib.blake2b(digest_size=16)
-    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+    with closing(_read_only(path)) as connection:
         names = connection.execute(
             "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> ? ORDER BY name", (_VOLATILE,)
         ).fetchall()
@@ -67,6 +80,10 @@ def _rows(path: Path) -> bytes:
             for row in connection.execute(f'SELECT * FROM "{name}"'):
                 hashed.update(repr(row).encode())
     return hashed.digest()
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
 
 
 def _sync(path: Path) -> None:

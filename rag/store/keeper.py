@@ -20,7 +20,7 @@ from rag.errors import DiskFull, RagError, StoreError
 from rag.store.audit import AuditReport, IndexFailure, State, VectorIndex, examine
 from rag.store.build import APART_FROM, build, build_apart
 from rag.store.catalog import Collection, find_collection
-from rag.store.fingerprint import fingerprint
+from rag.store.fingerprint import fingerprint, intact
 from rag.store.generations import passage_ids
 from rag.store.pointers import Pointers
 from rag.store.truth import Truth
@@ -104,6 +104,9 @@ class Keeper:
                     return self._drain(entry, collection, self._ensure(entry, collection))
             except _Stopped:
                 raise StoreError("The library was closed while its index was written.", hint="Open it again.") from None
+            except RagError as error:
+                entry.problem = str(error)
+                raise
 
     def rebuild(self, collection: Collection) -> None:
         """Build the collection's index anew from the truth, and use it from then on. Raises as ``sync`` does."""
@@ -218,8 +221,8 @@ class Keeper:
         if pointer is None or pointer.generation != collection.generation:
             return None
         folder = self._root / pointer.folder
-        if pointer.dirty or fingerprint(folder) != pointer.manifest:
-            entry.problem = "the index was damaged or left unfinished"
+        if pointer.dirty or fingerprint(folder) != pointer.manifest or not intact(folder):
+            entry.problem = entry.problem or "the index was damaged or left unfinished"
             self._put_aside(folder)
             return None
         # Should a file kill this process on loading, the flag stays, and the file is not loaded again.

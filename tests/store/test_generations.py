@@ -1,0 +1,127 @@
+"""Another embedder takes over whole, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rag.errors import StoreError
+from rag.store.truth import Collection, EmbedderInfo, Truth, text_key
+from rag.store.vectors import DenseIndex
+from tests.store.invariants import check
+from tests.store.material import EMBEDDER, embed, prose, put, writer
+
+NEXT = EmbedderInfo("next", "1" * 64, 8, "query: ", "passage: ")
+
+
+@pytest.fixture(name="library")
+def library_with_documents(tmp_path: Path) -> Iterator[tuple[Truth, Collection]]:
+    """A library of three documents, two of them alike."""
+    with writer(tmp_path) as truth:
+        collection = truth.create_collection("default", EMBEDDER, "v1")
+        for number in (0, 1, 1):
+            put(truth, collection, f"{len(truth.documents(collection.id))}.txt", prose(number, 100))
+        yield truth, collection
+
+
+def embed_pending(truth: Truth, generation: int, limit: int = 1000) -> int:
+    """Embed at most ``limit`` texts of a generation; how many there were."""
+    pending = truth.pending(generation, limit)
+    assert all(key == text_key(text) for key, text in pending)
+    truth.put_vectors(generation, {key: embed(key, NEXT.dimension) for key, _ in pending})
+    return len(pending)
+
+
+def test_a_new_generation_serves_once_it_is_complete(library: tuple[Truth, Collection]) -> None:
+    truth, collection = library
+    before = truth.vectors(collection.id)
+    generation = truth.begin_generation(collection, NEXT)
+    assert generation != collection.generation
+    assert truth.pending_count(generation) == truth.facts().collections[0].vectors
+    embed_pending(truth, generation, 5)
+    with pytest.raises(StoreError, match="not embedded"):
+        truth.promote(generation)
+    np.testing.assert_array_equal(truth.vectors(collection.id)[1], before[1])
+    while embed_pending(truth, generation, 7):
+        pass
+    revision = truth.revision(collection.id)
+    truth.promote(generation)
+    assert truth.revision(collection.id) > revision
+    now = truth.collection("default")
+    assert (now.generation, now.embedder) == (generation, NEXT)
+    ids, matrix = truth.vectors(collection.id)
+    np.testing.assert_array_equal(ids, before[0])
+    assert matrix.shape == (len(ids), 8)
+    assert truth.known_vectors(collection.generation, [k for k, _ in truth.pending(generation, 9)]) == {}
+    check(truth)
+    put(truth, now, "new.txt", prose(9))
+    with pytest.raises(StoreError, match="embedded anew"):
+        put(truth, collection, "late.txt", prose(10))
+    check(truth)
+
+
+def test_documents_that_come_and_go_meanwhile_are_complete(library: tuple[Truth, Collection]) -> None:
+    truth, collection = library
+    generation = truth.begin_generation(collection, NEXT)
+    while embed_pending(truth, generation):
+        pass
+    stale = {text_key("nobody has this text"): embed(b"0" * 16, 8)}
+    truth.put_vectors(generation, stale)
+    put(truth, collection, "new.txt", prose(20))
+    truth.remove_document(collection.id, "0.txt")
+    check(truth)
+    with pytest.raises(StoreError, match="not embedded"):
+        truth.promote(generation)
+    while embed_pending(truth, generation):
+        pass
+    truth.promote(generation)
+    assert truth.facts().collections[0].vectors == len(set(truth.known_vectors(generation, _keys(truth, collection))))
+    check(truth)
+
+
+def test_an_interrupted_generation_is_resumed_and_another_replaces_it(library: tuple[Truth, Collection]) -> None:
+    truth, collection = library
+    generation = truth.begin_generation(collection, NEXT)
+    embed_pending(truth, generation, 4)
+    left = truth.pending_count(generation)
+    truth.close()
+    with writer(truth.path.parent) as again:
+        assert again.begin_generation(collection, NEXT) == generation
+        assert again.pending_count(generation) == left
+        other = again.begin_generation(collection, EmbedderInfo("third", "2", 4))
+        assert other != generation
+        with pytest.raises(StoreError, match="no generation"):
+            again.pending(generation, 1)
+        assert again.facts().collections[0].unfinished_generations == 1
+        again.abandon(other)
+        assert again.facts().collections[0].unfinished_generations == 0
+        with pytest.raises(StoreError, match="in use"):
+            again.abandon(collection.generation)
+        with pytest.raises(StoreError, match="dimensions"):
+            again.put_vectors(again.begin_generation(collection, NEXT), {b"0" * 16: embed(b"0" * 16, 3)})
+        check(again)
+
+
+def test_the_index_follows_the_generation(library: tuple[Truth, Collection]) -> None:
+    truth, collection = library
+    dense = DenseIndex.open(truth, truth.path.parent)
+    dense.sync()
+    generation = truth.begin_generation(collection, NEXT)
+    while embed_pending(truth, generation):
+        pass
+    truth.promote(generation)
+    now = truth.collection("default")
+    assert dense.state(now) == "exact"
+    assert len(dense.search(now, embed(b"0" * 16, 8), 3)) == 3
+    dense.sync(collection)
+    report = dense.audit(now)
+    assert report.ok and report.state == "ready"
+    assert report.indexed == report.passages > 0
+    dense.close()
+
+
+def _keys(truth: Truth, collection: Collection) -> list[bytes]:
+    return [text_key(p.index_text) for d in truth.documents(collection.id) for p in truth.document_passages(d.id)]

@@ -1,0 +1,425 @@
+"""Whatever happens to the index's files, answers stay exact and the index heals without embedding anything."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from rag.errors import DiskFull, StoreError
+from rag.store import build, keeper, vectors
+from rag.store.audit import IndexFailure
+from rag.store.fingerprint import files, fingerprint
+from rag.store.keeper import INDEX_FOLDER, QUARANTINE_FOLDER, Keeper
+from rag.store.truth import Collection, NewPassage, Truth, text_key
+from rag.store.vectors import ChromaIndex, DenseIndex
+from rag.types import ParsedDocument, index_text
+from tests.store.material import DIMENSION, EMBEDDER, prose, put, writer
+from tests.store.test_vectors import QUERY, exact, folders, same, wait_for
+
+Rows = npt.NDArray[np.float32]
+
+PASSAGES = 1_500
+"""Enough that Chroma has written its graph to the disk, which it does every 1,000 vectors."""
+
+
+def fill(truth: Truth, collection: Collection, count: int, source: str = "large.txt") -> None:
+    """One document of ``count`` small passages."""
+    pieces = [f"{source} passage number {n}. " for n in range(count)]
+    text, passages, at = "".join(pieces), [], 0
+    for piece in pieces:
+        passages.append(NewPassage(at, at + len(piece), None, (), text_key(index_text("t", (), piece))))
+        at += len(piece)
+    rows = np.random.default_rng(count).standard_normal((count, DIMENSION)).astype(np.float32)
+    truth.put_document(
+        collection, source, ParsedDocument(text, "t", "text/plain"), passages, sha256="", size=1,
+        vectors={p.key: rows[n] for n, p in enumerate(passages)},
+    )  # fmt: skip
+
+
+@pytest.fixture(name="template", scope="module")
+def built_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library whose index is in order."""
+    folder = tmp_path_factory.mktemp("template") / "library"
+    with writer(folder) as truth:
+        collection = truth.create_collection("default", EMBEDDER, "v1")
+        fill(truth, collection, PASSAGES)
+        dense = DenseIndex.open(truth, folder)
+        dense.sync()
+        put(truth, collection, "small.txt", prose(1))
+        dense.sync()
+        dense.close()
+    return folder
+
+
+@pytest.fixture(name="library")
+def copy_of_it(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Truth, Collection]]:
+    """A copy of it, searched through Chroma."""
+    monkeypatch.setattr(vectors, "EXACT_BYTES", -1)
+    shutil.copytree(template, tmp_path / "library")
+    with writer(tmp_path / "library") as truth:
+        yield truth, truth.collection("default")
+
+
+def truncate(data: bytes) -> bytes:
+    """The first half."""
+    return data[: len(data) // 2]
+
+
+def flip(data: bytes) -> bytes:
+    """Every fiftieth part inverted."""
+    changed = bytearray(data)
+    for at in range(0, len(changed), max(1, len(changed) // 50)):
+        changed[at] ^= 0xFF
+    return bytes(changed)
+
+
+def blank(data: bytes) -> bytes:
+    """A fifth of it zeroed, near the beginning: SQLite keeps its unused pages behind."""
+    fifth = len(data) // 5
+    return data[: fifth // 2] + bytes(fifth) + data[fifth // 2 + fifth :]
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes] | None] = {
+    "delete": None,
+    "truncate": truncate,
+    "flip": flip,
+    "blank": blank,
+}
+NAMES = ("chroma.sqlite3", "data_level0.bin", "header.bin", "index_metadata.pickle", "length.bin", "link_lists.bin")
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+@pytest.mark.parametrize("name", NAMES)
+def test_any_damage_is_found_and_heals(library: tuple[Truth, Collection], name: str, kind: str) -> None:
+    truth, collection = library
+    (folder,) = folders(truth)
+    (path,) = [p for p in files(folder) if p.name == name]
+    harm, data = DAMAGE[kind], path.read_bytes()
+    if harm is None:
+        path.unlink()
+    elif harm(data) == data:
+        pytest.skip("the file holds nothing that this changes")
+    else:
+        path.write_bytes(harm(data))
+    dense = DenseIndex.open(truth, truth.path.parent)
+    assert same(dense.search(collection, QUERY, 10), exact(truth, collection, QUERY, 10)), "exact at once"
+    wait_for(lambda: dense.state(collection) == "ready")
+    assert same(dense.search(collection, QUERY, 10), exact(truth, collection, QUERY, 10))
+    report = dense.audit(collection)
+    assert report.ok and report.indexed == len(truth.vectors(collection.id)[0]) > PASSAGES
+    dense.close()
+    assert folders(truth) != [folder]
+    assert len(folders(truth)) == 1
+    assert [p.name for p in (truth.path.parent / QUARANTINE_FOLDER).iterdir()] == [folder.name]
+
+
+def test_an_index_in_order_is_kept(library: tuple[Truth, Collection]) -> None:
+    truth, collection = library
+    before = folders(truth)
+    dense = DenseIndex.open(truth, truth.path.parent)
+    report = dense.audit(collection)
+    assert report.ok and report.self_hits == report.sampled > 0
+    assert "found themselves" in report.describe()
+    dense.close()
+    assert folders(truth) == before
+
+
+def test_what_was_left_dirty_is_not_even_opened(
+    library: tuple[Truth, Collection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth, collection = library
+    (folder,) = folders(truth)
+    with truth.writing() as connection:
+        connection.execute("UPDATE dense SET dirty = 1")
+    opened: list[Path] = []
+
+    class Watched(ChromaIndex):
+        def __init__(self, where: Path) -> None:
+            opened.append(where)
+            super().__init__(where)
+
+    monkeypatch.setattr(vectors, "ChromaIndex", Watched)
+    dense = DenseIndex.open(truth, truth.path.parent)
+    wait_for(lambda: dense.state(collection) == "ready")
+    dense.close()
+    assert folder not in opened
+
+
+def test_an_index_that_lies_fails_its_audit(library: tuple[Truth, Collection]) -> None:
+    truth, collection = library
+    (folder,) = folders(truth)
+    ids = truth.vectors(collection.id)[0]
+    index = ChromaIndex(folder)
+    index.delete(ids[:3])
+    index.upsert(np.array([10**9]), truth.vectors(collection.id)[1][:1])
+    index.upsert(ids[10:200], -truth.vectors(collection.id)[1][10:200])
+    index.flush()
+    index.close()
+    with truth.writing() as connection:
+        connection.execute("UPDATE dense SET manifest = ?", (fingerprint(folder),))
+    dense = DenseIndex.open(truth, truth.path.parent)
+    report = dense.audit(collection)
+    assert not report.ok
+    assert report.hint
+    assert "3 missing" in report.problem
+    assert "1 too many" in report.problem
+    dense.sync()
+    assert dense.audit(collection).ok
+    dense.close()
+
+
+def test_an_index_that_breaks_while_it_is_used_is_replaced(
+    library: tuple[Truth, Collection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth, collection = library
+    before = folders(truth)
+    dense = DenseIndex.open(truth, truth.path.parent)
+    dense.sync()
+    dense.audit(collection)
+
+    def broken(self: ChromaIndex, vector: Rows, limit: int) -> npt.NDArray[np.int64]:
+        raise IndexFailure("broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ChromaIndex, "query", broken)
+        assert same(dense.search(collection, QUERY, 10), exact(truth, collection, QUERY, 10))
+    wait_for(lambda: dense.state(collection) == "ready" and folders(truth) != before)
+    assert same(dense.search(collection, QUERY, 10), exact(truth, collection, QUERY, 10))
+    dense.close()
+
+
+def test_an_engine_that_always_fails_leaves_exact_search(
+    library: tuple[Truth, Collection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth, collection = library
+
+    def broken(self: ChromaIndex, folder: Path) -> None:
+        raise IndexFailure("no such engine")
+
+    monkeypatch.setattr(ChromaIndex, "__init__", broken)
+    dense = DenseIndex.open(truth, truth.path.parent)
+    with pytest.raises(IndexFailure, match="no such engine"):
+        dense.sync()
+    assert same(dense.search(collection, QUERY, 10), exact(truth, collection, QUERY, 10))
+    report = dense.audit(collection)
+    assert not report.ok
+    assert "no such engine" in report.problem
+    assert dense.state(collection) == "exact"
+    dense.close()
+
+
+def test_chromas_own_failures_are_translated(tmp_path: Path) -> None:
+    (tmp_path / "index").mkdir()
+    index = ChromaIndex(tmp_path / "index")
+    index.upsert(np.array([1, 2]), np.eye(2, 4, dtype=np.float32))
+    index.delete(np.array([7]))
+    assert list(index.ids()) == [1, 2]
+    with pytest.raises(IndexFailure, match="Chroma"):
+        index.upsert(np.array([3]), np.eye(1, 9, dtype=np.float32))
+    index.close()
+    with pytest.raises(IndexFailure):
+        index.ids()
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(IndexFailure):
+        ChromaIndex(tmp_path / "file")
+
+
+def test_a_large_index_is_built_in_another_process(
+    library: tuple[Truth, Collection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth, collection = library
+    monkeypatch.setattr(keeper, "APART_FROM", 1)
+
+    def here(*_: object) -> None:
+        raise AssertionError("built in this process")
+
+    monkeypatch.setattr(keeper, "build", here)
+    dense = DenseIndex.open(truth, truth.path.parent)
+    dense.rebuild(collection)
+    assert dense.audit(collection).ok
+    dense.close()
+
+
+def test_the_other_process_says_why_it_failed(library: tuple[Truth, Collection]) -> None:
+    truth, collection = library
+    with pytest.raises(IndexFailure, match="status 1"):
+        build.build_apart(truth, collection, truth.path / "no folder", lambda: None)
+
+
+def test_the_other_process_runs_nothing_from_the_working_directory(
+    library: tuple[Truth, Collection], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    truth, collection = library
+    for name in ("chromadb", "numpy"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a stranger was imported')")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "new").mkdir()
+    build.build_apart(truth, collection, tmp_path / "new", lambda: None)
+
+
+def test_closing_stops_a_rebuild(library: tuple[Truth, Collection], monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, collection = library
+    with truth.writing() as connection:
+        connection.execute("UPDATE dense SET dirty = 1")
+    monkeypatch.setattr(keeper, "APART_FROM", 1)
+    start = time.monotonic()
+    dense = DenseIndex.open(truth, truth.path.parent)
+    wait_for(lambda: any(INDEX_FOLDER in str(f) for f in folders(truth)))
+    dense.close()
+    assert time.monotonic() - start < 5
+    assert folders(truth) == []
+    with pytest.raises(StoreError, match="closed"):
+        dense.sync()
+    dense = DenseIndex.open(truth, truth.path.parent)
+    wait_for(lambda: dense.state(collection) == "ready")
+    dense.close()
+
+
+def test_no_room_for_the_index_is_said(library: tuple[Truth, Collection], monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, collection = library
+    dense = DenseIndex.open(truth, truth.path.parent)
+    put(truth, collection, "new.txt", prose(9))
+    monkeypatch.setattr(keeper, "_SPARE_BYTES", 1 << 60)
+    with pytest.raises(DiskFull, match="MB"):
+        dense.sync()
+    assert same(dense.search(collection, QUERY, 10), exact(truth, collection, QUERY, 10))
+    monkeypatch.undo()
+    assert dense.sync() > 0
+    assert dense.audit(collection).ok
+    dense.close()
+
+
+def test_an_index_of_a_deleted_collection_goes_too(library: tuple[Truth, Collection]) -> None:
+    truth, _ = library
+    dense = DenseIndex.open(truth, truth.path.parent)
+    dense.sync()
+    truth.delete_collection("default")
+    (truth.path.parent / INDEX_FOLDER / "left behind").mkdir()
+    dense.sync()
+    dense.close()
+    assert folders(truth) == []
+
+
+def test_a_reader_never_touches_the_index(library: tuple[Truth, Collection]) -> None:
+    truth, collection = library
+    before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for f in folders(truth) for p in files(f)}
+    with Truth.open(truth.path.parent, writer=False) as reader:
+        dense = DenseIndex.open(reader, truth.path.parent)
+        assert dense.sync() == 0
+        assert same(dense.search(collection, QUERY, 10), exact(truth, collection, QUERY, 10))
+        report = dense.audit(collection)
+        assert report.ok and report.indexed == -1
+        assert "exactly" in report.describe()
+        dense.rebuild(collection)
+        dense.close()
+    assert before == {p: (p.stat().st_mtime_ns, p.read_bytes()) for f in folders(truth) for p in files(f)}
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from rag.store.truth import Truth
+from rag.store.vectors import DenseIndex
+from tests.store.test_index_faults import fill
+folder = Path(sys.argv[1])
+truth = Truth.open(folder, writer=True)
+dense = DenseIndex.open(truth, folder)
+collection = truth.collection("default")
+for number in range(1000):
+    fill(truth, collection, 40 + number, f"{number % 5}.txt")
+    sys.stdout.write("."); sys.stdout.flush()
+    dense.sync()
+"""
+
+
+def kill_while_chroma_writes(truth: Truth, delay: float) -> None:
+    """Run a process that changes documents and syncs, and kill it after some work."""
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(truth.path.parent)], stdout=subprocess.PIPE, cwd=Path.cwd()
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(3) == b"..."
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+
+
+@pytest.mark.parametrize("round_", range(40 if os.environ.get("RAG_SOAK") else 3))
+def test_a_kill_while_chroma_writes_heals(library: tuple[Truth, Collection], round_: int) -> None:
+    truth, collection = library
+    kill_while_chroma_writes(truth, 0.05 + 0.13 * (round_ % 10))
+    dense = DenseIndex.open(truth, truth.path.parent)
+    assert same(dense.search(collection, QUERY, 10), exact(truth, collection, QUERY, 10))
+    dense.sync()
+    assert dense.audit(collection).ok
+    assert dense.state(collection) == "ready"
+    assert same(dense.search(collection, QUERY, 10), exact(truth, collection, QUERY, 10))
+    dense.close()
+
+
+def test_a_keeper_can_hold_another_engine(library: tuple[Truth, Collection]) -> None:
+    truth, collection = library
+
+    class Lists:
+        """An index in memory."""
+
+        def __init__(self, folder: Path) -> None:
+            self._file = folder / "rows.npz"
+            self._rows: dict[int, Rows] = {}
+            if self._file.exists():
+                with np.load(self._file) as stored:
+                    self._rows = dict(zip(stored["ids"].tolist(), stored["rows"], strict=True))
+
+        def upsert(self, ids: npt.NDArray[np.int64], vectors: Rows) -> None:
+            self._rows.update(zip(ids.tolist(), vectors, strict=True))
+
+        def delete(self, ids: npt.NDArray[np.int64]) -> None:
+            for number in ids.tolist():
+                self._rows.pop(number, None)
+
+        def query(self, vector: Rows, limit: int) -> npt.NDArray[np.int64]:
+            ranked = sorted(self._rows, key=lambda i: -float(self._rows[i] @ vector))
+            return np.array(ranked[:limit], dtype=np.int64)
+
+        def ids(self) -> npt.NDArray[np.int64]:
+            return np.array(sorted(self._rows), dtype=np.int64)
+
+        def flush(self) -> None:
+            np.savez(self._file, ids=np.array(list(self._rows)), rows=np.stack(list(self._rows.values())))
+
+        def close(self) -> None:
+            self._rows = {}
+
+    kept = Keeper(truth, truth.path.parent, Lists)
+    assert kept.sync(collection) == 0
+    kept.rebuild(collection)
+    put(truth, collection, "more.txt", prose(3))
+    assert kept.sync(collection) > 0
+    assert kept.audit(collection, 32).ok
+    kept.close()
+
+
+def test_the_embedding_of_nothing_is_no_fault(tmp_path: Path) -> None:
+    with writer(tmp_path) as truth:
+        collection = truth.create_collection("default", EMBEDDER, "v1")
+        text = "  "
+        passage = NewPassage(0, 2, None, (), text_key(index_text("", (), text)))
+        truth.put_document(
+            collection, "blank.txt", ParsedDocument(text, "", "text/plain"), [passage], sha256="", size=2,
+            vectors={passage.key: np.zeros(DIMENSION)},
+        )  # fmt: skip
+        put(truth, collection, "b.txt", prose(1))
+        dense = DenseIndex.open(truth, tmp_path)
+        dense.sync()
+        report = dense.audit(collection)
+        assert report.ok and report.indexed == report.passages
+        dense.close()
