@@ -15,10 +15,10 @@ _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
-_CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b")) + b"\x7f"
+_CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\v\f\r\a\b\x1b")) + b"\x7f"
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 _BREAKS = re.compile("\r\n?|[\v\f\x85]")
-_TERMINAL = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]")
+_TERMINAL = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b\n]{0,999}(?:\x07|\x1b\\))")
 _DECLARED = {
     **dict.fromkeys(("iso-8859-1", "latin1", "latin-1", "iso8859-1", "windows-1252", "cp1252", "us-ascii"), "cp1252"),
     **{f"windows-125{digit}": f"cp125{digit}" for digit in "01345678"},
@@ -28,7 +28,8 @@ _DECLARED = {
     "euc-jp": "euc_jp", "big5": "big5", "koi8-r": "koi8_r", "koi8-u": "koi8_u", "macintosh": "mac_roman",
     "ibm866": "cp866", "windows-874": "cp874", "tis-620": "cp874",
 }  # fmt: skip
-CODECS = tuple(sorted({*ENCODINGS, *_DECLARED.values(), "utf_16", "utf_16_le", "utf_16_be", "utf_32", "utf_8_sig"}))
+_UNICODE = ("utf_8_sig", "utf_16", "utf_16_le", "utf_16_be", "utf_32", "utf_32_le", "utf_32_be")
+CODECS = tuple(sorted({*ENCODINGS, *_DECLARED.values(), *_UNICODE}))
 """Every codec this module may ask for, so that a process that may open no more files can import them first."""
 
 

@@ -6,7 +6,6 @@ import os
 import stat
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,32 +83,33 @@ def read_file(file: SourceFile, limits: Limits) -> bytes:
     No component of the path is followed if it has become a link since it was discovered, and opening a pipe or a
     device neither waits nor reads.
     """
-    with ExitStack() as stack:
-        try:
-            handle = _open(file.path, stack)
-            status = os.fstat(handle)
+    try:
+        with os.fdopen(_open(file.path), "rb") as stream:
+            status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise _not_regular(file.source, status.st_mode)
             _check_size(file.source, status.st_size, limits)
-            with os.fdopen(os.dup(handle), "rb") as stream:
-                data = stream.read(limits.file_mb * MEGABYTE + 1)
-        except OSError as error:
-            raise _unreadable(file.source, error) from error
+            data = stream.read(limits.file_mb * MEGABYTE + 1)
+    except IsADirectoryError as error:
+        raise _not_regular(file.source, stat.S_IFDIR) from error
+    except OSError as error:
+        raise _unreadable(file.source, error) from error
     _check_size(file.source, len(data), limits)
     return data
 
 
-def _open(path: Path, stack: ExitStack) -> int:
+def _open(path: Path) -> int:
     """A descriptor of the file, every folder on the way opened by itself and without following links."""
     absolute = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
     folder = os.open(absolute.anchor, _O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    stack.callback(os.close, folder)
-    for part in absolute.parts[1:-1]:
-        folder = os.open(part, _O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-        stack.callback(os.close, folder)
-    handle = os.open(absolute.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    stack.callback(os.close, handle)
-    return handle
+    try:
+        for part in absolute.parts[1:-1]:
+            below = os.open(part, _O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            os.close(folder)
+            folder = below
+        return os.open(absolute.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def _check_size(source: str, size: int, limits: Limits) -> None:

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from rag.config import Limits
 from rag.documents import wire
@@ -188,21 +189,29 @@ class _Run:
         except OSError as error:
             raise self._crashed(f"could not be parsed: no child process ({error})", "Try again.") from error
         with connection, leash:
-            try:
-                connection.settimeout(self._limits.child_wall_seconds)
-                with suppress(BrokenPipeError, ConnectionResetError):
-                    wire.send(connection, wire.job_to_header(self._job), data)
-                header, body = wire.receive(connection, 4 * self._limits.characters, deadline)
-                return wire.read_reply(header, body, self._job)
-            except TimeoutError as error:
-                self._end(leash)
-                raise self._timed_out("of time", "child_wall_seconds") from error
-            except (EOFError, OSError) as error:
-                raise self._died(self._end(leash)) from error
-            except wire.BadReply as error:
-                self._end(leash)
-                hint = "Do not trust the file; open it elsewhere with care."
-                raise self._crashed(f"made its parser misbehave ({error})", hint) from error
+            header, body = self._exchange(connection, leash, data, deadline)
+            self._end(leash)
+        try:
+            return wire.read_reply(header, body, self._job)
+        except wire.BadReply as error:
+            raise self._misbehaved(error) from error
+
+    def _exchange(
+        self, connection: socket.socket, leash: socket.socket, data: bytes, deadline: float
+    ) -> tuple[dict[str, Any], bytes]:
+        try:
+            connection.settimeout(self._limits.child_wall_seconds)
+            with suppress(BrokenPipeError, ConnectionResetError):
+                wire.send(connection, wire.job_to_header(self._job), data)
+            return wire.receive(connection, 4 * self._limits.characters, deadline)
+        except TimeoutError as error:
+            self._end(leash)
+            raise self._timed_out("of time", "child_wall_seconds") from error
+        except (EOFError, OSError) as error:
+            raise self._died(self._end(leash)) from error
+        except wire.BadReply as error:
+            self._end(leash)
+            raise self._misbehaved(error) from error
 
     def _end(self, leash: socket.socket) -> int | None:
         """Have the child killed if it still runs; its exit code, negative for a signal, None if the server died."""
@@ -228,6 +237,11 @@ class _Run:
             f"made its parser crash ({how}), or needs more than {self._limits.child_memory_mb:,} MB of memory"
             " (limits.child_memory_mb)",
             "Check that the file opens elsewhere, save it anew and add that; or raise the limit.",
+        )
+
+    def _misbehaved(self, error: wire.BadReply) -> ParserCrashed:
+        return self._crashed(
+            f"made its parser misbehave ({error})", "Do not trust the file; open it elsewhere with care."
         )
 
     def _timed_out(self, what: str, limit: str) -> ParserCrashed:

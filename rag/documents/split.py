@@ -94,7 +94,7 @@ def _sections(document: ParsedDocument, characters: int) -> Iterator[tuple[int, 
         first, last = _strip(text, start, end)
         if first == last:
             continue
-        if carried is not None and (start in page_starts or last - carried > characters):
+        if carried is not None and start in page_starts:
             yield carried, carried, start
             carried = None
         body = _body(text, first, last) if start in heading_starts else first
@@ -102,7 +102,7 @@ def _sections(document: ParsedDocument, characters: int) -> Iterator[tuple[int, 
         if body == last and start in heading_starts and last - begin < characters // 2:
             carried = begin
             continue
-        yield begin, body, last
+        yield begin, first if body == last else body, last
         carried = None
     if carried is not None:
         yield carried, carried, len(text)
@@ -129,6 +129,8 @@ def _passages(
         if start < end:
             yield start, end
         return
+    if body - start > characters // 2:
+        body = start
     alone: int | None = None
     for first, last in _windows(text, start, end):
         for offset, chunk in splitter.chunk_indices(text[first:last]):

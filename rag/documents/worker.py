@@ -37,6 +37,7 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT = 444, 446
 _SAMPLES = {
     "sample.txt": b"Caf\xe9 au lait.",
+    "sample.log": "\u65e5\u672c\u8a9e\u306e\u6587\u7ae0\u3067\u3059\u3002".encode("cp932") * 3,
     "sample.md": b"# Sample\n\nText with `code`.\n",
     "sample.html": b"<title>Sample</title><p>Text &amp; more.",
     "sample.pdf": (
@@ -120,13 +121,14 @@ class _Server:
         if not message or len(fds) != 2:
             return False
         job, leash = fds
+        server = os.getpid()
         try:
             pid = os.fork()
         except OSError:
             os.close(leash)
         else:
             if pid == 0:
-                _child(job)
+                _child(job, server)
             self._leashes[pid] = socket.socket(fileno=leash)
         os.close(job)
         return True
@@ -141,10 +143,14 @@ class _Server:
                 leash.sendall(STATUS.pack(os.waitstatus_to_exitcode(status)))
 
 
-def _child(job_fd: int) -> NoReturn:
-    """Parse one file and end; never returns into the server."""
+def _child(job_fd: int, server: int) -> NoReturn:
+    """Parse one file and end, also when the server ends; never returns into the server."""
     status = 1
     try:
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != server:
+                os._exit(status)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.dup2(job_fd, 3)
@@ -184,7 +190,6 @@ def confine(limits: Limits) -> None:
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if sys.platform == "linux":
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         _landlock(libc)

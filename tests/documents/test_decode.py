@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag.documents import ParserPool
 from rag.documents.decode import CODECS, canonical, decode
 from rag.errors import DamagedDocument
 
@@ -49,6 +50,13 @@ def test_no_mojibake(text: str, repeat: int) -> None:
     wanted = f"{text}\n" * repeat
     for encoding in (*TABLE[text], *UNICODE):
         assert decode(wanted.encode(encoding), "a.txt") == wanted, encoding
+
+
+def test_no_mojibake_in_a_child_that_can_open_no_file(pool: ParserPool) -> None:
+    cases = [(text, encoding) for text, encodings in TABLE.items() for encoding in (*encodings, *UNICODE)]
+    futures = [pool.submit(f"{text}\n{text}".encode(encoding), f"{encoding}.txt") for text, encoding in cases]
+    for (text, encoding), future in zip(cases, futures, strict=True):
+        assert future.result().document.text == f"{text}\n{text}", encoding
 
 
 @pytest.mark.parametrize("bom", [b"\xff\xfe", b"\xfe\xff"])
@@ -109,7 +117,9 @@ def test_what_no_encoding_makes_text_of_says_so() -> None:
 
 
 def test_canonical_text() -> None:
-    assert canonical("\ufeffa\r\nb\rc\fd\ve\x85f\0\x07\ud800\ufffe\x1b[31mred\x1b[0m") == "a\nb\nc\nd\ne\nfred"
+    assert (
+        canonical("\ufeffa\r\nb\rc\fd\ve\x85f\0\x07\ud800\ufffe\x1b[31mred\x1b[0m\x1b]0;t\x07") == "a\nb\nc\nd\ne\nfred"
+    )
     assert canonical("e\u0301 \u00e9 \u2028\u00a0\t") == "e\u0301 \u00e9 \u2028\u00a0\t"
 
 
