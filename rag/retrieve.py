@@ -74,11 +74,9 @@ class HybridRetriever(BaseRetriever):
 
     def _scores(self, question: str, vector: npt.NDArray[np.float32], candidates: int) -> _Scored:
         dense = dict(self._dense.search(self._collection, vector, candidates))
-        lexical = dict(self._lexical.search(self._collection.id, question, candidates))
+        lexical = self._lexical.rank(self._collection.id, question, candidates, list(dense))
         only_lexical = [i for i in lexical if i not in dense]
-        only_dense = [i for i in dense if i not in lexical]
         dense.update(self._dense.scores(self._collection, vector, only_lexical))
-        lexical.update(self._lexical.scores(self._collection.id, question, only_dense))
         ids = [i for i in dense if i in lexical]
         a = np.array([dense[i] for i in ids], dtype=np.float64)
         b = np.array([lexical[i] for i in ids], dtype=np.float64)
