@@ -20,6 +20,7 @@ MEDIA_TYPES = {
 MAX_TITLE = 200
 MAX_HEADINGS = 10_000
 
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
@@ -47,8 +48,9 @@ def stem(source: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Text as a title or heading: invisible characters gone, white space collapsed, at most MAX_TITLE characters."""
-    return " ".join(remove_invisible(text[: 10 * MAX_TITLE]).split())[:MAX_TITLE].rstrip()
+    """Text as a title or heading: controls and invisible characters gone, white space collapsed, cut at MAX_TITLE."""
+    visible = _CONTROLS.sub("", remove_invisible(text[: 10 * MAX_TITLE]))
+    return " ".join(visible.split())[:MAX_TITLE].rstrip()
 
 
 def first_line(text: str) -> str:

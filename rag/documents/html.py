@@ -195,7 +195,7 @@ class _Writer:
     def _end_heading(self, level: int) -> None:
         written = "".join(self._parts[self._heading_from :])
         title = one_line(written)
-        if title:
+        if title.strip("- |"):
             self.headings.append(Heading(level, title, self._length - len(written.lstrip())))
         self._heading_from = len(self._parts)
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,6 +26,7 @@ _START_SECONDS = 60.0
 _END_SECONDS = 5.0
 _STATUS_BYTES = 4
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_START_HINT = "Check that this program's packages are installed completely and that files can still be opened."
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
     "from rag.documents.worker import main; main()"
@@ -93,7 +94,12 @@ class ParserPool:
                 self._server.close()
                 self._server = None
             if self._server is None:
-                self._server = _Server()
+                try:
+                    self._server = _Server()
+                except OSError as error:
+                    raise ParserCrashed(
+                        f"The parser's process cannot be started: {error}.", hint=_START_HINT
+                    ) from error
             return self._server
 
 
@@ -101,22 +107,19 @@ class _Server:
     """The fork server's process and the socket that commands it."""
 
     def __init__(self) -> None:
-        control, theirs = socket.socketpair()
-        with theirs:
-            self._control = control
-            try:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-c", _BOOT, json.dumps(_import_path())],
-                    stdin=theirs.fileno(),
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.PIPE,
-                    env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
-                    cwd="/",
-                    start_new_session=True,
-                )
-            except OSError as error:
-                control.close()
-                raise ParserCrashed(f"The parser's process cannot be started: {error}.", hint="Try again.") from error
+        self._control, theirs = socket.socketpair()
+        with theirs, ExitStack() as undo:
+            undo.callback(self._control.close)
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-c", _BOOT, json.dumps(_import_path())],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
+                cwd="/",
+                start_new_session=True,
+            )
+            undo.pop_all()
         self._lock = threading.Lock()
         self._wait_until_ready()
 
@@ -168,10 +171,7 @@ class _Server:
                 self.close()
                 lines = complaints.read().decode("utf-8", "replace").split("\n")
                 reason = next((line for line in reversed(lines) if line.strip()), "it ended without a word")
-                raise ParserCrashed(
-                    f"The parser's process cannot be started: {reason}.",
-                    hint="Check that this program's packages are installed completely.",
-                )
+                raise ParserCrashed(f"The parser's process cannot be started: {reason}.", hint=_START_HINT)
 
 
 class _Run:

@@ -91,12 +91,12 @@ def _sections(document: ParsedDocument, characters: int) -> Iterator[tuple[int, 
     bounds = sorted({0, len(text), *heading_starts, *page_starts})
     carried: int | None = None
     for start, end in pairwise(bounds):
-        first, last = _strip(text, start, end)
-        if first == last:
-            continue
         if carried is not None and start in page_starts:
             yield carried, carried, start
             carried = None
+        first, last = _strip(text, start, end)
+        if first == last:
+            continue
         body = _body(text, first, last) if start in heading_starts else first
         begin = first if carried is None else carried
         if body == last and start in heading_starts and last - begin < characters // 2:

@@ -202,7 +202,7 @@ def confine(limits: Limits) -> None:
         (resource.RLIMIT_NPROC, 0, 0),
         (resource.RLIMIT_CPU, limits.child_cpu_seconds, limits.child_cpu_seconds + 1),
         (resource.RLIMIT_NOFILE, 0, 0),
-        (resource.RLIMIT_AS, memory, memory),
+        *([(resource.RLIMIT_AS, memory, memory)] if sys.platform == "linux" else []),  # macOS knows but refuses it
     ):
         most = resource.getrlimit(kind)[1]
         allowed = hard if most == resource.RLIM_INFINITY else min(hard, most)

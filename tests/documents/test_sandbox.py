@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -60,6 +61,7 @@ def test_refusals_keep_their_kind_message_and_hint(pool: ParserPool) -> None:
         (b"\0\1\2", "a.txt", DamagedDocument, "is binary, not text"),
         (b"nothing", "a.pdf", DamagedDocument, "is damaged or is no PDF"),
         (pdf([None, None]), "a.pdf", EmptyDocument, "none of its 2 pages has text"),
+        (b"\0", "sur\udce9rogate.txt", DamagedDocument, "sur\\udce9rogate.txt is binary"),
         (b"\0", "new\nline\u202e.txt", DamagedDocument, "new\\u000aline\\u202e.txt is binary"),
     ):
         with pytest.raises(kind) as caught:
@@ -273,6 +275,21 @@ def test_a_parent_that_dies_leaves_no_process(tmp_path: Path) -> None:
     while (_alive(server) or _alive(child)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _alive(server) and not _alive(child)
+
+
+def test_no_descriptors_left_is_a_reason_too() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with pool_with() as pool, pool_with() as other:
+        pool.parse(b"x", "a.txt")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            with pytest.raises(ParserCrashed, match="no child process"):
+                pool.parse(b"x", "a.txt")
+            with pytest.raises(ParserCrashed, match=r"cannot be started: .*Too many open files"):
+                other.parse(b"x", "a.txt")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert [p.parse(b"x", "a.txt").document.text for p in (pool, other)] == ["x", "x"]
 
 
 def test_a_parser_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

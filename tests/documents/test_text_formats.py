@@ -41,6 +41,10 @@ def test_plain_title(text: str, title: str) -> None:
     assert plain.parse(text.encode(), "a/notes.txt", LIMITS).title == title
 
 
+def test_a_title_from_a_bad_name_can_be_written() -> None:
+    assert plain.parse(("word " * 100).encode(), "caf\udce9\x1b[31m\n bar.txt", LIMITS).title == "caf[31m bar"
+
+
 def test_plain_headings_are_lines_that_can_be_nothing_else() -> None:
     text = f"""GETTING STARTED
 
