@@ -97,6 +97,14 @@ def echo_json(value: Any) -> None:
     click.echo(json.dumps(to_plain(value), ensure_ascii=False, indent=2))
 
 
+def echo_notices(library: Library) -> None:
+    """Warn, on the standard error, of what the library has to say beside its answers."""
+    from rag.terminal import safe
+
+    for notice in library.notices:
+        click.echo(f"Note: {safe(notice)}", err=True)
+
+
 @cli.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @common
@@ -106,6 +114,7 @@ def ingest(paths: tuple[str, ...], as_json: bool, **flags: str | None) -> None:
     from rag.terminal import report_text
 
     with opened(settings(**flags), write=True) as library:
+        echo_notices(library)
         report = _with_progress(library, paths, quiet=as_json)
     if as_json:
         echo_json(report)
@@ -193,6 +202,7 @@ def ask(question: str, as_json: bool, **flags: str | None) -> None:
     from rag.terminal import answer_text
 
     with opened(settings(**flags)) as library:
+        echo_notices(library)
         if as_json:
             echo_json(library.ask(question))
             return
@@ -231,23 +241,31 @@ def ui(host: str | None, port: int | None, seeds: bool, browser: bool, **flags: 
 
 
 @cli.command()
-@click.argument("embedder_name", metavar="EMBEDDER")
+@click.argument("embedder_name", metavar="EMBEDDER", required=False)
 @common
-def reindex(embedder_name: str, **flags: str | None) -> None:
+def reindex(embedder_name: str | None, **flags: str | None) -> None:
     """Embed a collection anew with another embedder (builtin or ollama:NAME).
 
-    Ctrl-C loses nothing: run it again and it goes on. The old vectors serve until the new ones are complete.
+    Without a name: with that of an unfinished reindex, else the configured one. Ctrl-C loses nothing: run it again
+    and it goes on. The old vectors serve until the new ones are complete.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+    from rag.terminal import duration
+
     columns = (TextColumn("Embedding"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
-    with opened(settings(**flags), write=True) as library, Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=None, left="")
-        for event in library.reindex_events(embedder_name):
-            left = f"about {event.seconds_left:.0f} s left"
-            bar.update(task, completed=event.done, total=event.total, left=left)
-    click.echo(f"The collection is searched with {embedder_name} from now on.")
+    config = settings(**flags)
+    with opened(config, write=True) as library:
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("", total=None, left="")
+            for event in library.reindex_events(embedder_name):
+                left = f"about {duration(event.seconds_left)} left"
+                bar.update(task, completed=event.done, total=event.total, left=left)
+        used = library.embedder_choice.name
+    click.echo(f"The collection is searched with {used} from now on.")
+    if config.embedder not in ("auto", used):
+        click.echo(f"The setting embedder still says {config.embedder}: change it to auto or {used}.", err=True)
 
 
 @cli.command()

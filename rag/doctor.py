@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from rag.config import Config
-from rag.errors import RagError
-from rag.models.choose import choose_llm, server_facts
+from rag.errors import ConfigError, RagError
+from rag.models.choose import AUTO, OLLAMA, choose_llm, server_facts
 from rag.models.families import recommended_lines
+from rag.models.host import is_loopback, redact, resolve_host
+from rag.models.registry import ModelRegistry, embedder_info
 from rag.store.database import FILE_NAME
 from rag.store.lock import WriterLock
 from rag.store.truth import Truth
@@ -35,16 +38,55 @@ def diagnose(config: Config) -> tuple[Check, ...]:
         return (Check("library", "bad", str(error), error.hint), *_surroundings(config))
 
 
-def examine(config: Config, truth: Truth, dense: DenseIndex, writer: bool) -> tuple[Check, ...]:
+def examine(config: Config, truth: Truth, dense: DenseIndex, models: ModelRegistry) -> tuple[Check, ...]:
     """The checks of an open library and of what is around it."""
-    return (*_library(config, truth, dense, writer), *_surroundings(config))
+    return (*_library(config, truth, dense), *_embedders(truth, models), *_surroundings(config))
 
 
-def _library(config: Config, truth: Truth, dense: DenseIndex, writer: bool) -> Iterator[Check]:
+def notices(truth: Truth, models: ModelRegistry) -> tuple[str, ...]:
+    """What a user should know beside every answer, in sentences. Raises nothing for models that cannot be used."""
+    changed = (f"{check.message} {check.hint}" for check in _embedders(truth, models) if check.state == "warn")
+    return (*changed, *_elsewhere(truth, models))
+
+
+def _embedders(truth: Truth, models: ModelRegistry) -> Iterator[Check]:
+    """Whether each collection's embedder is there, and still the one that made its vectors."""
+    for collection in truth.collections():
+        recorded = collection.embedder
+        try:
+            now = embedder_info(models.embedder(recorded.name)[0])
+        except RagError as error:
+            yield Check("embedder", "bad", f"{collection.name}: {error}", error.hint)
+            continue
+        prefixes = (recorded.query_prefix, recorded.document_prefix) != (now.query_prefix, now.document_prefix)
+        if recorded.digest != now.digest or prefixes:
+            what = "its prefixes differ from those" if prefixes else "it is another version than the one"
+            message = (
+                f"The embedder {recorded.name} has changed since the collection {collection.name} was made: {what} "
+                "its passages were embedded with, so searches may miss what they found before."
+            )
+            yield Check("embedder", "warn", message, "Run `rag reindex` to embed the passages again.")
+
+
+def _elsewhere(truth: Truth, models: ModelRegistry) -> Iterator[str]:
+    """What leaves this machine when the models' server is on another one."""
+    used = {models.llm_name, *(collection.embedder.name for collection in truth.collections())}
+    if not any(name == AUTO or name.startswith(OLLAMA) for name in used):
+        return
+    with suppress(ConfigError):
+        base_url = resolve_host(models.config.ollama_host)
+        if not is_loopback(base_url):
+            yield (
+                f"Ollama at {redact(base_url)} is on another machine: the questions and passages that a model reads "
+                "are sent there."
+            )
+
+
+def _library(config: Config, truth: Truth, dense: DenseIndex) -> Iterator[Check]:
     facts = truth.facts()
     documents = sum(c.documents for c in facts.collections)
     passages = sum(c.passages for c in facts.collections)
-    role = "this process may write" if writer else f"open for reading; {_writer(config.library_path)}"
+    role = "this process may write" if truth.writer else f"open for reading; {_writer(config.library_path)}"
     yield Check(
         "library",
         "ok",

@@ -6,17 +6,16 @@ import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.config import Config, load_config
 from rag.documents import SPLITTER_VERSION, ParserPool
 from rag.errors import LibraryLocked, QuestionError, UnknownCollection, UnknownSource
-from rag.models.registry import ModelRegistry
+from rag.models.registry import ModelRegistry, embedder_info
 from rag.store.lexical import Lexical
 from rag.store.lock import WriterLock
-from rag.store.truth import Collection, EmbedderInfo, Truth
+from rag.store.truth import Collection, Truth
 from rag.store.vectors import DenseIndex
 from rag.types import (
     Answer,
@@ -66,6 +65,7 @@ class Library:
         self._lexical = Lexical(truth)
         self._guard = threading.RLock()
         self._ingesting = threading.Lock()
+        self._reindexing = threading.Lock()
         self._pool: ParserPool | None = None
         self._engines: dict[tuple[object, ...], CitedQueryEngine] = {}
 
@@ -91,7 +91,7 @@ class Library:
         config = base.with_(library=Path(path) if path is not None else None, llm=name, **settings)
         folder = config.library_path
         with ExitStack() as undo:
-            lock = _writer_lock(folder, write)
+            lock = WriterLock.wanted(folder, write)
             if lock is not None:
                 undo.callback(lock.release)
             truth = Truth.open(folder, writer=lock is not None)
@@ -143,7 +143,7 @@ class Library:
         """Make an empty collection; its embedder is chosen now and then fixed. Raises StoreError if it exists."""
         self._require_writer()
         embedder, _ = self._models.embedder(None)
-        self._truth.create_collection(name, _facts(embedder), SPLITTER_VERSION)
+        self._truth.create_collection(name, embedder_info(embedder), SPLITTER_VERSION)
 
     def ensure_collection(self, name: str | None = None) -> None:
         """Make the collection (default: the configured one) if it is not there yet."""
@@ -205,19 +205,25 @@ class Library:
             finally:
                 self._dense.sync(target)
 
-    def reindex_events(self, embedder: str, collection: str | None = None) -> Generator[ReindexEvent, None, None]:
+    def reindex_events(
+        self, embedder: str | None = None, collection: str | None = None
+    ) -> Generator[ReindexEvent, None, None]:
         """Embed a collection anew with ``embedder`` (``builtin`` or ``ollama:NAME``); resumable, see ``rag.reindex``.
 
-        The old vectors serve until the new ones are complete. Raises ModelError and keeps what is done.
+        Without a name: with that of an unfinished reindex, else the configured one. The old vectors serve, and
+        documents go in, until the new ones are complete. Raises ModelError and keeps what is done.
         """
         from rag.models.embed import embed_documents
-        from rag.reindex import reindex
+        from rag.reindex import reindex, wanted_embedder
 
         self._require_writer()
-        with self._ingesting:
+        with self._reindexing:
             target = self._collection(collection)
-            model, _ = self._models.new_embedder(embedder)
-            yield from reindex(self._truth, target, _facts(model), lambda texts: embed_documents(model, texts))
+            name = embedder or wanted_embedder(self._truth, target, self.config.embedder)
+            model, _ = self._models.new_embedder(name)
+            yield from reindex(
+                self._truth, target, embedder_info(model), lambda t: embed_documents(model, t), quiet=self._ingesting
+            )
             self._dense.sync(self._collection(collection))
 
     def compact(self) -> None:
@@ -315,10 +321,11 @@ class Library:
         return self._models.embedder(self._collection(None).embedder.name if known else None)[1]
 
     def warm_up(self) -> None:
-        """Load the models now, so that the first question does not wait. Raises ModelError."""
+        """Load the models and the indexes now, so that the first question does not wait. Raises ModelError."""
         llm, _ = self._models.llm()
         if self.config.collection in self.collections():
             self.query_engine()
+            self.search("warm up", 1)
         warm = getattr(llm, "warm_up", None)
         if warm is not None:
             warm()
@@ -327,7 +334,14 @@ class Library:
         """What is there and what is wrong, a line each."""
         from rag.doctor import examine
 
-        return examine(self.config, self._truth, self._dense, self._lock is not None)
+        return examine(self.config, self._truth, self._dense, self._models)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Sentences to show beside answers: an embedder that changed, a model's server on another machine."""
+        from rag.doctor import notices
+
+        return notices(self._truth, self._models)
 
     def fingerprint(self, collection: str | None = None) -> Mapping[str, Any]:
         """All that can change answers: models, options, prompts, corpus, splitter, versions; JSON-ready."""
@@ -381,20 +395,3 @@ class Library:
 
         embedder, _ = self._models.embedder(target.embedder.name)
         return build_retriever(self.config, self._truth, self._dense, self._lexical, target, embedder)
-
-
-def _writer_lock(folder: Path, write: bool | None) -> WriterLock | None:
-    if write is False:
-        return None
-    try:
-        return WriterLock.acquire(folder)
-    except LibraryLocked:
-        if write:
-            raise
-        return None
-
-
-def _facts(embedder: BaseEmbedding) -> EmbedderInfo:
-    from rag.models.embed import describe_embedder
-
-    return EmbedderInfo(**asdict(describe_embedder(embedder)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 import numpy.typing as npt
@@ -13,25 +14,65 @@ from rag.types import ReindexEvent
 
 Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 
-_BATCH = 128
-"""Passages between two commits: what an interruption costs at most."""
+_FETCH = 512
+_BATCH = 32
+"""Passages between two commits: what an interruption costs at most. One request of an embedding server."""
 
 
-def reindex(truth: Truth, collection: Collection, embedder: EmbedderInfo, embed: Embed) -> Iterator[ReindexEvent]:
+def wanted_embedder(truth: Truth, collection: Collection, configured: str) -> str:
+    """The embedder that a reindex without a name means: of an unfinished one, else the configured, else the present."""
+    unfinished = truth.unfinished(collection.id)
+    if unfinished is not None:
+        return unfinished.name
+    return collection.embedder.name if configured == "auto" else configured
+
+
+def reindex(
+    truth: Truth,
+    collection: Collection,
+    embedder: EmbedderInfo,
+    embed: Embed,
+    *,
+    quiet: AbstractContextManager[object],
+) -> Iterator[ReindexEvent]:
     """Embed every passage with ``embedder`` and then switch to its vectors in one transaction.
 
     Resumes where an earlier run of the same embedder stopped. Closing the iterator keeps what is done. Documents put
-    in meanwhile are embedded too before the switch.
+    in meanwhile are embedded too: ``quiet`` is entered for the last of them and the switch, and keeps others out.
     """
     generation = truth.begin_generation(collection, embedder)
-    total = truth.pending_count(generation)
-    started = time.perf_counter()
-    done = 0
-    while pending := truth.pending(generation, _BATCH):
-        vectors = embed([text for _, text in pending])
-        truth.put_vectors(generation, {key: row for (key, _), row in zip(pending, vectors, strict=True)})
-        done += len(pending)
-        total = max(total, done)
-        left = (time.perf_counter() - started) / done * (total - done)
-        yield ReindexEvent(done, total, left)
-    truth.promote(generation)
+    progress = _Progress(truth.pending_count(generation))
+    for count in _fill(truth, generation, embed):
+        if progress.done + count > progress.total:
+            progress.total = progress.done + count + truth.pending_count(generation)
+        yield progress.advance(count)
+    with quiet:
+        last = sum(_fill(truth, generation, embed))
+        truth.promote(generation)
+    if last:
+        progress.total += last
+        yield progress.advance(last)
+
+
+def _fill(truth: Truth, generation: int, embed: Embed) -> Iterator[int]:
+    """Embed what is pending, a durable batch at a time; how many passages each had."""
+    while pending := truth.pending(generation, _FETCH):
+        for first in range(0, len(pending), _BATCH):
+            batch = pending[first : first + _BATCH]
+            vectors = embed([text for _, text in batch])
+            truth.put_vectors(generation, {key: row for (key, _), row in zip(batch, vectors, strict=True)})
+            yield len(batch)
+
+
+class _Progress:
+    """How far it is, and how long the rest takes at the pace so far."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.done = 0
+        self._started = time.perf_counter()
+
+    def advance(self, count: int) -> ReindexEvent:
+        self.done += count
+        left = (time.perf_counter() - self._started) / self.done * (self.total - self.done)
+        return ReindexEvent(self.done, self.total, left)

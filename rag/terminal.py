@@ -107,6 +107,14 @@ def sources_text(documents: Sequence[Document]) -> str:
     return "\n".join(rows) or "No documents."
 
 
+def duration(seconds: float) -> str:
+    """A time that is still to pass, in the two units that matter: ``40 s``, ``12 min``, ``2 h 5 min``."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def report_text(report: IngestReport) -> str:
     """The sum of an ingest and the reason for every file that failed."""
     names: tuple[IngestStatus, ...] = ("added", "updated", "unchanged", "failed")

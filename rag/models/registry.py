@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rag.config import Config
 from rag.errors import EmbedderMismatch
+from rag.store.truth import EmbedderInfo
 
 if TYPE_CHECKING:
     from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -39,6 +41,14 @@ class ModelRegistry:
                 else:
                     self._llm = choose_llm(self.config)
             return self._llm
+
+    @property
+    def llm_name(self) -> str:
+        """The chat model's name as far as it is known without asking a server; ``auto`` where it is not."""
+        with self._guard:
+            if self._llm is not None:
+                return self._llm[1].name
+            return self.config.llm if self._given_llm is None else type(self._given_llm).__name__
 
     def use_llm(self, name: str) -> None:
         """Answer with ``auto``, ``quotes``, ``ollama:NAME`` or a bare name of Ollama's from now on.
@@ -96,6 +106,13 @@ class ModelRegistry:
                 _close(self._llm[0])
             self._embedders.clear()
             self._llm = None
+
+
+def embedder_info(model: BaseEmbedding) -> EmbedderInfo:
+    """What the truth keeps of an embedder."""
+    from rag.models.embed import describe_embedder
+
+    return EmbedderInfo(**asdict(describe_embedder(model)))
 
 
 def _close(model: object) -> None:

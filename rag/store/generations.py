@@ -62,6 +62,16 @@ class Generations(Database):
                 _drop(connection, number)
             return catalog.insert_generation(connection, collection.id, embedder)
 
+    def unfinished(self, collection_id: int) -> EmbedderInfo | None:
+        """The embedder of a generation that was begun and not promoted yet."""
+        with self.reading() as connection:
+            row = connection.execute(
+                "SELECT embedder, digest, dimension, query_prefix, document_prefix FROM generation"
+                " WHERE collection_id = ? AND id <> ?",
+                (collection_id, find_collection(connection, collection_id).generation),
+            ).fetchone()
+        return EmbedderInfo(*row) if row is not None else None
+
     def pending(self, generation: int, limit: int) -> list[tuple[bytes, str]]:
         """At most ``limit`` keys that have no vector in this generation yet, each with its index text."""
         with self.reading() as connection:

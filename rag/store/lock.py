@@ -55,6 +55,18 @@ class WriterLock:
             raise
         return cls(descriptor)
 
+    @classmethod
+    def wanted(cls, folder: Path, write: bool | None) -> WriterLock | None:
+        """The lock for ``write`` True (or LibraryLocked), none for False, and for None the lock if it is free."""
+        if write is False:
+            return None
+        try:
+            return cls.acquire(folder)
+        except LibraryLocked:
+            if write:
+                raise
+            return None
+
     @staticmethod
     def holder(folder: Path) -> Holder | None:
         """Who holds the lock of the library in ``folder`` now, or None when it is free or no library."""
