@@ -88,6 +88,10 @@ class Config:
         given = {name: value for name, value in changes.items() if value is not None}
         return _apply(self, given, "argument")
 
+    def with_file(self, path: Path) -> Config:
+        """A copy with the settings of a TOML file on top. Raises ConfigError naming the file."""
+        return _apply(self, _read_toml(path), str(path))
+
 
 def load_config(
     flags: Mapping[str, Any] | None = None,

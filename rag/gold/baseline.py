@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rag.errors import GoldError
 from rag.gold.backend import Backend, LibraryCorpus
@@ -13,8 +14,11 @@ from rag.gold.fingerprint import configuration_digest, corpus_digest, scorer_ver
 from rag.gold.records import Acceptance, Record, Run
 from rag.gold.runfile import read_run, write_run
 from rag.gold.schema import GoldSet
-from rag.gold.scoring import Entails, Scorer, Similarity
+from rag.gold.scoring import Scorer
 from rag.gold.spans import Finder
+
+if TYPE_CHECKING:
+    from rag.gold.support import Evidence
 
 
 class NotComparable(GoldError):
@@ -41,10 +45,11 @@ def baseline_path(gold: str | Path) -> Path:
     return path.with_name(f"{path.stem}.baseline.jsonl")
 
 
-def run_path(gold: str | Path) -> Path:
-    """Where the last run of a gold set is kept unless told otherwise: ``seeds.run.jsonl``."""
+def run_path(gold: str | Path, *, retrieval_only: bool = False) -> Path:
+    """Where the last run of a gold set is kept unless told otherwise: ``seeds.run.jsonl``, and
+    ``seeds.retrieval.run.jsonl`` for one without answers."""
     path = Path(gold)
-    return path.with_name(f"{path.stem}.run.jsonl")
+    return path.with_name(f"{path.stem}{'.retrieval' if retrieval_only else ''}.run.jsonl")
 
 
 def load_baseline(gold: str | Path) -> Run | None:
@@ -104,27 +109,44 @@ def save_baseline(gold: str | Path, baseline: Run) -> Path:
 def _merge(run: Run, baseline: Run | None, chosen: Sequence[str], acceptance: Acceptance) -> Run:
     groups = run.by_id()
     old = baseline.by_id() if baseline is not None else {}
-    order = [q.id for q in run.questions] + [name for name in old if name not in groups]
+    accepted = dict(baseline.accepted) if baseline is not None else {}
     records: list[Record] = []
-    for name in dict.fromkeys(order):
-        records.extend(groups[name] if name in chosen else old.get(name, []))
+    names = dict.fromkeys([*(q.id for q in run.questions), *old])
+    for name in names:
+        if name not in chosen:
+            records.extend(old.get(name, []))
+            continue
+        # What came out the same stays as it was written, so that the file's own history shows changes only.
+        same = name in old and _alike(old[name], groups[name])
+        records.extend(old[name] if same else groups[name])
+        if not (same and _settled(accepted.get(name), acceptance)):
+            accepted[name] = acceptance
     known = {q.id: q for q in (*(baseline.questions if baseline else ()), *run.questions)}
     there = {record.id for record in records}
     return replace(
         run,
-        questions=tuple(known[name] for name in dict.fromkeys(order) if name in there),
+        questions=tuple(known[name] for name in names if name in there),
         records=tuple(records),
         passages={**(baseline.passages if baseline else {}), **run.passages},
-        accepted={
-            **(baseline.accepted if baseline else {}),
-            **dict.fromkeys(chosen, acceptance),
-        },
+        accepted=accepted,
         noise=run.noise or (baseline.noise if baseline else None),
     )
 
 
+def _settled(old: Acceptance | None, new: Acceptance) -> bool:
+    return old is not None and (old.corpus, old.configuration) == (new.corpus, new.configuration)
+
+
 def _alike(old: Sequence[Record], new: Sequence[Record]) -> bool:
-    return [(r.ranking, r.reply and r.reply.text) for r in old] == [(r.ranking, r.reply and r.reply.text) for r in new]
+    return [_told(record) for record in old] == [_told(record) for record in new]
+
+
+def _told(record: Record) -> tuple[object, ...]:
+    """What of a record a reader would see change: not the times."""
+    kept = {name: round(value, 6) for name, value in record.metrics.items() if not name.endswith("_ms")}
+    reply = record.reply
+    places = tuple(found.place for found in record.ranking)
+    return (places, reply.text, reply.citations, kept) if reply is not None else (places, kept)
 
 
 def rescore(
@@ -134,14 +156,13 @@ def rescore(
     collection: str | None,
     *,
     k: int,
-    entails: Entails,
-    similarity: Similarity | None = None,
+    evidence: Evidence,
 ) -> Run:
     """``run``'s stored answers scored again at ``k`` by ``gold`` as it is now. Questions it no longer has stay."""
     now = gold.by_id()
     known = {question.id: question for question in run.questions}
     finder = Finder(LibraryCorpus(backend, collection))
-    scorer = Scorer(finder, k, run.passages, entails, similarity)
+    scorer = Scorer(finder, k, run.passages, evidence.entails, evidence.similarity)
     records = tuple(scorer.score(now.get(record.id) or known[record.id], record) for record in run.records)
     questions = tuple(now.get(question.id, question) for question in run.questions)
     mark = {**run.fingerprint, "scorer": scorer_version(), "gold": {"sha256": gold.sha256, "questions": len(now)}}

@@ -147,7 +147,7 @@ def compare(a: Run, b: Run, *, noise: Noise | None = None) -> Comparison:
     counted = [pair for pair in shared if pair.question.gates and pair.state is not State.FLAKY]
     lost = sum(_flipped(pair.passed_before, pair.passed_after) for pair in counted)
     won = sum(_flipped(pair.passed_after, pair.passed_before) for pair in counted)
-    asked = {question.id for question in b.questions}
+    asked = {*b.ids, *(question.id for question in b.questions)}
     return Comparison(
         a=a, b=b, changes=changes(a.fingerprint, b.fingerprint), pairs=pairs, shifts=shifts(shared),
         regressions=lost, fixes=won, p=mcnemar(lost, won), noise=noise, deterministic=deterministic,

@@ -134,7 +134,8 @@ class Acceptance:
 class Run:
     """A finished (or interrupted) run: its questions, records, fingerprint and the text of the passages it found.
 
-    A baseline is a run whose records were accepted one by one; ``accepted`` says so for each id.
+    ``ids`` are all questions the gold set has, also those that were not selected. A baseline is a run whose records
+    were accepted one by one; ``accepted`` says so for each id.
     """
 
     gold: str
@@ -151,6 +152,7 @@ class Run:
     noise: Noise | None = None
     passages: Mapping[str, str] = field(default_factory=dict)
     accepted: Mapping[str, Acceptance] = field(default_factory=dict)
+    ids: tuple[str, ...] = ()
 
     def by_id(self) -> dict[str, list[Record]]:
         """The records of each question, in order of repeats."""

@@ -8,12 +8,16 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from rag.gold.baseline import Accepted
 from rag.gold.catalog import Metric, Stage
 from rag.gold.gate import Exit
-from rag.gold.report import Case, Report, Row, ranks, word_diff
+from rag.gold.records import Run
+from rag.gold.report import Case, Report, Row, describe_noise, ranks, word_diff
 from rag.gold.stats import Interval
+from rag.text import remove_invisible
 
 _COLOURS = {Exit.CLEAN: "green", Exit.REGRESSION: "red", Exit.INFRASTRUCTURE: "yellow", Exit.NOT_COMPARABLE: "yellow"}
+_CONTROL = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)))
 _EDITS = {"same": "", "gone": "red strike", "come": "green"}
 
 
@@ -22,6 +26,31 @@ def print_report(report: Report, console: Console, *, details: int = 10) -> None
     and latency."""
     for part in _parts(report, details):
         console.print(part)
+
+
+def shown(text: str) -> str:
+    """Text without control characters, which could reprogram a terminal; line breaks and tabs stay."""
+    return remove_invisible(text.translate(_CONTROL))
+
+
+def print_accepted(accepted: Accepted, baseline: Run | None, run: Run, console: Console) -> None:
+    """What an accept takes into the baseline: each answer that is new or changed, as a word difference."""
+    old = baseline.by_id() if baseline is not None else {}
+    new = run.by_id()
+    for name in (*accepted.changed, *accepted.added):
+        before = old[name][0].reply if name in old else None
+        after = new[name][0].reply
+        line = Text(f"{'changed' if name in old else 'new    '}  {name}  ", style="bold")
+        for kind, words in word_diff(before.text if before else "", after.text if after else ""):
+            line.append(shown(" ".join(words.split("\n"))), style="" if name not in old else _EDITS[kind])
+        console.print(line)
+    if accepted.refused:
+        console.print(Text(f"Refused, since they ended in an error: {', '.join(accepted.refused)}.", style="yellow"))
+    console.print(
+        f"Accepted: {len(accepted.added)} new, {len(accepted.changed)} changed; "
+        f"{len(accepted.kept)} kept as they were, {len(accepted.baseline.by_id())} in the baseline."
+    )
+    console.print(Text(describe_noise(accepted.baseline.noise)))
 
 
 def _parts(report: Report, details: int) -> Iterator[RenderableType]:
@@ -56,7 +85,7 @@ def _changes(report: Report) -> Iterator[RenderableType]:
         return
     yield Text("\nChanged since the baseline", style="bold")
     for change in report.comparison.changes:
-        yield Text(f"  {change.key}: {_short(change.old)} → {_short(change.new)}")
+        yield Text(shown(f"  {change.key}: {_short(change.old)} → {_short(change.new)}"))
 
 
 def _stage(stage: Stage, cases: Sequence[Case], details: int) -> Iterator[RenderableType]:
@@ -71,14 +100,14 @@ def _stage(stage: Stage, cases: Sequence[Case], details: int) -> Iterator[Render
 
 def _case(case: Case) -> RenderableType:
     head = Text(f"  {case.question.id}", style="bold")
-    head.append(f" [{', '.join(case.question.tags)}] {case.question.question}", style="")
+    head.append(shown(f" [{', '.join(case.question.tags)}] {case.question.question}"), style="")
     moved = [f"{name} {case.before[name]:.3g} → {case.after[name]:.3g}" for name in case.worse]
     lines = [head, Text(f"    {'; '.join(moved or case.missed)}", style="dim")]
     notes = case.new.notes if case.new else ()
-    lines.extend(Text(f"    {note}", style="yellow") for note in notes)
-    shifted = [f"{file} {_rank(old)} → {_rank(new)}" for file, old, new, gold in ranks(case) if gold and old != new]
-    if case.old is not None and shifted:
-        lines.append(Text(f"    rank of gold file: {'; '.join(shifted)}"))
+    lines.extend(Text(shown(f"    {note}"), style="yellow") for note in notes)
+    moves = [f"{file} {_rank(old)} → {_rank(new)}" for file, old, new, gold in ranks(case) if gold and old != new]
+    if case.old is not None and moves:
+        lines.append(Text(shown(f"    rank of gold file: {'; '.join(moves)}")))
     lines.extend(_answers(case))
     return Group(*lines)
 
@@ -90,7 +119,7 @@ def _answers(case: Case) -> list[Text]:
         return []
     answer = Text("    ")
     for kind, words in word_diff(old, new) if case.old is not None else [("same", new)]:
-        answer.append(" ".join(words.split("\n")), style=_EDITS[kind])
+        answer.append(shown(" ".join(words.split("\n"))), style=_EDITS[kind])
     return [answer]
 
 
@@ -99,7 +128,7 @@ def _errors(report: Report) -> Iterator[RenderableType]:
     if failed:
         yield Text(f"\nCould not be asked ({len(failed)})", style="bold yellow")
         for case in failed[:10]:
-            yield Text(f"  {case.question.id}: {case.new.error if case.new else ''}")
+            yield Text(shown(f"  {case.question.id}: {case.new.error if case.new else ''}"))
 
 
 def _metrics(rows: Sequence[Row]) -> Table:

@@ -14,6 +14,7 @@ from rag.gold.backend import Backend, LibraryCorpus
 from rag.gold.catalog import depth_of
 from rag.gold.comparison import noise_floor
 from rag.gold.fingerprint import fingerprint
+from rag.gold.judge import Judge
 from rag.gold.linting import require_valid
 from rag.gold.records import Found, Mode, Record, Run, found
 from rag.gold.replay import Recorded, Recording, under_recorded_model
@@ -46,8 +47,8 @@ class Settings:
 
 
 @dataclass(slots=True)
-class _Session:
-    """One run in the making."""
+class Session:
+    """A run in the making: ``plan`` is the run without its records."""
 
     backend: Backend
     settings: Settings
@@ -56,6 +57,7 @@ class _Session:
     similarity: Similarity | None
     recording: Recording | None
     finder: Finder
+    judge: Judge | None = None
     passages: dict[str, str] = field(default_factory=dict)
     failures: int = 0
 
@@ -71,7 +73,8 @@ class _Session:
             return Record(question.id, repeat, error=error.explain(), error_code=error.code)
         self.failures = 0
         scorer = Scorer(self.finder, self.plan.k, self.passages, self.entails, self.similarity)
-        return scorer.score(question, replace(record, repeat=repeat))
+        scored = scorer.score(question, replace(record, repeat=repeat))
+        return self.judge.judged(scored, self.passages) if self.judge is not None else scored
 
     def _retrieve(self, question: Question) -> Record:
         condensed = condense_by_rule(question.question, question.turns)
@@ -104,6 +107,7 @@ def run(
     *,
     entails: Entails | None = None,
     similarity: Similarity | None = None,
+    judge: Judge | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Ask ``backend`` every question of ``gold`` and score the answers.
@@ -115,17 +119,8 @@ def run(
     """
     settings = settings or Settings()
     gold = gold if isinstance(gold, GoldSet) else load_gold(gold).select()
-    corpus = LibraryCorpus(backend, settings.collection)
-    if settings.check:
-        require_valid(gold, corpus)
-    plan, recording = _plan(gold, backend, settings)
-    if entails is None or similarity is None:
-        from rag.gold.support import default_evidence
-
-        evidence = default_evidence()
-        entails, similarity = entails or evidence.entails, similarity or evidence.similarity
-    session = _Session(backend, settings, plan, entails, similarity, recording, Finder(corpus))
-    total = len(gold.questions) * plan.repeats * (2 if settings.noise else 1)
+    session = open_session(gold, backend, settings, entails=entails, similarity=similarity, judge=judge)
+    total = len(gold.questions) * session.plan.repeats * (2 if settings.noise else 1)
     done = _Counter(progress, total)
     finished = _first_pass(session, gold, done)
     if not settings.noise:
@@ -135,6 +130,28 @@ def run(
     if settings.out is not None:
         write_run(settings.out, finished)
     return finished
+
+
+def open_session(
+    gold: GoldSet,
+    backend: Backend,
+    settings: Settings,
+    *,
+    entails: Entails | None = None,
+    similarity: Similarity | None = None,
+    judge: Judge | None = None,
+) -> Session:
+    """All that asking needs, made once. Raises what ``run`` raises."""
+    corpus = LibraryCorpus(backend, settings.collection)
+    if settings.check:
+        require_valid(gold, corpus)
+    plan, recording = _plan(gold, backend, settings, judge)
+    if entails is None or similarity is None:
+        from rag.gold.support import default_evidence
+
+        evidence = default_evidence()
+        entails, similarity = entails or evidence.entails, similarity or evidence.similarity
+    return Session(backend, settings, plan, entails, similarity, recording, Finder(corpus), judge)
 
 
 @dataclass(slots=True)
@@ -149,13 +166,15 @@ class _Counter:
             self.progress(self.done, self.total, name)
 
 
-def _plan(gold: GoldSet, backend: Backend, settings: Settings) -> tuple[Run, Recording | None]:
+def _plan(gold: GoldSet, backend: Backend, settings: Settings, judge: Judge | None) -> tuple[Run, Recording | None]:
     """The run without its records, and the recording to read or write."""
     k = settings.k or gold.k
     repeats = settings.repeats or gold.repeats
     depth = max([k, *(depth_of(name) for question in gold.questions for name in question.thresholds)])
     shape = {"k": k, "depth": depth, "repeats": repeats, "retrieval_only": settings.retrieval_only}
     mark: Mapping[str, Any] = fingerprint(backend, settings.collection, gold, shape)
+    if judge is not None:
+        mark = {**mark, "judge": {"name": judge.chat.name, "digest": judge.chat.digest}}
     recording: Recording | None = None
     if settings.mode != "live":
         if settings.noise:
@@ -171,12 +190,12 @@ def _plan(gold: GoldSet, backend: Backend, settings: Settings) -> tuple[Run, Rec
             recording = Recording.create(settings.recording, mark)
     plan = Run(
         gold=gold.path, questions=gold.questions, records=(), fingerprint=mark, k=k, depth=depth, repeats=repeats,
-        mode=settings.mode, retrieval_only=settings.retrieval_only, started=time.time(),
+        mode=settings.mode, retrieval_only=settings.retrieval_only, started=time.time(), ids=gold.ids,
     )  # fmt: skip
     return plan, recording
 
 
-def _first_pass(session: _Session, gold: GoldSet, done: _Counter) -> Run:
+def _first_pass(session: Session, gold: GoldSet, done: _Counter) -> Run:
     out = session.settings.out
     if out is None:
         records = tuple(_records(session, gold, (), done))
@@ -201,7 +220,7 @@ def _first_pass(session: _Session, gold: GoldSet, done: _Counter) -> Run:
     return replace(plan, records=tuple(kept), passages=session.passages, finished=finished)
 
 
-def _records(session: _Session, gold: GoldSet, kept: Sequence[Record], done: _Counter) -> Iterator[Record]:
+def _records(session: Session, gold: GoldSet, kept: Sequence[Record], done: _Counter) -> Iterator[Record]:
     """The records that are still missing."""
     there = {(record.id, record.repeat) for record in kept}
     for question in gold.questions:

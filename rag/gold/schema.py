@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
@@ -87,13 +87,15 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class GoldSet:
-    """A gold set as read. ``k`` and ``repeats`` are its defaults; ``sha256`` is of the file's bytes."""
+    """A gold set as read, or a selection of it. ``k`` and ``repeats`` are its defaults; ``sha256`` is of the file's
+    bytes; ``ids`` are all that the file has, selected or not."""
 
     path: str
     questions: tuple[Question, ...]
     k: int = 5
     repeats: int = 1
     sha256: str = ""
+    ids: tuple[str, ...] = ()
 
     def select(self, ids: tuple[str, ...] = (), tags: tuple[str, ...] = (), *, drafts: bool = False) -> GoldSet:
         """The questions with one of the ``ids`` and one of the ``tags`` (empty: any); drafts only when asked for.
@@ -115,7 +117,7 @@ class GoldSet:
             and (not tags or set(tags) & set(q.tags))
             and (drafts or q.review.status == "approved" or q.id in ids)
         )
-        return GoldSet(self.path, kept, self.k, self.repeats, self.sha256)
+        return replace(self, questions=kept)
 
     def by_id(self) -> dict[str, Question]:
         """The questions by their id."""
@@ -159,7 +161,7 @@ def _gold_set(reader: Reader, root: yaml.Node, path: str, sha256: str) -> GoldSe
             where = f"The id '{question.id}' is taken by the question of line {first[question.id]}."
             reader.problems.append(Problem(question.line, where, "Give each question its own id."))
         first.setdefault(question.id, question.line)
-    return GoldSet(path, questions, k, repeats, sha256)
+    return GoldSet(path, questions, k, repeats, sha256, tuple(first))
 
 
 def _question(node: yaml.Node) -> Question:

@@ -1,0 +1,265 @@
+"""Questions from the files people have: LlamaIndex, ragas, promptfoo, SQuAD and CSV, as gold questions."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rag.answer.sentences import sentences
+from rag.errors import GoldError
+from rag.gold.schema import Fact, Question, Review, Source
+from rag.gold.spans import Corpus, Finder
+
+_SHORT = 6
+"""An answer of at most this many words is a fact; a longer one can only be compared with, as an alias."""
+_QUESTION = ("question", "query", "user_input", "input", "prompt")
+_ANSWER = ("answer", "reference_answer", "reference", "ground_truth", "ground_truths", "expected", "expected_output")
+_CONTEXTS = ("reference_contexts", "contexts", "retrieved_contexts", "context")
+_SOURCE = ("source", "sources", "source docs", "source_docs", "file", "files", "document")
+_TAGS = ("tags", "tag", "type", "question type", "synthesizer_name")
+_NOT_IN_ID = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(slots=True)
+class Imported:
+    """The questions, and a note for everything that could not be taken over."""
+
+    questions: list[Question] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Maker:
+    """Puts questions together; with a corpus it finds the files that contexts and patterns speak of."""
+
+    finder: Finder | None
+    result: Imported = field(default_factory=Imported)
+    ids: set[str] = field(default_factory=set)
+
+    def add(
+        self, name: str, question: str, *, answers: Sequence[str] = (), facts: Sequence[Fact] = (),
+        sources: Sequence[Source] = (), forbidden: Sequence[str] = (), unanswerable: bool = False,
+        tags: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        question = question.strip()
+        if not question:
+            self.result.notes.append(f"{name}: there is no question; left out.")
+            return
+        aliases = tuple(dict.fromkeys(text.strip() for text in answers if text.strip()))
+        short = tuple(text for text in aliases if len(text.split()) <= _SHORT and any(c.isalnum() for c in text))
+        if not facts and short:
+            facts = (Fact("answer", any=short),)
+        checked = facts or sources or aliases or forbidden or unanswerable
+        self.result.questions.append(
+            Question(
+                self._id(name),
+                question,
+                tags=tuple(tag for tag in (_NOT_IN_ID.sub("-", tag).strip("-").lower() for tag in tags) if tag),
+                unanswerable=unanswerable,
+                facts=() if unanswerable else tuple(facts),
+                must_not_contain=tuple(forbidden),
+                sources=() if unanswerable else tuple(dict.fromkeys(sources)),
+                aliases=() if unanswerable else aliases,
+                review=Review("approved" if checked else "draft", "import"),
+            )
+        )
+
+    def _id(self, name: str) -> str:
+        base = _NOT_IN_ID.sub("-", name).strip("-._")[:70] or "question"
+        chosen, number = base, 2
+        while chosen in self.ids:
+            chosen, number = f"{base}-{number}", number + 1
+        self.ids.add(chosen)
+        return chosen
+
+    def located(self, name: str, contexts: Sequence[str]) -> list[Source]:
+        """The contexts as quotes of the files they stand in."""
+        found: list[Source] = []
+        for context in contexts:
+            quote = " ".join(context.split())[:2_000].strip()
+            file = self._file_of(quote)
+            if file is not None:
+                found.append(Source(file, quote=quote))
+            elif quote:
+                why = "it stands in none of the documents" if self.finder else "no library was given to find its file"
+                self.result.notes.append(f"{name}: a context was left out, since {why}: {quote[:60]!r}")
+        return found
+
+    def _file_of(self, quote: str) -> str | None:
+        if self.finder is None or not quote:
+            return None
+        return next((f for f in self.finder.corpus.files() if self.finder.quote(f, quote)), None)
+
+    def named(self, name: str, patterns: Sequence[str]) -> list[Source]:
+        """The files that names or patterns with ``*`` mean; an extension may be missing."""
+        found: list[Source] = []
+        for pattern in (p.strip() for p in patterns):
+            if not pattern:
+                continue
+            files = self.finder.corpus.files() if self.finder else ()
+            hits = [f for f in files if fnmatch(f, pattern) or fnmatch(f.rpartition(".")[0], pattern)]
+            if not hits and "*" not in pattern and self.finder is None:
+                hits = [pattern]
+            if not hits:
+                self.result.notes.append(f"{name}: no document is called {pattern!r}; left out.")
+            found.extend(Source(file) for file in hits)
+        return found
+
+
+def import_file(path: Path, kind: str, corpus: Corpus | None = None) -> Imported:
+    """Read ``path`` as one of ``KINDS``. With a ``corpus``, contexts become quotes of the files they stand in.
+
+    Raises GoldError when the file cannot be read or is not of that kind.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise GoldError(f"Cannot read {path}: {error}.", hint="It must be a UTF-8 text file.") from error
+    maker = _Maker(Finder(corpus) if corpus is not None else None)
+    try:
+        KINDS[kind](text, maker)
+    except (ValueError, KeyError, TypeError, AttributeError, csv.Error, yaml.YAMLError) as error:
+        raise GoldError(
+            f"{path} is not of the kind '{kind}': {type(error).__name__}: {error}.",
+            hint=f"The kinds are {', '.join(KINDS)}.",
+        ) from error
+    if not maker.result.questions:
+        raise GoldError(f"{path} holds no question of the kind '{kind}'.", hint=f"The kinds are {', '.join(KINDS)}.")
+    return maker.result
+
+
+def _llama_index(text: str, maker: _Maker) -> None:
+    for number, example in enumerate(json.loads(text)["examples"], 1):
+        name = f"llama-{number:03d}"
+        sources = maker.located(name, example.get("reference_contexts") or [])
+        maker.add(name, example["query"], answers=[example.get("reference_answer") or ""], sources=sources)
+
+
+def _ragas(text: str, maker: _Maker) -> None:
+    for number, row in enumerate(_rows(text), 1):
+        name = f"ragas-{number:03d}"
+        contexts = _texts(_first(row, _CONTEXTS))
+        maker.add(
+            name, str(_first(row, _QUESTION) or ""), answers=_texts(_first(row, _ANSWER)),
+            sources=maker.located(name, contexts), tags=_texts(_first(row, _TAGS)),
+        )  # fmt: skip
+
+
+def _rows(text: str) -> Iterator[Mapping[str, Any]]:
+    """Objects of a JSON list, of ``{"samples": [...]}``, of columns, or one a line."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        yield from (json.loads(line) for line in text.splitlines() if line.strip())
+        return
+    if isinstance(value, dict) and isinstance(value.get("samples"), list):
+        value = value["samples"]
+    if isinstance(value, dict):
+        columns = {name: column for name, column in value.items() if isinstance(column, list)}
+        value = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)] or [value]
+    yield from value
+
+
+def _promptfoo(text: str, maker: _Maker) -> None:
+    value = yaml.safe_load(text)
+    tests = value.get("tests", []) if isinstance(value, dict) else value
+    for number, test in enumerate(tests, 1):
+        name = str(test.get("description") or f"promptfoo-{number:03d}")
+        variables = {str(key).lower(): item for key, item in (test.get("vars") or {}).items()}
+        facts: list[Fact] = []
+        forbidden: list[str] = []
+        for check in test.get("assert") or []:
+            _assertion(name, check, facts, forbidden, maker)
+        maker.add(name, str(_first(variables, _QUESTION) or ""), facts=facts, forbidden=forbidden)
+
+
+def _assertion(name: str, check: Mapping[str, Any], facts: list[Fact], forbidden: list[str], maker: _Maker) -> None:
+    kind, values = str(check.get("type", "")), _texts(check.get("value"))
+    values = [value for value in values if any(character.isalnum() for character in value)]
+    plain = kind.removeprefix("not-").removeprefix("i")
+    if plain == "regex":
+        values = [f"re:{value}" for value in values]
+    if plain not in ("contains", "contains-any", "contains-all", "equals", "regex") or not values:
+        maker.result.notes.append(f"{name}: an assertion of the type {kind!r} was left out.")
+    elif kind.startswith("not-"):
+        forbidden.extend(values)
+    elif plain == "contains-all":
+        facts.extend(Fact(f"fact-{len(facts) + n}", any=(value,)) for n, value in enumerate(values, 1))
+    else:
+        facts.append(Fact(f"fact-{len(facts) + 1}", any=tuple(values)))
+
+
+def _squad(text: str, maker: _Maker) -> None:
+    for article in json.loads(text)["data"]:
+        for paragraph in article["paragraphs"]:
+            context = paragraph["context"]
+            for qa in paragraph["qas"]:
+                _squad_question(qa, context, str(article.get("title", "")), maker)
+
+
+def _squad_question(qa: Mapping[str, Any], context: str, title: str, maker: _Maker) -> None:
+    name, answers = str(qa["id"]), qa.get("answers") or []
+    if qa.get("is_impossible") or not answers:
+        maker.add(name, qa["question"], unanswerable=True)
+        return
+    at = int(answers[0]["answer_start"])
+    quote = next((context[start:end] for start, end in sentences(context) if start <= at < end), "")
+    sources = maker.located(name, [quote])
+    if not sources and maker.finder is None and title:
+        sources = [Source(title)]
+    texts = [answer["text"] for answer in answers]
+    wordings = tuple(dict.fromkeys(text.strip() for text in texts if any(c.isalnum() for c in text)))
+    facts = (Fact("answer", any=wordings),) if wordings else ()
+    maker.add(name, qa["question"], answers=texts, facts=facts, sources=sources)
+
+
+def _csv(text: str, maker: _Maker) -> None:
+    head = text.partition("\n")[0]
+    reader = csv.DictReader(StringIO(text), delimiter=max(",;\t", key=head.count), strict=True)
+    if reader.fieldnames is None or not {name.strip().lower() for name in reader.fieldnames} & set(_QUESTION):
+        raise ValueError("no column is called 'question'")
+    for number, cells in enumerate(reader, 1):
+        row = {
+            str(key).strip().lower(): (value or "").strip() for key, value in cells.items() if isinstance(value, str)
+        }
+        name = row.get("id") or f"row-{number:03d}"
+        files = re.split(r"[,|;]", str(_first(row, _SOURCE) or ""))
+        sources = maker.named(name, files)
+        quote = row.get("quote", "")
+        if quote and len(sources) == 1:
+            page = int(row["page"]) if row.get("page", "").isdigit() else None
+            sources = [Source(sources[0].file, page, quote)]
+        answers = str(_first(row, _ANSWER) or "").split("|")
+        maker.add(
+            name, str(_first(row, _QUESTION) or ""), answers=answers, sources=sources,
+            unanswerable=row.get("unanswerable", "").lower() in ("1", "true", "yes"),
+            tags=re.split(r"[,|;]", str(_first(row, _TAGS) or "")),
+        )  # fmt: skip
+
+
+def _first(row: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((row[name] for name in names if row.get(name)), None)
+
+
+def _texts(value: Any) -> list[str]:
+    if value is None:
+        return []
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+
+
+KINDS: Mapping[str, Callable[[str, _Maker], None]] = {
+    "llama-index": _llama_index,
+    "ragas": _ragas,
+    "promptfoo": _promptfoo,
+    "squad": _squad,
+    "csv": _csv,
+}
