@@ -5,78 +5,69 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from types import MappingProxyType
 
 import numpy as np
 
 from rag.answer.question import Question, analyse
 from rag.answer.quotes import score
-from rag.answer.ranking import FEATURES, Ranked, rank
+from rag.answer.ranking import FEATURES, Array, Ranked, rank
+from rag.answer.wanted import Wanted
+from rag.answer.weights import ABSTAIN, ABSTAIN_BIAS
 from rag.models.static import StaticVectors
 from rag.types import Hit
 
-DEFAULT_THRESHOLD = 0.2
+DEFAULT_THRESHOLD = 0.22
+"""Below this probability nothing is answered. Refusing an answerable question costs more than showing quotes."""
+
 _BEST = 3
-_PRESENT = 0.75
+_PRESENT = 0.5
+_NEIGHBOUR = 0.7
+_LEAST_WINDOW = 0.2
+_SORTS: Mapping[Wanted, str] = {
+    "count": "number", "amount": "number", "percent": "number", "measure": "number", "time": "time",
+    "person": "name", "place": "name", "reason": "reason",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What speaks for and against an answer; shares and similarities in [0, 1] except ``log_odds``.
+    """What speaks for and against an answer.
 
-    ``sentence``: weighted share of the question's terms in the best sentence. ``window``: with its neighbours and
-    heading. ``passage``: in the best single passage. ``missing``: weighted share of the terms that no found passage
-    has. ``unknown``: share of terms in no passage of the collection. ``rarest``: how well the rarest term is matched
-    by the best sentence's window. ``names``: share of the question's names in the best passage. ``cosine``: best
-    sentence's; ``pairs``: neighbouring words kept together; ``typed``: an answer of the wanted kind is there;
-    ``agreement``: the best hit's fused score over 2; ``margin``: how far it leads the third; ``log_odds``: of the best
-    quote over the mean candidate.
+    ``passage``: weighted share of the question's terms in the best single passage. ``unknown``: share of its terms
+    that no passage of the collection has; ``unknown_names``: 1 if a name is among them. ``names``: how well its
+    names are matched in the best sentence's passage. ``focus_missing``: 1 if the noun that types the answer is
+    nowhere. ``cosine``: the best sentences' largest. ``gap_*``: for a question that wants a number, time, name or
+    reason, how far the sentences that hold one fall behind those that hold the question's terms, in [0, 1].
+    ``typed_*``: whether the best sentence holds one. ``open``: 1 if the wanted kind has no outward sign.
+    ``margin``: the best hit's lead over the third, fused, over 2. ``log_odds``: the best sentence's over the mean,
+    over 10. ``dense``, ``dense_mean``: the largest static cosine of question and passage, and the best three's mean.
     """
 
-    sentence: float = 0.0
-    window: float = 0.0
     passage: float = 0.0
-    missing: float = 1.0
     unknown: float = 1.0
-    rarest: float = 0.0
+    unknown_names: float = 0.0
     names: float = 0.0
+    focus_missing: float = 0.0
     cosine: float = 0.0
-    pairs: float = 0.0
-    typed: float = 0.0
-    agreement: float = 0.0
+    gap_number: float = 0.0
+    gap_time: float = 0.0
+    gap_name: float = 0.0
+    gap_reason: float = 0.0
+    typed_number: float = 0.0
+    typed_name: float = 0.0
+    open: float = 0.0
     margin: float = 0.0
     log_odds: float = 0.0
+    dense: float = 0.0
+    dense_mean: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
     """A logistic regression over ``Features``."""
 
-    bias: float
-    of: Mapping[str, float] = field(default_factory=dict)
-
-
-# Fitted by `python -m tests.bench.fit_answer abstain`.
-WEIGHTS = Weights(
-    bias=-9.33,
-    of=MappingProxyType(
-        {
-            "sentence": 2.96,
-            "window": -0.37,
-            "passage": 3.98,
-            "missing": -1.44,
-            "unknown": 4.99,
-            "rarest": 0.55,
-            "names": 1.43,
-            "cosine": 5.51,
-            "pairs": 1.1,
-            "typed": -1.65,
-            "agreement": 1.32,
-            "margin": 3.46,
-            "log_odds": 1.54,
-        }
-    ),
-)
+    bias: float = ABSTAIN_BIAS
+    of: Mapping[str, float] = field(default_factory=lambda: ABSTAIN)
 
 
 class Abstainer:
@@ -92,52 +83,79 @@ class Abstainer:
         self._vectors = vectors
         self._frequency = document_frequency
         self._count = passage_count
-        self._weights = weights or WEIGHTS
+        self._weights = weights or Weights()
 
     def probability(self, question: str, hits: Sequence[Hit]) -> float:
-        """The probability in [0, 1] that the documents answer ``question``; 0 without hits."""
-        if not hits:
+        """The probability in [0, 1] that the documents answer ``question``; 0 without hits or words in common."""
+        features = self.features(question, hits)
+        if features is None:
             return 0.0
-        values = asdict(self.features(question, hits))
+        values = asdict(features)
         total = self._weights.bias + sum(weight * values[name] for name, weight in self._weights.of.items())
         return 1 / (1 + math.exp(-max(-50.0, min(50.0, total))))
 
-    def features(self, question: str, hits: Sequence[Hit]) -> Features:
-        """The evidence behind ``probability``."""
-        analysed = analyse(question, self._frequency, self._count)
-        ranked = rank(self._vectors, analysed, hits)
-        return features_of(analysed, ranked, hits) if ranked.candidates else Features()
+    def features(self, question: str, hits: Sequence[Hit]) -> Features | None:
+        """The evidence behind ``probability``; None if there is nothing to compare."""
+        asked = analyse(question, self._frequency, self._count)
+        ranked = rank(self._vectors, asked, hits)
+        if not ranked.candidates:
+            return None
+        rows = self._vectors.embed([question, *(hit.passage.index_text for hit in hits)])
+        return features_of(asked, ranked, hits, rows[1:] @ rows[0])
 
 
-def features_of(question: Question, ranked: Ranked, hits: Sequence[Hit]) -> Features:
-    """The features of the best sentences, and of the hits as a whole."""
+def features_of(question: Question, ranked: Ranked, hits: Sequence[Hit], cosines: Sequence[float]) -> Features:
+    """The features, from the ranked sentences and each hit's static cosine to the question."""
     column = {name: ranked.features[:, place] for place, name in enumerate(FEATURES)}
     scores = score(ranked)
     order = np.argsort(-scores, kind="stable")
-    best = int(order[0])
+    best, top = int(order[0]), order[:_BEST]
     weights = np.array([max(term.weight, 1e-3) for term in question.terms])
     weights /= weights.sum()
-    by_passage: dict[int, list[int]] = {}
-    for row, candidate in enumerate(ranked.candidates):
-        by_passage.setdefault(candidate.passage.id, []).append(row)
-    covered = {key: ranked.matches[rows].max(axis=0) for key, rows in by_passage.items()}
+    covered = _by_passage(ranked)
     here = covered[ranked.candidates[best].passage.id]
+    anywhere = np.max(list(covered.values()), axis=0)
+    unknown = [term.frequency == 0 and anywhere[row] < _PRESENT for row, term in enumerate(question.terms)]
     names = [row for row, term in enumerate(question.terms) if term.name]
-    window = column["soft"] + column["previous"] + column["following"] + column["heading"]
-    top = [int(i) for i in order[:_BEST]]
+    focus = question.focus
     fused = [hit.score for hit in hits]
+    dense = [float(x) for x in cosines]
     return Features(
-        sentence=float(column["soft"][best]),
-        window=float(min(1.0, window[best])),
         passage=float(max(row @ weights for row in covered.values())),
-        missing=float((np.max(list(covered.values()), axis=0) < _PRESENT) @ weights),
-        unknown=float(np.mean([term.frequency == 0 for term in question.terms])) if question.count else 0.0,
-        rarest=float(here[int(np.argmax(weights))]),
-        names=float((here[names] >= _PRESENT).mean()) if names else 0.5,
+        unknown=float(np.mean(unknown)) if question.count else 0.0,
+        unknown_names=float(bool(question.count) and any(unknown[row] for row in names)),
+        names=float(here[names].mean()) if names else 0.5,
+        focus_missing=float(focus is not None and focus.frequency == 0 and column["focus"][top].max() < _PRESENT),
         cosine=float(column["cosine"][top].max()),
-        pairs=float(column["pairs"][best]),
-        typed=float(column["typed"][top].max()),
-        agreement=fused[0] / 2,
+        **_typed(question, column, best),
         margin=(fused[0] - fused[min(2, len(fused) - 1)]) / 2,
         log_odds=float(scores[best] - scores.mean()) / 10,
+        dense=max(dense),
+        dense_mean=sum(dense[:_BEST]) / len(dense[:_BEST]),
     )
+
+
+def _by_passage(ranked: Ranked) -> dict[int, Array]:
+    """For each passage the best match of each term among its sentences."""
+    rows: dict[int, list[int]] = {}
+    for row, candidate in enumerate(ranked.candidates):
+        rows.setdefault(candidate.passage.id, []).append(row)
+    return {key: ranked.matches[own].max(axis=0) for key, own in rows.items()}
+
+
+def _typed(question: Question, column: Mapping[str, Array], best: int) -> dict[str, float]:
+    """Whether something of the wanted kind stands where the question's terms stand."""
+    sort = _SORTS.get(question.wanted)
+    if sort is None:
+        return {"open": 1.0}
+    around = _NEIGHBOUR * (column["previous"] + column["following"])
+    window = np.minimum(1, column["soft"] + column["back"] + column["onward"] + column["heading"] + around)
+    typed = np.minimum(1, column["typed"])
+    widest = float(window.max())
+    gap = max(0.0, widest - float((typed * window).max())) / max(widest, _LEAST_WINDOW)
+    found = {f"gap_{sort}": gap}
+    if sort in ("number", "name"):
+        found[f"typed_{sort}"] = float(typed[best])
+    if sort == "reason":
+        found["open"] = 1.0
+    return found

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from rag.answer.countries import CAPITALS, SAME
 from rag.store.terms import query_terms
 
-TOKEN = re.compile(r"\w+(?:['’]\w+)*")
+TOKEN = re.compile(r"(?<![\w.])U\.[SK]\.(?:A\.)?(?!\w)|United (?:States|Kingdom)(?: of America)?\b|\w+(?:['’]\w+)*")
 _SPACELESS = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]"
 )
@@ -118,12 +118,17 @@ def _word(raw: str, start: int, end: int, opening: bool) -> Word:
     content = lower not in FUNCTION_WORDS
     upper = raw[0].isupper()
     acronym = len(raw) > 1 and sum(c.isupper() for c in raw) > 1
+    country = SAME.get(lower) if upper and raw != "Us" else None
+    if country:
+        return Word(country, start, end, True, True)
     return Word(stem(lower), start, end, content, content and upper and (acronym or not opening))
 
 
 @lru_cache(maxsize=50_000)
 def _plain(raw: str) -> str:
     """Lower case without accents and possessive endings."""
+    if " " in raw or "." in raw:
+        raw = "uk" if "K" in raw else "us"
     lower = unicodedata.normalize("NFKD", raw.replace("’", "'").lower())
     lower = "".join(c for c in lower if not unicodedata.combining(c))
     for ending in ("'s", "'"):
@@ -184,6 +189,9 @@ def _without_tail(word: str) -> str:
     return word[:-1] if word.endswith("ll") and len(word) > 5 else word
 
 
-def content_stems(words: Sequence[Word]) -> list[str]:
-    """The stems of the content words, in order."""
-    return [word.stem for word in words if word.content]
+def seat_of(one: str, other: str) -> bool:
+    """Whether one stem is a capital and the other its country, for whose government it often stands."""
+    return _SEATS.get(one) == other or _SEATS.get(other) == one
+
+
+_SEATS = {stem(capital): country for capital, country in CAPITALS.items()}

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rag.answer.question import analyse
-from rag.answer.ranking import FEATURES, Array, Candidate, Ranked, leans_on_previous, rank
+from rag.answer.ranking import FEATURES, Array, Candidate, Ranked, rank
+from rag.answer.weights import QUOTE
 from rag.models.static import StaticVectors
 from rag.types import Hit, Passage
 
 LIMIT = 4
-_SAME_DOCUMENT, _OTHER_DOCUMENT = 2.5, 0.3
+_SAME_DOCUMENT, _OTHER_DOCUMENT = 3.0, 0.7
+"""How far below the best a further quote may lie, in log-odds, in the same and in another document."""
+_COVERED = 0.7
+"""What share of the question's terms, by weight, a quote from another document than the best must hold."""
 _SAME_WORDS = 0.8
 _FEWEST_WORDS = 3
-
-# Fitted by `python -m tests.bench.fit_answer quotes`: a softmax over the sentences of the found passages.
-WEIGHTS = {
-    "exact": 1.06, "soft": 3.04, "pairs": 0.81, "cosine": 2.18, "previous": 4.27, "following": 2.83, "heading": 0.24,
-    "passage": 1.19, "elsewhere": -0.27, "names": -0.73, "score": 3.77, "first": 0.36, "typed": 1.62,
-    "typed_near": 0.92, "novel": 0.82, "short": -3.2, "long": 0.2, "question": -3.0,
-    "listed": 0.0, "rarest": 0.4, "matched": 4.47,
-}  # fmt: skip
+_NAMED_BEFORE = 0.2
+_MOST_ROWS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,8 @@ class Quoter:
     def answer(self, question: str, hits: Sequence[Hit], limit: int = LIMIT) -> list[Quote]:
         """At most ``limit`` quotes, the best first, without near-duplicates; none when no sentence fits.
 
-        Sentences far below the best are left out, sentences of another document sooner.
+        Sentences far below the best are left out, sentences of another document sooner. A quote takes in the
+        sentence before it where that names what it speaks of.
         """
         ranked = rank(self._vectors, analyse(question, self._frequency, self._count), hits)
         if not ranked.candidates:
@@ -66,20 +65,13 @@ class Quoter:
         scores = score(ranked)
         shares = np.exp(scores - scores.max())
         shares /= shares.sum()
-        chosen = choose(ranked, scores, limit)
-        quotes = [self._quote(ranked.candidates[i], float(shares[i])) for i in chosen]
+        quotes = [_quote(ranked, row, float(shares[row])) for row in choose(ranked, scores, limit)]
         return _without_overlaps(quotes)
-
-    def _quote(self, candidate: Candidate, share: float) -> Quote:
-        first = candidate.index
-        while first > 0 and leans_on_previous(candidate.units[first]) and candidate.index - first < 2:
-            first -= 1
-        return Quote(candidate.passage, candidate.passage.start + candidate.units[first].start, candidate.end, share)
 
 
 def score(ranked: Ranked) -> Array:
     """The log-odds of each candidate, up to a constant."""
-    return np.asarray(ranked.features @ np.array([WEIGHTS[name] for name in FEATURES]), dtype=np.float64)
+    return np.asarray(ranked.features @ np.array([QUOTE[name] for name in FEATURES]), dtype=np.float64)
 
 
 def choose(ranked: Ranked, scores: Array, limit: int) -> list[int]:
@@ -89,12 +81,14 @@ def choose(ranked: Ranked, scores: Array, limit: int) -> list[int]:
         candidate = ranked.candidates[row]
         if len(chosen) == limit:
             break
-        if _says_nothing(candidate):
+        if says_nothing(candidate):
             continue
         if chosen:
             best = chosen[0]
             same = candidate.passage.document_id == ranked.candidates[best].passage.document_id
             if scores[best] - scores[row] > (_SAME_DOCUMENT if same else _OTHER_DOCUMENT):
+                continue
+            if not same and ranked.features[row, FEATURES.index("soft")] < _COVERED:
                 continue
             if any(_alike(candidate, ranked.candidates[other]) for other in chosen):
                 continue
@@ -102,9 +96,39 @@ def choose(ranked: Ranked, scores: Array, limit: int) -> list[int]:
     return chosen
 
 
-def _says_nothing(candidate: Candidate) -> bool:
+def says_nothing(candidate: Candidate) -> bool:
+    """Whether a candidate is a heading or too short to answer."""
     unit = candidate.unit
     return unit.text.startswith("#") or len(unit.words) < _FEWEST_WORDS
+
+
+def _quote(ranked: Ranked, row: int, share: float) -> Quote:
+    """The sentence, with the one before it where a pronoun, "however" or the question's words point there.
+
+    A table's row comes with the table's header where both stand in the passage.
+    """
+    candidate = ranked.candidates[row]
+    named = sum(ranked.features[row, FEATURES.index(name)] for name in ("back", "onward", "previous"))
+    first = candidate.index
+    if _is_row(candidate.unit.text):
+        first = _table_head(candidate)
+    elif candidate.before and not candidate.before.text.startswith("#"):
+        unit = candidate.unit
+        if unit.points_back or unit.connects or named > _NAMED_BEFORE:
+            first -= 1
+    return Quote(candidate.passage, candidate.passage.start + candidate.units[first].start, candidate.end, share)
+
+
+def _is_row(text: str) -> bool:
+    return text.startswith("|") and text.count("|") >= 2
+
+
+def _table_head(candidate: Candidate) -> int:
+    """The index of the table's first row if few rows lie between, so that the quote stays one slice; else its own."""
+    first = candidate.index
+    while first > 0 and _is_row(candidate.units[first - 1].text):
+        first -= 1
+    return first if candidate.index - first <= _MOST_ROWS else candidate.index
 
 
 def _alike(a: Candidate, b: Candidate) -> bool:
@@ -123,7 +147,7 @@ def _without_overlaps(quotes: Sequence[Quote]) -> list[Quote]:
                 continue
             start, end = min(quote.start, other.start), max(quote.end, other.end)
             if other.passage.start <= start and end <= other.passage.end:
-                kept[place] = Quote(other.passage, start, end, max(other.score, quote.score))
+                kept[place] = replace(other, start=start, end=end)
             break
         else:
             kept.append(quote)

@@ -4,46 +4,53 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from rag.answer.lexicon import PRONOUNS, Word, words_of
-from rag.answer.question import Question, Term, Wanted
+from rag.answer.lexicon import Word, seat_of, words_of
+from rag.answer.question import Question, Term
 from rag.answer.sentences import sentences
 from rag.answer.values import Value, values_of
+from rag.answer.wanted import answer_places
 from rag.models.static import StaticVectors
 from rag.types import Hit, Passage
 
 Array = npt.NDArray[np.float64]
 
 _SOFT_FROM, _SOFT_TO, _SOFT_MOST = 0.35, 0.8, 0.9
-_PREFIX = 5
+_BEGINNING = 5
+_SEAT = 0.7
 _NEAR = 4
-_REASON = re.compile(
-    r"\b(?:because|due to|owing to|since|so that|in order to|as a result|result(?:s|ed)? (?:of|from|in)|caused?|reason"
-    r"|therefore|thanks to|led to|leads to|to avoid|to prevent|purpose|explain(?:s|ed)?)\b",
+_REACH = 40
+_POINTS_BACK = re.compile(
+    r"\W*(?:(?:and|but|so|also|yet|in|at|for|after|before|during|since|on|of|as|with|by|from|however|then|thus"
+    r"|therefore|moreover|additionally|furthermore),?\s+){0,2}"
+    r"(?:he|she|it|they|this|these|those|such|that|his|her|its|their|both)\b",
     re.IGNORECASE,
 )
-_TIME_WORDS = re.compile(
-    r"\b(?:century|centuries|decade|\d{4}s|today|yesterday|morning|evening|night|spring|summer|autumn|winter|fall"
-    r"|monday|tuesday|wednesday|thursday|friday|saturday|sunday|era|period|ago|early|late|during|until|before|after)\b",
+_CONNECTS = re.compile(
+    r"\W*(?:for example|for instance|however|therefore|thus|hence|moreover|furthermore|in addition|additionally|also"
+    r"|instead|as a result|consequently|then|later|afterwards|subsequently|meanwhile|similarly|in turn)\b",
     re.IGNORECASE,
 )
-_PLACE_WORDS = re.compile(r"\b(?:in|at|from|near|to|across|outside|inside|north|south|east|west)\s+(?:the\s+)?[A-Z]")
+_GOES_ON = re.compile(r"\W*(?:another|other|the \w+)\b", re.IGNORECASE)
 
 FEATURES = (
-    "exact", "soft", "pairs", "cosine", "previous", "following", "heading", "passage", "elsewhere", "names", "score",
-    "first", "typed", "typed_near", "novel", "short", "long", "question", "listed", "rarest", "matched",
+    "exact", "soft", "matched", "rarest", "pairs", "cosine", "meaning", "late",
+    "back", "onward", "previous", "following", "heading", "passage", "names",
+    "score", "first", "elsewhere",
+    "typed", "near", "untyped", "focus", "kindred", "novel",
+    "short", "long", "question", "listed",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A sentence at ``passage.text[start:end]`` with its words and values, offsets relative to the sentence."""
+    """A sentence at ``start:end`` of its passage's text, with its words; their offsets count from ``start``."""
 
     text: str
     start: int
@@ -54,6 +61,21 @@ class Unit:
     def values(self) -> tuple[Value, ...]:
         """The numbers and dates in it."""
         return values_of(self.text)
+
+    @property
+    def points_back(self) -> bool:
+        """Whether a pronoun stands where its subject should be."""
+        return bool(_POINTS_BACK.match(self.text))
+
+    @property
+    def connects(self) -> bool:
+        """Whether it opens with a word that ties it to the sentence before: "however", "for example"."""
+        return bool(_CONNECTS.match(self.text))
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it opens as the continuation of a thought."""
+        return self.connects or bool(_GOES_ON.match(self.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +131,7 @@ def candidates_of(hits: Sequence[Hit]) -> list[Candidate]:
     for rank, hit in enumerate(hits):
         units = units_of(hit.passage.text)
         for index, unit in enumerate(units):
+            # Passages overlap: a sentence cut at one passage's edge is whole in the other.
             end = (hit.passage.document_id, hit.passage.start + unit.end)
             start = (hit.passage.document_id, -hit.passage.start - unit.start - 1)
             if end in seen or start in seen:
@@ -121,44 +144,51 @@ def candidates_of(hits: Sequence[Hit]) -> list[Candidate]:
 class Similar:
     """How well each of a question's terms is matched by each stem that occurs in the candidates, in [0, 1].
 
-    1 for the same stem; less for a common beginning or for near-synonyms by the static vectors' cosine.
+    1 for the same stem; less for a common beginning or for near-synonyms by the static vectors' cosine. The last
+    row of ``cosines`` belongs to the question's focus.
     """
 
-    def __init__(self, vectors: StaticVectors, terms: Sequence[Term], vocabulary: dict[str, str]) -> None:
-        self._row = {stem: row for row, stem in enumerate(vocabulary)}
-        stems = list(vocabulary)
-        table = np.zeros((len(terms), len(stems)))
-        if stems and terms:
-            cosines = vectors.embed([t.word.lower() for t in terms]) @ vectors.embed(list(vocabulary.values())).T
-            table = np.clip((cosines - _SOFT_FROM) / (_SOFT_TO - _SOFT_FROM), 0, 1) * _SOFT_MOST
-            for i, term in enumerate(terms):
-                for j, other in enumerate(stems):
-                    table[i, j] = _spelling(term.stem, other, float(table[i, j]))
-        self.table: Array = np.asarray(table, dtype=np.float64)
+    def __init__(self, vectors: StaticVectors, question: Question, vocabulary: dict[str, str]) -> None:
+        self.row = {stem: row for row, stem in enumerate(vocabulary)}
+        terms = [*question.terms, *([question.focus] if question.focus else [])]
+        wanted = vectors.embed([term.word.lower() for term in terms])
+        self.vectors = vectors.embed(list(vocabulary.values()))
+        self.cosines: Array = np.asarray(wanted @ self.vectors.T, dtype=np.float64)
+        self.table: Array = np.clip((self.cosines - _SOFT_FROM) / (_SOFT_TO - _SOFT_FROM), 0, 1) * _SOFT_MOST
+        self.table[:, [row for stem, row in self.row.items() if _has_digit(stem)]] = 0
+        beginnings: dict[str, list[str]] = {}
+        for stem in vocabulary:
+            beginnings.setdefault(stem[:_BEGINNING], []).append(stem)
+        for i, term in enumerate(terms):
+            self._spelling(i, term, beginnings.get(term.stem[:_BEGINNING], ()))
+            for stem, row in self.row.items() if term.name else ():
+                if seat_of(term.stem, stem):
+                    self.table[i, row] = max(self.table[i, row], _SEAT)
 
-    def best(self, words: Sequence[Word]) -> Array:
-        """For each term its best match among the words."""
-        rows = [self._row[w.stem] for w in words if w.stem in self._row]
-        if not rows:
-            return np.zeros(len(self.table))
-        return np.asarray(self.table[:, rows].max(axis=1), dtype=np.float64)
+    def _spelling(self, i: int, term: Term, candidates: Iterable[str]) -> None:
+        """The same stem matches; numbers only then; a long common beginning nearly."""
+        if _has_digit(term.stem):
+            self.table[i] = 0
+        for stem in candidates:
+            size = max(_BEGINNING, round(0.75 * min(len(term.stem), len(stem))))
+            if stem == term.stem:
+                self.table[i, self.row[stem]] = 1.0
+            elif term.stem[:size] == stem[:size] and not _has_digit(term.stem + stem):
+                self.table[i, self.row[stem]] = max(self.table[i, self.row[stem]], 0.8)
+
+    def best(self, words: Iterable[Word]) -> Array:
+        """For each term (and the focus, if there is one) its best match among the words."""
+        rows = [self.row[w.stem] for w in words if w.stem in self.row]
+        return np.asarray(self.table[:, rows].max(axis=1)) if rows else np.zeros(len(self.table))
 
 
-def _spelling(a: str, b: str, similar: float) -> float:
-    """Same stems match; numbers only then; a long common beginning nearly."""
-    if a == b:
-        return 1.0
-    if a.isdigit() or b.isdigit() or any(c.isdigit() for c in a + b):
-        return 0.0
-    shorter = min(len(a), len(b))
-    if shorter >= _PREFIX and a[: (n := max(_PREFIX, round(0.75 * shorter)))] == b[:n]:
-        return max(similar, 0.8)
-    return similar
+def _has_digit(stem: str) -> bool:
+    return any(c.isdigit() for c in stem)
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """The candidates of a question with their features, row by row, and the terms' best matches."""
+    """The candidates of a question with their features, row by row, and the terms' best matches in each."""
 
     question: Question
     candidates: tuple[Candidate, ...]
@@ -167,110 +197,138 @@ class Ranked:
 
 
 def rank(vectors: StaticVectors, question: Question, hits: Sequence[Hit]) -> Ranked:
-    """The features of every candidate sentence among the hits. Costs about 2 ms a passage."""
+    """The features of every candidate sentence among the hits. Costs about a millisecond a passage."""
     candidates = candidates_of(hits)
-    if not candidates or not question.terms:
-        return Ranked(question, (), np.zeros((0, len(FEATURES))), np.zeros((0, len(question.terms))))
-    similar = Similar(vectors, question.terms, _vocabulary(candidates))
-    weights = np.array([max(term.weight, 1e-3) for term in question.terms])
-    weights /= weights.sum()
-    cosines = vectors.embed([c.unit.text for c in candidates]) @ vectors.embed([question.text])[0]
-    best_of = {id(u): similar.best(u.words) for c in candidates for u in c.units}
-    heads = {h.passage.id: similar.best(words_of(" ".join([h.passage.title, *h.passage.heading]))) for h in hits}
-    passages = {
-        h.passage.id: np.max([best_of[id(u)] for u in units_of(h.passage.text)], axis=0)
-        for h in hits
-        if units_of(h.passage.text)
-    }
-    rows, matches = [], []
-    for candidate, cosine in zip(candidates, cosines, strict=True):
-        own = best_of[id(candidate.unit)]
-        around = _Around(
-            own,
-            best_of[id(before)] if (before := candidate.before) else own * 0,
-            best_of[id(after)] if (after := candidate.after) else own * 0,
-            heads[candidate.passage.id],
-            passages[candidate.passage.id],
-        )
-        hit = hits[candidate.rank]
-        rows.append([*_coverage(question, weights, around), *_rest(question, candidate, hit, float(cosine), own)])
-        matches.append(own)
-    ordered = _ordered(np.array(rows))
-    return Ranked(question, tuple(candidates), ordered, np.array(matches))
+    count = len(question.terms)
+    if not candidates or not count:
+        return Ranked(question, (), np.zeros((0, len(FEATURES))), np.zeros((0, count)))
+    view = _View(vectors, question, candidates)
+    rows = [view.features(candidate, place, hits[candidate.rank]) for place, candidate in enumerate(candidates)]
+    matches = np.array([view.match[id(c.unit)][:count] for c in candidates])
+    return Ranked(question, tuple(candidates), np.array([[row[name] for name in FEATURES] for row in rows]), matches)
+
+
+class _View:
+    """What the features of one question's candidates have in common."""
+
+    def __init__(self, vectors: StaticVectors, question: Question, candidates: Sequence[Candidate]) -> None:
+        self.question = question
+        self.similar = Similar(vectors, question, _vocabulary(candidates))
+        self.terms = len(question.terms)
+        weights = np.array([max(term.weight, 1e-3) for term in question.terms])
+        self.weights: Array = weights / weights.sum()
+        self.rarest = int(np.argmax(self.weights))
+        self.names = [row for row, term in enumerate(question.terms) if term.name]
+        asked = vectors.embed([question.text])[0]
+        self.cosines = vectors.embed([c.unit.text for c in candidates]) @ asked
+        joined = [f"{c.before.text} {c.unit.text}" if c.before else c.unit.text for c in candidates]
+        self.joined = vectors.embed(joined) @ asked
+        passages = {c.passage.id: c for c in candidates}.values()
+        counts = np.zeros(len(self.similar.row))
+        for c in passages:
+            for u in c.units:
+                counts[[self.similar.row[s] for s in {w.stem for w in u.words if w.content}]] += 1
+        self.rarity: Array = np.log(1 + sum(len(c.units) for c in passages) / np.maximum(counts, 1))
+        self.asked = self.weights @ vectors.embed([term.word.lower() for term in question.terms])
+        self.asked = self.asked / (np.linalg.norm(self.asked) or 1.0)
+        self.match = {id(u): self.similar.best(u.words) for c in passages for u in c.units}
+        self.heads = {c.passage.id: self.similar.best(words_of(_head(c.passage)))[: self.terms] for c in passages}
+        self.passages = {
+            c.passage.id: np.max([self.match[id(u)][: self.terms] for u in c.units], axis=0) for c in passages
+        }
+        self.names_seen = {
+            u.text[w.start : w.end] for c in passages for u in c.units for w in u.words if w.name
+        }  # fmt: skip
+
+    def features(self, candidate: Candidate, place: int, hit: Hit) -> dict[str, float]:
+        unit, before, after = candidate.unit, candidate.before, candidate.after
+        own = self.match[id(unit)][: self.terms]
+        zero = own * 0
+        previous = self.match[id(before)][: self.terms] if before else zero
+        following = self.match[id(after)][: self.terms] if after else zero
+        head = self.heads[candidate.passage.id]
+        gain = float(np.maximum(previous - own, 0) @ self.weights)
+        seen = np.max([own, previous, following, head], axis=0)
+        size = sum(word.content for word in unit.words)
+        back, onward = unit.points_back, unit.goes_on
+        return {
+            "exact": float((own >= 1) @ self.weights),
+            "soft": float(own @ self.weights),
+            "matched": float(np.mean(own >= 0.8)),
+            "rarest": float(own[self.rarest]),
+            "pairs": _pairs(self.question, unit),
+            "cosine": float(self.cosines[place]),
+            "meaning": self._meaning(unit),
+            "late": float(max(self.joined[place] - self.cosines[place], 0.0)) if back else 0.0,
+            "back": gain if back else 0.0,
+            "onward": gain if onward and not back else 0.0,
+            "previous": gain if not back and not onward else 0.0,
+            "following": float(np.maximum(following - own, 0) @ self.weights),
+            "heading": float(np.maximum(head - own, 0) @ self.weights),
+            "passage": float(np.maximum(self.passages[candidate.passage.id] - seen, 0) @ self.weights),
+            "names": float(np.maximum(own, previous if back else zero)[self.names].mean()) if self.names else 0.5,
+            "score": hit.score / 2,
+            "first": float(candidate.rank == 0),
+            "elsewhere": float(candidate.rank),
+            "short": max(0.0, 1 - size / 6),
+            "long": math.log(max(size, 12) / 12),
+            "question": float(unit.text.endswith("?") or unit.text.startswith("#")),
+            "listed": float(unit.text[0] in "-*•|"),
+            **self._answer(unit),
+        }
+
+    def _meaning(self, unit: Unit) -> float:
+        """The cosine of the question's content words, by weight, and the sentence's, by rarity among the candidates."""
+        rows = list({self.similar.row[w.stem] for w in unit.words if w.content})
+        if not rows:
+            return 0.0
+        told = self.rarity[rows] @ self.similar.vectors[rows]
+        return float(self.asked @ told / (np.linalg.norm(told) or 1.0))
+
+    def _answer(self, unit: Unit) -> dict[str, float]:
+        """What the sentence holds beyond the question: a value or name of the wanted kind, words like the focus."""
+        question = self.question
+        fresh = [w for w in unit.words if w.content and w.stem not in question.stems]
+        kindred = 0.0
+        if question.focus and fresh:
+            kindred = float(self.similar.cosines[-1, [self.similar.row[w.stem] for w in fresh]].max())
+        places = answer_places(
+            question.wanted, question.text, question.focus.stem if question.focus else "", question.values,
+            question.stems, unit.text, unit.words, unit.values, self._like_focus,
+        )  # fmt: skip
+        matched = [w.start for w in unit.words if w.content and w.stem in question.stems]
+        near = 0.0
+        if places and matched:
+            near = max(fit / (1 + min(abs(p - m) for m in matched) / _REACH) for p, fit in places)
+        return {
+            "typed": 0.0 if places is None else max((fit for _, fit in places), default=0.0),
+            "near": near,
+            "untyped": float(places is not None and not places),
+            "focus": float(self.match[id(unit)][-1]) if question.focus else 0.0,
+            "kindred": max(0.0, kindred),
+            "novel": min(len(fresh), 8) / 8,
+        }
+
+    def _like_focus(self, stem: str) -> float:
+        row = self.similar.row.get(stem)
+        return 0.0 if row is None or not self.question.focus else float(self.similar.table[-1, row])
+
+
+def _head(passage: Passage) -> str:
+    return " ".join([passage.title, *passage.heading])
 
 
 def _vocabulary(candidates: Sequence[Candidate]) -> dict[str, str]:
+    """The content stems of the candidates' passages and headings, each with a word that has it."""
     found: dict[str, str] = {}
-    for passage in {id(c.passage): c for c in candidates}.values():
-        for unit in passage.units:
-            for word in unit.words:
+    for candidate in {c.passage.id: c for c in candidates}.values():
+        texts = [(unit.text, unit.words) for unit in candidate.units]
+        head = _head(candidate.passage)
+        for text, words in [*texts, (head, words_of(head))]:
+            for word in words:
                 if word.content and word.stem not in found:
-                    found[word.stem] = unit.text[word.start : word.end].lower()
-        head = " ".join([passage.passage.title, *passage.passage.heading])
-        for word in words_of(head):
-            if word.content:
-                found.setdefault(word.stem, head[word.start : word.end].lower())
+                    found[word.stem] = text[word.start : word.end].lower()
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Around:
-    own: Array
-    previous: Array
-    following: Array
-    heading: Array
-    passage: Array
-
-
-_COVERAGE = ("exact", "soft", "previous", "following", "heading", "passage", "rarest", "matched")
-_REST = (
-    "pairs", "cosine", "elsewhere", "names", "score", "first", "typed", "typed_near", "novel", "short", "long",
-    "question", "listed",
-)  # fmt: skip
-
-
-def _ordered(rows: Array) -> Array:
-    """Columns in the order of FEATURES."""
-    names = [*_COVERAGE, *_REST]
-    return rows[:, [names.index(name) for name in FEATURES]]
-
-
-def _coverage(question: Question, weights: Array, around: _Around) -> list[float]:
-    own = around.own
-    gain = [np.maximum(other - own, 0) @ weights for other in (around.previous, around.following, around.heading)]
-    seen = np.max([own, around.previous, around.following, around.heading], axis=0)
-    rarest = int(np.argmax(weights))
-    return [
-        float((own >= 1) @ weights),
-        float(own @ weights),
-        *map(float, gain),
-        float(np.maximum(around.passage - seen, 0) @ weights),
-        float(own[rarest]),
-        float(np.mean(own >= 0.8)),
-    ]
-
-
-def _rest(question: Question, candidate: Candidate, hit: Hit, cosine: float, own: Array) -> list[float]:
-    unit = candidate.unit
-    names = [row for row, term in enumerate(question.terms) if term.name]
-    size = sum(word.content for word in unit.words)
-    typed, near = answer_type(question, unit)
-    novel = sum(word.content and word.stem not in question.stems for word in unit.words)
-    return [
-        _pairs(question, unit),
-        cosine,
-        float(candidate.rank),
-        float(own[names].mean()) if names else 0.5,
-        hit.score / 2,
-        float(candidate.rank == 0),
-        typed,
-        near,
-        min(novel, 8) / 8,
-        max(0.0, 1 - size / 6),
-        math.log(max(size, 12) / 12),
-        float(unit.text.endswith("?") or unit.text.startswith("#")),
-        float(unit.text[0] in "-*•|"),
-    ]
 
 
 def _pairs(question: Question, unit: Unit) -> float:
@@ -280,60 +338,5 @@ def _pairs(question: Question, unit: Unit) -> float:
     places: dict[str, list[int]] = {}
     for place, word in enumerate(word for word in unit.words if word.content):
         places.setdefault(word.stem, []).append(place)
-    near = sum(
-        any(abs(i - j) <= _NEAR - 1 for i in places.get(a, ()) for j in places.get(b, ())) for a, b in question.pairs
-    )
+    near = sum(any(abs(i - j) < _NEAR for i in places.get(a, ()) for j in places.get(b, ())) for a, b in question.pairs)
     return near / len(question.pairs)
-
-
-def answer_type(question: Question, unit: Unit) -> tuple[float, float]:
-    """Whether the sentence holds something of the wanted kind that the question does not, and how near to a match.
-
-    Both in [0, 1]; 0.5 where the kind has no outward sign.
-    """
-    places = _typed_places(question, unit)
-    if question.wanted in ("thing", "manner", "whether"):
-        return 0.5, 0.5
-    if not places:
-        return 0.0, 0.0
-    matched = [w.start for w in unit.words if w.content and w.stem in question.stems]
-    if not matched:
-        return 1.0, 0.0
-    gap = min(abs(p - m) for p in places for m in matched)
-    return 1.0, 1 / (1 + gap / 40)
-
-
-_NUMERIC: dict[Wanted, tuple[str, ...]] = {
-    "count": ("number", "year"),
-    "amount": ("money", "number", "percent"),
-    "percent": ("percent", "number"),
-    "measure": ("number", "percent", "money", "ordinal"),
-    "time": ("year", "date"),
-}
-
-
-def _typed_places(question: Question, unit: Unit) -> list[int]:
-    wanted = question.wanted
-    if wanted in _NUMERIC:
-        asked = {(v.kind, v.number, v.year, v.month, v.day) for v in question.values}
-        places = [
-            v.start
-            for v in unit.values
-            if v.kind in _NUMERIC[wanted] and (v.kind, v.number, v.year, v.month, v.day) not in asked
-        ]
-        if wanted == "time" and not places:
-            places = [m.start() for m in _TIME_WORDS.finditer(unit.text)]
-        return places
-    if wanted in ("person", "place"):
-        capital = [w.start for w in unit.words if unit.text[w.start].isupper() and w.content]
-        named = [w for w in unit.words if w.content and w.stem not in question.stems and w.start in capital]
-        return [w.start for w in named if w.name or unit.text[w.start : w.start + 1].isupper()]
-    if wanted == "reason":
-        return [m.start() for m in _REASON.finditer(unit.text)]
-    return []
-
-
-def leans_on_previous(unit: Unit) -> bool:
-    """Whether the sentence's first words point back: a pronoun or "such a" where its subject should stand."""
-    first = [unit.text[w.start : w.end].lower() for w in unit.words[:2]]
-    return bool(first) and first[0] in PRONOUNS

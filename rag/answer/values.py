@@ -49,7 +49,7 @@ _LONE_MONTH = re.compile(
     r"\b(January|February|March|April|June|July|August|September|October|November|December)\b|(?<=in )\bMay\b"
 )
 _NUMBER = re.compile(
-    rf"(?P<currency>(?<!\w)(?:{_CURRENCY})\s?)?(?<![\w.])"
+    rf"(?P<currency>(?<!\w)(?:{_CURRENCY})\s?)?(?<![\w.])(?<![A-Za-z]-)"
     rf"(?:(?P<digits>\d{{1,3}}(?:[, ]\d{{3}})+(?:\.\d+)?|\d+(?:\.\d+)?)|(?P<words>\b{_WORDS}\b))"
     rf"(?P<ordinal>st|nd|rd|th)?"
     rf"(?:[ -]?(?P<scale>{_SCALE})\b(?:[ ](?P<scale2>thousand|million|billion|trillion)\b)?)?"
@@ -75,6 +75,8 @@ _MONEY_UNITS = frozenset(
         "cents",
     ]
 )
+_AFTER_PRONOUN = frozenset(["", "of", "another", "or", "and", "is", "was", "that", "who", "which", "to", "can", "may"])
+_BEFORE_PRONOUN = re.compile(r"\b(?:no|any|some|every|each|this|that|the|which|only)\s$", re.IGNORECASE)
 _SPACES = re.compile(r"\s")
 
 
@@ -105,7 +107,7 @@ def values_of(text: str) -> tuple[Value, ...]:
         if _free(match, taken):
             found.append(Value("date", *match.span(), month=MONTHS[match[0].lower()]))
     for match in _NUMBER.finditer(text):
-        if _free(match, taken):
+        if _free(match, taken) and not _is_pronoun(match, text):
             value = _number(match)
             found.append(value)
             taken.append((value.start, value.end))
@@ -114,6 +116,14 @@ def values_of(text: str) -> tuple[Value, ...]:
             number = _ORDINAL_WORDS[match["word"].lower()] + _NUMBER_WORDS.get((match["tens"] or "").lower(), 0)
             found.append(Value("ordinal", *match.span(), number=float(number)))
     return tuple(sorted(found, key=lambda value: value.start))
+
+
+def _is_pronoun(match: re.Match[str], text: str) -> bool:
+    """Whether a bare "one" stands for a noun: "one of them", "no one", "this one"."""
+    if (match["words"] or "").lower() != "one" or match["scale"]:
+        return False
+    unit = (match["unit"] or "").lower()
+    return unit in _AFTER_PRONOUN or bool(_BEFORE_PRONOUN.search(text[: match.start()]))
 
 
 def _free(match: re.Match[str], taken: list[tuple[int, int]]) -> bool:

@@ -1,0 +1,147 @@
+"""The kind of answer a question wants, by its cue words, and where a sentence holds something of that kind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from rag.answer.lexicon import Word, stem, words_of
+from rag.answer.values import Value, same_value
+
+Wanted = Literal[
+    "count", "amount", "percent", "measure", "time", "person", "place", "reason", "manner", "thing", "whether"
+]  # fmt: skip
+
+_KINDS: tuple[tuple[Wanted, re.Pattern[str]], ...] = tuple(
+    (kind, re.compile(pattern))  # type: ignore[misc]
+    for kind, pattern in (
+        ("percent", r"\b(?:what|which|how (?:much|many))\b[^?]{0,20}"
+                    r"\b(?:percent|percentage|per cent|share|proportion|fraction)\b"),
+        ("count", r"\bhow many\b|\b(?:what|which) (?:is|was|were|are)? ?(?:the )?(?:\w+ )?number of\b"
+                  r"|^number of\b|\bwhat (?:number|population)\b|\bwhat (?:is|was) the (?:\w+ )?population\b"),
+        ("amount", r"\bhow much\b|\b(?:what|which) (?:is|was|were|are|did|does)? ?(?:the |an? )?(?:\w+ ){0,3}"
+                   r"(?:price|cost|sum|amount|salary|budget|revenue|income|fee|wage|value|profit|spending)\b"
+                   r"|\bwhat (?:does|did|do|will|would)\b.{1,60}\bcost\b"),
+        ("measure", r"\bhow (?:long|old|far|tall|high|deep|large|big|fast|wide|heavy|hot|cold|often|close|early|late)\b"
+                    r"|\bwhat (?:is|was) (?:the |\w+'s )?(?:\w+ )?(?:length|height|width|depth|size|area|distance|speed"
+                    r"|age|temperature|rate|capacity|weight|altitude|density)\b"
+                    r"|\bwhat (?:length|height|size|capacity)\b"),
+        ("time", r"\bwhen\b|\b(?:what|which) (?:\w+ )?"
+                 r"(?:years?|dates?|days?|months?|century|decade|era|period|time|age|season)\b|\bsince when\b"
+                 r"|\bdate of\b|\bwhat (?:is|was) (?:the|his|her|its|their) (?:year|date|time)\b"),
+        ("person", r"\bwho(?:m|se)?\b|\b(?:what|which) (?:\w+ ){0,3}"
+                   r"(?:person|man|woman|king|queen|president|minister|leader|author|scientist|actor|singer|player|coach"
+                   r"|director|general|emperor|pope|spokesman|spokesperson|diplomat|professor|member|engineer|artist"
+                   r"|physicist|mathematician|economist|philosopher|composer|architect|officer|pilot|ambassador"
+                   r"|researcher|poet|writer|inventor|explorer|chief|envoy|secretary)\b"),
+        ("place", r"\bwhere\b|\b(?:what|which) (?:\w+ ){0,2}"
+                  r"(?:city|country|state|place|town|village|region|continent|province|county|river|island|street"
+                  r"|location|capital|neighborhood|nation|hotel|address|stadium|countries|cities)\b"),
+        ("reason", r"\bwhy\b|\b(?:what|which) (?:\w+ )?(?:reasons?|caused?|causes|purpose|motive)\b|\bhow come\b"),
+        ("thing", r"\bwhat\b|\bwhich\b"),
+        ("manner", r"\bhow\b"),
+        ("whether", r"^(?:and |but |so )?(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should)\b"),
+    )
+)  # fmt: skip
+_FOCUS = re.compile(
+    r"\b(?:which|what|how many|how much|whose|number of)\s+(?:of the\s+|(?:type|kind|sort)s?\s+of\s+|other\s+)?"
+    r"((?:[\w-]+\s+){0,2}?[\w-]+?)\s*(?=\b(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|may"
+    r"|might|to|that|in|of|for|on|at|with|from|by|and|who|which)\b|[?.,]|$)",
+    re.IGNORECASE,
+)
+_ASIDE = re.compile(r"\s*\([^()]*\)\s*$")
+_REASON = re.compile(
+    r"\b(?:because|due to|owing to|since|so that|in order to|as a result|result(?:s|ed)? (?:of|from|in)|caused?|reason"
+    r"|therefore|thanks to|led to|leads to|to avoid|to prevent|purpose|explain(?:s|ed)?)\b",
+    re.IGNORECASE,
+)
+_TIME = re.compile(
+    r"\b(?:century|centuries|decade|\d{4}s|today|yesterday|morning|evening|night|spring|summer|autumn|winter"
+    r"|monday|tuesday|wednesday|thursday|friday|saturday|sunday|era|period|ago|age)\b",
+    re.IGNORECASE,
+)
+_NUMERIC: dict[Wanted, tuple[str, ...]] = {
+    "count": ("number",),
+    "amount": ("money", "number", "percent"),
+    "percent": ("percent", "number"),
+    "measure": ("number", "percent", "money", "ordinal"),
+    "time": ("year", "date"),
+}
+_MONEY = re.compile(
+    r"\b(?:money|cost|price|salary|pay|paid|budget|revenue|income|fee|wage|spend|spent|spending|worth)\b"
+)
+
+
+def wanted_of(text: str) -> Wanted:
+    """The kind of answer the question's first cue asks for; what stands in parentheses at its end is context."""
+    lower = _ASIDE.sub("", text).lower().strip() or text.lower()
+    found = [(match.start(), order, kind) for order, (kind, p) in enumerate(_KINDS) if (match := p.search(lower))]
+    return min(found)[2] if found else "thing"
+
+
+def focus_of(text: str) -> Word | None:
+    """The head of the noun right after "which", "what" or "how many", which types the answer: "gas *pipeline*"."""
+    match = _FOCUS.search(_ASIDE.sub("", text))
+    words = [word for word in words_of(match[1]) if word.content] if match else []
+    if not match or not words:
+        return None
+    last = words[-1]
+    start = match.start(1)
+    return Word(last.stem, start + last.start, start + last.end, True, last.name)
+
+
+def answer_places(
+    wanted: Wanted,
+    asked: str,
+    focus: str,
+    taken: Sequence[Value],
+    known: frozenset[str],
+    text: str,
+    words: Sequence[Word],
+    values: Sequence[Value],
+    like: Callable[[str], float],
+) -> list[tuple[int, float]] | None:
+    """Where ``text`` holds something of the wanted kind that the question lacks, and how well it fits, in (0, 1].
+
+    ``focus`` is the stem that types the answer and ``like`` tells how similar another stem is to it; ``taken`` and
+    ``known`` are the question's values and stems. None for kinds without an outward sign.
+    """
+    if wanted in _NUMERIC:
+        fresh = [v for v in values if not any(same_value(v, other) for other in taken)]
+        return _numbers(wanted, asked, focus, text, words, fresh, like)
+    if wanted in ("person", "place"):
+        return [(w.start, 1.0 if w.name else 0.5) for w in words if _is_new_name(w, text, known)]
+    if wanted == "reason":
+        return [(match.start(), 1.0) for match in _REASON.finditer(text)]
+    return None
+
+
+def _numbers(
+    wanted: Wanted,
+    asked: str,
+    focus: str,
+    text: str,
+    words: Sequence[Word],
+    fresh: Sequence[Value],
+    like: Callable[[str], float],
+) -> list[tuple[int, float]]:
+    fitting = [v for v in fresh if v.kind in _NUMERIC[wanted]]
+    if wanted == "amount" and _MONEY.search(asked.lower()):
+        return [(v.start, 1.0 if v.kind == "money" else 0.3) for v in fitting]
+    if wanted == "count" and focus:
+        return [(v.start, _counts(v, words, like)) for v in fitting]
+    if wanted == "time" and not fitting:
+        return [(match.start(), 0.5) for match in _TIME.finditer(text)]
+    return [(v.start, 1.0 if v.kind == _NUMERIC[wanted][0] or wanted == "time" else 0.6) for v in fitting]
+
+
+def _counts(value: Value, words: Sequence[Word], like: Callable[[str], float]) -> float:
+    """How well a number counts what was asked for: by the best of the three content words after it."""
+    after = [w for w in words if w.content and w.start >= value.end][:3]
+    best = max((like(w.stem) for w in after if w.start - value.end < 40), default=0.0)
+    return 0.3 + 0.7 * best
+
+
+def _is_new_name(word: Word, text: str, known: frozenset[str]) -> bool:
+    return word.content and text[word.start].isupper() and word.stem not in known and stem(word.stem) not in known

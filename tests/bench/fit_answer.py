@@ -1,0 +1,196 @@
+"""Fits the constants of ``rag.answer.weights`` on the tune halves and prints them: ``... fit_answer [part ...]``.
+
+Parts: ``quotes`` (a softmax over the sentences of the hits), ``abstain`` and ``verify`` (logistic regressions). Signs
+are constrained on principle: evidence for an answer never counts against it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from rag.answer.abstain import Abstainer, Features
+from rag.answer.evidence import Reader, claim_of
+from rag.answer.question import analyse
+from rag.answer.ranking import FEATURES, rank
+from rag.models.static import StaticVectors
+from tests.bench import answer_data as data
+from tests.bench.tables import say
+
+Array = npt.NDArray[np.float64]
+Example = tuple[Array, npt.NDArray[np.bool_]]
+
+_QUOTE_SIGNS = {"short": -1, "question": -1, "untyped": -1, "elsewhere": -1, "long": 0}
+_ABSTAIN_SIGNS = {
+    "unknown": -1, "unknown_names": -1, "focus_missing": -1, "gap_number": -1, "gap_time": -1, "gap_name": -1,
+    "gap_reason": -1, "open": 0,
+}  # fmt: skip
+_BRIEFS_COUNT = 4
+# How much each set weighs in the fit of the abstention, all its questions together.
+_SHARES = {
+    "xquad": 2.0, "paragraph": 0.5, "article": 0.4, "swap": 0.3, "made": 0.6, "reports-other": 0.8, "reports": 0.3,
+    "briefs": 0.8, "briefs-none": 0.8, "originals": 0.8, "originals-none": 0.8,
+}  # fmt: skip
+
+
+def main(parts: Sequence[str]) -> int:
+    """Fit the named parts (default: all)."""
+    missing = data.available()
+    if missing:
+        say(f"skipped: not there: {missing}")
+        return 0
+    vectors = StaticVectors()
+    known: dict[str, Callable[[StaticVectors], None]] = {
+        "quotes": fit_quotes, "abstain": fit_abstain, "verify": fit_verify,
+    }  # fmt: skip
+    for part in parts or list(known):
+        say(f"== {part} ==")
+        known[part](vectors)
+    return 0
+
+
+def fit_quotes(vectors: StaticVectors) -> None:
+    """XQuAD's tune half, and that of the sample corpus weighted up."""
+    documents, questions = data.xquad()
+    corpus = data.corpus_of(vectors, documents)
+    examples = list(_examples(vectors, (corpus.ask(q) for q in questions if q.half == data.TUNE)))
+    texts, asked = data.briefs()
+    small = data.corpus_of(vectors, texts)
+    own = _examples(vectors, (small.ask(q) for q in asked if q.half == data.TUNE and q.answerable))
+    examples += list(own) * _BRIEFS_COUNT
+    signs = np.array([_QUOTE_SIGNS.get(name, 1) for name in FEATURES])
+    show("QUOTE", FEATURES, softmax(examples, signs))
+
+
+def fit_abstain(vectors: StaticVectors) -> None:
+    """Questions with and without an answer, each set with its share."""
+    rows: list[Array] = []
+    labels: list[float] = []
+    shares: list[float] = []
+    for name, asked in _abstain_sets(vectors).items():
+        own = [values for q in asked if (values := _abstain_row(vectors, q)) is not None]
+        rows += own
+        labels += [float(asked[0].answerable)] * len(own)
+        shares += [_SHARES[name] / len(own)] * len(own)
+    names = [f.name for f in fields(Features)]
+    signs = np.array([_ABSTAIN_SIGNS.get(name, 1) for name in names])
+    weights, bias = logistic(np.array(rows), np.array(labels), np.array(shares), signs)
+    show("ABSTAIN", names, weights, bias)
+
+
+def fit_verify(vectors: StaticVectors) -> None:
+    """QAGS's tune half, both classes weighted alike."""
+    reader = Reader(vectors)
+    rows, labels = [], []
+    for item in data.qags():
+        if item.half == data.TUNE:
+            window = reader.windows(claim_of(item.sentence), reader.source(item.article))[0]
+            rows.append([*window.parts.values(), float(window.last - window.first)])
+            labels.append(float(item.supported))
+    names = [*window.parts, "wider"]
+    share = np.where(np.array(labels) > 0, 0.5 / np.mean(labels), 0.5 / (1 - np.mean(labels)))
+    weights, bias = logistic(np.array(rows), np.array(labels), share, np.array([1] * (len(names) - 1) + [-1]))
+    show("VERIFY", names, weights, bias)
+
+
+def _examples(vectors: StaticVectors, asked: Iterable[data.Asked]) -> Iterable[Example]:
+    for question in asked:
+        ranked = rank(vectors, analyse(question.text, question.document_frequency, question.count), question.hits)
+        right = [
+            any(c.passage.source == s and c.start < end and start < c.end for s, start, end in question.spans)
+            for c in ranked.candidates
+        ]
+        if any(right):
+            yield ranked.features, np.array(right)
+
+
+def _abstain_sets(vectors: StaticVectors) -> Mapping[str, list[data.Asked]]:
+    documents, questions = data.xquad()
+    tune = [q for q in questions if q.half == data.TUNE]
+    corpus = data.corpus_of(vectors, documents)
+    sets: dict[str, list[data.Asked]] = {"xquad": [corpus.ask(q) for q in tune[::2]]}
+    for kind, asked in data.unanswerable(corpus, tune[::3]):
+        sets.setdefault(kind, []).append(asked)
+    reports = data.corpus_of(vectors, data.reports())
+    sets["reports"] = [reports.ask(q) for q in data.report_questions() if q.half == data.TUNE]
+    sets["reports-other"] = [_none(reports.ask(q)) for q in tune[::3]]
+    for name, (texts, own) in {"briefs": data.briefs(), "originals": data.originals()}.items():
+        small = data.corpus_of(vectors, texts)
+        sets[name] = [small.ask(q) for q in own if q.half == data.TUNE and q.answerable]
+        sets[f"{name}-none"] = [small.ask(q) for q in own if q.half == data.TUNE and not q.answerable]
+    return sets
+
+
+def _none(asked: data.Asked) -> data.Asked:
+    from dataclasses import replace
+
+    return replace(asked, answerable=False)
+
+
+def _abstain_row(vectors: StaticVectors, asked: data.Asked) -> Array | None:
+    features = Abstainer(vectors, asked.document_frequency, asked.count).features(asked.text, asked.hits)
+    return None if features is None else np.array(list(asdict(features).values()))
+
+
+def softmax(examples: Sequence[Example], signs: Array, *, penalty: float = 0.003, steps: int = 300) -> Array:
+    """Weights that give the right rows of each example the largest share, by Adam on standardised features."""
+    rows = np.concatenate([features for features, _ in examples])
+    mean, spread = rows.mean(axis=0), rows.std(axis=0) + 1e-6
+    scaled = [((features - mean) / spread, right) for features, right in examples]
+
+    def slope(weights: Array) -> Array:
+        total = penalty * weights
+        for features, right in scaled:
+            odds = features @ weights
+            share = np.exp(odds - odds.max())
+            share /= share.sum()
+            among = share * right
+            total = total + features.T @ (share - among / max(among.sum(), 1e-9)) / len(scaled)
+        return np.asarray(total, dtype=np.float64)
+
+    return np.asarray(_adam(slope, len(mean), signs, 0.03, steps) / spread, dtype=np.float64)
+
+
+def logistic(
+    rows: Array, labels: Array, shares: Array, signs: Array, *, penalty: float = 0.001, steps: int = 3000
+) -> tuple[Array, float]:
+    """Weights and bias of a logistic regression with sign constraints (0 = free)."""
+    mean, spread = rows.mean(axis=0), rows.std(axis=0) + 1e-6
+    scaled = np.column_stack([(rows - mean) / spread, np.ones(len(rows))])
+    shares = shares / shares.sum()
+
+    def slope(weights: Array) -> Array:
+        chance = 1 / (1 + np.exp(-scaled @ weights))
+        pull = penalty * weights
+        pull[-1] = 0
+        return np.asarray(scaled.T @ (shares * (chance - labels)) + pull, dtype=np.float64)
+
+    found = _adam(slope, scaled.shape[1], np.append(signs, 0), 0.02, steps)
+    weights = found[:-1] / spread
+    return weights, float(found[-1] - weights @ mean)
+
+
+def _adam(slope: Callable[[Array], Array], size: int, signs: Array, rate: float, steps: int) -> Array:
+    weights, first, second = np.zeros(size), np.zeros(size), np.zeros(size)
+    for step in range(1, steps + 1):
+        gradient = slope(weights)
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.99 * second + 0.01 * gradient**2
+        weights = weights - rate * first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.99**step)) + 1e-8)
+        weights = np.where(signs > 0, np.maximum(weights, 0), np.where(signs < 0, np.minimum(weights, 0), weights))
+    return weights
+
+
+def show(name: str, names: Sequence[str], weights: Array, bias: float | None = None) -> None:
+    """Print a table as it stands in ``rag.answer.weights``."""
+    if bias is not None:
+        say(f"{name}_BIAS = {bias:.2f}")
+    say(f"{name} = " + "{" + ", ".join(f'"{n}": {w:.2f}' for n, w in zip(names, weights, strict=True)) + "}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
