@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from rag.cli import common, opened, settings
+from rag.cli import common, echo_notices, opened, settings
 from rag.errors import RagError
 from rag.terminal import answer_text, hits_text, safe, sources_text
 from rag.types import Answer, Condensed, Done, Token, Turn
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
     from rag.library import Library
 
 _HELP = """\
@@ -28,7 +32,10 @@ _HISTORY_LINES = 1_000
 
 
 def stream_answer(library: Library, question: str, history: Sequence[Turn]) -> Answer:
-    """Ask, showing the answer as it grows when the output is a terminal; returns the checked answer."""
+    """Ask, showing the answer as it grows when the output is a terminal; returns the checked answer.
+
+    Ctrl-C stops the model, leaves what it wrote so far on the screen, and goes on as KeyboardInterrupt.
+    """
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
@@ -37,18 +44,29 @@ def stream_answer(library: Library, question: str, history: Sequence[Turn]) -> A
     grown = ""
     stream = library.stream(question, history=history)
     try:
-        with Live(console=console, transient=True, refresh_per_second=12, vertical_overflow="visible") as live:
+        with Live(Text("...", style="dim"), console=console, transient=True, refresh_per_second=12) as live:
             for event in stream:
-                if isinstance(event, Condensed):
+                if isinstance(event, Condensed) and event.question != event.original:
                     live.console.print(Text(f"Searching for: {safe(event.question)}", style="dim"))
-                elif isinstance(event, Token):
+                elif isinstance(event, Token) and event.text:
                     grown += event.text
-                    live.update(Text(safe(grown)))
+                    live.update(_tail(safe(grown), console))
                 elif isinstance(event, Done):
                     return event.answer
+    except KeyboardInterrupt:
+        console.print(Text(safe(grown)))
+        raise
     finally:
         stream.close()
     raise AssertionError("a stream ends with Done")
+
+
+def _tail(text: str, console: Console) -> Text:
+    """The last lines that fit the screen: what has scrolled away could not be taken back."""
+    from rich.text import Text
+
+    lines = Text(text).wrap(console, console.width)
+    return Text("\n").join(lines[-max(console.height - 2, 1) :])
 
 
 @click.command()
@@ -58,7 +76,8 @@ def chat(**flags: str | None) -> None:
     config = settings(**flags)
     with opened(config) as library:
         session = Session(library)
-        click.echo(library.llm_choice.reason)
+        echo_notices(library)
+        click.echo(safe(library.llm_choice.reason))
         click.echo("Ask a question, or type /help.")
         with _line_history(config.library_path / "chat_history"):
             while session.running:
@@ -137,7 +156,8 @@ class Session:
 
 
 class _line_history:  # noqa: N801 - a context manager used like a function
-    """Readline's history in ``path`` across runs, when the terminal has readline."""
+    """Readline's history in ``path`` across runs, when the terminal has readline; without it in a folder that cannot
+    be written."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -147,7 +167,7 @@ class _line_history:  # noqa: N801 - a context manager used like a function
             return
         import readline
 
-        if self._path.is_file():
+        with suppress(OSError):
             readline.read_history_file(self._path)
         readline.set_history_length(_HISTORY_LINES)
 
@@ -156,6 +176,6 @@ class _line_history:  # noqa: N801 - a context manager used like a function
             return
         import readline
 
-        if self._path.parent.is_dir():
+        with suppress(OSError):
             self._path.touch(mode=0o600)
             readline.write_history_file(self._path)

@@ -1,0 +1,225 @@
+"""``rag chat`` as a person has it: on a terminal, with a model that streams from a real loopback server."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from rag import Library
+from tests.fake_ollama import FakeModel, FakeOllama, Fault
+
+RAG = [sys.executable, "-m", "rag"]
+# Ctrl-C reaches the program only where the terminal is its controlling one.
+_TAKE_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
+_CONTROL = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[()][A-Z0-9])")
+LIGHTHOUSE = "# Lighthouse\n\nThe foghorn of the Skerry lighthouse sounds every 40 seconds in winter.\n"
+KEEPER = "The keeper of the Skerry lighthouse is Mrs Dahl. She lives in the red house.\n"
+
+
+@pytest.fixture
+def server() -> Iterator[FakeOllama]:
+    with FakeOllama([FakeModel("chat-s"), FakeModel("chat-ramble")], delay=0.02) as running:
+        yield running
+
+
+@pytest.fixture
+def home(tmp_path: Path, server: FakeOllama, monkeypatch: pytest.MonkeyPatch) -> Path:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "lighthouse.md").write_text(LIGHTHOUSE, encoding="utf-8")
+    (docs / "keeper.txt").write_text(KEEPER, encoding="utf-8")
+    with Library.open(tmp_path / "library", llm="quotes", embedder="builtin") as library:
+        library.ingest([docs])
+    for name, value in (("RAG_LIBRARY", str(tmp_path / "library")), ("OLLAMA_HOST", server.url), ("TERM", "xterm")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class Terminal:
+    """A program on a pseudo-terminal of 100 columns and 30 lines; ``seen`` is all that it ever wrote."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        self.child = subprocess.Popen(
+            [sys.executable, "-c", _TAKE_TERMINAL, *arguments],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+        self.raw = ""
+
+    @property
+    def seen(self) -> str:
+        return _CONTROL.sub("", self.raw).replace("\r\n", "\n")
+
+    def type(self, text: str) -> None:
+        """Type, without the key Enter."""
+        os.write(self._master, text.encode())
+
+    def enter(self, line: str, *until: str, seconds: float = 60) -> str:
+        """Type a line and read until all of ``until`` and then the prompt are there; what was written meanwhile."""
+        start = len(self.seen)
+        self.type(f"{line}\r")
+        self.wait(lambda text: all(part in text for part in until) and text.endswith("\n> "), start, seconds)
+        return self.seen[start:]
+
+    def wait(self, done: object, start: int = 0, seconds: float = 60) -> None:
+        """Read until ``done`` (a text, or a function of what was written since ``start``)."""
+        end = time.monotonic() + seconds
+        while not (done(self.seen[start:]) if callable(done) else str(done) in self.seen[start:]):
+            readable, _, _ = select.select([self._master], [], [], max(end - time.monotonic(), 0))
+            assert readable, f"nothing more came; so far:\n{self.seen[start:]}"
+            self.raw += os.read(self._master, 65536).decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """Wait for the program's end."""
+        try:
+            self.child.wait(30)
+        finally:
+            self.child.kill()
+            self.child.wait()
+            os.close(self._master)
+
+
+@contextmanager
+def chat(*arguments: str) -> Iterator[Terminal]:
+    """A conversation that has reached its first prompt."""
+    terminal = Terminal([*RAG, "chat", *arguments])
+    try:
+        terminal.wait(lambda text: text.endswith("\n> "))
+        yield terminal
+    except BaseException:
+        terminal.child.kill()
+        raise
+    finally:
+        terminal.close()
+
+
+def test_an_answer_streams_and_ends_with_its_footnotes(home: Path, server: FakeOllama) -> None:
+    with chat("--llm", "ollama:chat-s") as terminal:
+        assert "Answers with the model chat-s" in terminal.seen
+        text = terminal.enter("How often does the foghorn of the Skerry lighthouse sound in winter?", "characters")
+        assert "[1] lighthouse.md, “Lighthouse”, characters" in text
+        grown = re.findall(r"The foghorn of[^\n]*", text)
+        assert len(set(grown)) > 3, "the answer was on the screen while it grew"
+        terminal.type("\x04")
+    assert terminal.child.returncode == 0
+
+
+def test_follow_ups_are_rewritten_and_the_rewriting_is_shown(home: Path, server: FakeOllama) -> None:
+    with chat("--llm", "ollama:chat-s") as terminal:
+        terminal.enter("Who is the keeper of the Skerry lighthouse?", "characters")
+        text = terminal.enter("Where does she live?", "characters")
+        assert "Searching for: Where does" in text and "Skerry" in text.split("Searching for:")[1].splitlines()[0]
+        terminal.enter("/new", "New conversation.")
+        sent = len(server.sent("/api/chat"))
+        assert "Searching for" not in terminal.enter("Where does she live?")
+        said = [message for r in server.sent("/api/chat")[sent:] for message in r.json["messages"]]
+        assert all(message["role"] != "assistant" for message in said), "the earlier turns are forgotten"
+        server.script(Fault(status=500, text="the runner has crashed"))
+        terminal.enter("Who is the keeper of the Skerry lighthouse?", "Error: ", "crashed")
+        terminal.enter("Who is the keeper of the Skerry lighthouse?", "Mrs Dahl", "characters")
+        terminal.type("/quit\r")
+    assert terminal.child.returncode == 0
+
+
+def test_commands(home: Path, server: FakeOllama) -> None:
+    with chat("--llm", "ollama:chat-s") as terminal:
+        assert "lighthouse.md" in terminal.enter("/sources", "keeper.txt")
+        terminal.enter("/export", "nothing to export")
+        terminal.enter("/model", "Answers with the model chat-s")
+        terminal.enter("/model absent", "Error:", "ollama pull absent")
+        terminal.enter("/model quotes", "quoting the documents")
+        terminal.enter("Who is the keeper of the Skerry lighthouse?", "Mrs Dahl", "characters")
+        assert not server.sent("/api/chat"), "no model was asked"
+        terminal.enter("/model chat-s", "Answers with the model chat-s")
+        terminal.enter("How often does the foghorn sound in winter?", "40 seconds", "characters")
+        assert len(server.sent("/api/chat")) == 1
+        terminal.enter("/hits", "score")
+        terminal.enter("/export talk.md", "Written to talk.md")
+        terminal.enter("/export talk.md", "Cannot write talk.md", "File exists")
+        terminal.enter("/nonsense", "Unknown command /nonsense", "/export")
+        terminal.type("/quit\r")
+    text = (home / "talk.md").read_text(encoding="utf-8")
+    assert "Mrs Dahl" in text and "40 seconds" in text and text.index("Mrs Dahl") < text.index("40 seconds")
+
+
+def test_lines_are_remembered_across_runs(home: Path) -> None:
+    question = "Who is the keeper of the Skerry lighthouse?"
+    with chat("--llm", "quotes") as terminal:
+        terminal.enter(question, "characters")
+        terminal.type("/quit\r")
+    history = home / "library" / "chat_history"
+    assert history.stat().st_mode & 0o777 == 0o600
+    with chat("--llm", "quotes") as terminal:
+        start = len(terminal.seen)
+        terminal.type("\x1b[A\x1b[A")
+        terminal.wait(question, start)
+        terminal.enter("", "Mrs Dahl", "characters")
+        terminal.type("\x04")
+    assert history.stat().st_mode & 0o777 == 0o600
+    assert history.read_text(encoding="utf-8").count(question) == 2
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["in-mid-answer", "while-the-model-loads"])
+def test_ctrl_c_stops_the_answer_and_not_the_program(home: Path, server: FakeOllama, silent: bool) -> None:
+    with chat("--llm", "ollama:chat-ramble") as terminal:
+        if silent:
+            server.script(Fault(stall=120))
+        start = len(terminal.seen)
+        terminal.type("How often does the foghorn of the Skerry lighthouse sound in winter?\r")
+        if silent:
+            assert server.wait_for(lambda: bool(server.sent("/api/chat")), 30)
+        else:
+            terminal.wait("The foghorn of the Skerry", start + 80)
+        record = server.sent("/api/chat")[0]
+        pressed = time.monotonic()
+        terminal.type("\x03")
+        terminal.wait(lambda text: "Stopped." in text and text.endswith("\n> "), start)
+        assert server.wait_for(lambda: record.disconnected > 0, 5)
+        assert record.disconnected - pressed <= 1.0
+        assert ("The foghorn of" in terminal.seen[start + 80 :].rpartition("Stopped.")[0]) is not silent
+        terminal.type("\x03")
+        terminal.wait("Ctrl-D to leave", start)
+        terminal.enter("/model chat-s", "Answers with the model chat-s")
+        terminal.enter("Who is the keeper of the Skerry lighthouse?", "Mrs Dahl", "characters")
+        terminal.type("/quit\r")
+    assert terminal.child.returncode == 0
+
+
+def test_the_answer_alone_goes_to_the_standard_output(home: Path, server: FakeOllama) -> None:
+    done = subprocess.run(
+        [*RAG, "ask", "Who is the keeper of the Skerry lighthouse?", "--llm", "ollama:chat-s"],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stdout.startswith("The keeper") and "\x1b" not in done.stdout
+    assert "\x1b" not in done.stderr and "Answers with the model chat-s" in done.stderr
+
+
+@pytest.mark.parametrize(("lines", "kept"), [(3, 3), (100, 28)])
+def test_only_what_fits_the_screen_is_shown_while_it_grows(lines: int, kept: int) -> None:
+    from rich.console import Console
+
+    from rag.chat import _tail
+
+    shown = str(_tail("\n".join(f"line {n}" for n in range(lines)), Console(width=80, height=30)))
+    assert len(shown.splitlines()) == kept and shown.endswith(f"line {lines - 1}")
