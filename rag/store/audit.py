@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from rag.errors import StoreError
 from rag.store.catalog import Collection, find_collection
 from rag.store.documents import Vector
-from rag.store.generations import passage_ids
+from rag.store.generations import passage_ids, some_vectors
 from rag.store.truth import Truth
 
 State = Literal["ready", "rebuilding", "exact"]
@@ -29,6 +30,10 @@ class IndexFailure(StoreError):
 
     code = "index"
     hint = "Search goes on exactly, from the truth, while the index is rebuilt."
+
+
+class Outdated(IndexFailure):
+    """The collection was embedded anew while an index of the old vectors was at work."""
 
 
 class VectorIndex(Protocol):
@@ -103,10 +108,11 @@ def examine(truth: Truth, collection: Collection, index: VectorIndex, sample: in
     """Compare the id sets, and query the index with ``sample`` of its own vectors, half of them the newest.
 
     An approximate index may miss itself once in a while: a poor first sample is followed by one eight times as large.
+    Raises Outdated, and IndexFailure as the index does.
     """
     indexed = index.ids()
     with truth.reading() as connection:
-        find_collection(connection, collection.id)
+        expect_current(connection, collection)
         expected = passage_ids(connection, collection.id)
         rows = connection.execute("SELECT passage_id, removed FROM outbox WHERE collection_id = ?", (collection.id,))
         waiting = np.array(rows.fetchall(), dtype=np.int64).reshape(-1, 2)
@@ -129,6 +135,12 @@ def examine(truth: Truth, collection: Collection, index: VectorIndex, sample: in
     )
 
 
+def expect_current(connection: sqlite3.Connection, collection: Collection) -> None:
+    """Raise Outdated when the collection has another generation by now."""
+    if find_collection(connection, collection.id).generation != collection.generation:
+        raise Outdated(f"The collection {collection.name!r} was embedded anew meanwhile.")
+
+
 def _sample(ids: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
     newest = ids[max(0, len(ids) - size // 2) :]
     older = ids[: len(ids) - len(newest)]
@@ -140,10 +152,16 @@ def _self_queries(
     truth: Truth, collection: Collection, index: VectorIndex, ids: npt.NDArray[np.int64]
 ) -> tuple[int, int]:
     """How many vectors were asked for, and how many were found (or an equal one of another passage)."""
-    _, vectors = truth.vectors_of(collection.id, ids.tolist())
+
+    def vectors_of(wanted: npt.NDArray[np.int64]) -> Vector:
+        with truth.reading() as connection:
+            expect_current(connection, collection)
+            return some_vectors(connection, collection, wanted.tolist())[1]
+
+    vectors = vectors_of(ids)
     vectors = vectors[np.any(vectors != 0, axis=1)]
     hits = 0
     for vector in vectors:
-        _, near = truth.vectors_of(collection.id, index.query(vector, _NEAR).tolist())
+        near = vectors_of(index.query(vector, _NEAR))
         hits += bool(len(near) and np.max(near @ vector) >= _SAME)
     return len(vectors), hits

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from rag.errors import DiskFull, RagError, StoreError
-from rag.store.audit import AuditReport, IndexFailure, State, VectorIndex, examine
+from rag.store.audit import AuditReport, IndexFailure, Outdated, State, VectorIndex, examine
 from rag.store.build import APART_FROM, build, build_apart
 from rag.store.catalog import Collection, find_collection
 from rag.store.fingerprint import fingerprint, intact
@@ -92,38 +92,18 @@ class Keeper:
 
         Raises DiskFull, and IndexFailure when even a new index fails; the truth is unharmed by both.
         """
-        entry = self._entry(collection.id)
-        with entry.lock:
-            self._expect_open()
-            try:
-                index = self._ensure(entry, collection)
-                try:
-                    return self._drain(entry, collection, index)
-                except IndexFailure:
-                    self._discard(entry, collection)
-                    return self._drain(entry, collection, self._ensure(entry, collection))
-            except _Stopped:
-                raise StoreError("The library was closed while its index was written.", hint="Open it again.") from None
-            except RagError as error:
-                entry.problem = str(error)
-                raise
+        return self._settle(collection.id, rebuild=False)
 
     def rebuild(self, collection: Collection) -> None:
         """Build the collection's index anew from the truth, and use it from then on. Raises as ``sync`` does."""
-        entry = self._entry(collection.id)
-        with entry.lock:
-            self._expect_open()
-            self._shut(entry)
-            try:
-                self._drain(entry, collection, self._build(entry, collection))
-            except _Stopped:
-                raise StoreError("The library was closed while its index was written.", hint="Open it again.") from None
+        self._settle(collection.id, rebuild=True)
 
     def audit(self, collection: Collection, sample: int) -> AuditReport:
         """Open the index if need be, and compare it with the truth; what cannot be opened is reported, not raised."""
         entry = self._entry(collection.id)
         with entry.lock:
             self._expect_open()
+            collection = self._newest(collection.id)
             try:
                 index = entry.index if entry.generation == collection.generation else None
                 index = index or self._adopt(entry, collection)
@@ -131,7 +111,7 @@ class Keeper:
                     return examine(self._truth, collection, index, sample, self.state(collection))
                 problem = entry.problem or "there is no sound index"
             except IndexFailure as error:
-                self._discard(entry, collection)
+                self._discard(entry, collection.id)
                 problem = str(error)
         with self._truth.reading() as connection:
             passages = len(passage_ids(connection, collection.id))
@@ -142,7 +122,7 @@ class Keeper:
         entry = self._entry(collection.id)
         with entry.lock:
             if entry.index is index:
-                self._discard(entry, collection)
+                self._discard(entry, collection.id)
         self.wake(collection.id)
 
     def keep_only(self, collection_ids: Container[int]) -> None:
@@ -184,10 +164,8 @@ class Keeper:
             entry = self._entry(collection_id)
             entry.busy = True
             try:
-                with self._truth.reading() as connection:
-                    collection = find_collection(connection, collection_id)
                 with entry.lock:
-                    self._drain(entry, collection, self._ensure(entry, collection))
+                    self._bring_up(entry, collection_id, rebuild=False)
             except _Stopped:
                 return
             except RagError as error:
@@ -203,6 +181,39 @@ class Keeper:
     def _expect_open(self) -> None:
         if self._stopping.is_set():
             raise StoreError("The library is closed.", hint="Open it again.")
+
+    def _newest(self, collection_id: int) -> Collection:
+        with self._truth.reading() as connection:
+            return find_collection(connection, collection_id)
+
+    def _settle(self, collection_id: int, *, rebuild: bool) -> int:
+        """Bring an index up, with a second try on a new one when it fails; how many changes it was told."""
+        entry = self._entry(collection_id)
+        with entry.lock:
+            self._expect_open()
+            try:
+                try:
+                    return self._bring_up(entry, collection_id, rebuild=rebuild)
+                except IndexFailure:
+                    self._discard(entry, collection_id)
+                    return self._bring_up(entry, collection_id, rebuild=False)
+            except _Stopped:
+                raise StoreError("The library was closed while its index was written.", hint="Open it again.") from None
+            except RagError as error:
+                entry.problem = str(error)
+                raise
+
+    def _bring_up(self, entry: _Entry, collection_id: int, *, rebuild: bool) -> int:
+        """Open or make an index and tell it everything; from the start when the vectors are replaced meanwhile."""
+        while True:
+            collection = self._newest(collection_id)
+            try:
+                if rebuild:
+                    self._shut(entry)
+                    return self._drain(entry, collection, self._build(entry, collection))
+                return self._drain(entry, collection, self._ensure(entry, collection))
+            except Outdated:
+                continue
 
     def _ensure(self, entry: _Entry, collection: Collection) -> VectorIndex:
         """The collection's open index: the one at hand, else a sound one on the disk, else a new one."""
@@ -229,6 +240,8 @@ class Keeper:
         self._pointers.begin(collection.id)
         try:
             index = self._open_sound(folder, collection)
+        except Outdated:
+            raise
         except IndexFailure as error:
             entry.problem = str(error)
             self._put_aside(folder)
@@ -303,9 +316,9 @@ class Keeper:
         entry.index, entry.folder, entry.generation, entry.problem = index, folder, collection.generation, ""
         return index
 
-    def _discard(self, entry: _Entry, collection: Collection) -> None:
+    def _discard(self, entry: _Entry, collection_id: int) -> None:
         """Give up an index that failed; marked dirty, it is put aside when the next one is made."""
-        self._pointers.begin(collection.id)
+        self._pointers.begin(collection_id)
         self._shut(entry)
 
     @staticmethod

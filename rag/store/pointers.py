@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rag.store.audit import IndexFailure
-from rag.store.catalog import Collection, find_collection
+from rag.store.audit import expect_current
+from rag.store.catalog import Collection
 from rag.store.documents import Vector
 from rag.store.exact import Ids
 from rag.store.generations import some_vectors
@@ -62,11 +62,10 @@ class Pointers:
     def switch(self, collection: Collection, folder: str, manifest: str, last: int) -> None:
         """Point to a new index, which knows every change up to ``last``.
 
-        Raises IndexFailure when the collection got another generation meanwhile.
+        Raises Outdated.
         """
         with self._truth.writing() as connection:
-            if find_collection(connection, collection.id).generation != collection.generation:
-                raise IndexFailure(f"The collection {collection.name!r} was embedded anew during the rebuild.")
+            expect_current(connection, collection)
             connection.execute(
                 "INSERT OR REPLACE INTO dense VALUES (?, ?, ?, 0, ?)",
                 (collection.id, folder, collection.generation, manifest),
@@ -74,8 +73,9 @@ class Pointers:
             connection.execute("DELETE FROM outbox WHERE collection_id = ? AND seq <= ?", (collection.id, last))
 
     def changes(self, collection: Collection, limit: int) -> Changes | None:
-        """The oldest changes the index has not been told, or None when there are none."""
+        """The oldest changes the index has not been told, or None when there are none. Raises Outdated."""
         with self._truth.reading() as connection:
+            expect_current(connection, collection)
             rows = connection.execute(
                 "SELECT seq, passage_id, removed FROM outbox WHERE collection_id = ? ORDER BY seq LIMIT ?",
                 (collection.id, limit),

@@ -15,7 +15,6 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -102,12 +101,12 @@ class Store(RuleBasedStateMachine):
             self.truth.compact()
 
     @rule(position=st.floats(0, 1))
-    @precondition(lambda self: bool(folders(self.truth)))
     def damage_the_index(self, position: float) -> None:
         self.dense.close()
-        chosen = files(folders(self.truth)[0])
-        path = chosen[int(position * (len(chosen) - 1))]
-        path.write_bytes(path.read_bytes()[: int(path.stat().st_size * position)])
+        chosen = [path for folder in folders(self.truth) for path in files(folder)]
+        if chosen:
+            path = chosen[int(position * (len(chosen) - 1))]
+            path.write_bytes(path.read_bytes()[: int(path.stat().st_size * position)])
         self.dense = DenseIndex.open(self.truth, self.folder)
 
     @rule(dimension=st.sampled_from([8, 16]), finish=st.booleans())
