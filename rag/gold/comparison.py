@@ -13,7 +13,7 @@ from rag.gold.records import Noise, Record, Run, mean_metrics
 from rag.gold.schema import Question
 from rag.gold.stats import Interval, bootstrap, mcnemar
 
-_TOLERANCE = 1e-9
+_TOLERANCE = 1e-6
 
 
 class State(StrEnum):

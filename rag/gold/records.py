@@ -12,6 +12,8 @@ from rag.gold.schema import Question
 from rag.types import EMPTY, Answer, Hit
 
 Mode = Literal["live", "record", "replay"]
+DIGITS = 9
+"""Figures are kept to nine decimals: more is noise, and would make the files unreadable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,7 @@ def mean_metrics(records: Sequence[Record]) -> dict[str, float]:
 def found(hit: Hit) -> Found:
     """A hit without its text."""
     passage = hit.passage
-    return Found(passage.source, passage.start, passage.end, passage.page, hit.score)
+    return Found(passage.source, passage.start, passage.end, passage.page, round(hit.score, DIGITS))
 
 
 def plain_text(answer: Answer, start: int = 0, end: int | None = None) -> str:

@@ -57,17 +57,8 @@ class RunWriter:
         self._file.close()
 
     def _write(self, *lines: Mapping[str, Any]) -> None:
-        self._file.write("".join(json.dumps(_short(line), ensure_ascii=False, sort_keys=True) + "\n" for line in lines))
+        self._file.write("".join(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in lines))
         self._file.flush()
-
-
-def _short(value: Any) -> Any:
-    """With numbers to nine decimals: more would be noise, and would make the file unreadable."""
-    if isinstance(value, float):
-        return round(value, 9)
-    if isinstance(value, Mapping):
-        return {key: _short(item) for key, item in value.items()}
-    return [_short(item) for item in value] if isinstance(value, list) else value
 
 
 def write_run(path: Path, run: Run) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from rag.gold.catalog import depth_of
 from rag.gold.matching import number_support, states, token_f1, violations
 from rag.gold.ranking import Place, file_metrics, passage_metrics
-from rag.gold.records import Cited, Record, Reply, Said, plain_text
+from rag.gold.records import DIGITS, Cited, Record, Reply, Said, plain_text
 from rag.gold.schema import Question
 from rag.gold.spans import Corpus, Finder
 from rag.text import fold
@@ -54,7 +54,8 @@ class Scorer:
         if reply is not None:
             reply = replace(reply, sentences=tuple(self._judged(said, reply) for said in reply.sentences))
             metrics.update(self._reply(question, reply, notes))
-        return replace(record, reply=reply, metrics=metrics, notes=tuple(notes))
+        rounded = {name: round(value, DIGITS) for name, value in metrics.items()}
+        return replace(record, reply=reply, metrics=rounded, notes=tuple(notes))
 
     def _judged(self, said: Said, reply: Reply) -> Said:
         cited = [passage_by_key(reply.citations[n].passage, self.passages) for n in said.citations]
@@ -200,9 +201,9 @@ def reply_of(answer: Answer) -> Reply:
         sentences=tuple(sentences),
         citations=tuple(_cited(citation, answer.hits) for citation in answer.citations),
         dropped_markers=answer.dropped_markers,
-        probability=answer.probability,
+        probability=round(answer.probability, DIGITS),
         model=answer.model,
-        timings=dict(answer.timings),
+        timings={lap: round(milliseconds, 3) for lap, milliseconds in answer.timings.items()},
         tokens=dict(answer.tokens),
         notices=answer.notices,
     )
