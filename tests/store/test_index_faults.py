@@ -234,6 +234,13 @@ def test_chromas_own_failures_are_translated(tmp_path: Path) -> None:
         ChromaIndex(tmp_path / "file")
 
 
+def test_a_panic_is_a_failure_and_an_interrupt_is_not(tmp_path: Path) -> None:
+    panic = type("PanicException", (BaseException,), {})
+    for raised, expected in ((panic("lost"), IndexFailure), (KeyboardInterrupt(), KeyboardInterrupt)):
+        with pytest.raises(expected), vectors._failures(tmp_path):
+            raise raised
+
+
 def test_a_large_index_is_built_in_another_process(
     library: tuple[Truth, Collection], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -294,3 +294,26 @@ def test_full_text_can_be_written_again(tmp_path: Path) -> None:
 
 def test_the_key_of_a_text_never_changes() -> None:
     assert text_key("Title\nSome text").hex() == "1e45f7f11845259e0ad7b93b9a368b15"
+
+
+def test_an_older_library_is_brought_up_to_date_or_left_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with writer(tmp_path) as truth:
+        put(truth, truth.create_collection("default", EMBEDDER, "v1"), "a.txt", prose(1))
+    before = (tmp_path / FILE_NAME).read_bytes()
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
+    with pytest.raises(LibraryFormat, match="format 1") as caught:
+        Truth.open(tmp_path, writer=False)
+    assert "rag ingest" in caught.value.hint
+    broken = "CREATE TABLE more (id);\nINSERT INTO nowhere VALUES (1);\n"
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, broken))
+        with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+            writer(tmp_path)
+    assert (tmp_path / FILE_NAME).read_bytes() == before
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE more (id);\n"))
+    with writer(tmp_path) as truth, truth.reading() as connection:
+        assert connection.execute("SELECT count(*) FROM more").fetchone() == (0,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+        assert len(truth.documents(1)) == 1

@@ -128,7 +128,7 @@ def test_sync_tells_chroma_everything(library: tuple[Truth, Collection]) -> None
     assert truth.facts().collections[0].unsynced == 0
     assert {p.stat().st_mode & 0o077 for p in truth.path.parent.rglob("*")} == {0}
     dense.close()
-    assert not [target for target in open_files() if INDEX_FOLDER in target]
+    wait_for(lambda: not [target for target in open_files() if INDEX_FOLDER in target])
 
 
 @pytest.mark.usefixtures("chroma")
