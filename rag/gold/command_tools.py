@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rag.gold.command_base import FILE, FOLDER, GOLD, configuration, console, library_options, progress_bar
+from rag.gold.command_base import (
+    FILE,
+    FOLDER,
+    GOLD,
+    choice_options,
+    configuration,
+    console,
+    library_options,
+    progress_bar,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from rag.config import Config
@@ -150,15 +159,19 @@ def import_command(kind: str, file: Path, gold_file: Path, corpus: Path | None, 
 @click.argument("kind", type=click.Choice(KINDS))
 @GOLD
 @click.option("--out", type=FILE, help="Where to write it (standard output).")
+@choice_options
 @library_options
-def export_command(kind: str, gold_file: Path, out: Path | None, corpus: Path | None, **flags: str | None) -> None:
+def export_command(
+    kind: str, gold_file: Path, out: Path | None, ids: tuple[str, ...], tags: tuple[str, ...], drafts: bool,
+    corpus: Path | None, **flags: str | None,
+) -> None:  # fmt: skip
     """Write the approved questions of GOLD in another tool's form."""
     from rag.gold.backend import LibraryCorpus
     from rag.gold.exporters import export
     from rag.gold.schema import load_gold
     from rag.gold.workspace import library_for
 
-    questions = load_gold(gold_file).select().questions
+    questions = load_gold(gold_file).select(ids, tags, drafts=drafts).questions
     if kind == "squad":
         with library_for(configuration(**flags), corpus) as library:
             text = export(questions, kind, LibraryCorpus(library))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from io import StringIO
 from typing import Any
 
 import yaml
 
 from rag.errors import GoldError
+from rag.gold.numbers import numbers
 from rag.gold.schema import Fact, Question
 from rag.gold.scoring import references_of
-from rag.gold.spans import Corpus, Finder
+from rag.gold.spans import Corpus, Finder, Span
 
 NOT_THERE = "This is not in the documents."
 
@@ -21,7 +23,8 @@ NOT_THERE = "This is not in the documents."
 def export(questions: Sequence[Question], kind: str, corpus: Corpus | None = None) -> str:
     """The questions as a file of one of ``KINDS``. SQuAD needs the ``corpus``, whose texts are its contexts.
 
-    Left behind, since these forms have no place for them: turns, thresholds, severity and review.
+    Left behind, since these forms have no place for them: turns, thresholds, severity and review. Raises GoldError
+    for a question that SQuAD cannot hold, because none of its answers stands in its file.
     """
     return KINDS[kind](questions, corpus)
 
@@ -102,15 +105,34 @@ def _squad(questions: Sequence[Question], corpus: Corpus | None) -> str:
             raise GoldError(
                 f"The file '{file}' of '{question.id}' is not in the collection.", hint="Run `rag gold lint`."
             )
-        found = ((wording, finder.quote(file, wording)) for wording in references_of(question))
-        answers = [{"text": text[s[0][0] : s[0][1]], "answer_start": s[0][0]} for _, s in found if s]
-        if question.unanswerable or answers:
-            row = {"id": question.id, "question": question.question, "answers": answers}
-            data.setdefault(file, []).append({**row, "is_impossible": question.unanswerable})
+        spans = [] if question.unanswerable else _answer_spans(question, file, text, finder)
+        if not spans and not question.unanswerable:
+            raise GoldError(
+                f"SQuAD cannot hold '{question.id}': none of its answers stands in '{file}'.",
+                hint="Add an alias or a wording that stands there, or leave the question out with --id or --tag.",
+            )
+        answers = [{"text": text[start:end], "answer_start": start} for start, end in spans]
+        row = {"id": question.id, "question": question.question, "answers": answers}
+        data.setdefault(file, []).append({**row, "is_impossible": question.unanswerable})
     articles = [
         {"title": file, "paragraphs": [{"context": corpus.text(file), "qas": rows}]} for file, rows in data.items()
     ]
     return json.dumps({"version": "v2.0", "data": articles}, ensure_ascii=False, indent=2) + "\n"
+
+
+def _answer_spans(question: Question, file: str, text: str, finder: Finder) -> list[Span]:
+    """Where the reference answers stand, within the gold quotes if there are any."""
+    places = [p for s in question.sources if s.file == file and s.quote for p in finder.quote(file, s.quote, s.page)]
+    found = [spans for wording in references_of(question) if (spans := finder.quote(file, wording))]
+    for fact in question.facts:
+        if fact.number is not None:
+            wanted = Decimal(fact.number)
+            found.append(tuple((n.start, n.end) for n in numbers(text) if wanted in n.values))
+    best: list[Span] = []
+    for spans in found:
+        inside = [span for span in spans if any(a <= span[0] and span[1] <= b for a, b in places)]
+        best.extend((inside or list(spans))[:1])
+    return best
 
 
 def _csv(questions: Sequence[Question], corpus: Corpus | None) -> str:
