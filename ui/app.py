@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import shutil
@@ -69,15 +70,21 @@ def application(library: Library, host: str = "127.0.0.1") -> Iterator[Guard]:
     os.environ["GRADIO_TEMP_DIR"] = folder
     site = Site(library)
     try:
-        outer = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, routes=[*site.routes()])
-        app = gr.mount_gradio_app(
-            outer, build(site), path="/", theme=_theme(), head=parts.head(), footer_links=[], run_history=False,
-            enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=False, show_error=True, max_file_size=1,
-        )  # fmt: skip
+        app = asyncio.run(_mounted(site))
         yield Guard(app, rules_for(host, site.upload_bytes))
     finally:
         site.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _mounted(site: Site) -> FastAPI:
+    """The page beside this package's own routes; in a running loop, since Gradio opens one for its locks otherwise."""
+    outer = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, routes=[*site.routes()])
+    app: FastAPI = gr.mount_gradio_app(
+        outer, build(site), path="/", theme=_theme(), head=parts.head(), footer_links=[], run_history=False,
+        enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=False, show_error=True, max_file_size=1,
+    )  # fmt: skip
+    return app
 
 
 def build(site: Site) -> gr.Blocks:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 COALESCE = 0.045
 """Seconds between two updates of a growing answer: as often as an eye sees, not as often as tokens come."""
 _PATIENCE = 1.0
+_OVERTAKEN = 0.15
+"""Seconds after which an update of a replaced handler, still on its way to the tab, has arrived there."""
 _MOST_VIEWS = 500
 
 Message = dict[str, Any]
@@ -145,12 +147,13 @@ class Chat:
         talk = await asyncio.to_thread(self._talks.get, conversation)
         if not self._current(token):
             return
-        if talk is None:
-            yield Update([], [], [], "", False, "", history_changed=True)
-            return
-        base = whole_view(talk, task)
-        yield replace(base, box="", conversation=talk.id, collection=talk.collection, history_changed=True)
-        if task is None:
+        base = Update([], [], [], busy=False) if talk is None else whole_view(talk, task)
+        where = ("", None) if talk is None else (talk.id, talk.collection)
+        yield replace(base, box="", conversation=where[0], collection=where[1], history_changed=True)
+        if task is None or talk is None:
+            await asyncio.sleep(_OVERTAKEN)
+            if self._current(token):
+                yield base
             return
         async for update in self._follow(task, base, len(talk.turns), token):
             yield update

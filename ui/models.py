@@ -46,7 +46,7 @@ class Models:
                 return Status("down", facts.error, facts.hint)
             if choice.name.startswith(OLLAMA) and not _has(facts, name):
                 return Status("missing", f"{name} is not downloaded", self._failed, name, _size(name))
-            return Status("ok", f"{name} ready", self._failed)
+            return Status("ok", f"{name.removesuffix(':latest')} ready", self._failed)
         if self._wanted == QUOTES:
             return Status("quotes", "Quoting, no model", self._failed or "As chosen.")
         if not facts.reachable:
@@ -60,7 +60,7 @@ class Models:
     def current(self) -> str:
         """The name of what answers; empty while it cannot be used."""
         try:
-            return self._library.llm_choice.name
+            return self._library.llm_choice.name.removesuffix(":latest")
         except RagError:
             return ""
 
@@ -163,7 +163,9 @@ class Pull:
 def _chat_models(facts: ServerFacts) -> list[str]:
     """The installed models of this machine that can chat; older servers do not say which can."""
     return sorted(
-        m.name for m in facts.models if "completion" in (m.capabilities or ("completion",)) and not m.is_remote
+        model.name.removesuffix(":latest")
+        for model in facts.models
+        if "completion" in (model.capabilities or ("completion",)) and not model.is_remote
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,7 @@ from ui.escape import flowing, inert, name
 from ui.export import plain_turn
 from ui.render import ORIGINS, Record, count_flags, place
 
+_HEADINGS = re.compile(r"\A(?:#{1,6} [^\n]*(?:\n+|\Z))+")
 CONTEXT = 220
 """Characters shown before and after the span; the reader pane shows the rest."""
 
@@ -77,7 +79,7 @@ def _citation_card(citation: Record, passage: Record | None, lines: Record, turn
 
 
 def _hit_card(passage: Record, lines: Record, turn: int, number: int | None) -> str:
-    text = passage["text"]
+    text = _without_heading(passage["text"]) or passage["text"]
     shown = flowing(text if len(text) <= 3 * CONTEXT else _cut_end(text[: 3 * CONTEXT]))
     anchor = f"t{turn}s{number}" if number is not None else f"t{turn}p{int(passage['id'])}"
     return _card(passage, place(passage, lines), shown, anchor, number, "")
@@ -86,7 +88,7 @@ def _hit_card(passage: Record, lines: Record, turn: int, number: int | None) -> 
 def _card(item: Record, where: str, body: str, anchor: str, number: Any, tag: str) -> str:
     file = name(item["source"])
     badge = f"<b>{int(number)}</b>" if number is not None else ""
-    path = " › ".join(name(part) for part in item.get("heading") or ())
+    path = " › ".join(name(part) for part in item.get("heading") or () if part != item.get("title"))
     heading = f'<p class="path">{path}</p>' if path and path not in where else ""
     label = f"Source {int(number)}: {file} {where}" if number is not None else f"{file} {where}"
     return (
@@ -111,7 +113,12 @@ def _around(citation: Record, passage: Record | None) -> tuple[str, str, str]:
         before = _cut_start(before[-CONTEXT:])
     if len(after) > CONTEXT:
         after = _cut_end(after[:CONTEXT])
-    return before.lstrip("\n"), quote, after.rstrip("\n")
+    return _without_heading(before).lstrip("\n"), quote, after.rstrip("\n")
+
+
+def _without_heading(text: str) -> str:
+    """A passage without the Markdown headings it begins with: they are shown above it."""
+    return _HEADINGS.sub("", text)
 
 
 def _cut_start(text: str) -> str:

@@ -58,7 +58,8 @@ class Talks:
         if key is None:
             return None
         try:
-            head, turns = self._store.get(key, self._owner)
+            with self._writing:  # never between the two steps of a save
+                head, turns = self._store.get(key, self._owner)
         except UnknownConversation:
             return None
         exchanges = tuple(

@@ -37,12 +37,13 @@ class AnswerTask:
         self._lock = threading.Lock()
         self._record: dict[str, Any] = {"question": question, "text": "", "state": "writing"}
         self._pieces: list[str] = []
+        self._ending = False
         self._done = False
         self._started = time.perf_counter()
 
     @property
     def done(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether nothing more will come, and what came is stored."""
         return self._done
 
     @property
@@ -63,7 +64,7 @@ class AnswerTask:
         try:
             with closing(events):
                 for event in events:
-                    if self._done:
+                    if self._ending:
                         return
                     self._take(event, lines)
         except RagError as error:
@@ -89,22 +90,27 @@ class AnswerTask:
         self.changed.notify()
 
     def _finish(self, end: Mapping[str, Any], *, whole: bool = False) -> None:
-        """Store how it ended, once: whoever comes first wins."""
+        """Show and store how it ended, once: whoever comes first wins."""
         with self._lock:
-            if self._done:
+            if self._ending:
                 return
-            self._done = True
+            self._ending = True
         record = dict(end) if whole else {**self.record, **end}
-        with self._lock:
-            self._record = record
+        self._show(record)
         try:
             self._save(record)
         except RagError as error:  # shown: the answer is there, but a reload will not find it
             notices = [*record.get("notices", ()), f"This answer could not be stored: {error}"]
-            with self._lock:
-                self._record = {**record, "notices": notices}
+            self._show({**record, "notices": notices})
         finally:
+            self._done = True
             self.changed.notify()
+
+    def _show(self, record: dict[str, Any]) -> None:
+        with self._lock:
+            self._pieces.clear()  # a whole answer has its own text
+            self._record = record
+        self.changed.notify()
 
 
 def finished(answer: Answer, lines: LineFinder) -> dict[str, Any]:

@@ -1,14 +1,18 @@
-"""What the page's tests share: a real library over a small collection."""
+"""What the page's tests share: real libraries over a small collection, their pages, a browser."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from rag.library import Library
+from tests.fake_ollama import FakeOllama
 from tests.ui.corpus import write_corpus
+from tests.ui.pilot import CHROMIUM, chromium, page_over
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +35,44 @@ def filled(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
         report = opened.ingest(corpus)
         assert not report.failed, report.failed
         yield opened
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium. Without it the tests skip, except in CI, where it must be."""
+    if not Path(CHROMIUM).exists():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{CHROMIUM} is missing, and CI must have it")
+        pytest.skip(f"needs {CHROMIUM} (Debian's package chromium)")
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def fake() -> Iterator[FakeOllama]:
+    """A model's server with 20 ms a token that answers four at once."""
+    with FakeOllama(delay=0.02, parallel=4) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def written(corpus: Path, fake: FakeOllama, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    """A library with the collection, answered by a model."""
+    folder = tmp_path_factory.mktemp("written")
+    with Library.open(folder, llm="ollama:fake-chat", embedder="builtin", ollama_host=fake.url) as opened:
+        opened.ingest(corpus)
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def quoting_page(filled: Library) -> Iterator[str]:
+    """The page over a library that quotes."""
+    with page_over(filled) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def writing_page(written: Library) -> Iterator[str]:
+    """The page over a library whose answers a model writes."""
+    with page_over(written) as address:
+        yield address

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 
@@ -23,20 +23,22 @@ class Reply:
 
 
 @contextmanager
-def serving(app: Callable[..., Any]) -> Iterator[int]:
+def serving(app: Callable[..., Any], lifespan: Literal["on", "off"] = "off", port: int = 0) -> Iterator[int]:
     """The port on which ``app`` is served while the block runs."""
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
         listener.listen(128)
-        port: int = listener.getsockname()[1]
-        config = uvicorn.Config(app, log_config=None, lifespan="off", proxy_headers=False, timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            app, log_config=None, lifespan=lifespan, proxy_headers=False, timeout_graceful_shutdown=1
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         while not server.started:
             time.sleep(0.005)
         try:
-            yield port
+            yield listener.getsockname()[1]
         finally:
             server.should_exit = True
             thread.join(10)
