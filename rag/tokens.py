@@ -86,13 +86,14 @@ class TokenCounter:
         """The longest beginning of ``text`` that is estimated to fit into ``limit`` tokens."""
         return truncate(text, int(limit / self.factor))
 
-    def observe(self, estimated: int, reported: int) -> None:
-        """Learn from one prompt: what this counter ``estimated`` and what the server ``reported``, both in tokens."""
-        if estimated <= 0 or reported <= 0:
-            return
-        ratio = self.factor * reported / estimated
+    def observe(self, estimated: int, reported: int, factor: float) -> None:
+        """Learn from one prompt: tokens as ``estimated`` with ``factor``, and as the server ``reported`` them.
+
+        The factor of the estimate is asked for because others may have taught this counter since.
+        """
         # A prompt the server has cut reports far less than was sent: that teaches nothing about the ratio.
-        if ratio < 0.5 * self.factor:
+        if estimated <= 0 or reported <= 0 or reported < 0.5 * estimated:
             return
+        ratio = factor * reported / estimated
         self.factor = max(ratio * 1.02, self.factor * 0.98) if self.observations else ratio * 1.05
         self.observations += 1

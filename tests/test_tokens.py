@@ -26,16 +26,24 @@ def test_the_counter_learns_from_the_server() -> None:
     assert counter.factor == FIRST_FACTOR
     text = "word " * 400
     for _ in range(30):
-        counter.observe(counter.count(text), 480)
+        counter.observe(counter.count(text), 480, counter.factor)
     assert 480 <= counter.count(text) <= 480 * 1.06
+
+
+def test_estimates_made_at_the_same_time_do_not_add_up() -> None:
+    counter = TokenCounter()
+    estimates = [(counter.count("word " * 400), counter.factor) for _ in range(20)]
+    for estimated, factor in estimates:
+        counter.observe(estimated, 800, factor)
+    assert 800 <= counter.count("word " * 400) <= 800 * 1.06
 
 
 def test_a_cut_prompt_teaches_nothing() -> None:
     counter = TokenCounter(1.2, 5)
-    counter.observe(8000, 2050)
+    counter.observe(8000, 2050, 1.2)
     assert counter.factor == 1.2
-    counter.observe(0, 5)
-    counter.observe(5, 0)
+    counter.observe(0, 5, 1.2)
+    counter.observe(5, 0, 1.2)
     assert counter.factor == 1.2
 
 
@@ -43,5 +51,5 @@ def test_a_cut_prompt_teaches_nothing() -> None:
 def test_the_factor_stays_near_what_was_seen(reports: list[int]) -> None:
     counter = TokenCounter(1.0, 0)
     for reported in reports:
-        counter.observe(counter.count("x " * 100), reported)
+        counter.observe(counter.count("x " * 100), reported, counter.factor)
     assert 0.2 < counter.factor < 4

@@ -34,7 +34,8 @@ class Message:
 class Assembled:
     """What is sent: source n of the prompt is ``hits[n - 1]``. ``tokens`` is the estimate, at most the room given.
 
-    ``turns`` of the history made it; ``cut`` says that not all hits did, or not whole.
+    ``turns`` of the history made it; ``cut`` says that not all hits did, or not whole. ``factor`` is the counter's
+    at the time of the estimate.
     """
 
     messages: tuple[Message, ...]
@@ -42,6 +43,7 @@ class Assembled:
     tokens: int
     turns: int
     cut: bool
+    factor: float
 
 
 def label(hit: Hit) -> str:
@@ -86,7 +88,7 @@ def assemble(
         total = sum(counter.message(m.content) for m in messages)
         # Counts of parts and of the whole differ by a few tokens where parts meet; the whole decides.
         if total <= room:
-            return Assembled(messages, tuple(hits[: len(blocks)]), total, len(turns) // 2, cut)
+            return Assembled(messages, tuple(hits[: len(blocks)]), total, len(turns) // 2, cut, counter.factor)
         cut = True
         if blocks:
             blocks.pop()

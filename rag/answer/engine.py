@@ -185,7 +185,7 @@ class CitedQueryEngine(BaseQueryEngine):
         if "truncated" in notices:
             logger.warning("%s", notices["truncated"])
         else:
-            self._tools.counter.observe(prompt.tokens, draft.prompt_tokens)
+            self._tools.counter.observe(prompt.tokens, draft.prompt_tokens, prompt.factor)
             self._tools.learn(self._tools.counter)
         return replace(
             answer,

@@ -21,6 +21,8 @@ PLACES = 2
 QUEUE = 32
 PLAIN = 4
 """Connections for short requests, beside one for each place."""
+LONG_WORDS = "International representatives acknowledged extraordinary administrative responsibilities. " * 8
+"""One token a word by the estimate, two or three by the server's count."""
 
 
 @pytest.fixture
@@ -35,8 +37,8 @@ def docs(tmp_path: Path) -> Path:
     folder = tmp_path / "docs"
     folder.mkdir()
     for number in range(AT_ONCE):
-        text = f"The pressure in boiler {number} is {number * 3 + 100} bar.\n"
-        (folder / f"note-{number:02}.txt").write_text(text, encoding="utf-8")
+        text = f"The pressure in boiler {number} is {number * 3 + 100} bar.\n\n"
+        (folder / f"note-{number:02}.txt").write_text(text + LONG_WORDS, encoding="utf-8")
     return folder
 
 
@@ -65,6 +67,8 @@ def test_twenty_questions_at_once(tmp_path: Path, docs: Path, server: FakeOllama
                 for number, answer in enumerate(answers):
                     assert answer.question == question(number)
                     assert f"{number * 3 + 100} bar" in answer.text and answer.citations[0].source
+        for tokens in (answer.tokens for answer in answers):
+            assert tokens["prompt"] * 0.9 < tokens["estimated"] < tokens["prompt"] * 1.3
         chats = server.sent("/api/chat")
         assert len(chats) == 2 * AT_ONCE and {record.status for record in chats} == {200}
         assert server.wait_for(lambda: all(record.finished for record in chats))

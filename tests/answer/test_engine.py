@@ -198,8 +198,10 @@ def test_token_counts_calibrate_the_estimate_and_are_kept(tmp_path: Path, docs: 
             abs(last["estimated"] / last["prompt"] - 1) < 0.1
         )
     with library(tmp_path, server) as again:
+        assert again._truth.get_meta("tokens:ollama:chat-honest")["observations"] == 4
         reopened = again.ask(QUESTION).tokens
-        assert abs(reopened["estimated"] - last["estimated"]) <= 0.1 * last["estimated"]
+        # The fences' random words alone make a few dozen tokens of difference.
+        assert abs(reopened["estimated"] - last["estimated"]) <= 0.25 * last["estimated"]
 
 
 def test_a_prompt_that_the_server_cut_is_noticed(tmp_path: Path, docs: Path, server: FakeOllama) -> None:
