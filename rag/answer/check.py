@@ -20,11 +20,12 @@ from rag.types import Passage, Support
 SUPPORTED = 0.5
 """From this score a sentence counts as supported (balanced accuracy of it: see the benchmark)."""
 PARTIAL = 0.15
-STRICT = 0.8
+STRICT = 0.65
 """What a sentence without a marker must reach, with every gate passed, to be attributed to a passage."""
 
 _FAILED, _DOUBTED = 0.14, 0.8
 _TRIED = 3
+_NEARLY_ALL = 0.8
 _SHORTEST_QUOTE = 3
 _WHOLE = 0.8
 _META = frozenset(
@@ -73,6 +74,11 @@ class Verdict:
         return self.support is Support.QUOTED or (self.score >= STRICT and self.worst >= 1)
 
     @property
+    def clear(self) -> bool:
+        """Whether it holds with every gate passed."""
+        return self.holds and self.worst >= 1
+
+    @property
     def holds(self) -> bool:
         """Whether the sentence is supported, verbatim or in other words."""
         return self.support in (Support.QUOTED, Support.SUPPORTED)
@@ -101,18 +107,18 @@ class Checker:
         """The verdict of the best passage. Names that only ``question`` has leave a doubt instead of failing."""
         if not is_claim(sentence):
             return Verdict(Support.NOT_A_CLAIM, 0.0, 0, passages[0].start, passages[0].start)
-        for place, passage in enumerate(passages):
+        claim = claim_of(sentence)
+        windows = [
+            (place, passage, window)
+            for place, passage in enumerate(passages)
+            for window in self.reader.windows(claim, self.reader.source(passage.text))[:_TRIED]
+        ]
+        for place, passage in {p: q for p, q, w in windows if w.parts["pairs"] >= _NEARLY_ALL}.items():
             span = quoted_span(sentence, passage.text)
             if span is not None:
                 start, end = span
                 return Verdict(Support.QUOTED, 1.0, place, passage.start + start, passage.start + end)
-        claim = claim_of(sentence)
-        verdicts = [
-            verdict
-            for place, passage in enumerate(passages)
-            for window in self.reader.windows(claim, self.reader.source(passage.text))[:_TRIED]
-            for verdict in [self._judge(claim, window, passage, place, question)]
-        ]
+        verdicts = [self._judge(claim, window, passage, place, question) for place, passage, window in windows]
         if not verdicts:
             return Verdict(Support.UNSUPPORTED, 0.0, 0, passages[0].start, passages[0].start)
         return max(verdicts, key=lambda verdict: verdict.score)

@@ -18,6 +18,12 @@ CONTRARY = re.compile(
     r"|lost|loses?|missing|un[a-z]{4,}|in[a-z]{2,}able)\b",
     re.IGNORECASE,
 )
+# Those that no sentence can add without turning its source round.
+DENIAL = re.compile(
+    r"\b(?:den(?:y|ies|ied|ying)|refus(?:e|es|ed|ing)|reject(?:s|ed|ing)?|fail(?:s|ed|ing)?|prohibit(?:s|ed|ing)?"
+    r"|forb[ai]d(?:s|e|den)?|bann(?:ed|ing)|unable|impossible)\b",
+    re.IGNORECASE,
+)
 CLAUSE_END = re.compile(
     r"[.;:!?,()\n—–]| -+ |\b(?:but|although|though|while|whereas|because|since|which|who|and|or)\b", re.IGNORECASE
 )

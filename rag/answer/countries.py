@@ -66,12 +66,13 @@ def _read() -> tuple[dict[str, str], dict[str, str]]:
     for line in _TABLE.strip().splitlines():
         country, _, rest = line.partition(":")
         names, _, seats = rest.partition(";")
-        same.update(dict.fromkeys([f"{country}s", *names.split(), *(f"{name}s" for name in names.split())], country))
+        own = [country, *names.split()]
+        same.update(dict.fromkeys([*own, *(f"{name}s" for name in own)], country))
         capitals.update(dict.fromkeys(seats.split(), country))
     return same, capitals
 
 
 SAME, CAPITALS = _read()
-VARIANTS = {country: [country, *(w for w, c in SAME.items() if c == country)] for country in set(SAME.values())}
+VARIANTS = {country: [w for w, c in SAME.items() if c == country] for country in set(SAME.values())}
 """``SAME``: word -> its country; ``CAPITALS``: capital -> the country whose government it often stands for;
 ``VARIANTS``: country -> its words."""

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from rag.answer.lexicon import Word, words_of
 from rag.answer.ranking import Unit, units_of
 from rag.answer.values import Value, values_of
+from rag.answer.weights import VERIFY, VERIFY_BIAS
 from rag.models.static import StaticVectors
 
 Array = npt.NDArray[np.float64]
@@ -22,11 +23,6 @@ Array = npt.NDArray[np.float64]
 _SOFT_FROM, _SOFT_TO, _SOFT_MOST = 0.4, 0.85, 0.85
 _COMMON_BEGINNING = 5
 _WIDEST = 2
-
-# Fitted by `python -m tests.bench.fit_answer verify` on sentences judged by people, classes weighted equally.
-WEIGHTS = {"recall": 2.96, "pairs": 1.7, "triples": 2.39, "cosine": 4.3}
-BIAS = -8.9
-WIDER = -0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +107,7 @@ class Window:
 
 def claim_of(text: str) -> Claim:
     """Take a sentence apart."""
-    return Claim(text, tuple(words_of(text)))
+    return Claim(text, words_of(text))
 
 
 class Reader:
@@ -224,5 +220,5 @@ def _window(
     }
     parts["pairs"] = float(pairs.max(axis=0).mean()) if pairs.shape[1] else parts["recall"]
     parts["triples"] = float(triples.max(axis=0).mean()) if triples.shape[1] else parts["pairs"]
-    logit = BIAS + sum(WEIGHTS[name] * value for name, value in parts.items()) + WIDER * (last - first)
+    logit = VERIFY_BIAS + sum(VERIFY[name] * value for name, value in parts.items()) + VERIFY["wider"] * (last - first)
     return Window(source, first, last, logit, parts, tuple(float(x) for x in found))

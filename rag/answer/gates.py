@@ -1,9 +1,11 @@
-"""What a sentence may not get wrong: numbers, dates, names, negations, opposites and quantity words."""
+"""What a sentence may not get wrong: numbers, dates, names, who did what, negations, opposites, quantity words."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from rag.answer.contrast import (
     APPROXIMATE,
@@ -11,20 +13,23 @@ from rag.answer.contrast import (
     AT_MOST,
     CLAUSE_END,
     CONTRARY,
+    DENIAL,
     NEGATION,
     OPPOSITES,
     PARTED,
     QUANTITIES,
 )
-from rag.answer.evidence import Claim, Window, alike
-from rag.answer.lexicon import Word, words_of
+from rag.answer.evidence import Claim, Window
+from rag.answer.lexicon import Word, seat_of, words_of
 from rag.answer.values import Value, same_value, values_of
 
 _SCOPE_WORDS = 5
 _APPROXIMATELY = 0.05
 _SMALL = 10
 _NAME_BEGINNING = 4
-_CLOSE_NAME = 0.85
+_BEFORE = 2
+_REACH = 4
+_PASSIVE = re.compile(r"\b(?:is|are|was|were|be|been|being|got)\s+(?:\w+\s+)?$", re.IGNORECASE)
 DOUBT = 0.5
 
 
@@ -34,6 +39,7 @@ class Gates:
 
     values: float = 1.0
     names: float = 1.0
+    roles: float = 1.0
     negation: float = 1.0
     quantity: float = 1.0
     opposite: float = 1.0
@@ -41,19 +47,20 @@ class Gates:
     @property
     def worst(self) -> float:
         """The lowest of them, which decides."""
-        return min(self.values, self.names, self.negation, self.quantity, self.opposite)
+        return min(self.values, self.names, self.roles, self.negation, self.quantity, self.opposite)
 
 
 def gates(claim: Claim, window: Window, context: str, question: str = "") -> Gates:
     """Hold ``claim`` against the window it is best supported by.
 
-    ``context`` is what else may name things: the passage around the window, its title and headings. Numbers and
-    names that only the context has leave a doubt for numbers and pass for names; names that only ``question`` has
-    leave a doubt.
+    ``context`` is what else may name things: the passage around the window, its title and headings. What only the
+    context has leaves a doubt, and fails where the window says something else of the same sort instead. Names that
+    only ``question`` has leave a doubt.
     """
     return Gates(
         values=_values(claim, window.text, context),
-        names=_names(claim, context, question),
+        names=_names(claim, window, context, question),
+        roles=_roles(claim, window),
         negation=_negation(claim, window),
         quantity=_quantity(claim, window),
         opposite=_opposite(claim, window),
@@ -62,16 +69,20 @@ def gates(claim: Claim, window: Window, context: str, question: str = "") -> Gat
 
 def _values(claim: Claim, window: str, context: str) -> float:
     near, far = _values_in(window), _values_in(context)
+    others = [v for v in near if not any(same_value(v, own) for own in claim.values)]
     result = 1.0
     for value in claim.values:
         if any(_same(value, other, claim.text, window) for other in near):
-            continue
-        if any(_same(value, other, claim.text, context) for other in far):
-            result = min(result, DOUBT)
+            if _counts_something_else(value, claim, window, near):
+                return 0.0
+        elif any(_same(value, other, claim.text, context) for other in far):
+            if any(_same_sort(value, other) for other in others):
+                return 0.0
+            result = DOUBT
         elif not claim.text[value.start : value.end].isalpha() or value.number > _SMALL or value.kind == "date":
             return 0.0
         elif value.number != 1:
-            result = min(result, DOUBT)
+            result = DOUBT
     return result
 
 
@@ -92,51 +103,121 @@ def _same(value: Value, other: Value, claim: str, text: str) -> bool:
     return bool(value.kind == other.kind and value.number and close and APPROXIMATE.search(before))
 
 
-def _names(claim: Claim, context: str, question: str) -> float:
-    """Every name must be in the context: as it is, as an adjective of it ("Pakistani"), or as its initials."""
+def _same_sort(a: Value, b: Value) -> bool:
+    dates = ("date", "year")
+    return (a.kind in dates and b.kind in dates) or (a.kind == b.kind and a.kind not in dates and a.unit == b.unit)
+
+
+def _counts_something_else(value: Value, claim: Claim, window: str, near: Sequence[Value]) -> bool:
+    """Whether the words after the value follow another value of the window, and not this one."""
+    own = _after(value, claim.values, claim.words)
+    if not own:
+        return False
+    words = words_of(window)
+    follows = [(same_value(value, other), bool(own & _after(other, near, words))) for other in near]
+    return any(other for same, other in follows if not same) and not any(hit for same, hit in follows if same)
+
+
+def _after(value: Value, values: Sequence[Value], words: Sequence[Word]) -> set[str]:
+    """The stems of the content words right after a value, up to the next one."""
+    stop = min((v.start for v in values if v.start >= value.end), default=1 << 30)
+    return {w.stem for w in [w for w in words if w.content and value.end <= w.start < stop][:_REACH]}
+
+
+def _names(claim: Claim, window: Window, context: str, question: str) -> float:
+    """Every name must be near the window: as it is, as its country, its government's seat, or its initials."""
     names = [word for word in claim.words if word.name and not claim.text[word.start : word.end].isdigit()]
     if not names:
         return 1.0
-    known = words_of(context)
-    stems = {word.stem for word in known}
-    initials = _initials(context, known)
-    missing = [word.stem for word in names if not _known(word, claim.text, stems, initials)]
-    asked = {word.stem for word in words_of(question)} if missing else set()
-    return 1.0 if not missing else DOUBT if asked.issuperset(missing) else 0.0
+    first = max(0, window.first - _BEFORE)
+    near = _Known(window.source.text[window.source.units[first].start : window.end])
+    absent = [word for word in names if not near.has(word, claim.text)]
+    if not absent:
+        return 1.0
+    known = _Known(context)
+    missing = [word.stem for word in absent if not known.has(word, claim.text)]
+    if missing:
+        asked = {word.stem for word in words_of(question)}
+        return DOUBT if asked.issuperset(missing) else 0.0
+    subject = next((w for w in words_of(window.text) if w.name), None)
+    swapped = subject is not None and absent[0] is names[0] and not _Known(claim.text).has(subject, window.text)
+    return 0.0 if swapped else DOUBT
 
 
-def _known(word: Word, text: str, stems: set[str], initials: str) -> bool:
-    shown = text[word.start : word.end]
-    if word.stem in stems or (shown.isupper() and shown in initials):
-        return True
-    return any(
-        alike(word.stem, other, 0.0) or _same_root(word.stem, other) for other in stems if other[:2] == word.stem[:2]
-    )
+class _Known:
+    """The names a text knows."""
+
+    def __init__(self, text: str) -> None:
+        words = words_of(text)
+        capital = {word.stem for word in words if text[word.start].isupper() or text[word.start].isdigit()}
+        # A text in small letters throughout names things too.
+        self._stems = capital if any(word.name for word in words) else {word.stem for word in words}
+        self._initials = _initials(text, words)
+
+    def has(self, word: Word, text: str) -> bool:
+        """Whether the name ``word`` of ``text`` occurs, perhaps as an adjective, a capital or an abbreviation."""
+        shown = text[word.start : word.end]
+        if word.stem in self._stems or (shown.isupper() and len(shown) > 1 and shown in self._initials):
+            return True
+        return any(_same_root(word.stem, other) or seat_of(word.stem, other) for other in self._stems)
 
 
 def _same_root(a: str, b: str) -> bool:
-    """ "Pakistan" and "pakistani", "russia" and "russian"; not "iran" and "iraq"."""
+    """One is the other with a short ending, as "genetic" and "genetics"; not "iran" and "iraq"."""
+    if a[:2] != b[:2]:
+        return False
     short, long = sorted((a, b), key=len)
-    return len(short) >= _NAME_BEGINNING and (long.startswith(short[:-1]) and len(long) - len(short) <= 4)
+    return len(short) >= _NAME_BEGINNING and long.startswith(short[:-1]) and len(long) - len(short) <= 4
 
 
-def _initials(context: str, words: Sequence[Word]) -> str:
+def _initials(text: str, words: Sequence[Word]) -> str:
     """The first letters of the capitalised words in a row, a space between rows."""
     out: list[str] = []
     last = 0
     for word in words:
-        first = context[word.start]
+        first = text[word.start]
         if first.isupper():
-            if context[last : word.start].strip(" \n\t-"):
+            if text[last : word.start].strip(" \n\t-"):
                 out.append(" ")
-            out.append(first)
-            last = word.end
+            out.append("".join(part[0] for part in text[word.start : word.end].split()))
         elif word.content:
             out.append(" ")
-            last = word.end
-        else:
-            last = word.end
+        last = word.end
     return "".join(out)
+
+
+def _roles(claim: Claim, window: Window) -> float:
+    """Fails where two names change places around a word both texts have, or another name stands right before it."""
+    there = words_of(window.text)
+    for verb, before, after, passive in _acts(claim.text, claim.words):
+        for other, theirs_before, theirs_after, theirs_passive in _acts(window.text, there):
+            crossed = before == theirs_after and after == theirs_before and before != after
+            if verb == other and crossed and passive == theirs_passive:
+                return 0.0
+    for unit in window.units:
+        names = {word.stem for word in unit.words if word.name}
+        for verb, subject in _subjects(claim.text, claim.words):
+            if any(verb == v and subject not in {s, *names} for v, s in _subjects(unit.text, unit.words)):
+                return 0.0
+    return 1.0
+
+
+def _subjects(text: str, words: Sequence[Word]) -> Iterator[tuple[str, str]]:
+    """(stem, name) of the content words that follow a name with only a space between: "Russia began"."""
+    for one, other in pairwise(words):
+        if one.name and other.content and not other.name and text[one.end : other.start] == " ":
+            yield other.stem, one.stem
+
+
+def _acts(text: str, words: Sequence[Word]) -> Iterator[tuple[str, str, str, bool]]:
+    """(stem, nearest name before, nearest name after, is it passive) of the words between two names."""
+    for place, word in enumerate(words):
+        if not word.content or word.name:
+            continue
+        before = next((w.stem for w in reversed(words[:place]) if w.name), "")
+        after = next((w.stem for w in words[place + 1 :] if w.name), "")
+        if before and after:
+            yield word.stem, before, after, bool(_PASSIVE.search(text[: word.start]))
 
 
 def _negation(claim: Claim, window: Window) -> float:
@@ -149,7 +230,9 @@ def _negation(claim: Claim, window: Window) -> float:
     if turned and turned == shared:
         contrary = bool(CONTRARY.search(text)) if turned & claimed else bool(CONTRARY.search(claim.text))
         return DOUBT if contrary else 0.0
-    if NEGATION.search(claim.text) and not NEGATION.search(text) and not CONTRARY.search(text):
+    if (NEGATION.search(claim.text) or DENIAL.search(claim.text)) and not (
+        NEGATION.search(window.text) or CONTRARY.search(window.text)
+    ):
         return 0.0
     return 1.0
 
@@ -181,11 +264,12 @@ def _quantity(claim: Claim, window: Window) -> float:
 
 
 def _opposite(claim: Claim, window: Window) -> float:
-    """A word of the claim whose opposite stands in the window instead of it."""
+    """A word of the claim whose opposite stands in the window instead of it; a negation on one side lifts it."""
     stated = {word.stem for word in words_of(window.text)}
     own = set(claim.stems)
     for left, right in OPPOSITES:
         for ours, theirs in ((left, right), (right, left)):
             if own & ours and not own & theirs and stated & theirs and not stated & ours:
-                return 0.0
+                turned = bool(NEGATION.search(claim.text)) != bool(NEGATION.search(window.text))
+                return 1.0 if turned else 0.0
     return 1.0

@@ -38,10 +38,10 @@ QUESTION_WORDS = _listed(
     " explain describe list name give mean please know find long old far often say said says use used call called term"
     " document documents text texts source sources article file files"
 )
-PRONOUNS = _listed("he she it they him her them his hers its their theirs this these those such that")
-NEGATIONS = _listed(
-    "not no never none neither nor nothing nobody nowhere cannot without n't isn't aren't wasn't weren't don't doesn't"
-    " didn't hasn't haven't hadn't won't wouldn't can't couldn't shouldn't mustn't needn't ain't hardly scarcely"
+TITLES = _listed(
+    "president general gen colonel col captain major lieutenant sergeant admiral minister secretary senator governor"
+    " professor prof doctor dr mr mrs ms miss sir lord lady king queen prince princess pope bishop ambassador judge"
+    " justice chancellor chairman foreign prime chief director former"
 )
 MONTHS = {
     name: number
@@ -85,7 +85,7 @@ _MEASURE = re.compile("[aeiouy]+[^aeiouy]+")
 class Word:
     """A word at ``text[start:end]``; ``stem`` is what is compared, ``content`` false for function words.
 
-    ``name``: capitalised where a sentence does not demand it, or an acronym.
+    ``name``: capitalised where a sentence does not demand it, or an acronym; no mere title.
     """
 
     stem: str
@@ -95,7 +95,8 @@ class Word:
     name: bool
 
 
-def words_of(text: str) -> list[Word]:
+@lru_cache(maxsize=1_024)
+def words_of(text: str) -> tuple[Word, ...]:
     """The words of a text in order. Scripts without spaces are cut into overlapping pieces, as in the index."""
     found: list[Word] = []
     opening = True
@@ -108,20 +109,22 @@ def words_of(text: str) -> list[Word]:
         if _SPACELESS.search(raw):
             found.extend(Word(term.text, start, end, True, False) for term in query_terms(raw, 200))
         else:
-            found.append(_word(raw, start, end, opening))
+            following = text[end + 1 : end + 2]
+            found.append(_word(raw, start, end, opening and not (text[end : end + 1] == " " and following.isupper())))
         opening, previous_end = False, end
-    return found
+    return tuple(found)
 
 
 def _word(raw: str, start: int, end: int, opening: bool) -> Word:
     lower = _plain(raw)
     content = lower not in FUNCTION_WORDS
     upper = raw[0].isupper()
-    acronym = len(raw) > 1 and sum(c.isupper() for c in raw) > 1
+    acronym = raw[1:] != raw[1:].lower()
     country = SAME.get(lower) if upper and raw != "Us" else None
     if country:
         return Word(country, start, end, True, True)
-    return Word(stem(lower), start, end, content, content and upper and (acronym or not opening))
+    name = content and upper and (acronym or not opening) and lower not in TITLES
+    return Word(stem(lower), start, end, content, name)
 
 
 @lru_cache(maxsize=50_000)
@@ -172,8 +175,9 @@ def _without_inflection(word: str) -> str:
 
 def _without_ending(word: str) -> str:
     for ending, replacement in _ENDINGS:
-        if word.endswith(ending) and _MEASURE.search(word[: -len(ending)]):
-            return word[: -len(ending)] + replacement
+        base = word.removesuffix(ending)
+        if base != word and len(base) > 2 and _MEASURE.search(base):
+            return base + replacement
     return word
 
 

@@ -48,7 +48,7 @@ def analyse(text: str, document_frequency: Callable[[str], int] | None, passage_
     wanted = wanted_of(text)
     content = [w for w in words if w.content and text[w.start : w.end].lower() not in QUESTION_WORDS]
     if not content:
-        content = [w for w in words if w.content] or words
+        content = [w for w in words if w.content] or list(words)
     focus = focus_of(text)
     lighter = _FOCUS_WEIGHT if wanted in ("thing", "whether", "manner") else _TYPED_FOCUS
     terms: dict[str, Term] = {}

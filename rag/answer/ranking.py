@@ -118,7 +118,7 @@ def units_of(text: str) -> tuple[Unit, ...]:
     """The sentences of a passage that hold a word."""
     found = []
     for start, end in sentences(text):
-        words = tuple(words_of(text[start:end]))
+        words = words_of(text[start:end])
         if words:
             found.append(Unit(text[start:end], start, end, words))
     return tuple(found)

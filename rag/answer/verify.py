@@ -129,7 +129,7 @@ class Verifier:
         others = [hit.passage for hit in hits if hit.passage.id not in named]
         if others:
             verdict = self._checker.check(sentence, others, question)
-            if verdict.strict:
+            if verdict.strict or (verdict.clear and not backing):
                 right = _Cited(others[verdict.passage], verdict.start, verdict.end, "corrected", tried[0][1].at)
                 return _Checked(start, end, verdict, [right, *backing]), len(tried) - 1 - len(backing) if backing else 0
         return _Checked(start, end, best, [cited for _, cited in tried if cited.end > cited.start]), 0

@@ -157,9 +157,7 @@ def report_questions() -> list[Asked]:
     """The questions asked of the quarterly reports; halved by the reports they are about."""
     text = (SHARED / "data" / "sec-10-q" / "qna_data.csv").read_text("utf-8-sig")
     rows = csv.DictReader(text.splitlines(keepends=True))
-    return [
-        Asked(f"sec-{i}", row["Question"], half(row["Source Docs"]), (), {}, 0, True) for i, row in enumerate(rows)
-    ]
+    return [Asked(f"sec-{i}", row["Question"], half(row["Source Docs"]), (), {}, 0, True) for i, row in enumerate(rows)]
 
 
 def briefs() -> tuple[dict[str, str], list[Asked]]:
