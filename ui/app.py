@@ -91,15 +91,15 @@ def build(site: Site) -> gr.Blocks:
     """The page over what ``site`` holds."""
     page = gr.Blocks(title="Ask your documents", fill_width=True, fill_height=True, analytics_enabled=False)
     with page:
+        api = Api(site.library)
+        for function in (api.ask, api.search, api.sources):  # first, so that the page's handlers don't take their names
+            public_api(_public(function), api_name=function.__name__, concurrency_limit=site.library.config.concurrency)
         components = Components(site)
         events = Events(site, components)
         _wire_chat(components, events)
         _wire_lists(components, events)
         _wire_models(components, events)
         _wire_loading(page, components, events)
-        api = Api(site.library)
-        for function in (api.ask, api.search, api.sources):
-            public_api(_public(function), api_name=function.__name__, concurrency_limit=site.library.config.concurrency)
         page.queue(max_size=_QUEUE)
     return page
 

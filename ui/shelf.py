@@ -169,7 +169,10 @@ class Shelf:
 
     def _documents(self, collection: str) -> str:
         known = collection in self._library.collections()
-        return documents_html(self._library.sources(collection) if known else (), self._intake.rows(collection))
+        files = self._intake.rows(collection)
+        coming = {row.source for row in files if row.state == "reading"}
+        documents = self._library.sources(collection) if known else ()
+        return documents_html([document for document in documents if document.source not in coming], files)
 
     def _document(self, document_id: str) -> Document:
         return self._by_id(int(document_id) if document_id.isascii() and document_id.isdecimal() else -1)

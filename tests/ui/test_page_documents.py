@@ -1,0 +1,192 @@
+"""In a real browser: files in by button and drop, refusals by name, removal, collections, the reader pane."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, expect
+
+from rag.library import Library
+from tests.ui.pilot import Pilot, page_over, tab, write
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def shelf(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    """A library to change."""
+    with Library.open(tmp_path_factory.mktemp("shelf"), llm="quotes", embedder="builtin") as opened:
+        opened.ingest(corpus)
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def address(shelf: Library) -> Iterator[str]:
+    with page_over(shelf) as found:
+        yield found
+
+
+def upload(pilot: Pilot, files: list[str]) -> None:
+    pilot.page.locator("#up input[type=file]").first.set_input_files(files)
+
+
+def drop(pilot: Pilot, files: dict[str, str]) -> None:
+    """Drop files on the middle of the page."""
+    pilot.page.evaluate(
+        """files => {
+            const data = new DataTransfer();
+            for (const [name, text] of Object.entries(files)) data.items.add(new File([text], name));
+            const fire = type => document.querySelector('#chat').dispatchEvent(
+                new DragEvent(type, {dataTransfer: data, bubbles: true, cancelable: true}));
+            fire('dragenter');
+            window.hinted = document.body.classList.contains('drag');
+            fire('dragover');
+            fire('drop');
+        }""",
+        files,
+    )
+
+
+def row(pilot: Pilot, source: str) -> Locator:
+    """The document's line in the list."""
+    return pilot.page.locator("#docs li.doc", has_text=source)
+
+
+def test_several_files_go_in_with_progress_and_then_counts(browser: Browser, address: str, tmp_path: Path) -> None:
+    with tab(browser, address) as pilot:
+        pilot.page.evaluate("""() => {
+            window.progress = new Set();
+            const look = () => document.querySelectorAll('#up progress, #docs progress').forEach(
+                p => window.progress.add(p.getAttribute('aria-label')));
+            new MutationObserver(look).observe(document.body, {childList: true, subtree: true});
+        }""")
+        rivers = "The river Minho is 300 kilometres long.\n" * 2_000
+        upload(pilot, write(tmp_path, rivers__md=rivers, hills__txt="The hill of Larouco is 1535 metres high.\n"))
+        expect(row(pilot, "rivers.md")).to_contain_text("passages")
+        expect(row(pilot, "hills.txt")).to_contain_text("1 passage")
+        seen = pilot.page.evaluate("[...window.progress]")
+        assert any("rivers.md" in label for label in seen)
+        assert any("hills.txt" in label for label in seen)
+        expect(pilot.page.locator("#up .sending li")).to_have_count(0)
+        answer = pilot.ask("How high is the hill of Larouco?")
+        expect(answer).to_contain_text("1535 metres")
+
+
+def test_a_bad_file_is_named_and_the_others_go_on(browser: Browser, address: str, tmp_path: Path) -> None:
+    files = write(tmp_path, good__md="Sheep are shorn in May.\n", bad__exe="MZ\x00\x01")
+    broken = tmp_path / "broken.pdf"
+    broken.write_bytes(b"%PDF-1.4 broken")
+    with tab(browser, address) as pilot:
+        upload(pilot, [*files, str(broken)])
+        expect(row(pilot, "good.md")).to_contain_text("1 passage")
+        for name in ("bad.exe", "broken.pdf"):
+            expect(row(pilot, name)).to_contain_text("Failed:")
+            row(pilot, name).locator("[data-act=dismiss]").click()
+            expect(row(pilot, name)).to_have_count(0)
+
+
+def test_a_file_over_the_limit_is_refused_before_it_is_sent(browser: Browser, address: str) -> None:
+    with tab(browser, address) as pilot:
+        pilot.page.evaluate("""() => {
+            const file = new File(['x'], 'huge.txt');
+            Object.defineProperty(file, 'size', {value: 2 ** 40});
+            const data = new DataTransfer();
+            const input = document.querySelector('#up input[type=file]');
+            Object.defineProperty(input, 'files', {value: [file], configurable: true});
+            input.dispatchEvent(new Event('change', {bubbles: true}));
+        }""")
+        expect(pilot.page.locator("#up .sending li")).to_contain_text("larger than 50 MB")
+
+
+def test_files_can_be_dropped_anywhere(browser: Browser, address: str) -> None:
+    with tab(browser, address) as pilot:
+        drop(pilot, {"bees.md": "A hive holds about 40,000 bees in summer.\n"})
+        assert pilot.page.evaluate("window.hinted")
+        expect(row(pilot, "bees.md")).to_contain_text("1 passage")
+        assert not pilot.page.evaluate("document.body.classList.contains('drag')")
+
+
+def test_a_removed_document_is_asked_about_and_then_no_longer_cited(
+    browser: Browser, address: str, shelf: Library, tmp_path: Path
+) -> None:
+    with tab(browser, address) as pilot:
+        upload(pilot, write(tmp_path, comet__md="The comet Halley returns every 76 years.\n"))
+        expect(row(pilot, "comet.md")).to_contain_text("1 passage")
+        assert "76 years" in pilot.ask("How often does the comet Halley return?").inner_text()
+        row(pilot, "comet.md").locator("[data-act=remove]").click()
+        pilot.page.locator("#ask-dialog[open] button.no").click()
+        expect(row(pilot, "comet.md")).to_have_count(1)
+        row(pilot, "comet.md").locator("[data-act=remove]").click()
+        pilot.dialog()
+        expect(row(pilot, "comet.md")).to_have_count(0)
+        pilot.page.locator("#new").click()
+        expect(pilot.page.locator("#chat .user-row")).to_have_count(0)
+        answer = pilot.ask("How often does the comet Halley return?")
+        assert "76 years" not in answer.inner_text()
+        assert "comet.md" not in [d.source for d in shelf.sources()]
+
+
+def test_collections_are_made_switched_renamed_and_deleted(browser: Browser, address: str, tmp_path: Path) -> None:
+    with tab(browser, address) as pilot:
+        pilot.page.locator("#collacts [data-act=create]").click()
+        pilot.dialog("Manuals")
+        expect(pilot.page.locator("#coll input")).to_have_value("Manuals")
+        expect(pilot.page.locator("#docs")).to_contain_text("No documents yet")
+        expect(pilot.page.locator("#chat .placeholder")).to_contain_text("Add your documents")
+        upload(pilot, write(tmp_path, router__md="The router has 12 network ports.\n"))
+        expect(row(pilot, "router.md")).to_contain_text("1 passage")
+        answer = pilot.ask("How many network ports does the router have?")
+        expect(answer).to_contain_text("12 network ports")
+        pilot.collection("default")
+        expect(row(pilot, "router.md")).to_have_count(0)
+        expect(row(pilot, "handbook.pdf")).to_have_count(1)
+        assert "12 network ports" not in pilot.ask("How many network ports does the router have?").inner_text()
+        pilot.collection("Manuals")
+        pilot.page.locator("#collacts [data-act=rename]").click()
+        pilot.dialog("Devices")
+        expect(pilot.page.locator("#coll input")).to_have_value("Devices")
+        expect(row(pilot, "router.md")).to_have_count(1)
+        pilot.page.locator("#collacts [data-act=delete]").click()
+        pilot.dialog()
+        expect(pilot.page.locator("#coll input")).to_have_value("default")
+        expect(row(pilot, "handbook.pdf")).to_have_count(1)
+
+
+def test_a_card_opens_its_document_at_the_span(browser: Browser, address: str) -> None:
+    with tab(browser, address) as pilot:
+        pilot.ask("How many days of paid annual leave do full-time staff receive?")
+        pilot.cards.first.locator("[data-open]").click()
+        reader = pilot.page.locator("#reader")
+        mark = reader.locator("#reader-mark")
+        expect(mark).to_be_in_viewport()
+        expect(mark).to_contain_text("28 days of paid annual leave")
+        expect(reader.locator(".pagebreak")).to_have_text(
+            [re.compile("Page 1"), re.compile("Page 2"), re.compile("Page 3")]
+        )
+        reader.locator("[data-view=page]").click()
+        picture = reader.locator(".rpage img")
+        expect(picture).to_be_visible()
+        pilot.page.wait_for_function("document.querySelector('#reader .rpage img').naturalWidth === 1100")
+        marked = pilot.page.evaluate("""() => {
+            const image = document.querySelector('#reader .rpage img');
+            const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight).getContext('2d');
+            canvas.drawImage(image, 0, 0);
+            const data = canvas.getImageData(0, 0, image.naturalWidth, image.naturalHeight).data;
+            let yellow = 0;
+            for (let i = 0; i < data.length; i += 4) if (data[i] > 240 && data[i + 2] < 200) yellow++;
+            return yellow;
+        }""")
+        assert marked > 3_000
+        pilot.page.keyboard.press("Escape")
+        assert not pilot.page.evaluate("document.body.classList.contains('reading')")
+
+
+def test_a_document_of_the_list_opens_from_its_start(browser: Browser, address: str) -> None:
+    with tab(browser, address) as pilot:
+        row(pilot, "faq.html").locator("button.dn").click()
+        expect(pilot.page.locator("#reader .rtext")).to_contain_text("The canteen serves lunch")
+        pilot.page.locator("#reader [data-act=close-reader]").click()
+        expect(pilot.page.locator("#reader .rtext")).not_to_be_visible()
