@@ -93,12 +93,12 @@ class Guard:
     """Wraps ``app``; HTTP only. A WebSocket is closed, for the page uses none."""
 
     def __init__(self, app: App, rules: Rules) -> None:
-        self._app = app
+        self.app = app
         self._rules = rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
@@ -109,7 +109,7 @@ class Guard:
             await _refuse(send, refusal, scope["method"])
             return
         scope = {**scope, "headers": [h for h in scope["headers"] if not _STRIPPED.fullmatch(h[0].lower())]}
-        await _Exchange(self._app, limit).run(scope, receive, send)
+        await _Exchange(self.app, limit).run(scope, receive, send)
 
 
 def check(scope: Scope, rules: Rules) -> int:

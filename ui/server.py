@@ -74,14 +74,24 @@ def run(app: Any, listener: socket.socket, on_ready: Callable[[], None]) -> None
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=_LAST_WORDS_SECONDS,
     )
-    with listener, contextlib.suppress(KeyboardInterrupt):
-        _Server(config, on_ready).run(sockets=[listener])
+    server = _Server(config, on_ready)
+    log = logging.getLogger("uvicorn.error")
+    log.addFilter(server.still_serving)  # the streams it cuts at the end are no errors
+    try:
+        with listener, contextlib.suppress(KeyboardInterrupt):
+            server.run(sockets=[listener])
+    finally:
+        log.removeFilter(server.still_serving)
 
 
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+
+    def still_serving(self, _: logging.LogRecord) -> bool:
+        """Whether nobody has asked it to end."""
+        return not self.should_exit
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
