@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -75,13 +76,13 @@ class Talks:
     def begin(self, conversation: str, question: str) -> Callable[[Mapping[str, Any]], None]:
         """Store a question whose answer is yet to come; what stores the answer then. Raises UnknownConversation."""
         key = _known(conversation)
-        pending = {"question": question, "text": "", "state": "writing"}
+        pending = {"question": question, "text": "", "state": "writing", "task": uuid.uuid4().hex}
         index = self._store.append(key, question, "", pending, self._owner)
 
         def save(record: Mapping[str, Any]) -> None:
             with self._writing:
                 _, turns = self._store.get(key, self._owner)
-                if len(turns) != index + 1 or turns[index].answer.get("state") != "writing":
+                if len(turns) != index + 1 or turns[index].answer.get("task") != pending["task"]:
                     return  # taken away meanwhile
                 self._store.delete_turns_from(key, index, self._owner)
                 self._store.append(key, question, str(record.get("asked", "")), record, self._owner)
