@@ -102,6 +102,9 @@ def _rows(
             job.pause(job.delay)
             yield _row(job, piece, thinking=thinking, logprobs=job.body.get("logprobs"))
     cut = len(pieces) > room
+    context: dict[str, Any] = {}
+    if job.verb == "generate" and not job.body.get("raw"):
+        context["context"] = list(range(prompt_tokens))
     yield _row(
         job,
         "",
@@ -113,7 +116,7 @@ def _rows(
         prompt_eval_duration=max(evaluated - started, 1),
         eval_count=min(len(pieces), room) + (0 if cut else 1),
         eval_duration=_EVAL_NS_A_TOKEN * (len(pieces) + 1),
-        **({"context": list(range(prompt_tokens))} if job.verb == "generate" and not job.body.get("raw") else {}),
+        **context,
     )
 
 

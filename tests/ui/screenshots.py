@@ -1,78 +1,178 @@
-"""``make screenshots``: the page over the sample library, with the fake model streaming, as pictures.
+"""Pictures of the page in each state, light, dark and on a phone: ``python -m tests.ui.screenshots FOLDER``.
 
-``python -m tests.ui.screenshots FOLDER`` writes page.png (light, an answer), dark.png, phone.png, empty.png and
-refused.png.
+Real browser, real library over the sample corpus and a handbook; the model is the tests' fake server.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser
 
 from rag.library import Library
-from rag.prompts import shipped_folder
+from rag.models.families import DEFAULT_CHAT_PULL
 from tests.fake_ollama import FakeModel, FakeOllama
-from tests.ui.servers import serving
-from ui.app import application
+from tests.ui.corpus import write_corpus
+from tests.ui.pilot import PHONE, Pilot, chromium, page_over, tab
 
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-QUESTION = "Which two large seaports does Gorka give to Pakistan, and what does the reader object?"
-OFF_TOPIC = "How do I bake sourdough bread at home?"
-WIDE = (1360, 860)
-PHONE = (390, 844)
+ROOT = Path(__file__).parents[2]
+MODELS = ("qwen3:4b", "fake-hallucinate", "fake-ramble", "fake-forget")
+LEAVE = "How many days of paid annual leave do full-time staff receive, and how many may be carried over?"
 
 
 def main(folder: Path) -> None:
-    """Write the pictures into ``folder``."""
+    """Write every picture into ``folder``."""
+    os.environ["OLLAMA_HOST"] = "http://127.0.0.1:9"
     folder.mkdir(parents=True, exist_ok=True)
-    with page_of_seeds() as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        for name, size, dark, question in (
-            ("empty", WIDE, False, ""),
-            ("page", WIDE, False, QUESTION),
-            ("dark", WIDE, True, QUESTION),
-            ("phone", PHONE, False, QUESTION),
-            ("refused", WIDE, False, OFF_TOPIC),
+    with tempfile.TemporaryDirectory() as place, chromium() as browser:
+        take = Camera(browser, folder, Path(place))
+        take.answers()
+        take.dark()
+        take.phone()
+        take.models()
+
+
+class Camera:
+    """Takes the pictures, each method a group of states."""
+
+    def __init__(self, browser: Browser, folder: Path, place: Path) -> None:
+        self.browser = browser
+        self.folder = folder
+        self.place = place
+        self.docs = write_corpus(place / "docs")
+        for seed in sorted((ROOT / "seeds").glob("*.md")):
+            (self.docs / seed.name).write_bytes(seed.read_bytes())
+
+    def shoot(self, pilot: Pilot, name: str) -> None:
+        pilot.page.wait_for_timeout(400)
+        pilot.page.screenshot(path=self.folder / f"{name}.png")
+        sys.stdout.write(f"{name}.png\n")
+
+    @contextmanager
+    def page(self, llm: str = "ollama:qwen3:4b", **options: Any) -> Iterator[Pilot]:
+        """A tab over a fresh library."""
+        models = [FakeModel(name) for name in MODELS]
+        with (
+            FakeOllama(models, delay=0.02, parallel=4) as server,
+            Library.open(
+                tempfile.mkdtemp(dir=self.place), llm=llm, embedder="builtin", ollama_host=server.url
+            ) as library,
         ):
-            page = browser.new_page(viewport={"width": size[0], "height": size[1]}, locale="en-GB")
-            page.goto(address)
-            page.locator("#box textarea").wait_for()
-            if dark:
-                page.locator("[data-act=theme]").first.click()
-            if question:
-                ask(page, question)
-            page.wait_for_timeout(1_000)
-            page.screenshot(path=folder / f"{name}.png")
-            page.close()
-        browser.close()
+            library.ingest(self.docs)
+            with page_over(library) as address, tab(self.browser, address, **options) as pilot:
+                yield pilot
 
+    def answers(self) -> None:
+        with self.page() as pilot:
+            self.shoot(pilot, "light_empty")
+            pilot.send(LEAVE)
+            pilot.page.wait_for_function("document.querySelector('#chat .answer.live')?.textContent.length > 60")
+            self.shoot(pilot, "light_streaming")
+            pilot.settle()
+            self.shoot(pilot, "light_answer")
+            pilot.chips.last.click()
+            self.shoot(pilot, "light_chip")
+            pilot.choose("ollama:fake-hallucinate")
+            pilot.ask("When does the car park on Mill Lane open?")
+            self.shoot(pilot, "light_unsupported")
+            pilot.choose("ollama:fake-forget")
+            pilot.ask("How much may a hotel cost a night?")
+            self.shoot(pilot, "light_attributed")
+            pilot.choose("quotes")
+            pilot.ask("What does Khan want with Russia?")
+            self.shoot(pilot, "light_quotes")
+            pilot.ask("Who won the chess championship in Buenos Aires?")
+            self.shoot(pilot, "light_abstained")
+            self._reading(pilot)
+            self._lists(pilot)
 
-@contextmanager
-def page_of_seeds() -> Iterator[str]:
-    """The page's address over a library of the sample documents, answered by the fake model."""
-    with (
-        tempfile.TemporaryDirectory() as home,
-        FakeOllama([FakeModel("sample-hallucinate")]) as model,
-        Library.open(Path(home) / "library", ollama_host=model.url, embedder="builtin") as library,
-    ):
-        library.ingest(shipped_folder("seeds"))
-        with application(library, "127.0.0.1") as app, serving(app, lifespan="on") as port:
-            yield f"http://127.0.0.1:{port}/"
+    def _reading(self, pilot: Pilot) -> None:
+        pilot.page.locator("#new").click()
+        pilot.ask("How many days of paid annual leave do full-time staff receive?")
+        pilot.cards.first.locator("[data-open]").click()
+        self.shoot(pilot, "light_reader_text")
+        pilot.page.locator("#reader [data-view=page]").click()
+        pilot.page.wait_for_function("document.querySelector('#reader .rpage img').naturalWidth > 0")
+        self.shoot(pilot, "light_reader_page")
+        pilot.page.keyboard.press("Escape")
 
+    def _lists(self, pilot: Pilot) -> None:
+        files = [self.place / "harbour.md", self.place / "broken.pdf", self.place / "program.exe"]
+        files[0].write_text("The harbour closes at nine in the evening.\n" * 20_000, encoding="utf-8")
+        files[1].write_bytes(b"%PDF-1.4 broken")
+        files[2].write_bytes(b"MZ\x00")
+        pilot.page.locator("#up input[type=file]").first.set_input_files([str(path) for path in files])
+        pilot.page.wait_for_selector("#docs li.reading, #docs li.failed")
+        self.shoot(pilot, "light_upload")
+        pilot.page.wait_for_function("document.querySelectorAll('#docs li.failed').length === 2")
+        self.shoot(pilot, "light_upload_failed")
+        pilot.page.locator("#collacts [data-act=delete]").click()
+        self.shoot(pilot, "light_dialog")
+        pilot.page.locator("#ask-dialog .no").click()
+        pilot.page.locator("#chat button[aria-label='Like']").last.click()
+        self.shoot(pilot, "light_feedback")
+        pilot.page.locator("#chat .message-buttons-right button[aria-label='Edit']").first.click()
+        self.shoot(pilot, "light_edit")
 
-def ask(page: Page, question: str) -> None:
-    """Ask and wait until the answer is complete."""
-    page.locator("#box textarea").fill(question)
-    page.keyboard.press("Enter")
-    page.locator("#chat small.foot").last.wait_for(timeout=30_000)
+    def dark(self) -> None:
+        with self.page() as pilot:
+            pilot.page.locator("#acts [data-act=theme]").click()
+            self.shoot(pilot, "dark_empty")
+            pilot.choose("ollama:fake-hallucinate")
+            pilot.ask(LEAVE)
+            pilot.chips.first.click()
+            self.shoot(pilot, "dark_answer")
+            pilot.cards.first.locator("[data-open]").click()
+            self.shoot(pilot, "dark_reader")
+
+    def phone(self) -> None:
+        with self.page(viewport=PHONE, has_touch=True, is_mobile=True, device_scale_factor=2) as pilot:
+            pilot.page.wait_for_function("!document.querySelector('#left').classList.contains('open')")
+            self.shoot(pilot, "phone_empty")
+            pilot.ask(LEAVE)
+            self.shoot(pilot, "phone_answer")
+            pilot.chips.last.tap()
+            self.shoot(pilot, "phone_sheet")
+            pilot.cards.first.locator("[data-open]").tap()
+            self.shoot(pilot, "phone_reader")
+            pilot.page.locator("#reader [data-act=close-reader]").tap()
+            pilot.page.locator("#sources [data-act=close]").tap()
+            pilot.page.locator("#left .toggle-button").tap()
+            self.shoot(pilot, "phone_sidebar")
+
+    def models(self) -> None:
+        self._down()
+        with FakeOllama([], delay=0.6, library={DEFAULT_CHAT_PULL: 3_400_000_000}) as server:
+            self._pulling(server)
+
+    def _pulling(self, server: FakeOllama) -> None:
+        with (
+            Library.open(tempfile.mkdtemp(dir=self.place), embedder="builtin", ollama_host=server.url) as library,
+            page_over(library) as address,
+            tab(self.browser, address) as pilot,
+        ):
+            self.shoot(pilot, "light_model_missing")
+            pilot.page.locator("#status [data-act=pull]").click()
+            pilot.page.wait_for_function("/[1-9]\\d* %/.test(document.querySelector('#status').innerText)")
+            self.shoot(pilot, "light_model_pull")
+
+    def _down(self) -> None:
+        with (
+            Library.open(tempfile.mkdtemp(dir=self.place), llm="ollama:qwen3:4b", embedder="builtin") as library,
+            page_over(library) as address,
+            tab(self.browser, address) as pilot,
+        ):
+            library.ingest(self.docs)
+            pilot.page.reload()
+            pilot.ready()
+            pilot.ask(LEAVE)
+            self.shoot(pilot, "light_model_down")
 
 
 if __name__ == "__main__":
