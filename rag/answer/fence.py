@@ -26,6 +26,8 @@ _SQUARE_TOKEN = re.compile(
     re.IGNORECASE,
 )
 _FENCE_RUN = re.compile(f"[{_ANGLE_OPEN}{_ANGLE_CLOSE}]{{2,}}")
+# All but printable ASCII, Latin letters, dashes and quotes, which are visible for sure: looking at each is slow.
+_UNUSUAL = re.compile("[^\t\n -~\u00a0-\u0377\u2010-\u2027]")
 _LABEL_LENGTH = 200
 
 
@@ -36,7 +38,7 @@ def clean_for_prompt(text: str) -> str:
     removing one can join its neighbours into another.
     """
     shown = _VARIATION.sub("", remove_invisible(text))
-    shown = "".join(map(_visible, shown))
+    shown = _UNUSUAL.sub(lambda character: _visible(character[0]), shown)
     shown = _FENCE_RUN.sub(lambda run: " ".join(run[0]), shown)
     for token in (_BAR_TOKEN, _ANGLE_TOKEN, _SQUARE_TOKEN):
         shown = token.sub(lambda opening: opening[0] + " ", shown)

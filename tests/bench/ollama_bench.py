@@ -1,8 +1,10 @@
 """What the Ollama adapter costs: ``python -m tests.bench.ollama_bench``.
 
 A server in a process of its own writes the time into every token, so the delay to each layer that reads it is known to
-the microsecond; the layers are a bare socket, the client, and the LlamaIndex stream. Then: twenty chats at once with
-two places, how soon a stop reaches the server, and how long ``auto`` takes to see that nothing listens.
+the microsecond; the layers are a bare socket, the client, and the LlamaIndex stream. It also tells when a request
+arrived: what passed since the question is the time that this program adds, here at 100,000 passages. Then: twenty
+chats and twenty questions at once with two places, how soon a stop reaches the server, and how long ``auto`` takes to
+see that nothing listens.
 """
 
 from __future__ import annotations
@@ -12,12 +14,18 @@ import json
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from tests.bench import search_bench
+from tests.bench.tables import say
 
 TOKENS = 1_000
 PAUSE = 0.004
@@ -26,7 +34,10 @@ QUESTION = [{"role": "user", "content": "[1] A b c.\n\nQuestion: A b?"}]
 
 
 class TimedTokens(BaseHTTPRequestHandler):
-    """Just enough of Ollama: each token is the time at which it was written."""
+    """Just enough of Ollama: each token is the time at which it was written.
+
+    The model ``arrival`` says one word instead: the time at which the request had arrived.
+    """
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -40,9 +51,13 @@ class TimedTokens(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Facts of the model, or a stream."""
-        self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        arrived = time.monotonic_ns()
         if self.path == "/api/show":
             self._send(b'{"capabilities":["completion"],"model_info":{}}')
+            return
+        if json.loads(body).get("model") == "arrival":
+            self._send(json.dumps({"message": {"content": f"{arrived}"}, "done": True}).encode())
             return
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
@@ -101,6 +116,77 @@ def token_overhead(port: int) -> None:
         }
         for name, start in layers.items():
             row("delay a token, " + name, delays(start()), "ms")
+
+
+def added_time(port: int) -> None:
+    """From question to request, at 100,000 passages: with Chroma, as the writing process has it, and without."""
+    from rag.library import Library
+    from rag.types import Done
+
+    asked = search_bench.questions()
+    with tempfile.TemporaryDirectory() as home:
+        folder = Path(home) / "library"
+        _fill(folder)
+        for name, write in (("the page (Chroma)", True), ("a second process (exact)", False)):
+            with Library.open(
+                folder, llm="ollama:arrival", ollama_host=f"127.0.0.1:{port}", abstain_below=0.0, write=write
+            ) as library:
+                library.doctor()
+                library.ask(asked[0])
+                seen: list[float] = []
+                parts: dict[str, list[float]] = {"retrieve": [], "abstain": [], "prompt": []}
+                for question in asked[1:]:
+                    started = time.monotonic_ns()
+                    answer = next(e.answer for e in library.stream(question) if isinstance(e, Done))
+                    seen.append((int(answer.text.split()[0]) - started) / 1e6)
+                    for part, times in parts.items():
+                        times.append(answer.timings[part])
+            row(f"question to request, {name}", seen, "ms")
+            for part, times in parts.items():
+                row(f"  of which: {part}", times, "ms")
+
+
+def _fill(folder: Path) -> None:
+    """A library of 100,000 passages, its Chroma index ready."""
+    from rag.documents import SPLITTER_VERSION
+    from rag.models.builtin import BuiltinEmbedding
+    from rag.models.registry import embedder_info
+    from rag.store.truth import Truth
+    from rag.store.vectors import DenseIndex
+
+    embedder = BuiltinEmbedding()
+    with Truth.open(folder, writer=True) as truth:
+        collection = truth.create_collection("default", embedder_info(embedder), SPLITTER_VERSION)
+        search_bench.fill(truth, collection, embedder)
+        dense = DenseIndex.open(truth, folder)
+        dense.sync(collection)
+        say(f"{search_bench.PASSAGES:,} passages; search is {dense.state(collection)}")
+        dense.close()
+
+
+def twenty_questions() -> None:
+    """A hundred questions by twenty callers through one library, two of them at the model at a time."""
+    from rag.library import Library
+    from rag.prompts import shipped_folder
+    from tests.fake_ollama import FakeOllama
+
+    asked = "How many people did Pakistan lose in the fight against terrorism?"
+    settings: dict[str, Any] = {"llm": "ollama:chat-s", "embedder": "builtin"}
+    with FakeOllama(["chat-s"], delay=0.001, parallel=2) as server, tempfile.TemporaryDirectory() as home:
+        with Library.open(Path(home) / "library", ollama_host=server.url, **settings) as library:
+            library.ingest([shipped_folder("seeds")])
+            library.ask(asked)
+
+            def ask(_: int) -> float:
+                started = time.perf_counter()
+                library.ask(asked)
+                return (time.perf_counter() - started) * 1e3
+
+            with ThreadPoolExecutor(20) as pool:
+                row("20 questions at once, time of an answer", list(pool.map(ask, range(100))), "ms")
+            say(f"{'connections ever made':<44}{server.accepted_connections:>9}")
+        server.wait_for(lambda: server.open_connections == 0)
+        say(f"{'connections open afterwards':<44}{server.open_connections:>9}")
 
 
 def twenty_at_once() -> None:
@@ -179,11 +265,11 @@ def row(name: str, values: Sequence[float], unit: str) -> None:
     sys.stdout.write(f"{name:<44}{p50:>9.2f}{p95:>9.2f}{max(values):>9.2f} {unit}\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] = ()) -> None:
     """Run everything, or serve."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.ollama_bench", description=__doc__)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    if parser.parse_args(arguments).serve:
+    if parser.parse_args(list(arguments)).serve:
         serve()
         return
     sys.stdout.write(f"{'':<44}{'p50':>9}{'p95':>9}{'max':>9}\n")
@@ -191,13 +277,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         try:
             assert child.stdout is not None
-            token_overhead(int(child.stdout.readline()))
+            port = int(child.stdout.readline())
+            token_overhead(port)
+            added_time(port)
         finally:
             child.kill()
     twenty_at_once()
+    twenty_questions()
     stop()
     probing()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
