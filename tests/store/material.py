@@ -58,6 +58,20 @@ def put(truth: Truth, collection: Collection, source: str, text: str, title: str
     )  # fmt: skip
 
 
+def fill(truth: Truth, collection: Collection, count: int, source: str = "large.txt") -> None:
+    """One document of ``count`` small passages."""
+    pieces = [f"{source} passage number {n}. " for n in range(count)]
+    text, passages, at = "".join(pieces), [], 0
+    for piece in pieces:
+        passages.append(NewPassage(at, at + len(piece), None, (), text_key(index_text("t", (), piece))))
+        at += len(piece)
+    rows = np.random.default_rng(count).standard_normal((count, DIMENSION)).astype(np.float32)
+    truth.put_document(
+        collection, source, ParsedDocument(text, "t", "text/plain"), passages, sha256="", size=1,
+        vectors={p.key: rows[n] for n, p in enumerate(passages)},
+    )  # fmt: skip
+
+
 def writer(folder: Path) -> Truth:
     """A library opened for writing."""
     return Truth.open(folder, writer=True)

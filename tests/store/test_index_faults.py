@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,31 +15,16 @@ from rag.errors import DiskFull, StoreError
 from rag.store import build, keeper, vectors
 from rag.store.audit import IndexFailure
 from rag.store.fingerprint import files, fingerprint
-from rag.store.keeper import INDEX_FOLDER, QUARANTINE_FOLDER, Keeper
-from rag.store.truth import Collection, NewPassage, Truth, text_key
+from rag.store.keeper import INDEX_FOLDER, QUARANTINE_FOLDER
+from rag.store.truth import Collection, Truth
 from rag.store.vectors import ChromaIndex, DenseIndex
-from rag.types import ParsedDocument, index_text
-from tests.store.material import DIMENSION, EMBEDDER, prose, put, writer
+from tests.store.material import EMBEDDER, fill, prose, put, writer
 from tests.store.test_vectors import QUERY, exact, folders, same, wait_for
 
 Rows = npt.NDArray[np.float32]
 
 PASSAGES = 1_500
 """Enough that Chroma has written its graph to the disk, which it does every 1,000 vectors."""
-
-
-def fill(truth: Truth, collection: Collection, count: int, source: str = "large.txt") -> None:
-    """One document of ``count`` small passages."""
-    pieces = [f"{source} passage number {n}. " for n in range(count)]
-    text, passages, at = "".join(pieces), [], 0
-    for piece in pieces:
-        passages.append(NewPassage(at, at + len(piece), None, (), text_key(index_text("t", (), piece))))
-        at += len(piece)
-    rows = np.random.default_rng(count).standard_normal((count, DIMENSION)).astype(np.float32)
-    truth.put_document(
-        collection, source, ParsedDocument(text, "t", "text/plain"), passages, sha256="", size=1,
-        vectors={p.key: rows[n] for n, p in enumerate(passages)},
-    )  # fmt: skip
 
 
 @pytest.fixture(name="template", scope="module")
@@ -330,103 +311,3 @@ def test_a_reader_never_touches_the_index(library: tuple[Truth, Collection]) -> 
         dense.rebuild(collection)
         dense.close()
     assert before == {p: (p.stat().st_mtime_ns, p.read_bytes()) for f in folders(truth) for p in files(f)}
-
-
-KILLED = """
-import sys
-from pathlib import Path
-from rag.store.truth import Truth
-from rag.store.vectors import DenseIndex
-from tests.store.test_index_faults import fill
-folder = Path(sys.argv[1])
-truth = Truth.open(folder, writer=True)
-dense = DenseIndex.open(truth, folder)
-collection = truth.collection("default")
-for number in range(1000):
-    fill(truth, collection, 40 + number, f"{number % 5}.txt")
-    sys.stdout.write("."); sys.stdout.flush()
-    dense.sync()
-"""
-
-
-def kill_while_chroma_writes(truth: Truth, delay: float) -> None:
-    """Run a process that changes documents and syncs, and kill it after some work."""
-    with subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(truth.path.parent)], stdout=subprocess.PIPE, cwd=Path.cwd()
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.read(3) == b"..."
-        time.sleep(delay)
-        process.send_signal(signal.SIGKILL)
-
-
-@pytest.mark.parametrize("round_", range(40 if os.environ.get("RAG_SOAK") else 3))
-def test_a_kill_while_chroma_writes_heals(library: tuple[Truth, Collection], round_: int) -> None:
-    truth, collection = library
-    kill_while_chroma_writes(truth, 0.05 + 0.13 * (round_ % 10))
-    dense = DenseIndex.open(truth, truth.path.parent)
-    assert same(dense.search(collection, QUERY, 10), exact(truth, collection, QUERY, 10))
-    dense.sync()
-    assert dense.audit(collection).ok
-    assert dense.state(collection) == "ready"
-    assert same(dense.search(collection, QUERY, 10), exact(truth, collection, QUERY, 10))
-    dense.close()
-
-
-def test_a_keeper_can_hold_another_engine(library: tuple[Truth, Collection]) -> None:
-    truth, collection = library
-
-    class Lists:
-        """An index in memory."""
-
-        def __init__(self, folder: Path) -> None:
-            self._file = folder / "rows.npz"
-            self._rows: dict[int, Rows] = {}
-            if self._file.exists():
-                with np.load(self._file) as stored:
-                    self._rows = dict(zip(stored["ids"].tolist(), stored["rows"], strict=True))
-
-        def upsert(self, ids: npt.NDArray[np.int64], vectors: Rows) -> None:
-            self._rows.update(zip(ids.tolist(), vectors, strict=True))
-
-        def delete(self, ids: npt.NDArray[np.int64]) -> None:
-            for number in ids.tolist():
-                self._rows.pop(number, None)
-
-        def query(self, vector: Rows, limit: int) -> npt.NDArray[np.int64]:
-            ranked = sorted(self._rows, key=lambda i: -float(self._rows[i] @ vector))
-            return np.array(ranked[:limit], dtype=np.int64)
-
-        def ids(self) -> npt.NDArray[np.int64]:
-            return np.array(sorted(self._rows), dtype=np.int64)
-
-        def flush(self) -> None:
-            np.savez(self._file, ids=np.array(list(self._rows)), rows=np.stack(list(self._rows.values())))
-
-        def close(self) -> None:
-            self._rows = {}
-
-    kept = Keeper(truth, truth.path.parent, Lists)
-    assert kept.sync(collection) == 0
-    kept.rebuild(collection)
-    put(truth, collection, "more.txt", prose(3))
-    assert kept.sync(collection) > 0
-    assert kept.audit(collection, 32).ok
-    kept.close()
-
-
-def test_the_embedding_of_nothing_is_no_fault(tmp_path: Path) -> None:
-    with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
-        text = "  "
-        passage = NewPassage(0, 2, None, (), text_key(index_text("", (), text)))
-        truth.put_document(
-            collection, "blank.txt", ParsedDocument(text, "", "text/plain"), [passage], sha256="", size=2,
-            vectors={passage.key: np.zeros(DIMENSION)},
-        )  # fmt: skip
-        put(truth, collection, "b.txt", prose(1))
-        dense = DenseIndex.open(truth, tmp_path)
-        dense.sync()
-        report = dense.audit(collection)
-        assert report.ok and report.indexed == report.passages
-        dense.close()
