@@ -9,23 +9,22 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from rag.answer.question import Question, analyse
-from rag.answer.quotes import score
+from rag.answer.quotes import score, windows_of
 from rag.answer.ranking import FEATURES, Array, Ranked, rank
 from rag.answer.wanted import Wanted
 from rag.answer.weights import ABSTAIN, ABSTAIN_BIAS
 from rag.models.static import StaticVectors
 from rag.types import Hit
 
-DEFAULT_THRESHOLD = 0.22
+DEFAULT_THRESHOLD = 0.18
 """Below this probability nothing is answered. Refusing an answerable question costs more than showing quotes."""
 
 _BEST = 3
 _PRESENT = 0.5
-_NEIGHBOUR = 0.7
 _LEAST_WINDOW = 0.2
 _SORTS: Mapping[Wanted, str] = {
     "count": "number", "amount": "number", "percent": "number", "measure": "number", "time": "time",
-    "person": "name", "place": "name", "reason": "reason",
+    "person": "name", "place": "name",
 }  # fmt: skip
 
 
@@ -36,8 +35,8 @@ class Features:
     ``passage``: weighted share of the question's terms in the best single passage. ``unknown``: share of its terms
     that no passage of the collection has; ``unknown_names``: 1 if a name is among them. ``names``: how well its
     names are matched in the best sentence's passage. ``focus_missing``: 1 if the noun that types the answer is
-    nowhere. ``cosine``: the best sentences' largest. ``gap_*``: for a question that wants a number, time, name or
-    reason, how far the sentences that hold one fall behind those that hold the question's terms, in [0, 1].
+    nowhere. ``cosine``: the best sentences' largest. ``gap_*``: for a question that wants a number, a time or
+    a name, how far the sentences that hold one fall behind those that hold the question's terms, in [0, 1].
     ``typed_*``: whether the best sentence holds one. ``open``: 1 if the wanted kind has no outward sign.
     ``margin``: the best hit's lead over the third, fused, over 2. ``log_odds``: the best sentence's over the mean,
     over 10. ``dense``, ``dense_mean``: the largest static cosine of question and passage, and the best three's mean.
@@ -52,7 +51,6 @@ class Features:
     gap_number: float = 0.0
     gap_time: float = 0.0
     gap_name: float = 0.0
-    gap_reason: float = 0.0
     typed_number: float = 0.0
     typed_name: float = 0.0
     open: float = 0.0
@@ -127,7 +125,7 @@ def features_of(question: Question, ranked: Ranked, hits: Sequence[Hit], cosines
         names=float(here[names].mean()) if names else 0.5,
         focus_missing=float(focus is not None and focus.frequency == 0 and column["focus"][top].max() < _PRESENT),
         cosine=float(column["cosine"][top].max()),
-        **_typed(question, column, best),
+        **_typed(ranked, column, best),
         margin=(fused[0] - fused[min(2, len(fused) - 1)]) / 2,
         log_odds=float(scores[best] - scores.mean()) / 10,
         dense=max(dense),
@@ -143,19 +141,16 @@ def _by_passage(ranked: Ranked) -> dict[int, Array]:
     return {key: ranked.matches[own].max(axis=0) for key, own in rows.items()}
 
 
-def _typed(question: Question, column: Mapping[str, Array], best: int) -> dict[str, float]:
+def _typed(ranked: Ranked, column: Mapping[str, Array], best: int) -> dict[str, float]:
     """Whether something of the wanted kind stands where the question's terms stand."""
-    sort = _SORTS.get(question.wanted)
+    sort = _SORTS.get(ranked.question.wanted)
     if sort is None:
         return {"open": 1.0}
-    around = _NEIGHBOUR * (column["previous"] + column["following"])
-    window = np.minimum(1, column["soft"] + column["back"] + column["onward"] + column["heading"] + around)
+    window = windows_of(ranked)
     typed = np.minimum(1, column["typed"])
     widest = float(window.max())
     gap = max(0.0, widest - float((typed * window).max())) / max(widest, _LEAST_WINDOW)
     found = {f"gap_{sort}": gap}
     if sort in ("number", "name"):
         found[f"typed_{sort}"] = float(typed[best])
-    if sort == "reason":
-        found["open"] = 1.0
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,13 +15,14 @@ from rag.models.static import StaticVectors
 from rag.types import Hit, Passage
 
 LIMIT = 4
-_SAME_DOCUMENT, _OTHER_DOCUMENT = 3.0, 0.7
+_SAME_DOCUMENT, _OTHER_DOCUMENT = 5.5, 0.7
 """How far below the best a further quote may lie, in log-odds, in the same and in another document."""
 _COVERED = 0.7
 """What share of the question's terms, by weight, a quote from another document than the best must hold."""
 _SAME_WORDS = 0.8
 _FEWEST_WORDS = 3
 _NAMED_BEFORE = 0.2
+_NEIGHBOUR = 0.7
 _MOST_ROWS = 6
 
 
@@ -65,8 +66,12 @@ class Quoter:
         scores = score(ranked)
         shares = np.exp(scores - scores.max())
         shares /= shares.sum()
-        quotes = [_quote(ranked, row, float(shares[row])) for row in choose(ranked, scores, limit)]
-        return _without_overlaps(quotes)
+        quotes: list[Quote] = []
+        for row in choose(ranked, scores):
+            quotes = _with(quotes, _quote(ranked, row, float(shares[row])))
+            if len(quotes) == limit:
+                break
+        return quotes
 
 
 def score(ranked: Ranked) -> Array:
@@ -74,13 +79,19 @@ def score(ranked: Ranked) -> Array:
     return np.asarray(ranked.features @ np.array([QUOTE[name] for name in FEATURES]), dtype=np.float64)
 
 
-def choose(ranked: Ranked, scores: Array, limit: int) -> list[int]:
-    """The rows of the sentences worth quoting, best first."""
+def windows_of(ranked: Ranked) -> Array:
+    """For each sentence the weighted share of the question's terms in it, its heading and, less, its neighbours."""
+    column = {name: ranked.features[:, place] for place, name in enumerate(FEATURES)}
+    around = _NEIGHBOUR * (column["previous"] + column["following"])
+    inside = column["soft"] + column["back"] + column["onward"] + column["heading"]
+    return np.asarray(np.minimum(1, inside + around), dtype=np.float64)
+
+
+def choose(ranked: Ranked, scores: Array) -> Iterator[int]:
+    """The rows of the sentences worth quoting, best first, without near-duplicates."""
     chosen: list[int] = []
     for row in np.argsort(-scores, kind="stable"):
         candidate = ranked.candidates[row]
-        if len(chosen) == limit:
-            break
         if says_nothing(candidate):
             continue
         if chosen:
@@ -93,7 +104,7 @@ def choose(ranked: Ranked, scores: Array, limit: int) -> list[int]:
             if any(_alike(candidate, ranked.candidates[other]) for other in chosen):
                 continue
         chosen.append(int(row))
-    return chosen
+        yield int(row)
 
 
 def says_nothing(candidate: Candidate) -> bool:
@@ -137,18 +148,14 @@ def _alike(a: Candidate, b: Candidate) -> bool:
     return len(one & two) >= _SAME_WORDS * math.sqrt(len(one) * len(two))
 
 
-def _without_overlaps(quotes: Sequence[Quote]) -> list[Quote]:
-    """Joins quotes whose spans meet after widening: the better one takes in what the other adds, if it can."""
-    kept: list[Quote] = []
-    for quote in quotes:
-        for place, other in enumerate(kept):
-            same = other.passage.document_id == quote.passage.document_id
-            if not (same and quote.start < other.end and other.start < quote.end):
-                continue
+def _with(quotes: Sequence[Quote], quote: Quote) -> list[Quote]:
+    """The quotes and one more; where their spans meet, the better one takes in what the other adds, if it can."""
+    kept = list(quotes)
+    for place, other in enumerate(kept):
+        same = other.passage.document_id == quote.passage.document_id
+        if same and quote.start < other.end and other.start < quote.end:
             start, end = min(quote.start, other.start), max(quote.end, other.end)
             if other.passage.start <= start and end <= other.passage.end:
                 kept[place] = replace(other, start=start, end=end)
-            break
-        else:
-            kept.append(quote)
-    return kept
+            return kept
+    return [*kept, quote]

@@ -113,7 +113,8 @@ def answer_places(
     if wanted in ("person", "place"):
         return [(w.start, 1.0 if w.name else 0.5) for w in words if _is_new_name(w, text, known)]
     if wanted == "reason":
-        return [(match.start(), 1.0) for match in _REASON.finditer(text)]
+        # Many a reason is given without such a word, so that its absence says nothing.
+        return [(match.start(), 1.0) for match in _REASON.finditer(text)] or None
     return None
 
 
