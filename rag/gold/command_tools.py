@@ -61,7 +61,8 @@ def draft_command(
                 )  # fmt: skip
     if made:
         append_questions(gold_file, made)
-    click.echo(f"{len(made)} drafts added to {gold_file}. Review each, then set 'status: approved'.")
+    noun = "draft" if len(made) == 1 else "drafts"
+    click.echo(f"{len(made)} {noun} added to {gold_file}. Review each, then set 'status: approved'.")
 
 
 @click.command("calibrate")

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from rag.answer.abstain import DEFAULT_THRESHOLD
 from rag.cli import run as rag
 from rag.gold import load_gold, read_run
 from tests.fake_ollama import FakeOllama
@@ -40,7 +41,7 @@ def test_from_nothing_to_a_gate(room: Path, capsys: pytest.CaptureFixture[str]) 
     assert rag(["gold", "accept", "gold.yaml", "--all", "--reason", "all answers were read"]) == 0
     assert "Accepted: 10 new, 0 changed; 0 kept as they were, 10 in the baseline." in capsys.readouterr().out
     assert rag(["gold", "run", "gold.yaml"]) == 0
-    assert "The configuration is the baseline's." in capsys.readouterr().out
+    assert "nothing that gates got worse" in capsys.readouterr().out
 
     (room / "rag.toml").write_text("abstain_below = 0.0\n", encoding="utf-8")
     assert rag(["gold", "run", "gold.yaml"]) == 1
@@ -148,6 +149,64 @@ def test_drafts_by_a_model_pass_lint_and_never_gate(
     assert len(made) == 6 and len({question.id for question in made}) == 6
     assert all(q.review.status == "draft" and q.sources[0].quote and not q.gates for q in made)
     assert rag(["gold", "lint", "new.yaml"]) == 0
+
+
+def test_recorded_answers_are_replayed_when_the_model_is_gone(
+    room: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["gold", "run", "gold.yaml", "--llm", "ollama:fake-chat", "--details", "0"]
+    with FakeOllama() as server:
+        monkeypatch.setenv("RAG_OLLAMA_HOST", server.url)
+        assert rag([*asked, "--mode", "record", "--judge", "ollama:fake-chat"]) == 0
+        assert "judge_support" in capsys.readouterr().out
+    assert rag(["gold", "accept", "gold.yaml", "--all", "--reason", "recorded"]) == 0
+    assert rag(asked) == 3
+    capsys.readouterr()
+    assert rag([*asked, "--mode", "replay"]) == 0
+    out = capsys.readouterr().out
+    assert "0 regressions to 0 fixes" in out and "model" not in out.split("Metrics")[0]
+
+
+def test_what_readers_rated_becomes_drafts(
+    room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with handbook.library(room) as library:
+        talk = library.conversations.create("default")
+        answer = library.ask("What does a lost badge cost?")
+        library.conversations.append(talk, answer.question, answer.asked, answer.to_dict())
+        library.conversations.feedback(talk, 0, 1, "")
+    monkeypatch.setenv("RAG_LIBRARY", str(room / "library"))
+    assert rag(["gold", "draft", "rated.yaml", "--from-feedback"]) == 0
+    assert "1 draft added to rated.yaml" in capsys.readouterr().out
+    (draft,) = load_gold(room / "rated.yaml").questions
+    assert draft.files == ("security.md",) and draft.review.origin == "feedback"
+
+
+def test_calibration_writes_only_when_told(
+    room: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extra = "".join(
+        f"- {{id: n{n}, question: 'Which opera did Verdi write in {1840 + n}?', unanswerable: true}}\n"
+        for n in range(10)
+    )
+    again = (
+        handbook.GOLD.partition("questions:\n")[2].replace("- id: ", "- id: again-").partition("- id: again-volcano")[0]
+    )
+    (room / "gold.yaml").write_text(handbook.GOLD + again + extra, encoding="utf-8")
+    with handbook.library(room):
+        pass
+    monkeypatch.setenv("RAG_LIBRARY", str(room / "library"))
+    assert rag(["gold", "calibrate", "gold.yaml", "--fusion"]) == 0
+    out = capsys.readouterr().out
+    assert (
+        f"abstain_below: {DEFAULT_THRESHOLD:g} →" in out
+        and "fusion_weight: 0.5 →" in out
+        and "Nothing was written" in out
+    )
+    assert rag(["gold", "calibrate", "gold.yaml", "--apply"]) == 0
+    assert "Set abstain_below = " in capsys.readouterr().out
+    with handbook.library(room) as library:
+        assert set(library.collection_settings()) == {"abstain_below"}
 
 
 def test_export_and_import_give_the_questions_back(room: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,21 +6,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, expect, sync_playwright
 
 from rag.gold import compare, verdict
 from rag.gold.report import build_report
 from rag.gold.report_html import html_report
 from tests.gold_set.test_reports import NASTY, hostile_report, runs
-from tests.ui.pilot import chromium
 
 pytestmark = pytest.mark.browser
 
 
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking")
+
+
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
-    with chromium() as browser:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield browser.new_page(viewport={"width": 1200, "height": 900})
+        browser.close()
 
 
 def opened(page: Page, path: Path, text: str) -> tuple[list[str], list[str]]:
