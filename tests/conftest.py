@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from playwright.sync_api import Browser
+
+from tests.browser import CHROMIUM, chromium
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
@@ -52,3 +56,14 @@ def shared() -> Path:
 def soak() -> bool:
     """Whether the long forms run (`make soak`)."""
     return os.environ.get("RAG_SOAK") == "1"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium; without it the test skips, except in CI. Ends with its module, as its event loop blocks any other."""
+    if not Path(CHROMIUM).exists():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{CHROMIUM} is missing, and CI must have it")
+        pytest.skip(f"needs {CHROMIUM} (Debian's package chromium)")
+    with chromium() as opened:
+        yield opened

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from rag.gold import compare, verdict
 from rag.gold.report import build_report
@@ -16,16 +16,10 @@ from tests.gold_set.test_reports import NASTY, hostile_report, runs
 pytestmark = pytest.mark.browser
 
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking")
-
-
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield browser.new_page(viewport={"width": 1200, "height": 900})
-        browser.close()
+def page(browser: Browser) -> Iterator[Page]:
+    with browser.new_page(viewport={"width": 1200, "height": 900}) as opened:
+        yield opened
 
 
 def opened(page: Page, path: Path, text: str) -> tuple[list[str], list[str]]:

@@ -1,18 +1,16 @@
-"""What the page's tests share: real libraries over a small collection, their pages, a browser."""
+"""What the page's tests share: real libraries over a small collection, their pages."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
 
 from rag.library import Library
 from tests.fake_ollama import FakeOllama
 from tests.ui.corpus import write_corpus
-from tests.ui.pilot import CHROMIUM, chromium, page_over
+from tests.ui.pilot import page_over
 
 
 @pytest.fixture(scope="session")
@@ -34,17 +32,6 @@ def filled(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
     with Library.open(tmp_path_factory.mktemp("filled"), llm="quotes", embedder="builtin") as opened:
         report = opened.ingest(corpus)
         assert not report.failed, report.failed
-        yield opened
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium. Without it the tests skip, except in CI, where it must be."""
-    if not Path(CHROMIUM).exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{CHROMIUM} is missing, and CI must have it")
-        pytest.skip(f"needs {CHROMIUM} (Debian's package chromium)")
-    with chromium() as opened:
         yield opened
 
 

@@ -12,30 +12,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from rag.library import Library
 from tests.ui.servers import serving
 from ui.app import application
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 WIDE = {"width": 1360, "height": 860}
 PHONE = {"width": 390, "height": 844}
 PATIENCE_MS = 15_000
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """Debian's browser, as the tests use it."""
-    playwright: Playwright
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield browser
-        browser.close()
 
 
 @contextmanager
@@ -127,6 +112,11 @@ class Pilot:
         """Wait until the last answer in this tab has ended, and its end is shown."""
         self.answers.last.locator(".footline, .note.stopped, .note.failed").first.wait_for()
         self.page.wait_for_selector("#box .submit-button")
+
+    def new(self) -> None:
+        """Begin a new conversation."""
+        self.page.locator("#new").click()
+        expect(self.page.locator("#chat .user-row")).to_have_count(0)
 
     def dialog(self, name: str | None = None) -> None:
         """Confirm the dialog that is open, with ``name`` typed into it."""

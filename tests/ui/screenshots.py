@@ -1,6 +1,7 @@
-"""Pictures of the page in each state, light, dark and on a phone: ``python -m tests.ui.screenshots FOLDER``.
+"""Pictures of the page: ``python -m tests.ui.screenshots FOLDER``.
 
-Real browser, real library over the sample corpus and a handbook; the model is the tests' fake server.
+In FOLDER those of the README (page, dark, phone, empty, refused), over the sample corpus; in FOLDER/states one of each
+state. Real browser, real library; the model is the tests' fake server.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,21 +18,25 @@ from playwright.sync_api import Browser
 
 from rag.library import Library
 from rag.models.families import DEFAULT_CHAT_PULL
+from tests.browser import chromium
 from tests.fake_ollama import FakeModel, FakeOllama
-from tests.ui.corpus import write_corpus
-from tests.ui.pilot import PHONE, Pilot, chromium, page_over, tab
+from tests.ui.corpus import HOSTILE_NAME, write_corpus
+from tests.ui.pilot import PHONE, Pilot, page_over, tab
 
 ROOT = Path(__file__).parents[2]
-MODELS = ("qwen3:4b", "fake-hallucinate", "fake-ramble", "fake-forget")
+MODELS = (FakeModel("qwen3:4b"), *map(FakeModel, ("fake-hallucinate", "fake-ramble", "fake-forget")))
+INVENTING = (FakeModel("qwen3:4b", mode="hallucinate"),)
+BREAD = "How do I bake sourdough bread at home?"
 LEAVE = "How many days of paid annual leave do full-time staff receive, and how many may be carried over?"
 
 
 def main(folder: Path) -> None:
     """Write every picture into ``folder``."""
     os.environ["OLLAMA_HOST"] = "http://127.0.0.1:9"
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "states").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place, chromium() as browser:
-        take = Camera(browser, folder, Path(place))
+        Camera(browser, folder, Path(place)).readme()
+        take = Camera(browser, folder / "states", Path(place))
         take.answers()
         take.dark()
         take.phone()
@@ -55,26 +60,46 @@ class Camera:
         sys.stdout.write(f"{name}.png\n")
 
     @contextmanager
-    def page(self, llm: str = "ollama:qwen3:4b", **options: Any) -> Iterator[Pilot]:
+    def page(self, models: Sequence[FakeModel] = MODELS, **options: Any) -> Iterator[Pilot]:
         """A tab over a fresh library."""
-        models = [FakeModel(name) for name in MODELS]
         with (
             FakeOllama(models, delay=0.02, parallel=4) as server,
             Library.open(
-                tempfile.mkdtemp(dir=self.place), llm=llm, embedder="builtin", ollama_host=server.url
+                tempfile.mkdtemp(dir=self.place), llm="ollama:qwen3:4b", embedder="builtin", ollama_host=server.url
             ) as library,
         ):
             library.ingest(self.docs)
             with page_over(library) as address, tab(self.browser, address, **options) as pilot:
                 yield pilot
 
+    def readme(self) -> None:
+        (self.docs / HOSTILE_NAME).unlink()
+        with self.page(INVENTING) as pilot:
+            self.shoot(pilot, "empty")
+            pilot.ask(LEAVE)
+            self.shoot(pilot, "page")
+            pilot.page.locator("#acts [data-act=theme]").click()
+            self.shoot(pilot, "dark")
+            pilot.page.locator("#acts [data-act=theme]").click()
+            pilot.ask(BREAD)
+            self.shoot(pilot, "refused")
+        with self.page(INVENTING, viewport=PHONE, has_touch=True, is_mobile=True, device_scale_factor=2) as pilot:
+            pilot.ask(LEAVE)
+            self.shoot(pilot, "phone")
+
     def answers(self) -> None:
         with self.page() as pilot:
             self.shoot(pilot, "light_empty")
+            pilot.choose("ollama:fake-ramble")
             pilot.send(LEAVE)
-            pilot.page.wait_for_function("document.querySelector('#chat .answer.live')?.textContent.length > 60")
+            pilot.page.wait_for_function("document.querySelector('#chat .answer.live')?.textContent.length > 200")
             self.shoot(pilot, "light_streaming")
+            pilot.page.locator("#box .stop-button").click()
             pilot.settle()
+            self.shoot(pilot, "light_stopped")
+            pilot.new()
+            pilot.choose("ollama:qwen3:4b")
+            pilot.ask(LEAVE)
             self.shoot(pilot, "light_answer")
             pilot.chips.last.click()
             self.shoot(pilot, "light_chip")
@@ -93,9 +118,9 @@ class Camera:
             self._lists(pilot)
 
     def _reading(self, pilot: Pilot) -> None:
-        pilot.page.locator("#new").click()
+        pilot.new()
         pilot.ask("How many days of paid annual leave do full-time staff receive?")
-        pilot.cards.first.locator("[data-open]").click()
+        pilot.page.locator("#sources .turn.on .src", has_text="handbook.pdf").first.locator("[data-open]").click()
         self.shoot(pilot, "light_reader_text")
         pilot.page.locator("#reader [data-view=page]").click()
         pilot.page.wait_for_function("document.querySelector('#reader .rpage img').naturalWidth > 0")
