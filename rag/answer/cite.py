@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 _SPACE = "[ \t\u00a0\u200b-\u200f\u2060\ufeff]{0,3}"
 _WORD = "(?:sources?|src|docs?|documents?|passages?|refs?|references?|citations?|quellen?)"
-_NUMBER = rf"(?:{_WORD}{_SPACE})?[#^]?{_SPACE}\d{{1,9}}"
+_NUMBER = rf"(?:{_WORD}{_SPACE})?[#^]?{_SPACE}\d{{1,20}}"
 _INSIDE = (
     rf"{_SPACE}\^?{_SPACE}(?:{_WORD}{_SPACE}[:#.]?{_SPACE})?"
     rf"{_NUMBER}(?:{_SPACE}(?:,|;|&|and|-|–){_SPACE}{_NUMBER}){{0,20}}"

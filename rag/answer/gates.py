@@ -21,7 +21,7 @@ from rag.answer.contrast import (
 )
 from rag.answer.evidence import Claim, Window
 from rag.answer.lexicon import Word, seat_of, words_of
-from rag.answer.values import Value, same_value, values_of
+from rag.answer.values import Value, other_unit, same_value, values_of
 
 _SCOPE_WORDS = 5
 _APPROXIMATELY = 0.05
@@ -96,6 +96,8 @@ def _same(value: Value, other: Value, claim: str, text: str) -> bool:
     """Equal, or within 5 % where the claim says "about"; "more than" never stands for "less than"."""
     before, there = claim[: value.start], text[: other.start]
     if (AT_LEAST.search(before) and AT_MOST.search(there)) or (AT_MOST.search(before) and AT_LEAST.search(there)):
+        return False
+    if other_unit(value, other):
         return False
     if same_value(value, other):
         return True

@@ -57,24 +57,29 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 _ORDINAL = re.compile(rf"\b(?:(?P<tens>{_TENS})-)?(?P<word>{'|'.join(_ORDINAL_WORDS)})\b", re.IGNORECASE)
-_MONEY_UNITS = frozenset(
-    [
-        "dollar",
-        "dollars",
-        "euro",
-        "euros",
-        "pound",
-        "pounds",
-        "rupee",
-        "rupees",
-        "yen",
-        "yuan",
-        "usd",
-        "eur",
-        "gbp",
-        "cents",
-    ]
-)
+_MONEY_UNITS = {
+    word: symbol
+    for symbol, words in {
+        "$": "$ us$ usd dollar dollars cent cents", "€": "€ eur euro euros", "£": "£ gbp pound pounds pence",
+        "₹": "₹ rs rs. rupee rupees", "¥": "¥ yen yuan",
+    }.items()
+    for word in words.split()
+}  # fmt: skip
+_UNITS = {
+    word: canonical
+    for canonical, words in {
+        "second": "seconds sec", "minute": "minutes min", "hour": "hours hrs", "day": "days", "week": "weeks",
+        "month": "months", "year": "years", "decade": "decades", "century": "centuries",
+        "millimetre": "mm millimeters millimetres", "centimetre": "cm centimeters centimetres",
+        "metre": "m meter meters metres", "kilometre": "km kms kilometer kilometers kilometres",
+        "mile": "miles", "foot": "ft feet", "inch": "inches", "yard": "yards", "acre": "acres",
+        "hectare": "hectares ha",
+        "gram": "g grams", "kilogram": "kg kilograms kilo kilos", "tonne": "tonnes ton tons t", "ounce": "ounces oz",
+        "litre": "l liter liters litres", "gallon": "gallons", "watt": "w watts", "kilowatt": "kw kilowatts",
+        "megawatt": "mw megawatts", "degree": "degrees",
+    }.items()
+    for word in (canonical, *words.split())
+}  # fmt: skip
 _AFTER_PRONOUN = frozenset(["", "of", "another", "or", "and", "is", "was", "that", "who", "which", "to", "can", "may"])
 _BEFORE_PRONOUN = re.compile(r"\b(?:no|any|some|every|each|this|that|the|which|only)\s$", re.IGNORECASE)
 _SPACES = re.compile(r"\s")
@@ -84,7 +89,7 @@ _SPACES = re.compile(r"\s")
 class Value:
     """A value at ``text[start:end]``. Dates carry the parts they state (0 where not), others ``number``.
 
-    ``unit`` is the next word, lower-cased, or the currency; empty if there is none.
+    ``unit`` is the next word, lower-cased, or the currency's sign; empty if there is none.
     """
 
     kind: Kind
@@ -156,7 +161,8 @@ def _number(match: re.Match[str]) -> Value:
     if match["percent"]:
         return Value("percent", start, end, number, "%")
     if currency or unit in _MONEY_UNITS:
-        return Value("money", start, end, number, "$")
+        number *= 0.01 if not currency and unit in ("cent", "cents", "pence") else 1.0
+        return Value("money", start, end, number, _MONEY_UNITS[(currency or unit).strip().lower()])
     if match["ordinal"]:
         return Value("ordinal", start, end, number)
     digits = match["digits"] or ""
@@ -180,6 +186,14 @@ def same_value(a: Value, b: Value) -> bool:
     if a.kind != b.kind and {a.kind, b.kind} & {"percent", "money", "ordinal"}:
         return bool({a.kind, b.kind} <= {"money", "number"}) and _equal(a.number, b.number)
     return _equal(a.number, b.number)
+
+
+def other_unit(a: Value, b: Value) -> bool:
+    """Whether two values are measured differently: days and weeks, dollars and euros."""
+    if a.kind == b.kind == "money":
+        return a.unit != b.unit
+    one, two = _UNITS.get(a.unit), _UNITS.get(b.unit)
+    return one is not None and two is not None and one != two
 
 
 def _equal(a: float, b: float) -> bool:

@@ -1,0 +1,218 @@
+"""Answers without a model, measured: verification, quotes, abstention, on the halves tuned on and held out.
+
+``python -m tests.bench.answer_bench [verify] [quotes] [abstain] [briefs] [spoof]``; a set that is not there is skipped.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean
+
+from rag.answer.check import SUPPORTED
+from rag.answer.lexicon import words_of
+from rag.answer.verify import Verifier
+from rag.config import Config
+from rag.library import Library
+from rag.models.static import static_vectors
+from rag.types import Answer, Passage
+from tests.answer.spoofs import accepted_spoofs
+from tests.bench import answer_data as data
+from tests.bench import tables
+from tests.bench.made_claims import RIGHT, WRONG
+from tests.bench.tables import say, table
+
+HALVES = ((data.TUNE, "tuned on"), (data.HOLD, "held out"), (None, "all"))
+
+
+def main(parts: Sequence[str] = ()) -> None:
+    """Run the named parts (default: all)."""
+    known: dict[str, Callable[[], None]] = {
+        "verify": verify, "quotes": quotes, "abstain": abstain, "briefs": briefs, "spoof": spoof,
+    }  # fmt: skip
+    for name in parts or known:
+        known[name]()
+        say()
+
+
+def verify() -> None:
+    """QAGS: 714 sentences judged by people, each against its article; and made sentences."""
+    if tables.data("qags") is None:
+        return
+    verifier = Verifier(static_vectors())
+    judged = data.qags()
+    started = time.perf_counter()
+    verdicts = [verifier.check(item.sentence, [_whole(item.article)]) for item in judged]
+    spent = (time.perf_counter() - started) / len(judged) * 1000
+    overlap = [_overlap(item.sentence, item.article) for item in judged]
+    rows = []
+    for half, name in HALVES:
+        own = [i for i, item in enumerate(judged) if half is None or item.half == half]
+        right = [judged[i].supported for i in own]
+        ours, theirs = [verdicts[i].score for i in own], [overlap[i] for i in own]
+        held = [verdicts[i].holds for i in own]
+        rows.append(
+            [name, len(own), auc(ours, right), balanced(held, right), auc(theirs, right), best_cut(theirs, right)]
+        )
+    head = ["QAGS", "sentences", "AUC", f"balanced at {SUPPORTED}", "overlap AUC", "overlap balanced, best cut"]
+    table(head, rows)
+    say(f"{spent:.1f} ms a sentence, its article (about 4,000 characters) read anew for each")
+    _made(verifier)
+
+
+def _made(verifier: Verifier) -> None:
+    texts, _ = data.briefs()
+    index = data.corpus_of(static_vectors(), texts).index
+    rows = []
+    for name, claims in (("right, in other words", RIGHT), ("wrong in one respect", WRONG)):
+        found = [
+            verifier.check(sentence, [p for p in index.passages if p.source == source]).support.value
+            for source, sentence in claims
+        ]
+        kinds = ("quoted", "supported", "partial", "unsupported")
+        rows.append([name, len(claims), *[found.count(kind) / len(found) for kind in kinds]])
+    table(["made sentences", "count", "quoted", "supported", "partial", "unsupported"], rows)
+
+
+def quotes() -> None:
+    """XQuAD as 48 documents in a real library, every question asked in ``quotes`` mode."""
+    if tables.data("xquad") is None:
+        return
+    documents, questions = data.xquad()
+    with _library(documents) as library:
+        started = time.perf_counter()
+        answers = [library.ask(q.text) for q in questions]
+        spent = (time.perf_counter() - started) / len(questions) * 1000
+    rows = []
+    for half, name in HALVES:
+        pairs = [(q, a) for q, a in zip(questions, answers, strict=True) if half is None or q.half == half]
+        answered = [(q, a) for q, a in pairs if not a.abstained]
+        cited = [(q, documents[c.source][c.start : c.end] == c.quote, c) for q, a in answered for c in a.citations]
+        rows.append([
+            name, len(pairs),
+            fmean(any(s in c.quote for c in a.citations for s in q.strings) for q, a in pairs),
+            fmean(any(s in _best(a) for s in q.strings) for q, a in pairs),
+            fmean(exact for _, exact, _ in cited),
+            fmean(c.source in q.sources for q, _, c in cited),
+            fmean(a.abstained for _, a in pairs),
+            fmean(len(a.citations) for _, a in answered),
+        ])  # fmt: skip
+    head = [
+        "XQuAD, quotes",
+        "questions",
+        "in the quotes",
+        "in the best",
+        "verbatim",
+        "right document",
+        "refused",
+        "quotes",
+    ]
+    table(head, rows)
+    say(f"{spent:.1f} ms an answer, retrieval included")
+
+
+def abstain() -> None:
+    """XQuAD's questions asked of the quarterly reports, which answer none of them; and the reports' own questions."""
+    folder = tables.data("sec-10-q")
+    if folder is None or tables.data("xquad") is None:
+        return
+    _, foreign = data.xquad()
+    with tempfile.TemporaryDirectory() as home:
+        with Library.open(Path(home), config=Config(llm="quotes", embedder="builtin")) as library:
+            library.ingest(folder / "docs")
+            refused = [library.ask(q.text).abstained for q in foreign]
+            own = [not library.ask(q.text).abstained for q in data.report_questions()]
+    rows = [
+        [name, fmean(r for r, q in zip(refused, foreign, strict=True) if half is None or q.half == half)]
+        for half, name in HALVES
+    ]
+    table(["quarterly reports", "foreign questions refused"], rows)
+    say(f"their own {len(own)} questions answered: {fmean(own):.3f}")
+
+
+def briefs() -> None:
+    """The sample corpus and its originals with the shipped gold questions, in ``quotes`` mode."""
+    for name, (documents, questions) in {"briefs": data.briefs(), "originals": data.originals()}.items():
+        if not documents:
+            say(f"skipped: the {name} are not there")
+            continue
+        with _library(documents) as library:
+            answers = [library.ask(q.text) for q in questions]
+        rows = []
+        for half, label in HALVES:
+            pairs = [(q, a) for q, a in zip(questions, answers, strict=True) if half is None or q.half == half]
+            answered = [(q, a) for q, a in pairs if q.answerable and not a.abstained]
+            rows.append([
+                label, len(pairs),
+                fmean(a.abstained != q.answerable for q, a in pairs),
+                fmean(bool(q.sources & {h.passage.source for h in a.hits[:5]}) for q, a in pairs if q.answerable),
+                fmean(bool(q.sources & set(a.sources[:5])) for q, a in answered),
+                sum(any(s not in q.sources for s in a.sources) for q, a in answered),
+            ])  # fmt: skip
+        table(
+            [name, "questions", "abstention accuracy", "file hit@5", "cited hit@5", "answers citing another file"], rows
+        )
+
+
+def spoof() -> None:
+    """Documents and models that forge citations."""
+    tried, accepted = accepted_spoofs()
+    say(f"spoofs tried {tried}, accepted {len(accepted)}" + "".join(f"\n  {spoof}" for spoof in accepted))
+
+
+@contextmanager
+def _library(documents: dict[str, str]) -> Iterator[Library]:
+    with tempfile.TemporaryDirectory() as home:
+        folder = Path(home) / "documents"
+        folder.mkdir()
+        for name, text in documents.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        with Library.open(Path(home) / "library", config=Config(llm="quotes", embedder="builtin")) as library:
+            report = library.ingest(folder)
+            if report.failed:
+                raise RuntimeError(f"{report.failed[0].source}: {report.failed[0].error}")
+            yield library
+
+
+def _best(answer: Answer) -> str:
+    """The quote with the highest score."""
+    best = max(answer.sentences, key=lambda sentence: sentence.score, default=None)
+    return best.text if best else ""
+
+
+def _whole(article: str) -> Passage:
+    return Passage(0, 0, "article", "", 0, 0, len(article), article)
+
+
+def _overlap(sentence: str, article: str) -> float:
+    """The plain baseline: which share of the sentence's words are in the article."""
+    own = [word.stem for word in words_of(sentence)]
+    there = {word.stem for word in words_of(article)}
+    return fmean(word in there for word in own) if own else 0.0
+
+
+def auc(scores: Sequence[float], right: Sequence[bool]) -> float:
+    """The chance that a supported sentence scores above an unsupported one; ties count half."""
+    above = [s for s, y in zip(scores, right, strict=True) if y]
+    below = [s for s, y in zip(scores, right, strict=True) if not y]
+    return fmean((a > b) + 0.5 * (a == b) for a in above for b in below)
+
+
+def balanced(said: Sequence[bool], right: Sequence[bool]) -> float:
+    """The mean of the shares of supported and unsupported sentences that are told right."""
+    yes = fmean(s for s, y in zip(said, right, strict=True) if y)
+    no = fmean(not s for s, y in zip(said, right, strict=True) if not y)
+    return (yes + no) / 2
+
+
+def best_cut(scores: Sequence[float], right: Sequence[bool]) -> float:
+    """The balanced accuracy at the threshold that suits these very sentences best."""
+    return max(balanced([s >= cut for s in scores], right) for cut in set(scores))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
