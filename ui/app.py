@@ -109,7 +109,7 @@ def _wire_loading(page: gr.Blocks, ui: Components, on: Events) -> None:
     place: list[Any] = [ui.conversation, ui.collection]
     restored = {**_QUIET, "js": parts.static("restore.js")}
     page.load(on.load, place, ui.for_chat, **restored)
-    page.load(on.shelf, place, ui.for_shelf, **restored)
+    page.load(on.shelf, place, ui.for_shelf, **restored).then(on.added, ui.collection, ui.documents, **_QUIET)
     page.load(on.status, None, ui.for_models, **_QUIET)
     for changed in place:
         changed.change(None, place, None, js=parts.static("remember.js"), api_visibility="private")
@@ -136,7 +136,8 @@ def _wire_lists(ui: Components, on: Events) -> None:
     ui.history.rename(on.rename, ui.conversation, ui.history, **_QUIET)
     ui.history.delete(on.delete, ui.conversation, chat, **_ALWAYS)
     ui.find.find(on.find, ui.conversation, ui.history, **_ALWAYS)
-    ui.collection.change(on.collection, ui.collection, shelf, **_ALWAYS)
+    changed = ui.collection.change(on.collection, ui.collection, shelf, **_ALWAYS)
+    changed.then(on.added, ui.collection, ui.documents, **_ALWAYS)
     ui.collection_acts.create(on.create, None, shelf, **_QUIET)
     ui.collection_acts.rename(on.rename_collection, None, shelf, **_QUIET)
     ui.collection_acts.delete(on.delete_collection, None, shelf, **_QUIET)
@@ -145,7 +146,10 @@ def _wire_lists(ui: Components, on: Events) -> None:
     ui.documents.open(on.open_document, None, shelf, **_ALWAYS)
     ui.sources.open(on.open_card, ui.conversation, shelf, **_ALWAYS)
     ui.reader.turn(on.turn_to, None, shelf, **_ALWAYS)
-    ui.upload.added(on.added, ui.collection, shelf, **_ALWAYS)
+    # Followed without the chat among the outputs: Gradio would lock its buttons until the last file is in.
+    ui.upload.added(on.added, ui.collection, ui.documents, **_ALWAYS).then(
+        on.collection, ui.collection, shelf, **_ALWAYS
+    )
 
 
 def _wire_models(ui: Components, on: Events) -> None:

@@ -54,7 +54,7 @@ class Components:
         )  # fmt: skip
         self.feedback = html("", "feedback.js", elem_id="feedback")
         self.box = gr.Textbox(
-            placeholder="Ask a question about your documents…", show_label=False, label="Question", lines=1,
+            placeholder="Ask about your documents…", show_label=False, label="Question", lines=1,
             max_lines=8, submit_btn=True, autofocus=True, elem_id="box", container=False,
         )  # fmt: skip
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
 
 import gradio as gr
 
@@ -18,6 +18,7 @@ from ui.shelf import ShelfUpdate
 from ui.site import Site
 
 Changes = dict[Any, Any]
+U = TypeVar("U")
 
 
 def warn(message: str) -> None:
@@ -32,42 +33,58 @@ class Events:
     def __init__(self, site: Site, components: Components) -> None:
         self._site = site
         self._parts = components
+        self._nothing: Changes = {components.chat: gr.skip()}
+
+    async def _following(self, updates: AsyncIterator[U], translate: Callable[[U], Changes]) -> AsyncIterator[Changes]:
+        """The updates as changes of components, and at the end none.
+
+        Gradio sends what a generator gave last once more when it ends; by then the tab may show something else.
+        """
+        async for update in updates:
+            yield translate(update)
+        yield self._nothing
 
     # -- the chat ---------------------------------------------------------------------------------------------
 
     async def load(self, conversation: str, _: str, request: gr.Request) -> AsyncIterator[Changes]:
-        async for update in self._site.chat.open(conversation or "", _view(request)):
-            yield self._chat(update)
+        updates = self._site.chat.open(conversation or "", _view(request))
+        async for changes in self._following(updates, self._chat):
+            yield changes
 
     async def ask(
         self, question: str, conversation: str, collection: str, request: gr.Request
     ) -> AsyncIterator[Changes]:
-        async for update in self._site.chat.ask(question or "", conversation or "", collection, _view(request)):
-            yield self._chat(update)
+        updates = self._site.chat.ask(question or "", conversation or "", collection, _view(request))
+        async for changes in self._following(updates, self._chat):
+            yield changes
 
     async def suggested(
         self, conversation: str, collection: str, event: gr.SelectData, request: gr.Request
     ) -> AsyncIterator[Changes]:
         chosen = event.value["text"] if isinstance(event.value, dict) else event.value
-        async for update in self._site.chat.ask(str(chosen), conversation or "", collection, _view(request)):
-            yield self._chat(update)
+        updates = self._site.chat.ask(str(chosen), conversation or "", collection, _view(request))
+        async for changes in self._following(updates, self._chat):
+            yield changes
 
     async def retry(
         self, conversation: str, collection: str, event: gr.RetryData, request: gr.Request
     ) -> AsyncIterator[Changes]:
-        async for update in self._site.chat.retry(_turn(event), conversation, collection, _view(request)):
-            yield self._chat(update)
+        updates = self._site.chat.retry(_turn(event), conversation, collection, _view(request))
+        async for changes in self._following(updates, self._chat):
+            yield changes
 
     async def edit(
         self, conversation: str, collection: str, event: gr.EditData, request: gr.Request
     ) -> AsyncIterator[Changes]:
         question = str(event.value)
-        async for update in self._site.chat.edit(_turn(event), question, conversation, collection, _view(request)):
-            yield self._chat(update)
+        updates = self._site.chat.edit(_turn(event), question, conversation, collection, _view(request))
+        async for changes in self._following(updates, self._chat):
+            yield changes
 
     async def undo(self, conversation: str, event: gr.UndoData, request: gr.Request) -> AsyncIterator[Changes]:
-        async for update in self._site.chat.undo(_turn(event), conversation, _view(request)):
-            yield self._chat(update)
+        updates = self._site.chat.undo(_turn(event), conversation, _view(request))
+        async for changes in self._following(updates, self._chat):
+            yield changes
 
     async def stop(self, conversation: str) -> None:
         await asyncio.to_thread(self._site.chat.stop, conversation or "")
@@ -93,12 +110,14 @@ class Events:
     # -- conversations ----------------------------------------------------------------------------------------
 
     async def new(self, request: gr.Request) -> AsyncIterator[Changes]:
-        async for update in self._site.chat.open("", _view(request)):
-            yield self._chat(update)
+        updates = self._site.chat.open("", _view(request))
+        async for changes in self._following(updates, self._chat):
+            yield changes
 
     async def pick(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Changes]:
-        async for update in self._site.chat.open(str(event.id), _view(request)):
-            yield self._chat(update)
+        updates = self._site.chat.open(str(event.id), _view(request))
+        async for changes in self._following(updates, self._chat):
+            yield changes
 
     def rename(self, conversation: str, event: gr.EventData) -> str:
         try:
@@ -117,8 +136,9 @@ class Events:
         if key != conversation:
             yield {self._parts.history: self._history(conversation)}
             return
-        async for update in self._site.chat.open("", _view(request)):
-            yield self._chat(update)
+        updates = self._site.chat.open("", _view(request))
+        async for changes in self._following(updates, self._chat):
+            yield changes
 
     def find(self, conversation: str, event: gr.EventData) -> str:
         return self._history(conversation, str(event.name))
@@ -148,24 +168,20 @@ class Events:
             changes[shown.collection] = update.collection
         if update.history_changed:
             changes[shown.history] = self._history(update.conversation or update.shown)
-        return changes
+        return changes or self._nothing
 
     # -- documents and collections ----------------------------------------------------------------------------
 
-    async def shelf(self, _: str, collection: str) -> AsyncIterator[Changes]:
-        async for changes in self.collection(collection):
-            yield changes
+    def shelf(self, _: str, collection: str) -> Changes:
+        return self.collection(collection)
 
-    async def collection(self, collection: str) -> AsyncIterator[Changes]:
-        update = await asyncio.to_thread(self._site.shelf.show, collection or "")
-        yield self._shelf(update)
-        if self._site.shelf.busy():
-            async for changes in self.added(update.collection or ""):
-                yield changes
+    def collection(self, collection: str) -> Changes:
+        return self._shelf(self._site.shelf.show(collection or ""))
 
-    async def added(self, collection: str) -> AsyncIterator[Changes]:
-        async for update in self._site.shelf.follow(collection):
-            yield self._shelf(update)
+    async def added(self, collection: str) -> AsyncIterator[Any]:
+        async for documents in self._site.shelf.follow(collection):
+            yield documents
+        yield gr.skip()
 
     def create(self, event: gr.EventData) -> Changes:
         return self._shelf(self._site.shelf.create(str(event.name)))
@@ -207,7 +223,7 @@ class Events:
             changes[shown.chat] = gr.update(examples=listed, placeholder=said)
         if update.reader is not None:
             changes[shown.reader] = update.reader
-        return changes
+        return changes or self._nothing
 
     # -- models -----------------------------------------------------------------------------------------------
 

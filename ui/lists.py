@@ -128,7 +128,7 @@ def _conversation(row: ConversationRow, current: bool) -> str:
 def status_html(status: Status) -> str:
     """What answers, what is wrong with it, and the one button that helps."""
     lamp = _LAMPS.get(status.state, "busy")
-    said = f'<span class="said">{inert(status.message)}</span>'
+    said = f'<span class="said" title="{inert(status.message)}">{inert(status.message)}</span>'
     if status.state == "pulling":
         share = "" if status.percent is None else f' value="{status.percent:.1f}"'
         said += f'<progress max="100"{share} aria-label="Download of {inert(status.model)}"></progress>'
@@ -138,7 +138,7 @@ def status_html(status: Status) -> str:
         said += f'<button type="button" data-act="pull" data-id="{inert(status.model)}">Download{size}</button>'
     if status.state in ("down", "bad", "quotes-only"):
         said += '<button type="button" data-act="check">Check again</button>'
-    hint = f'<small class="hint">{inert(status.hint)}</small>' if status.hint else ""
+    hint = f'<small class="hint" title="{inert(status.hint)}">{inert(status.hint)}</small>' if status.hint else ""
     return f'<div class="st {lamp}" role="status"><i aria-hidden="true"></i>{said}{hint}</div>'
 
 

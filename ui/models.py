@@ -48,7 +48,7 @@ class Models:
                 return Status("missing", f"{name} is not downloaded", self._failed, name, _size(name))
             return Status("ok", f"{name.removesuffix(':latest')} ready", self._failed)
         if self._wanted == QUOTES:
-            return Status("quotes", "Quoting, no model", self._failed or "As chosen.")
+            return Status("quotes", "Quoting, no model", self._failed)
         if not facts.reachable:
             return Status("quotes-only", "Quoting: Ollama is not running", facts.hint)
         return Status("missing", "Quoting: no chat model", self._failed, DEFAULT_CHAT_PULL, _size(DEFAULT_CHAT_PULL))
@@ -58,11 +58,11 @@ class Models:
         return [QUOTES, *(f"{OLLAMA}{name}" for name in _chat_models(server_facts(self._library.config)))]
 
     def current(self) -> str:
-        """The name of what answers; empty while it cannot be used."""
+        """The name of what answers, or of what was asked for while that cannot be used."""
         try:
             return self._library.llm_choice.name.removesuffix(":latest")
         except RagError:
-            return ""
+            return self._wanted
 
     def use(self, name: str) -> str:
         """Answer with another model from now on; what went wrong, or empty."""

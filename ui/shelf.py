@@ -54,23 +54,18 @@ class Shelf:
             examples(self._library, chosen) if chosen in names else [],
         )
 
-    async def follow(self, collection: str) -> AsyncIterator[ShelfUpdate]:
-        """The documents whenever a file moves on, until none is on its way; then also new examples."""
+    async def follow(self, collection: str) -> AsyncIterator[str]:
+        """The documents whenever a file moves on, until none is on its way."""
         shown = ""
         while True:
             seen, busy = self._intake.changed.version, self._intake.busy()
             listed = await asyncio.to_thread(self._documents, collection)
             if listed != shown:
                 shown = listed
-                yield ShelfUpdate(listed)
+                yield listed
             if not busy:
-                break
+                return
             await self._intake.changed.wait(seen, _PATIENCE)
-        yield await asyncio.to_thread(self.show, collection)
-
-    def busy(self) -> bool:
-        """Whether files are on their way in."""
-        return self._intake.busy()
 
     def dismiss(self, job: str, collection: str) -> ShelfUpdate:
         """Cancel a waiting file or take a failed one off the list."""

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 EXAMPLES = 4
 FOLLOW_UPS = 3
 _READ = 40_000
+_NEAR = 0.5
+"""A passage of a document that is not cited must score at least this share of the best to be worth a question."""
 _LONGEST = 70
 _MARKUP = re.compile(r"[<>\[\]{}$*_#|~`\\^=]+")
-_NAME = re.compile(r"\b[A-Z][a-z]{2,}(?: (?:of the |of |the )?[A-Z][a-z]{2,}){1,3}\b")
+_OPENER = "The|A|An|In|On|At|It|This|That|He|She|They|We|For|From|But|And|When|After|Before"
+_NAME = re.compile(rf"\b(?!(?:{_OPENER})\b)[A-Z][a-z]{{2,}}(?: (?:of the |of |the )?[A-Z][a-z]{{2,}}){{1,3}}\b")
 _NAMING = re.compile(r"(?<=\w )[A-Z][a-z]+|\d{2}|\b[A-Z]{2,}\b")
 _SMALL = frozenset("the a an what how why who when where which other main our your its their".split())
 _ASKING = frozenset("what how why who when where which whose".split())
@@ -45,7 +48,10 @@ def follow_ups(record: Record, limit: int = FOLLOW_UPS) -> list[str]:
         return []
     asked = set(words(f"{record.get('question', '')} {record.get('asked', '')}"))
     cited = {c["passage_id"] for c in record.get("citations", ())}
-    passages = [hit["passage"] for hit in record.get("hits", ())]
+    near = {c["document_id"] for c in record.get("citations", ())}
+    hits = record.get("hits", ())
+    enough = _NEAR * max((hit.get("score", 0.0) for hit in hits), default=0.0)
+    passages = [h["passage"] for h in hits if h["passage"]["document_id"] in near or h.get("score", 0.0) >= enough]
     found: list[str] = []
     for passage in sorted(passages, key=lambda p: p["id"] in cited):
         for heading in reversed(passage.get("heading") or ()):

@@ -157,8 +157,7 @@ def test_a_restart_of_the_server_restores_everything(browser: Browser, corpus: P
 def test_conversations_are_opened_renamed_searched_and_deleted(browser: Browser, quoting_page: str) -> None:
     with tab(browser, quoting_page) as pilot:
         pilot.ask("Which class are train journeys booked in?")
-        pilot.page.locator("#new").click()
-        expect(pilot.page.locator("#chat .user-row")).to_have_count(0)
+        pilot.new()
         expect(pilot.page.locator("#sources .src")).to_have_count(0)
         pilot.ask("Where is the assembly point?")
         row = pilot.page.locator("#hist .conv", has_text="train journeys").first
@@ -216,8 +215,7 @@ def test_opening_another_conversation_does_not_end_the_answer(browser: Browser, 
         pilot.choose("ollama:fake-ramble")
         pilot.send("What is said about leave and travel?")
         wait_for_text(pilot, 40)
-        pilot.page.locator("#new").click()
-        expect(pilot.page.locator("#chat .user-row")).to_have_count(0)
+        pilot.new()
         pilot.page.wait_for_timeout(400)
         expect(pilot.page.locator("#chat .user-row")).to_have_count(0)
         pilot.page.locator("#hist .conv", has_text="leave and travel").first.locator(".pick").click()

@@ -203,7 +203,7 @@ def test_files_on_their_way_are_followed_to_the_end(shelf: Shelf, library: Libra
             arrival = intake.begin(name, "default", 10)
             arrival.write(b"Text about \x00trains." if name == "y.bin" else b"Text about trains.")
             intake.accept(arrival)
-        return [update.documents or "" async for update in shelf.follow("default")]
+        return [listed async for listed in shelf.follow("default")]
 
     shown = asyncio.run(watch())
     assert "x.md" in names(shown[-1])

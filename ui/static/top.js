@@ -9,11 +9,14 @@ element.addEventListener('click', e => {
 if (innerWidth <= 1000) setTimeout(() => document.querySelector('#left.open .toggle-button')?.click(), 0);
 
 // Follow the answer only while the reader is at its end: Gradio's autoscroll would pull a reader down.
-let stick = true, questions = 0;
+let stick = true, questions = 0, lastTop = 0;
 const box = () => document.querySelector('#chat .bubble-wrap');
 document.addEventListener('scroll', e => {
   const b = box();
-  if (b && e.target === b) stick = b.scrollTop + b.clientHeight >= b.scrollHeight - 40;
+  if (!b || e.target !== b) return;
+  if (b.scrollTop + b.clientHeight >= b.scrollHeight - 40) stick = true;
+  else if (b.scrollTop < lastTop - 2) stick = false;  // only a reader moves up; new text alone does not
+  lastTop = b.scrollTop;
 }, true);
 const names = [['#box .submit-button', 'Send'], ['#box .stop-button', 'Stop'], ['#left .toggle-button', 'Sidebar']];
 const label = () => {
