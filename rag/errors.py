@@ -208,9 +208,10 @@ class EmptyAnswer(ModelError):
 
 
 class PromptTooLong(ModelError):
-    """The prompt does not fit the model's window."""
+    """The prompt does not fit the model's window. ``tokens`` is the server's count of it, 0 where it gave none."""
 
     code = "window"
+    tokens: int = 0
 
 
 class ServerError(ModelError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from functools import lru_cache
 from importlib.util import find_spec
 from math import ceil
@@ -30,6 +31,11 @@ MESSAGE_OVERHEAD = 8
 FIRST_FACTOR = 1.25
 """Safety factor for a model whose server has not reported a count yet: vocabularies of 32,000 tokens split
 English text into up to a quarter more tokens than cl100k_base does."""
+
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+_SMALLEST_FACTOR = 0.5
+_CAUTION = (1.3, 8.0)
+"""By how much a refused prompt is at least, and at most, taken to have been underestimated."""
 
 
 @lru_cache(maxsize=1)
@@ -63,11 +69,25 @@ def truncate(text: str, limit: int) -> str:
     return text[: len(kept)]
 
 
+def caution(estimated: int, reported: int) -> float:
+    """By what to multiply the factor for one more try, after the server refused a prompt that was ``estimated`` to fit
+    and that it counted as ``reported`` tokens (0 where it did not say)."""
+    least, most = _CAUTION
+    return min(max(least, 1.05 * reported / max(estimated, 1)), most)
+
+
+def fewest(text: str) -> int:
+    """How many tokens any vocabulary needs at the least: one a word between spaces, one for four characters of a
+    script that is written without spaces."""
+    return len(text.split()) + len(_UNSPACED.findall(text)) // 4
+
+
 class TokenCounter:
     """Estimates a model's token counts; ``observe`` what the server counted and the estimate follows.
 
     The factor never underestimates what has been seen: it is the largest ratio of reported to estimated counts,
-    let down slowly (by 2 % an answer) so that one odd prompt does not waste the window for good.
+    let down slowly (by 2 % an answer) so that one odd prompt does not waste the window for good. It stays above 0.5,
+    because vocabularies that are good at one script, and a third of the estimate there, are not as good at others.
     """
 
     def __init__(self, factor: float = FIRST_FACTOR, observations: int = 0) -> None:
@@ -89,11 +109,11 @@ class TokenCounter:
     def observe(self, estimated: int, reported: int, factor: float) -> None:
         """Learn from one prompt: tokens as ``estimated`` with ``factor``, and as the server ``reported`` them.
 
-        The factor of the estimate is asked for because others may have taught this counter since.
+        The factor of the estimate is asked for because others may have taught this counter since. Not for a prompt
+        that the server has cut, which tells nothing of the ratio.
         """
-        # A prompt the server has cut reports far less than was sent: that teaches nothing about the ratio.
-        if estimated <= 0 or reported <= 0 or reported < 0.5 * estimated:
+        if estimated <= 0 or reported <= 0:
             return
-        ratio = factor * reported / estimated
+        ratio = max(factor * reported / estimated, _SMALLEST_FACTOR)
         self.factor = max(ratio * 1.02, self.factor * 0.98) if self.observations else ratio * 1.05
         self.observations += 1

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.tokens import FIRST_FACTOR, TokenCounter, count, truncate
+from rag.tokens import FIRST_FACTOR, TokenCounter, caution, count, fewest, truncate
 
 
 def test_known_counts() -> None:
@@ -38,13 +39,39 @@ def test_estimates_made_at_the_same_time_do_not_add_up() -> None:
     assert 800 <= counter.count("word " * 400) <= 800 * 1.06
 
 
-def test_a_cut_prompt_teaches_nothing() -> None:
+def test_a_count_that_is_missing_teaches_nothing() -> None:
     counter = TokenCounter(1.2, 5)
-    counter.observe(8000, 2050, 1.2)
-    assert counter.factor == 1.2
     counter.observe(0, 5, 1.2)
     counter.observe(5, 0, 1.2)
-    assert counter.factor == 1.2
+    assert (counter.factor, counter.observations) == (1.2, 5)
+
+
+def test_a_script_that_the_model_is_good_at_is_learnt_with_care() -> None:
+    counter = TokenCounter()
+    for _ in range(60):
+        counter.observe(counter.count("नमस्ते दुनिया " * 50), count("नमस्ते दुनिया " * 50) // 3, counter.factor)
+    assert 0.5 <= counter.factor < 0.6
+
+
+@pytest.mark.parametrize(
+    ("text", "least"),
+    [("", 0), ("two words", 2), ("One, two - three.", 4), ("中华人民共和国成立", 1 + 2), ("ภาษาไทยเขียนติดกัน", 1 + 4)],
+)
+def test_the_fewest_tokens_of_a_text(text: str, least: int) -> None:
+    assert fewest(text) == least <= count(text)
+
+
+@given(st.text(alphabet="ab 12.é漢ไ\n", max_size=200))
+def test_no_estimate_is_below_the_fewest(text: str) -> None:
+    assert fewest(text) <= count(text)
+
+
+@pytest.mark.parametrize(
+    ("estimated", "reported", "factor"),
+    [(1000, 0, 1.3), (1000, 500, 1.3), (1000, 2000, 2.1), (1000, 10**9, 8.0), (0, 0, 1.3)],
+)
+def test_caution_is_bounded(estimated: int, reported: int, factor: float) -> None:
+    assert caution(estimated, reported) == factor
 
 
 @given(st.lists(st.integers(60, 300), min_size=1, max_size=20))

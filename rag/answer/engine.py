@@ -25,12 +25,10 @@ from rag.answer.verify import Verifier
 from rag.errors import ModelError, PromptTooLong
 from rag.prompts import Prompt
 from rag.retrieve import HybridRetriever, to_node
-from rag.tokens import TokenCounter
+from rag.tokens import TokenCounter, caution
 from rag.types import Answer, AnswerEvent, Condensed, Done, Heading, Hit, Passage, Retrieved, Token, Turn
 
 logger = logging.getLogger(__name__)
-
-_MORE_CAUTION = 1.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +39,11 @@ class Settings:
     window: int
     reserve: int
     threshold: float
+
+    @property
+    def room(self) -> int:
+        """Tokens that a prompt may have."""
+        return self.window - self.reserve
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +142,18 @@ class CitedQueryEngine(BaseQueryEngine):
     def _generate(
         self, question: str, asked: str, history: Sequence[Turn], hits: Sequence[Hit], clock: _Clock
     ) -> Generator[AnswerEvent, None, Answer]:
+        prompt = self._assembled(asked, history, hits, self._tools.counter, clock)
+        draft = Draft()
         try:
-            prompt, draft = yield from self._written(asked, history, hits, clock)
+            yield from self._written(prompt, draft, clock)
         except PromptTooLong as error:
-            # The server counts more tokens than estimated: believe it, and send less.
+            if draft.text:
+                raise
+            # The server counts more tokens than estimated: believe it for this question, and send less.
             logger.warning("%s Trying once more with fewer sources.", error)
-            self._tools.counter.factor *= _MORE_CAUTION
-            prompt, draft = yield from self._written(asked, history, hits, clock)
+            wary = TokenCounter(prompt.factor * caution(prompt.tokens, error.tokens))
+            prompt = self._assembled(asked, history, hits, wary, clock)
+            yield from self._written(prompt, draft, clock)
         if draft.refused:
             answer = abstention(question, hits, "the model found no answer in the sources")
         else:
@@ -153,17 +161,17 @@ class CitedQueryEngine(BaseQueryEngine):
         clock.lap("verify")
         return self._counted(answer, prompt, draft)
 
-    def _written(
-        self, asked: str, history: Sequence[Turn], hits: Sequence[Hit], clock: _Clock
-    ) -> Generator[AnswerEvent, None, tuple[Assembled, Draft]]:
-        room = self._settings.window - self._settings.reserve
-        prompt = assemble(self._tools.answer_prompt, asked, history, hits, room=room, counter=self._tools.counter)
+    def _assembled(
+        self, asked: str, history: Sequence[Turn], hits: Sequence[Hit], counter: TokenCounter, clock: _Clock
+    ) -> Assembled:
+        prompt = assemble(self._tools.answer_prompt, asked, history, hits, room=self._settings.room, counter=counter)
         clock.lap("prompt")
-        draft = Draft()
+        return prompt
+
+    def _written(self, prompt: Assembled, draft: Draft, clock: _Clock) -> Generator[AnswerEvent, None, None]:
         for piece in write(self._chat, prompt, draft):
             yield Token(piece)
         clock.lap("model")
-        return prompt, draft
 
     def _checked(self, question: str, asked: str, prompt: Assembled, draft: Draft, hits: Sequence[Hit]) -> Answer:
         verified = self._tools.verifier.verify(draft.text, prompt.hits, self._tools.neighbours, question=asked)

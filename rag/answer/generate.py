@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from rag.answer.budget import Assembled, Message
 from rag.answer.cite import Marker, MarkerParser
 from rag.errors import EmptyAnswer
+from rag.tokens import fewest
 
 REFUSAL = "NOT IN THE DOCUMENTS"
 _NOISE = re.compile(r"[\s*_`\"'.>#-]+")
-_SUSPICIOUS = 0.6
-"""A server that counts less than this share of the calibrated estimate has most likely cut the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +95,16 @@ def is_refusal(text: str) -> bool:
 
 
 def calibration_notices(prompt: Assembled, draft: Draft, window: int) -> Mapping[str, str]:
-    """What the token counts give away: a prompt that was cut (``truncated``), an answer at its limit (``length``)."""
+    """What the token counts give away: a prompt that was cut (``truncated``), an answer at its limit (``length``).
+
+    Cut is what has fewer tokens than its last message has words. The estimate is no measure: modern vocabularies
+    need a third of it for some scripts. Nor are the messages before, which old servers leave out when cached.
+    """
     found: dict[str, str] = {}
-    if draft.prompt_tokens and draft.prompt_tokens < _SUSPICIOUS * prompt.tokens and prompt.tokens > 200:
+    if 0 < draft.prompt_tokens < fewest(prompt.messages[-1].content):
         found["truncated"] = (
-            f"The model's server read {draft.prompt_tokens} tokens of a prompt estimated at {prompt.tokens}: it may "
-            f"have cut the sources, and the answer may miss something. Its window should be {window}."
+            f"The model's server read {draft.prompt_tokens} tokens of a prompt estimated at {prompt.tokens}: it has "
+            f"cut the sources, and the answer may miss something. Its window should be {window}."
         )
     if draft.reason == "length":
         found["length"] = "The answer reached the length limit and may be cut off (num_predict)."

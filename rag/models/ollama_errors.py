@@ -44,6 +44,7 @@ WIRE_ERRORS = (
 )
 _ADDRESS_HINT = "Check the address in OLLAMA_HOST (or the setting ollama_host), and that this machine can reach it."
 _LONGEST_TEXT = 300
+_COUNTED = re.compile(r"\brequest \((\d{1,9}) tokens\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,10 +248,13 @@ def _remote(text: str, call: Call) -> ModelError:
 
 
 def _too_long(text: str, call: Call) -> ModelError:
-    return PromptTooLong(
+    error = PromptTooLong(
         f"What was sent to {call.model or 'the model'} does not fit into its window: {_clean(text)}",
         hint="Ask a shorter question, use fewer passages (top_k), or raise num_ctx if memory allows.",
     )
+    counted = _COUNTED.search(text)
+    error.tokens = int(counted[1]) if counted else 0
+    return error
 
 
 def _no_memory(text: str, call: Call) -> ModelError:

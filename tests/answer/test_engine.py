@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from rag import Library, Turn
-from rag.errors import EmptyAnswer, ModelError, ModelMissing, StreamBroken
+from rag.errors import EmptyAnswer, ModelError, ModelMissing, PromptTooLong, StreamBroken
+from rag.tokens import TokenCounter
 from rag.types import Answer, Condensed, Done, Retrieved, Support, Token
-from tests.fake_ollama import FakeModel, FakeOllama, Fault
+from tests.fake_ollama import FakeModel, FakeOllama, Fault, Record
 from tests.fake_ollama_model import INVENTION
+from tests.fake_ollama_rules import nested_overflow
 
 DOCS = {
     "leave.md": "# Leave policy\n\n## Annual leave\n\nFull-time staff receive 28 days of paid annual leave a year.\n",
@@ -204,7 +206,62 @@ def test_token_counts_calibrate_the_estimate_and_are_kept(tmp_path: Path, docs: 
         assert abs(reopened["estimated"] - last["estimated"]) <= 0.25 * last["estimated"]
 
 
-def test_a_prompt_that_the_server_cut_is_noticed(tmp_path: Path, docs: Path, server: FakeOllama) -> None:
+def counter_of(opened: Library) -> TokenCounter:
+    return opened.query_engine()._tools.counter
+
+
+def chats(server: FakeOllama) -> list[Record]:
+    return server.sent("/api/chat")
+
+
+LONG = "The annual leave of full-time staff in department {n} is agreed with {n} other departments. " * 12
+
+
+def test_a_prompt_that_the_server_refuses_is_sent_once_more_and_shorter(tmp_path: Path, docs: Path) -> None:
+    for number in range(8):
+        (docs / f"long-{number}.txt").write_text(LONG.format(n=number + 2), encoding="utf-8")
+    with FakeOllama(["chat-honest"]) as server, library(tmp_path, server, num_ctx=2048, num_predict=256) as opened:
+        counter = counter_of(opened)
+        before = counter.factor
+        server.script(Fault(status=400, text=nested_overflow(3000, 2048)))
+        answer = opened.ask(QUESTION)
+        first, second = (sum(len(m["content"]) for m in record.json["messages"]) for record in chats(server))
+        # Told 3,000 tokens for what was estimated at 1,792 at most: the second prompt has at most 1792/3000 of it.
+        assert "28 days" in answer.text and second < 0.65 * first
+        assert answer.tokens["prompt"] <= 2048 - 256
+        # What is learnt is what the server counted at last, not the caution of the second try.
+        assert counter.observations == 1 and 0.7 * before < counter.factor < 1.3 * before
+
+
+def test_refusals_of_the_server_never_add_up(tmp_path: Path, docs: Path, server: FakeOllama) -> None:
+    with library(tmp_path, server) as opened:
+        before = counter_of(opened).factor
+        sent = len(chats(server))
+        for text in (nested_overflow(9000, 8192), "the prompt is longer than the context length currently available"):
+            server.script(*[Fault(status=400, text=text, times=2)] * 5)
+            for _ in range(5):
+                with pytest.raises(PromptTooLong):
+                    opened.ask(QUESTION)
+        assert len(chats(server)) == sent + 20, "each question is tried once more, and only once"
+        assert counter_of(opened).factor == before
+        assert "28 days" in opened.ask(QUESTION).text
+
+
+def test_a_question_too_long_by_itself_is_refused_before_anything_is_sent(
+    tmp_path: Path, docs: Path, server: FakeOllama, caplog: pytest.LogCaptureFixture
+) -> None:
+    with library(tmp_path, server, num_ctx=512, num_predict=64) as opened:
+        before, sent = counter_of(opened).factor, len(chats(server))
+        for _ in range(3):
+            with pytest.raises(PromptTooLong, match="question and the instructions") as caught:
+                opened.ask(QUESTION + " Please say it in full words." * 100)
+        assert "Shorten the question" in caught.value.hint and not caplog.records
+        assert counter_of(opened).factor == before and len(chats(server)) == sent
+
+
+def test_a_prompt_that_the_server_cut_is_noticed(
+    tmp_path: Path, docs: Path, server: FakeOllama, caplog: pytest.LogCaptureFixture
+) -> None:
     with library(tmp_path, server) as opened:
         opened.ask(QUESTION)
         body = (
@@ -214,6 +271,7 @@ def test_a_prompt_that_the_server_cut_is_noticed(tmp_path: Path, docs: Path, ser
         server.script(Fault(body=body))
         answer = opened.ask(QUESTION)
         assert any("cut the sources" in notice for notice in answer.notices)
+        assert "read 60 tokens" in caplog.text and counter_of(opened).observations == 1, "logged, and nothing learnt"
 
 
 def test_text_in_documents_is_no_instruction_and_no_citation(tmp_path: Path, docs: Path, server: FakeOllama) -> None:
