@@ -121,7 +121,7 @@ class Reader:
     def _vectors_of(self, claim: Claim) -> npt.NDArray[np.float32]:
         """The vector of the whole claim, then one for each of its content words."""
         words = [claim.text[w.start : w.end].lower() for w in claim.content]
-        return self._vectors.embed([claim.text, *words])
+        return np.concatenate([self._vectors.embed([claim.text]), self._vectors.embed_words(words)])
 
     def _source(self, text: str) -> Source:
         units = units_of(text)
@@ -148,7 +148,7 @@ class Reader:
             vocabulary=tuple(vocabulary),
             beginnings=_beginnings(vocabulary),
             digits=tuple(row for row, word in enumerate(vocabulary) if any(c.isdigit() for c in word)),
-            word_vectors=self._vectors.embed(shown),
+            word_vectors=self._vectors.embed_words(shown),
             vectors=self._vectors.embed([unit.text for unit in units]),
         )
 

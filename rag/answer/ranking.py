@@ -151,8 +151,8 @@ class Similar:
     def __init__(self, vectors: StaticVectors, question: Question, vocabulary: dict[str, str]) -> None:
         self.row = {stem: row for row, stem in enumerate(vocabulary)}
         terms = [*question.terms, *([question.focus] if question.focus else [])]
-        wanted = vectors.embed([term.word.lower() for term in terms])
-        self.vectors = vectors.embed(list(vocabulary.values()))
+        wanted = vectors.embed_words([term.word.lower() for term in terms])
+        self.vectors = vectors.embed_words(list(vocabulary.values()))
         self.cosines: Array = np.asarray(wanted @ self.vectors.T, dtype=np.float64)
         self.table: Array = np.clip((self.cosines - _SOFT_FROM) / (_SOFT_TO - _SOFT_FROM), 0, 1) * _SOFT_MOST
         self.table[:, [row for stem, row in self.row.items() if _has_digit(stem)]] = 0
@@ -227,15 +227,16 @@ class _View:
         self.names = [row for row, term in enumerate(question.terms) if term.name]
         asked = vectors.embed([question.text])[0]
         self.cosines = vectors.embed([c.unit.text for c in candidates]) @ asked
-        joined = [f"{c.before.text} {c.unit.text}" if c.before else c.unit.text for c in candidates]
-        self.joined = vectors.embed(joined) @ asked
+        leaning = [(c, c.before) for c in candidates if c.before and c.unit.points_back]
+        joined = vectors.embed([f"{before.text} {c.unit.text}" for c, before in leaning]) @ asked
+        self.joined = {id(c): float(cosine) for (c, _), cosine in zip(leaning, joined, strict=True)}
         passages = {c.passage.id: c for c in candidates}.values()
         counts = np.zeros(len(self.similar.row))
         for c in passages:
             for u in c.units:
                 counts[[self.similar.row[s] for s in {w.stem for w in u.words if w.content}]] += 1
         self.rarity: Array = np.log(1 + sum(len(c.units) for c in passages) / np.maximum(counts, 1))
-        self.asked = self.weights @ vectors.embed([term.word.lower() for term in question.terms])
+        self.asked = self.weights @ vectors.embed_words([term.word.lower() for term in question.terms])
         self.asked = self.asked / (np.linalg.norm(self.asked) or 1.0)
         self.match = {id(u): self.similar.best(u.words) for c in passages for u in c.units}
         self.heads = {c.passage.id: self.similar.best(words_of(_head(c.passage)))[: self.terms] for c in passages}
@@ -265,7 +266,7 @@ class _View:
             "pairs": _pairs(self.question, unit),
             "cosine": float(self.cosines[place]),
             "meaning": self._meaning(unit),
-            "late": float(max(self.joined[place] - self.cosines[place], 0.0)) if back else 0.0,
+            "late": max(self.joined.get(id(candidate), 0.0) - float(self.cosines[place]), 0.0) if back else 0.0,
             "back": gain if back else 0.0,
             "onward": gain if onward and not back else 0.0,
             "previous": gain if not back and not onward else 0.0,

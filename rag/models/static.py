@@ -8,6 +8,7 @@ importing it changes the root logger.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from importlib.util import find_spec
@@ -27,10 +28,11 @@ Matrix = npt.NDArray[np.float32]
 NAME = "wordllama-l2-supercat-256"
 DIMENSION = 256
 _BATCH = 256
+_REMEMBERED, _LONGEST_REMEMBERED = 20_000, 40
 
 
 class StaticVectors:
-    """Token vectors and their averages. Thread-safe after construction; about 35 MB of memory."""
+    """Token vectors and their averages. Thread-safe; about 35 MB of memory, and up to 25 MB more for known words."""
 
     def __init__(self) -> None:
         from safetensors.numpy import load_file
@@ -49,6 +51,8 @@ class StaticVectors:
         self._tokenizer: Tokenizer = Tokenizer.from_file(str(tokenizer))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        self._words: dict[str, Matrix] = {}
+        self._guard = threading.Lock()
 
     @cached_property
     def digest(self) -> str:
@@ -79,6 +83,19 @@ class StaticVectors:
                 if len(ids):
                     self.table[ids].mean(axis=0, out=out[row])
         return _unit(out)
+
+    def embed_words(self, words: Sequence[str]) -> Matrix:
+        """``embed(words)``, remembered: single words come back from text to text, and reading each takes long."""
+        found = {word: row for word in words if (row := self._words.get(word)) is not None}
+        missing = [word for word in dict.fromkeys(words) if word not in found]
+        if missing:
+            fresh = dict(zip(missing, self.embed(missing), strict=True))
+            found |= fresh
+            with self._guard:
+                if len(self._words) + len(fresh) > _REMEMBERED:
+                    self._words.clear()
+                self._words |= {word: row for word, row in fresh.items() if len(word) <= _LONGEST_REMEMBERED}
+        return np.stack([found[word] for word in words]) if words else np.zeros((0, DIMENSION), dtype=np.float32)
 
 
 @lru_cache(maxsize=1)
