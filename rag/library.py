@@ -201,7 +201,10 @@ class Library:
                 self.config.limits,
             )
             try:
-                yield from ingestor.events(listed)
+                for event in ingestor.events(listed):
+                    if event.embedded:
+                        self._dense.catch_up(target)
+                    yield event
             finally:
                 self._dense.sync(target)
 
