@@ -15,9 +15,9 @@ from rag.models.host import is_loopback, redact, resolve_host
 from rag.models.registry import ModelRegistry, embedder_info
 from rag.store.database import FILE_NAME
 from rag.store.lock import WriterLock
-from rag.store.truth import Truth
+from rag.store.truth import Collection, Truth
 from rag.store.vectors import DenseIndex
-from rag.types import Check
+from rag.types import Check, IndexFacts
 
 _LOW_DISK_MB = 500
 
@@ -43,10 +43,30 @@ def examine(config: Config, truth: Truth, dense: DenseIndex, models: ModelRegist
     return (*_library(config, truth, dense), *_embedders(truth, models), *_surroundings(config))
 
 
-def notices(truth: Truth, models: ModelRegistry) -> tuple[str, ...]:
+def notices(truth: Truth, models: ModelRegistry, dense: DenseIndex) -> tuple[str, ...]:
     """What a user should know beside every answer, in sentences. Raises nothing for models that cannot be used."""
     changed = (f"{check.message} {check.hint}" for check in _embedders(truth, models) if check.state == "warn")
-    return (*changed, *_elsewhere(truth, models))
+    return (*changed, *_damaged(truth, dense), *_elsewhere(truth, models))
+
+
+def index_facts(truth: Truth, dense: DenseIndex, collection: Collection) -> IndexFacts:
+    """What a collection is searched with now."""
+    unfinished = truth.unfinished(collection.id)
+    return IndexFacts(
+        collection.embedder.name, "" if unfinished is None else unfinished.name, dense.problem(collection)
+    )
+
+
+def _damaged(truth: Truth, dense: DenseIndex) -> Iterator[str]:
+    """Which indexes are being made anew, or could not be."""
+    for collection in truth.collections():
+        problem = dense.problem(collection)
+        if problem:
+            now = "It is being rebuilt" if dense.state(collection) == "rebuilding" else "The next start rebuilds it"
+            yield (
+                f"The search index of the collection {collection.name} could not be used: {problem.rstrip('.')}. {now} "
+                "from the library; nothing is lost, and searches are exact meanwhile."
+            )
 
 
 def _embedders(truth: Truth, models: ModelRegistry) -> Iterator[Check]:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.config import Config, load_config
+from rag.doctor import examine, index_facts, notices
 from rag.documents import SPLITTER_VERSION, ParserPool
 from rag.errors import LibraryLocked, QuestionError, UnknownCollection, UnknownSource
 from rag.models.registry import ModelRegistry, embedder_info
+from rag.store.conversations import Conversations
 from rag.store.lexical import Lexical
 from rag.store.lock import WriterLock
 from rag.store.truth import Collection, Truth
@@ -25,6 +27,7 @@ from rag.types import (
     Done,
     Heading,
     Hit,
+    IndexFacts,
     IngestEvent,
     IngestReport,
     Page,
@@ -39,7 +42,6 @@ if TYPE_CHECKING:
     from rag.answer.engine import CitedQueryEngine
     from rag.models.choose import Choice
     from rag.retrieve import HybridRetriever
-    from rag.store.conversations import Conversations
 
 
 class Library:
@@ -126,8 +128,6 @@ class Library:
     @property
     def conversations(self) -> Conversations:
         """The conversations kept in this library."""
-        from rag.store.conversations import Conversations
-
         return Conversations(self._truth)
 
     @property
@@ -335,16 +335,16 @@ class Library:
 
     def doctor(self) -> tuple[Check, ...]:
         """What is there and what is wrong, a line each."""
-        from rag.doctor import examine
-
         return examine(self.config, self._truth, self._dense, self._models)
 
     @property
     def notices(self) -> tuple[str, ...]:
         """Sentences to show beside answers: an embedder that changed, a model's server on another machine."""
-        from rag.doctor import notices
+        return notices(self._truth, self._models, self._dense)
 
-        return notices(self._truth, self._models)
+    def index(self, collection: str | None = None) -> IndexFacts:
+        """What a collection is searched with, and whether its index is sound. Raises UnknownCollection."""
+        return index_facts(self._truth, self._dense, self._collection(collection))
 
     def fingerprint(self, collection: str | None = None) -> Mapping[str, Any]:
         """All that can change answers: models, options, prompts, corpus, splitter, versions; JSON-ready."""

@@ -333,6 +333,16 @@ class ReindexEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexFacts:
+    """What a collection is searched with. ``unfinished`` is the embedder of a reindex that was begun and not ended,
+    ``problem`` says why its index cannot be used now; each is empty when there is none."""
+
+    embedder: str
+    unfinished: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One line of ``rag doctor``."""
 

@@ -69,6 +69,7 @@ def application(library: Library, host: str = "127.0.0.1") -> Iterator[Guard]:
     folder = tempfile.mkdtemp(prefix="rag-page-")  # mode 0700
     os.environ["GRADIO_TEMP_DIR"] = folder
     site = Site(library)
+    site.models.warm.start()
     try:
         app = asyncio.run(_mounted(site))
         yield Guard(app, rules_for(host, site.upload_bytes))
@@ -111,6 +112,7 @@ def _wire_loading(page: gr.Blocks, ui: Components, on: Events) -> None:
     page.load(on.load, place, ui.for_chat, **restored)
     page.load(on.shelf, place, ui.for_shelf, **restored).then(on.added, ui.collection, ui.documents, **_QUIET)
     page.load(on.status, None, ui.for_models, **_QUIET)
+    page.load(on.embedding_of, place, ui.embedding, **restored)
     for changed in place:
         changed.change(None, place, None, js=parts.static("remember.js"), api_visibility="private")
 
@@ -124,8 +126,10 @@ def _wire_chat(ui: Components, on: Events) -> None:
     ui.chat.edit(on.edit, place, out, **_ALWAYS)
     ui.chat.undo(on.undo, ui.conversation, out, **_ALWAYS)
     ui.box.stop(on.stop, ui.conversation, None, **_ALWAYS)
-    ui.chat.like(on.like, ui.conversation, ui.feedback, **_QUIET)
-    ui.feedback.note(on.note, ui.conversation, ui.feedback, **_QUIET)
+    rated = [ui.feedback, ui.sources, ui.chat]
+    ui.chat.like(on.like, ui.conversation, rated, **_QUIET)
+    ui.sources.gold(on.gold, ui.conversation, rated, **_QUIET)
+    ui.feedback.note(on.note, ui.conversation, rated, **_QUIET)
     ui.feedback.skip(lambda: "", None, ui.feedback, **_QUIET)
 
 
@@ -138,6 +142,7 @@ def _wire_lists(ui: Components, on: Events) -> None:
     ui.find.find(on.find, ui.conversation, ui.history, **_ALWAYS)
     changed = ui.collection.change(on.collection, ui.collection, shelf, **_ALWAYS)
     changed.then(on.added, ui.collection, ui.documents, **_ALWAYS)
+    ui.collection.change(on.embedding, ui.collection, ui.embedding, **_ALWAYS)
     ui.collection_acts.create(on.create, None, shelf, **_QUIET)
     ui.collection_acts.rename(on.rename_collection, None, shelf, **_QUIET)
     ui.collection_acts.delete(on.delete_collection, None, shelf, **_QUIET)
@@ -158,7 +163,10 @@ def _wire_models(ui: Components, on: Events) -> None:
     ui.status.cancel(on.cancel, None, None, **_QUIET)
     ui.status.check(on.status, None, out, **_QUIET)
     ui.model.input(on.use, ui.model, out, **_QUIET)
-    ui.timer.tick(on.tick, None, ui.status, **_QUIET)
+    ui.timer.tick(on.tick, None, [ui.status, ui.notices], **_QUIET)
+    done = ui.embedding.reindex(on.reindex, ui.collection, ui.embedding, **_ALWAYS)
+    done.then(on.status, None, out, **_QUIET)
+    ui.embedding.cancel(on.cancel_reindex, None, None, **_QUIET)
 
 
 def _public(function: Callable[P, R]) -> Callable[P, R]:

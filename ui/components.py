@@ -27,6 +27,7 @@ class Components:
             html(parts.ACTS, "top.js", elem_id="acts")
         with gr.Row(elem_id="main"):
             with gr.Column(scale=1, min_width=320, elem_id="chatcol"):
+                self.notices = html("", elem_id="notices")
                 self._chat_column()
             with gr.Column(scale=0, min_width=380, elem_id="srccol"):
                 self.sources = html([], "sources.js", html_template=parts.SOURCES, elem_id="sources")
@@ -41,6 +42,7 @@ class Components:
         self.collection_acts = html(parts.collection_acts(chosen), "list.js", elem_id="collacts")
         self.documents = html("", "list.js", elem_id="docs")
         self.upload = html(parts.drop_zone(site.upload_bytes), "upload.js", elem_id="up")
+        self.embedding = html("", "list.js", elem_id="embedding")
         self.find = html(parts.CONVERSATIONS, "list.js", elem_id="histfind")
         self.history = html("", "list.js", elem_id="hist")
         self.exports = html("", elem_id="exports")
@@ -74,4 +76,4 @@ class Components:
     @property
     def for_models(self) -> list[Any]:
         """What a handler of models may change."""
-        return [self.status, self.model]
+        return [self.status, self.notices, self.model]

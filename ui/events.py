@@ -13,7 +13,7 @@ from ui import parts
 from ui.components import Components
 from ui.escape import inert
 from ui.handlers import Update
-from ui.lists import conversations_html, status_html
+from ui.lists import conversations_html, notices_html, status_html
 from ui.shelf import ShelfUpdate
 from ui.site import Site
 
@@ -89,23 +89,33 @@ class Events:
     async def stop(self, conversation: str) -> None:
         await asyncio.to_thread(self._site.chat.stop, conversation or "")
 
-    def like(self, conversation: str, event: gr.LikeData) -> str:
-        turn, thumb = _turn(event), 1 if event.liked is True else -1 if event.liked is False else 0
-        stored = self._feedback(conversation, turn, thumb, "")
-        return parts.note_form(turn, thumb) if stored and thumb else ""
+    def like(self, conversation: str, event: gr.LikeData) -> Changes:
+        thumb = 1 if event.liked is True else -1 if event.liked is False else 0
+        return self._rate(conversation, _turn(event), thumb)
 
-    def note(self, conversation: str, event: gr.EventData) -> str:
-        if self._feedback(conversation, int(event.turn), int(event.thumb), str(event.name)):
+    def gold(self, conversation: str, event: gr.EventData) -> Changes:
+        return self._rate(conversation, int(event.turn), None)
+
+    def note(self, conversation: str, event: gr.EventData) -> Changes:
+        changes = self._rate(conversation, int(event.turn), int(event.thumb), str(event.name))
+        if changes is not self._nothing:
             gr.Info("Noted.")
-        return ""
+        return {self._parts.feedback: ""}
 
-    def _feedback(self, conversation: str, turn: int, thumb: int, note: str) -> bool:
+    def _rate(self, conversation: str, turn: int, thumb: int | None, note: str = "") -> Changes:
+        """Store a thumb and show it, with the line to say why."""
         try:
-            self._site.talks.feedback(conversation, turn, thumb, note)
+            update = self._site.chat.rate(conversation or "", turn, thumb, note)
         except RagError as error:
             warn(error.explain())
-            return False
-        return True
+            return self._nothing
+        shown = (update.thumbs or [])[turn]
+        form = parts.note_form(turn, 1 if shown == "Like" else -1, gold=thumb is None) if shown else ""
+        return {
+            self._parts.feedback: form,
+            self._parts.sources: update.sections,
+            self._parts.chat: gr.update(feedback_value=update.thumbs),
+        }
 
     # -- conversations ----------------------------------------------------------------------------------------
 
@@ -228,15 +238,23 @@ class Events:
     # -- models -----------------------------------------------------------------------------------------------
 
     async def status(self) -> AsyncIterator[Changes]:
-        pull = self._site.models.running_pull()
-        while pull is not None and not pull.done:
-            seen = pull.changed.version
-            yield {self._parts.status: status_html(pull.status())}
-            await pull.changed.wait(seen, 1.0)
         models = self._site.models
-        state = await asyncio.to_thread(models.status)
-        names, current = await asyncio.to_thread(models.choices), await asyncio.to_thread(models.current)
-        yield {self._parts.status: status_html(state), self._parts.model: gr.update(choices=names, value=current)}
+        seen, busy = models.changed.version, models.busy
+        yield await asyncio.to_thread(self._models)
+        while busy:
+            await models.changed.wait(seen, 1.0)
+            seen, busy = models.changed.version, models.busy
+            yield {self._parts.status: status_html(await asyncio.to_thread(models.status))}
+        yield await asyncio.to_thread(self._models)
+
+    def _models(self) -> Changes:
+        models = self._site.models
+        state, names, current = models.status(), models.choices(), models.current()
+        return {
+            self._parts.status: status_html(state),
+            self._parts.notices: notices_html(self._site.library.notices),
+            self._parts.model: gr.update(choices=names, value=current),
+        }
 
     async def pull(self, event: gr.EventData) -> AsyncIterator[Changes]:
         self._site.models.pull(str(event.id))
@@ -251,8 +269,31 @@ class Events:
         async for changes in self.status():
             yield changes
 
-    def tick(self) -> str:
-        return status_html(self._site.models.status())
+    def tick(self) -> Changes:
+        return {
+            self._parts.status: status_html(self._site.models.status()),
+            self._parts.notices: notices_html(self._site.library.notices),
+        }
+
+    # -- the embedder -----------------------------------------------------------------------------------------
+
+    async def embedding(self, collection: str) -> AsyncIterator[Any]:
+        embedders = await asyncio.to_thread(self._site.models.embedders)
+        async for line in self._site.embedding.follow(collection or "", embedders):
+            yield line
+        yield gr.skip()
+
+    async def embedding_of(self, _: str, collection: str) -> AsyncIterator[Any]:
+        async for line in self.embedding(collection):
+            yield line
+
+    async def reindex(self, collection: str, event: gr.EventData) -> AsyncIterator[Any]:
+        warn(self._site.embedding.start(collection, str(event.name)))
+        async for line in self.embedding(collection):
+            yield line
+
+    def cancel_reindex(self) -> None:
+        self._site.embedding.cancel()
 
 
 def _view(request: gr.Request) -> str:

@@ -108,6 +108,18 @@ class Chat:
         async for update in self._show(conversation, self._take(view)):
             yield update
 
+    def rate(self, conversation: str, turn: int, thumb: int | None, note: str = "") -> Update:
+        """Keep what the reader thinks of turn ``turn`` (from 0), which also makes it a draft of a gold question.
+
+        ``thumb`` is 1, -1, 0 to take it back, or None to keep what there is, else 1. Raises UnknownConversation.
+        """
+        talk = self._talks.get(conversation)
+        if thumb is None and talk is not None and 0 <= turn < len(talk.turns):
+            thumb, note = talk.turns[turn].thumb or 1, talk.turns[turn].note
+        self._talks.feedback(conversation, turn, 1 if thumb is None else thumb, note)
+        talk = self._talks.get(conversation)
+        return Update() if talk is None else whole_view(talk, self._answers.running(conversation))
+
     def stop(self, conversation: str) -> None:
         """End the running answer; whoever follows it is told."""
         self._answers.stop(conversation)
@@ -211,7 +223,10 @@ def whole_view(talk: Talk, task: AnswerTask | None) -> Update:
     return Update(
         messages=messages,
         thumbs=[{1: "Like", -1: "Dislike"}.get(turn.thumb) for turn in turns],
-        sections=[section_html(turn.question, turn.record, number) for number, turn in enumerate(turns, 1)],
+        sections=[
+            section_html(turn.question, turn.record, number, rated=turn.thumb != 0)
+            for number, turn in enumerate(turns, 1)
+        ],
         busy=task is not None,
     )
 

@@ -37,7 +37,8 @@ class ConversationRow:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What answers. ``state``: ``ok``, ``quotes``, ``quotes-only``, ``down``, ``missing``, ``pulling`` or ``bad``.
+    """What answers. ``state``: ``ok``, ``quotes``, ``quotes-only``, ``down``, ``missing``, ``pulling``, ``loading``
+    or ``bad``.
 
     ``model`` is what a download button would fetch; ``percent`` is set while one runs (None: not known yet).
     """
@@ -59,7 +60,17 @@ def documents_html(documents: Sequence[Document], files: Sequence[FileRow]) -> s
     """The documents of a collection, below the files that are on their way in."""
     rows = [_file(row) for row in files] + [_document(document) for document in documents]
     empty = '<li class="empty">No documents yet – drop files anywhere on this page.</li>'
-    return f'<ul class="list" aria-label="Documents">{"".join(rows) or empty}</ul>'
+    return f'<ul class="list" aria-label="Documents">{"".join(rows) or empty}</ul>{_sync(len(documents), files)}'
+
+
+def _sync(documents: int, files: Sequence[FileRow]) -> str:
+    """Whether everything that was added can be searched."""
+    coming = sum(row.state in ("waiting", "reading") for row in files)
+    failed = sum(row.state == "failed" for row in files)
+    parts = [f"✓ {_count(documents, 'document')} in step"] if documents and not coming else []
+    parts += [f"⟳ {_count(coming, 'file')} on the way"] if coming else []
+    parts += [f'<span class="bad">{failed} failed</span>'] if failed else []
+    return f'<p class="sync" role="status">{" · ".join(parts)}</p>' if parts else ""
 
 
 def _document(document: Document) -> str:
@@ -140,6 +151,12 @@ def status_html(status: Status) -> str:
         said += '<button type="button" data-act="check">Check again</button>'
     hint = f'<small class="hint" title="{inert(status.hint)}">{inert(status.hint)}</small>' if status.hint else ""
     return f'<div class="st {lamp}" role="status"><i aria-hidden="true"></i>{said}{hint}</div>'
+
+
+def notices_html(notices: Sequence[str]) -> str:
+    """What to know beside every answer; nothing when there is nothing."""
+    listed = "".join(f'<li dir="auto">{inert(notice)}</li>' for notice in notices)
+    return f'<ul class="notices" aria-label="Notices">{listed}</ul>' if listed else ""
 
 
 def _count(number: int, noun: str) -> str:

@@ -8,10 +8,11 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from rag.errors import ModelError, RagError
-from rag.models.choose import AUTO, OLLAMA, QUOTES, ServerFacts, open_client, server_facts
+from rag.models.choose import AUTO, BUILTIN, OLLAMA, QUOTES, ServerFacts, open_client, server_facts
 from rag.models.families import DEFAULT_CHAT_PULL, RECOMMENDED, canonical
 from ui.lists import Status
 from ui.signal import Signal
+from ui.warm import WarmUp
 
 if TYPE_CHECKING:
     from rag.library import Library
@@ -24,6 +25,8 @@ class Models:
         self._library = library
         self._lock = threading.Lock()
         self._pull: Pull | None = None
+        self.changed = Signal()
+        self.warm = WarmUp(library, self.changed)
         self._failed = ""
         self._wanted = library.config.llm
 
@@ -46,12 +49,23 @@ class Models:
                 return Status("down", facts.error, facts.hint)
             if choice.name.startswith(OLLAMA) and not _has(facts, name):
                 return Status("missing", f"{name} is not downloaded", self._failed, name, _size(name))
-            return Status("ok", f"{name.removesuffix(':latest')} ready", self._failed)
+            shown = name.removesuffix(":latest")
+            if choice.name.startswith(OLLAMA) and self.warm.running:
+                return Status("loading", f"{shown} is being loaded…")
+            return Status("ok", f"{shown} ready", self._failed)
         if self._wanted == QUOTES:
             return Status("quotes", "Quoting, no model", self._failed)
         if not facts.reachable:
             return Status("quotes-only", "Quoting: Ollama is not running", facts.hint)
         return Status("missing", "Quoting: no chat model", self._failed, DEFAULT_CHAT_PULL, _size(DEFAULT_CHAT_PULL))
+
+    def embedders(self) -> list[str]:
+        """What a collection can be embedded with: the built-in embedder, then the installed models that embed."""
+        facts = server_facts(self._library.config)
+        names = (
+            m.name.removesuffix(":latest") for m in facts.models if "embedding" in m.capabilities and not m.is_remote
+        )
+        return [BUILTIN, *(f"{OLLAMA}{name}" for name in sorted(names))]
 
     def choices(self) -> list[str]:
         """Names to choose from: quoting, then the installed models that can chat."""
@@ -71,6 +85,7 @@ class Models:
         except RagError as error:
             return error.explain()
         self._wanted = name
+        self.warm.start()
         return ""
 
     def pull(self, name: str) -> Pull:
@@ -78,14 +93,15 @@ class Models:
         with self._lock:
             if self._pull is None or self._pull.done:
                 self._failed = ""
-                self._pull = Pull(self._library, name, self._ended)
+                self._pull = Pull(self._library, name, self.changed, self._ended)
                 self._pull.start()
             return self._pull
 
-    def running_pull(self) -> Pull | None:
-        """The download that runs now."""
+    @property
+    def busy(self) -> bool:
+        """Whether a download runs or a model is being made ready; ``changed`` tells how it goes."""
         pull = self._pull
-        return pull if pull is not None and not pull.done else None
+        return self.warm.running or (pull is not None and not pull.done)
 
     def cancel(self) -> None:
         """End the download that runs; what was fetched is kept by Ollama."""
@@ -96,6 +112,7 @@ class Models:
     def close(self) -> None:
         """End what runs."""
         self.cancel()
+        self.warm.close()
 
     def _ended(self, name: str, error: str) -> None:
         self._failed = error
@@ -114,9 +131,9 @@ class Models:
 class Pull:
     """One download, in a thread of its own."""
 
-    def __init__(self, library: Library, name: str, ended: Callable[[str, str], None]) -> None:
+    def __init__(self, library: Library, name: str, changed: Signal, ended: Callable[[str, str], None]) -> None:
         self.name = name
-        self.changed = Signal()
+        self._changed = changed
         self._library = library
         self._ended = ended
         self._layers: dict[str, tuple[int, int]] = {}
@@ -150,14 +167,14 @@ class Pull:
                     self._step = step.status
                     if step.digest:
                         self._layers[step.digest] = (step.total, step.completed)
-                    self.changed.notify()
+                    self._changed.notify()
             error = ""
         except RagError as problem:
             error = problem.explain()
         finally:
             self._ended(self.name, error)
             self.done = True
-            self.changed.notify()
+            self._changed.notify()
 
 
 def _chat_models(facts: ServerFacts) -> list[str]:

@@ -20,8 +20,11 @@ def panel_html(turns: Iterable[tuple[str, Record]]) -> list[str]:
     return [section_html(question, record, number) for number, (question, record) in enumerate(turns, 1)]
 
 
-def section_html(question: str, record: Record, turn: int) -> str:
-    """The section of one turn; ``data-copy`` holds the answer and its sources as plain text."""
+def section_html(question: str, record: Record, turn: int, *, rated: bool = False) -> str:
+    """The section of one turn; ``data-copy`` holds the answer and its sources as plain text.
+
+    A complete answer can be saved as a draft of a gold question, which ``rated`` says was done.
+    """
     cards, others = _cards(record, turn)
     more = ""
     if others:
@@ -30,8 +33,14 @@ def section_html(question: str, record: Record, turn: int) -> str:
     return (
         f'<section class="turn" id="t{turn}" data-copy="{inert(plain_turn(record))}">'
         f'<p class="tq" dir="auto">“{inert(question)}”</p><p class="sum">{_summary(record, len(cards))}</p>'
-        f"{''.join(cards)}{more}</section>"
+        f"{''.join(cards)}{more}{'' if record.get('state') else _gold(turn, rated=rated)}</section>"
     )
+
+
+def _gold(turn: int, *, rated: bool) -> str:
+    if rated:
+        return '<p class="gold">✓ Saved as a draft for the gold questions.</p>'
+    return f'<p class="gold"><button type="button" data-gold="{turn - 1}">Save as gold question</button></p>'
 
 
 def _summary(record: Record, cards: int) -> str:

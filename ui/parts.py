@@ -18,6 +18,7 @@ CONVERSATIONS = (
     '<h2 class="sec">Conversations</h2>'
     '<input type="search" placeholder="Search conversations" aria-label="Search conversations">'
 )
+_GOLD = "Saved; <code>rag gold draft --from-feedback</code> lists it. What must the answer say? (optional)"
 SOURCES = (
     '<div class="shead"><h2>Sources</h2>'
     '<button type="button" data-act="close" class="only-m" aria-label="Close sources">✕</button></div>'
@@ -71,10 +72,11 @@ def exports(conversation: str) -> str:
 _EXPORTS = (("md", "Markdown"), ("json", "JSON"))
 
 
-def note_form(turn: int, thumb: int) -> str:
-    """A line below the chat to say why the answer of ``turn`` (from 0) was good or bad."""
+def note_form(turn: int, thumb: int, *, gold: bool = False) -> str:
+    """A line below the chat to say why the answer of ``turn`` (from 0) was good or bad, or what it must say."""
+    asked = _GOLD if gold else "Why? (optional)"
     return (
         f'<form class="note-form" data-turn="{turn}" data-thumb="{thumb}">'
-        '<label for="note-text">Why? (optional)</label><input id="note-text" type="text" maxlength="1000">'
+        f'<label for="note-text">{asked}</label><input id="note-text" type="text" maxlength="1000">'
         '<button type="submit">Save note</button><button type="button" data-act="skip">Close</button></form>'
     )

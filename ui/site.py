@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from rag.errors import LibraryLocked, RagError
+from ui.embedding import Embedding
 from ui.escape import plain_name
 from ui.export import to_json, to_markdown
 from ui.handlers import Chat, plain_turns
@@ -51,6 +52,7 @@ class Site:
         self.intake = Intake(library)
         self.models = Models(library)
         self.chat = Chat(library, self.answers, self.talks)
+        self.embedding = Embedding(library)
         self.shelf = Shelf(library, self.intake, self.talks)
         self._pictures: OrderedDict[tuple[int, int, int, int], bytes] = OrderedDict()
         self._drawing = asyncio.Semaphore(2)
@@ -64,6 +66,7 @@ class Site:
         """End what runs; may be called twice."""
         self.answers.close()
         self.models.close()
+        self.embedding.close()
         self.intake.close()
 
     def routes(self) -> list[Route]:

@@ -87,6 +87,10 @@ class Keeper:
             return "ready"
         return "rebuilding" if entry.busy or collection.id in self._waiting else "exact"
 
+    def problem(self, collection: Collection) -> str:
+        """Why the index that was there cannot be used, until a sound one takes its place; empty when there is none."""
+        return self._entry(collection.id).problem
+
     def sync(self, collection: Collection) -> int:
         """Tell the index every change it has not been told; how many there were. Rebuilds an unsound index first.
 

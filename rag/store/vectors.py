@@ -172,6 +172,10 @@ class DenseIndex:
         """Whether Chroma is ``ready`` for this collection, ``rebuilding`` or not in use (``exact``)."""
         return "exact" if self._keeper is None else self._keeper.state(collection)
 
+    def problem(self, collection: Collection) -> str:
+        """Why Chroma's index of this collection cannot be used now; empty when it can, or is not needed."""
+        return "" if self._keeper is None else self._keeper.problem(collection)
+
     def rebuild(self, collection: Collection) -> None:
         """Build the collection's Chroma index anew from the truth, without embedding; readers do nothing.
 

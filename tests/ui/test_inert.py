@@ -20,7 +20,8 @@ ALLOWED = TAGS | {"html", "head", "body", "a", "mark", "div", "b", "small", "spa
 ATTRIBUTES = {
     "a": {"class", "href", "title"}, "mark": {"class", "title"}, "div": {"class", "dir"}, "p": {"class", "dir"},
     "small": {"class"}, "span": {"class", "title"}, "section": {"class", "id", "data-copy"}, "ol": {"start"},
-    "article": {"class", "id", "tabindex", "aria-label"}, "details": {"class"}, "button": {"type", "data-open"},
+    "article": {"class", "id", "tabindex", "aria-label"}, "details": {"class"},
+    "button": {"type", "data-open", "data-gold"},
 }  # fmt: skip
 STATES = ["", "writing", "stopped", "failed", "interrupted", "abstained"]
 

@@ -1,22 +1,24 @@
-// What several scripts of the page share: one dialog for confirmations and names.
+// What several scripts of the page share: one dialog for confirmations, names and choices.
 window.ragPage = (() => {
   let dialog = null;
   const build = () => {
     dialog = document.createElement('dialog');
     dialog.id = 'ask-dialog';
-    dialog.innerHTML = '<form method="dialog"><h2></h2><p></p><input type="text" maxlength="100" aria-label="Name">' +
+    dialog.innerHTML = '<form method="dialog"><h2></h2><p></p><input type="text" maxlength="100" aria-label="Name"><select aria-label="Choice"></select>' +
       '<div class="row"><button value="no" type="submit" class="no">Cancel</button>' +
       '<button value="yes" type="submit" class="yes"></button></div></form>';
     document.body.append(dialog);
   };
   // Resolves to the text (or true) when confirmed, to null when not. All texts are set as text, never as HTML.
-  const ask = ({title, text = '', ok, value = null, danger = false}) => new Promise(resolve => {
+  const ask = ({title, text = '', ok, value = null, danger = false, options = null}) => new Promise(resolve => {
     if (!dialog) build();
-    const input = dialog.querySelector('input'), yes = dialog.querySelector('.yes');
+    const [line, select] = dialog.querySelectorAll('input, select'), input = options ? select : line, yes = dialog.querySelector('.yes');
     dialog.querySelector('h2').textContent = title;
     dialog.querySelector('p').textContent = text;
     dialog.querySelector('p').hidden = !text;
-    input.hidden = value === null;
+    select.replaceChildren(...(options ?? []).map(option => new Option(option)));
+    line.hidden = value === null || !!options;
+    select.hidden = !options;
     input.value = value ?? '';
     yes.textContent = ok;
     yes.classList.toggle('danger', danger);
@@ -24,7 +26,7 @@ window.ragPage = (() => {
     dialog.onclose = () => resolve(dialog.returnValue === 'yes' ? (value === null ? true : input.value.trim()) : null);
     dialog.showModal();
     (value === null ? dialog.querySelector('.no') : input).focus();
-    if (value !== null) input.select();
+    if (value !== null && !options) input.select();
   });
   // Enter in the name field confirms; the browser would otherwise press the first button of the form.
   document.addEventListener('keydown', e => {

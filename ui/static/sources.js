@@ -1,5 +1,5 @@
-// The sources panel: shows the turn of the chip that was clicked, its card highlighted. Events: 'open'
-let turn = null, card = null;
+// The sources panel: shows the turn of the chip that was clicked, its card highlighted. Events: 'open' 'gold'
+let turn = null, card = null, newest = null;
 const find = id => element.querySelector('#' + CSS.escape(id));
 const narrow = () => innerWidth <= 1000;
 const chips = () => document.querySelectorAll('#chat a[href*="#t"]');
@@ -20,9 +20,10 @@ const show = (id, byKey) => {
   if (byKey) target.focus({preventScroll: true});
 };
 watch('value', () => {
-  const all = element.querySelectorAll('.turn'), last = all.length ? all[all.length - 1].id : null;
-  if (last !== turn || (card && !find(card))) card = null;
-  turn = last;
+  const last = [...element.querySelectorAll('.turn')].at(-1), now = last ? last.id + last.querySelector('.tq').textContent : null;
+  if (now !== newest || !(turn && find(turn))) turn = last?.id ?? null, card = null;  // else the reader chose this turn
+  if (card && !find(card)) card = null;
+  newest = now;
   apply();
 });
 const closeSheet = () => {
@@ -44,6 +45,8 @@ document.addEventListener('click', e => {
 element.addEventListener('click', e => {
   const button = e.target.closest('[data-open]');
   if (button) trigger('open', {id: button.dataset.open});
+  const gold = e.target.closest('[data-gold]');
+  if (gold) trigger('gold', {turn: Number(gold.dataset.gold)});
 });
 document.addEventListener('keydown', e => {
   const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName) || e.target.isContentEditable;
