@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rag.answer.abstain import DEFAULT_THRESHOLD, Abstainer
 from rag.answer.engine import CitedQueryEngine, Settings, Tools
+from rag.answer.judge import SCHEMA, Judge
 from rag.answer.quotes import Quoter
 from rag.answer.verify import Verifier
 from rag.config import Config
@@ -55,8 +56,19 @@ def build_engine(
         learn=learn,
         answer_prompt=load_prompt("answer", config.prompts),
         condense_prompt=load_prompt("condense", config.prompts),
+        judge=_judge(config, llm),
     )
     return CitedQueryEngine(retriever, llm, tools, _settings(config, collection, llm, model))
+
+
+def _judge(config: Config, llm: LLM | None) -> Judge | None:
+    """The second opinion, if it is asked for. Only Ollama's models are known to take a JSON schema."""
+    if config.verify != "llm" or llm is None:
+        return None
+    from rag.models.ollama import OllamaLLM
+
+    options = {"format": dict(SCHEMA)} if isinstance(llm, OllamaLLM) else {}
+    return Judge(load_prompt("judge", config.prompts), options)
 
 
 def _settings(config: Config, collection: Collection, llm: LLM | None, model: str) -> Settings:

@@ -20,8 +20,9 @@ from rag.answer.compose import abstention, located, quoted_answer
 from rag.answer.condense import condense_by_rule, rewriting_prompt, rewritten
 from rag.answer.disagree import disagreements
 from rag.answer.generate import Chunk, Draft, calibration_notices, write
+from rag.answer.judge import Judge, Opinions
 from rag.answer.quotes import Quoter
-from rag.answer.verify import Verifier
+from rag.answer.verify import Verified, Verifier
 from rag.errors import ModelError, PromptTooLong
 from rag.prompts import Prompt
 from rag.retrieve import HybridRetriever, to_node
@@ -59,6 +60,7 @@ class Tools:
     learn: Callable[[TokenCounter], None]
     answer_prompt: Prompt
     condense_prompt: Prompt
+    judge: Judge | None = None
 
 
 class CitedQueryEngine(BaseQueryEngine):
@@ -157,8 +159,7 @@ class CitedQueryEngine(BaseQueryEngine):
         if draft.refused:
             answer = abstention(question, hits, "the model found no answer in the sources")
         else:
-            answer = self._checked(question, asked, prompt, draft, hits)
-        clock.lap("verify")
+            answer = yield from self._checked(question, asked, prompt, draft, hits, clock)
         return self._counted(answer, prompt, draft)
 
     def _assembled(
@@ -173,20 +174,35 @@ class CitedQueryEngine(BaseQueryEngine):
             yield Token(piece)
         clock.lap("model")
 
-    def _checked(self, question: str, asked: str, prompt: Assembled, draft: Draft, hits: Sequence[Hit]) -> Answer:
+    def _checked(
+        self, question: str, asked: str, prompt: Assembled, draft: Draft, hits: Sequence[Hit], clock: _Clock
+    ) -> Generator[AnswerEvent, None, Answer]:
         verified = self._tools.verifier.verify(draft.text, prompt.hits, self._tools.neighbours, question=asked)
         citations = located(verified.citations, self._tools.headings)
+        clock.lap("verify")
+        opinions = Opinions(verified.sentences)
+        if self._tools.judge is not None:
+            opinions = yield from self._judged(self._tools.judge, verified, hits)
+            clock.lap("judge")
         return Answer(
             question=question,
             text=verified.text,
             abstained=False,
-            sentences=verified.sentences,
+            sentences=opinions.sentences,
             citations=citations,
             markers=verified.markers,
             hits=tuple(hits),
-            disagreements=disagreements(verified.sentences, citations, hits),
+            disagreements=disagreements(opinions.sentences, citations, hits),
             dropped_markers=draft.dropped + verified.dropped,
+            notices=(opinions.notice,) if opinions.notice else (),
         )
+
+    def _judged(self, judge: Judge, verified: Verified, hits: Sequence[Hit]) -> Generator[AnswerEvent, None, Opinions]:
+        def ask(messages: Sequence[Message]) -> Generator[Chunk, None, None]:
+            return self._chat(messages, **judge.options)
+
+        passages = [hit.passage for hit in hits]
+        return (yield from judge.opinions(ask, verified.sentences, verified.citations, passages))
 
     def _counted(self, answer: Answer, prompt: Assembled, draft: Draft) -> Answer:
         notices = calibration_notices(prompt, draft, self._settings.window)
@@ -197,7 +213,7 @@ class CitedQueryEngine(BaseQueryEngine):
             self._tools.learn(self._tools.counter)
         return replace(
             answer,
-            notices=tuple(notices.values()),
+            notices=(*answer.notices, *notices.values()),
             timings={"first_token": draft.first_token_ms},
             tokens={
                 "estimated": prompt.tokens,
@@ -206,9 +222,10 @@ class CitedQueryEngine(BaseQueryEngine):
             },
         )
 
-    def _chat(self, messages: Sequence[Message]) -> Iterator[Chunk]:
+    def _chat(self, messages: Sequence[Message], **options: Any) -> Generator[Chunk, None, None]:
         assert self._llm is not None
-        replies = self._llm.stream_chat([ChatMessage(role=MessageRole(m.role), content=m.content) for m in messages])
+        sent = [ChatMessage(role=MessageRole(m.role), content=m.content) for m in messages]
+        replies = self._llm.stream_chat(sent, **options)
         try:
             for reply in replies:
                 counts = reply.additional_kwargs or {}
