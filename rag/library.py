@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,7 @@ class Library:
         self._guard = threading.RLock()
         self._ingesting = threading.Lock()
         self._reindexing = threading.Lock()
-        self._pool: ParserPool | None = None
+        self._pools: dict[tuple[int, int], ParserPool] = {}
         self._engines: dict[tuple[object, ...], CitedQueryEngine] = {}
 
     @classmethod
@@ -116,9 +117,9 @@ class Library:
             stack.callback(self._truth.close)
             stack.callback(self._dense.close)
             stack.callback(self._models.close)
-            if self._pool is not None:
-                stack.callback(self._pool.close)
-            self._pool, self._lock = None, None
+            for pool in self._pools.values():
+                stack.callback(pool.close)
+            self._pools, self._lock = {}, None
 
     @property
     def writable(self) -> bool:
@@ -224,9 +225,8 @@ class Library:
             target = self._collection(collection)
             name = embedder or wanted_embedder(self._truth, target, self.config.embedder)
             model, _ = self._models.new_embedder(name)
-            yield from reindex(
-                self._truth, target, embedder_info(model), lambda t: embed_documents(model, t), quiet=self._ingesting
-            )
+            embed = partial(embed_documents, model)
+            yield from reindex(self._truth, target, partial(embedder_info, model), embed, quiet=self._ingesting)
             self._dense.sync(self._collection(collection))
 
     def compact(self) -> None:
@@ -387,11 +387,11 @@ class Library:
     def _parser_pool(self, embedder: BaseEmbedding) -> ParserPool:
         from rag.ingest import passage_size
 
+        size = passage_size(self.config, embedder)
         with self._guard:
-            if self._pool is None:
-                characters, overlap = passage_size(self.config, embedder)
-                self._pool = ParserPool(self.config.limits, characters=characters, overlap=overlap)
-            return self._pool
+            if size not in self._pools:
+                self._pools[size] = ParserPool(self.config.limits, characters=size[0], overlap=size[1])
+            return self._pools[size]
 
     def _retriever(self, target: Collection) -> HybridRetriever:
         from rag.retrieve import build_retriever

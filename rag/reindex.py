@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 import numpy as np
 import numpy.typing as npt
 
+from rag.errors import ModelError
 from rag.store.truth import Collection, EmbedderInfo, Truth
 from rag.types import ReindexEvent
 
@@ -30,16 +31,20 @@ def wanted_embedder(truth: Truth, collection: Collection, configured: str) -> st
 def reindex(
     truth: Truth,
     collection: Collection,
-    embedder: EmbedderInfo,
+    describe: Callable[[], EmbedderInfo],
     embed: Embed,
     *,
     quiet: AbstractContextManager[object],
 ) -> Iterator[ReindexEvent]:
-    """Embed every passage with ``embedder`` and then switch to its vectors in one transaction.
+    """Embed every passage with ``embed`` and then switch to its vectors in one transaction.
+
+    ``describe`` tells which embedder that is, now: when it was replaced by another version meanwhile, ModelError is
+    raised and nothing is switched, since its vectors would be mixed.
 
     Resumes where an earlier run of the same embedder stopped. Closing the iterator keeps what is done. Documents put
     in meanwhile are embedded too: ``quiet`` is entered for the last of them and the switch, and keeps others out.
     """
+    embedder = describe()
     generation = truth.begin_generation(collection, embedder)
     progress = _Progress(truth.pending_count(generation))
     for count in _fill(truth, generation, embed):
@@ -48,6 +53,11 @@ def reindex(
         yield progress.advance(count)
     with quiet:
         last = sum(_fill(truth, generation, embed))
+        if describe() != embedder:
+            raise ModelError(
+                f"The embedder {embedder.name} was replaced by another version while it embedded the passages.",
+                hint="Run `rag reindex` again; the old vectors serve until then.",
+            )
         truth.promote(generation)
     if last:
         progress.total += last

@@ -18,7 +18,7 @@ import pytest
 
 from rag import Library
 from rag.cli import run
-from rag.errors import EmbedderMismatch, ServerNotRunning
+from rag.errors import EmbedderMismatch, ModelError, ServerNotRunning
 from rag.store.truth import Truth
 from rag.terminal import duration
 from tests.fake_ollama import FakeModel, FakeOllama
@@ -237,6 +237,73 @@ def test_a_changed_digest_warns_everywhere_until_the_reindex(
     assert run(["reindex"]) == 0, "without a name the present embedder is meant"
     with Library.open() as library:
         assert library.notices == ()
+
+
+def test_a_model_pulled_anew_is_noticed_while_the_library_is_open(
+    home: Path, server: FakeOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rag.models.ollama_embedding._DIGEST_SECONDS", 0.0)
+    with Library.open(write=True) as library:
+        list(library.reindex_events("ollama:embed-s"))
+        assert library.notices == ()
+        server.models["embed-s:latest"] = replace(server.models["embed-s:latest"], digest="f" * 64)
+        (notice,) = library.notices
+        assert "ollama:embed-s has changed" in notice
+        list(library.reindex_events())
+        assert library.notices == ()
+
+
+def test_a_model_pulled_anew_in_the_middle_is_not_switched_to(
+    home: Path, server: FakeOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rag.models.ollama_embedding._DIGEST_SECONDS", 0.0)
+    with Library.open(write=True) as library:
+        events = library.reindex_events("ollama:embed-s")
+        next(events)
+        server.models["embed-s:latest"] = replace(server.models["embed-s:latest"], digest="f" * 64)
+        with pytest.raises(ModelError, match="replaced by another version") as caught:
+            list(events)
+        assert "rag reindex" in caught.value.hint and embedder_of(home / "library") == ("builtin", 2)
+        before = len(server.sent("/api/embed"))
+        list(library.reindex_events())
+        again = sum(len(record.json["input"]) for record in server.sent("/api/embed")[before:])
+    assert again == NOTES, "none of the mixed vectors is kept"
+    assert embedder_of(home / "library") == ("ollama:embed-s", 1) and none_is_mixed(home / "library") == NOTES
+
+
+LONG = "The turbine hall of the Halden plant was painted in 1931 and again in 1977 by its own crew. " * 60
+
+
+def longest(library: Library, collection: str) -> int:
+    found = library.search("Who painted the turbine hall?", 50, collection=collection)
+    return max(len(hit.passage.text) for hit in found)
+
+
+def test_each_collection_is_cut_to_the_limit_of_its_own_embedder(home: Path, server: FakeOllama) -> None:
+    server.models["embed-short:latest"] = FakeModel("embed-short", context_length=256).completed()
+    (home / "docs" / "long.txt").write_text(LONG, encoding="utf-8")
+    with Library.open(write=True, embedder="ollama:embed-short") as library:
+        library.create_collection("short")
+    with Library.open(write=True) as library:
+        for collection in ("default", "short"):
+            assert not library.ingest([home / "docs" / "long.txt"], collection=collection).failed
+        # 256 tokens less the special ones, at two characters each, less the room for the title.
+        assert 200 < longest(library, "short") <= (256 - 16) * 2 - 200 < 800 < longest(library, "default") <= 1000
+        (home / "docs" / "longer.txt").write_text(LONG.replace("1977", "1988"), encoding="utf-8")
+        library.ingest([home / "docs" / "longer.txt"], collection="default")
+        assert max(d.passages for d in library.sources("default")) < 10
+
+
+def test_passages_that_are_too_long_for_the_new_embedder_are_embedded_whole(home: Path, server: FakeOllama) -> None:
+    server.models["embed-short:latest"] = FakeModel("embed-short", context_length=128).completed()
+    (home / "docs" / "long.txt").write_text(LONG, encoding="utf-8")
+    with Library.open(write=True) as library:
+        assert not library.ingest([home / "docs"]).failed
+        last = list(library.reindex_events("ollama:embed-short"))[-1]
+        assert last.done == last.total > NOTES
+        assert library.search("Who painted the turbine hall?", 1)[0].passage.source == "long.txt"
+    assert any(record.status == 400 for record in server.sent("/api/embed")), "some were too long"
+    assert none_is_mixed(home / "library") > NOTES
 
 
 def test_changed_prefixes_warn(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

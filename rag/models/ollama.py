@@ -1,4 +1,4 @@
-"""Ollama's models as LlamaIndex sees them: a chat model as an ``LLM``, an embedding model as a ``BaseEmbedding``."""
+"""Ollama's chat models as LlamaIndex sees them: an ``LLM``. The embedding models are next door."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequen
 from contextlib import closing
 from typing import Any, TypeVar
 
-import numpy as np
-from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
@@ -25,11 +23,11 @@ from llama_index.core.llms.llm import LLM
 from pydantic import PrivateAttr
 
 from rag.config import Config
-from rag.errors import ModelError, PromptTooLong, WrongModelKind
-from rag.models.families import Prefixes, prefixes_for, think_setting
+from rag.models.families import think_setting
 from rag.models.host import resolve_host
-from rag.models.ollama_client import EMBED_BATCH, OllamaClient
-from rag.models.ollama_values import ChatChunk, ModelInfo, PullProgress, Running, Vectors
+from rag.models.ollama_client import OllamaClient
+from rag.models.ollama_embedding import OllamaEmbedding
+from rag.models.ollama_values import ChatChunk, ModelInfo, PullProgress, Running
 
 __all__ = [
     "ChatChunk",
@@ -49,11 +47,6 @@ _ROLES = {
     MessageRole.TOOL: "tool",
     MessageRole.FUNCTION: "tool",
 }
-# A text is refused by encoders above the server's batch size, min(2048, num_ctx); more window would only cost memory.
-_EMBED_WINDOW = 2048
-_SPECIAL_TOKENS = 16
-_CHARACTERS_A_TOKEN = 2
-_KIND_HINT = "`rag models list` says which models can chat and which can embed."
 
 Item = TypeVar("Item")
 
@@ -92,7 +85,7 @@ class OllamaLLM(LLM):
 
         Raises ModelMissing, WrongModelKind, ModelRefused, or what the connection raises.
         """
-        info = _open_info(client, name, "completion", "chat")
+        info = client.require(name, "completion", "chat")
         num_ctx = min(config.num_ctx, info.context_length or config.num_ctx)
         return cls(
             client,
@@ -203,138 +196,6 @@ class OllamaLLM(LLM):
             "temperature": self.temperature,
             "seed": self.seed,
         }
-
-
-class OllamaEmbedding(BaseEmbedding):
-    """An embedding model. Vectors are of unit length; the prefixes of its family are put before every text."""
-
-    digest: str = ""
-    dimension: int
-    max_tokens: int
-    num_ctx: int
-    query_prefix: str = ""
-    document_prefix: str = ""
-    keep_alive: str = "10m"
-    _client: OllamaClient = PrivateAttr()
-
-    def __init__(self, client: OllamaClient, **fields: Any) -> None:
-        super().__init__(**fields)
-        self._client = client
-
-    @classmethod
-    def class_name(cls) -> str:
-        """The name LlamaIndex records."""
-        return "OllamaEmbedding"
-
-    @classmethod
-    def open(
-        cls, client: OllamaClient, name: str, config: Config, *, prefixes: Prefixes | None = None
-    ) -> OllamaEmbedding:
-        """The installed embedding model of that name; ``prefixes`` replace those of its family.
-
-        Raises ModelMissing, WrongModelKind, ModelRefused, or what the connection raises.
-        """
-        info = _open_info(client, name, "embedding", "embed")
-        prefixes = prefixes or prefixes_for(name)
-        num_ctx = min(info.context_length or _EMBED_WINDOW, _EMBED_WINDOW)
-        options = {"num_ctx": num_ctx}
-        dimension = info.embedding_length
-        if not dimension:
-            dimension = client.embed(name, ["dimension"], options=options, keep_alive=config.keep_alive).shape[1]
-        return cls(
-            client,
-            model_name=name,
-            embed_batch_size=EMBED_BATCH,
-            digest=info.digest,
-            dimension=dimension,
-            max_tokens=num_ctx - _SPECIAL_TOKENS - _tokens_of(prefixes.document),
-            num_ctx=num_ctx,
-            query_prefix=prefixes.query,
-            document_prefix=prefixes.document,
-            keep_alive=config.keep_alive,
-        )
-
-    @property
-    def client(self) -> OllamaClient:
-        """The connection it uses."""
-        return self._client
-
-    @property
-    def max_characters(self) -> int:
-        """How long a passage may be so that it surely fits, at two characters a token (dense tables; words have 4)."""
-        return self.max_tokens * _CHARACTERS_A_TOKEN
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
-
-    def embed_array(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors of passages, shape (len(texts), dimension); a blank text is not sent and gives zeros.
-
-        Raises PromptTooLong, naming the text's start, for a text over the model's limit; other ModelErrors.
-        """
-        out = np.zeros((len(texts), self.dimension), dtype=np.float32)
-        filled = [index for index, text in enumerate(texts) if text.strip()]
-        if filled:
-            out[filled] = self._embed([f"{self.document_prefix}{texts[index]}" for index in filled])
-        return out
-
-    def embed_question(self, question: str) -> Vectors:
-        """The unit vector of a question. One over the model's limit is cut at its end, since its start matters most."""
-        text = f"{self.query_prefix}{question}"
-        try:
-            return self._one(text) if question.strip() else np.zeros(self.dimension, dtype=np.float32)
-        except PromptTooLong:
-            return self._one(text[: max(self.max_tokens, 1)])
-
-    def _one(self, text: str) -> Vectors:
-        vector: Vectors = self._embed([text])[0]
-        return vector
-
-    def _embed(self, texts: Sequence[str]) -> Vectors:
-        options = {"num_ctx": self.num_ctx}
-        vectors = self._client.embed(self.model_name, texts, options=options, keep_alive=self.keep_alive)
-        if vectors.shape[1] != self.dimension:
-            raise ModelError(
-                f"The model {self.model_name} gave {vectors.shape[1]} dimensions instead of {self.dimension}.",
-                hint="It was replaced by another of the same name; run `rag reindex`.",
-            )
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.asarray(vectors / np.where(norms > 0, norms, 1), dtype=np.float32)
-
-    def _get_text_embedding(self, text: str) -> list[float]:
-        return self._get_text_embeddings([text])[0]
-
-    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return [[float(x) for x in row] for row in self.embed_array(texts)]
-
-    def _get_query_embedding(self, query: str) -> list[float]:
-        return [float(x) for x in self.embed_question(query)]
-
-    async def _aget_query_embedding(self, query: str) -> list[float]:
-        return await asyncio.to_thread(self._get_query_embedding, query)
-
-    async def _aget_text_embedding(self, text: str) -> list[float]:
-        return await asyncio.to_thread(self._get_text_embedding, text)
-
-    async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return await asyncio.to_thread(self._get_text_embeddings, texts)
-
-
-def _open_info(client: OllamaClient, name: str, capability: str, verb: str) -> ModelInfo:
-    """What the server says of the model, once it is sure that it may be used for this."""
-    client.refuse_remote(name)
-    info = client.show(name)
-    if capability not in info.capabilities:
-        raise WrongModelKind(
-            f"The model {name} cannot {verb}: it is for {', '.join(info.capabilities) or 'nothing known'}.",
-            hint=_KIND_HINT,
-        )
-    return info
-
-
-def _tokens_of(prefix: str) -> int:
-    return -(-len(prefix) // _CHARACTERS_A_TOKEN)
 
 
 def _wire_message(message: ChatMessage) -> dict[str, str]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 import threading
 import weakref
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
 import httpx
 import numpy as np
 
-from rag.errors import ModelRefused, PromptTooLong, ServerError, StreamBroken
+from rag.errors import ModelRefused, PromptTooLong, ServerError, StreamBroken, WrongModelKind
 from rag.models.families import canonical, is_cloud_name
 from rag.models.host import is_cloud_host
 from rag.models.ollama_errors import Call, parse_object
@@ -35,6 +35,8 @@ from rag.models.ollama_values import (
 )
 from rag.models.ollama_wire import Wire, lines
 from rag.models.slots import Slots
+
+Split = Callable[[str], Sequence[str]]
 
 EMBED_BATCH = 32
 _FACTS_SECONDS = 10.0
@@ -103,11 +105,14 @@ class OllamaClient:
     def show(self, name: str) -> ModelInfo:
         """All that is known of one model. Raises ModelMissing."""
         shown = self._facts("POST", "/api/show", name)
-        listed = next((info for info in self.models() if canonical(info.name) == canonical(name)), ModelInfo(name))
-        info = ModelInfo.from_show(name, shown, listed)
+        info = ModelInfo.from_show(name, shown, self.listed(name))
         if not info.is_remote:
             self._remember_local(name)
         return info
+
+    def listed(self, name: str) -> ModelInfo:
+        """What the list of installed models says of one; only the name where it is not there."""
+        return next((info for info in self.models() if canonical(info.name) == canonical(name)), ModelInfo(name))
 
     def refuse_remote(self, name: str) -> None:
         """Raise ModelRefused when the model runs elsewhere and that is not allowed. Asks the server once a model."""
@@ -125,6 +130,17 @@ class OllamaClient:
             f"The model {name} runs on another company's machines: documents would leave this one.",
             hint=_ALLOW_HINT,
         )
+
+    def require(self, name: str, capability: str, verb: str) -> ModelInfo:
+        """What is known of a model that is to be used for this. Raises ModelRefused, ModelMissing, WrongModelKind."""
+        self.refuse_remote(name)
+        info = self.show(name)
+        if capability not in info.capabilities:
+            raise WrongModelKind(
+                f"The model {name} cannot {verb}: it is for {', '.join(info.capabilities) or 'nothing known'}.",
+                hint="`rag models list` says which models can chat and which can embed.",
+            )
+        return info
 
     def load(
         self, name: str, options: Mapping[str, Any], *, keep_alive: str | None = None, shift: bool | None = False
@@ -192,11 +208,13 @@ class OllamaClient:
         *,
         options: Mapping[str, Any] | None = None,
         keep_alive: str | None = None,
+        split: Split | None = None,
     ) -> Vectors:
         """One vector a text, in order, shape (len(texts), dimension); the server never cuts a text.
 
-        Sent in batches of 32. A batch that is refused is halved until the offending text is found and named.
-        Raises PromptTooLong for a text over the model's limit, ServerError for wrong counts or values.
+        Sent in batches of 32. A batch that is refused is halved until the offending text is found and named. For a
+        text over the model's limit the mean of the parts stands that ``split`` makes of it, by their lengths.
+        Raises PromptTooLong where there is no ``split`` or no parts, ServerError for wrong counts or values.
         """
         self.refuse_remote(name)
         base = _without_none({
@@ -204,20 +222,23 @@ class OllamaClient:
         })  # fmt: skip
         found: list[Vectors] = []
         for first in range(0, len(texts), EMBED_BATCH):
-            found += self._embed_batch(base, texts[first : first + EMBED_BATCH], self._call(name))
-        if len({len(vector) for vector in found}) > 1:
-            raise ServerError(f"The model {name} gave vectors of different lengths.", hint="Choose another model.")
-        return np.stack(found) if found else np.zeros((0, 0), dtype=np.float32)
+            found += self._embed_batch(base, texts[first : first + EMBED_BATCH], self._call(name), split)
+        return _stacked(found) if found else np.zeros((0, 0), dtype=np.float32)
 
-    def _embed_batch(self, base: Row, texts: Sequence[str], call: Call) -> list[Vectors]:
+    def _embed_batch(self, base: Row, texts: Sequence[str], call: Call, split: Split | None) -> list[Vectors]:
         try:
             with self._embedding_turn():
                 answer = self._wire.request("POST", "/api/embed", {**base, "input": list(texts)}, call)
         except (ServerError, PromptTooLong) as error:
             if len(texts) > 1:
                 half = len(texts) // 2
-                return [*self._embed_batch(base, texts[:half], call), *self._embed_batch(base, texts[half:], call)]
-            hint = _TOO_LONG_HINT if isinstance(error, PromptTooLong) else error.hint
+                parts = (texts[:half], texts[half:])
+                return [vector for part in parts for vector in self._embed_batch(base, part, call, split)]
+            long = isinstance(error, PromptTooLong)
+            halves = split(texts[0]) if long and split is not None else ()
+            if halves:
+                return [_mean(self._embed_batch(base, halves, call, split), [len(half) for half in halves])]
+            hint = _TOO_LONG_HINT if long else error.hint
             raise type(error)(f"{error} The text starts with {_start_of(texts[0])}.", hint=hint) from error
         return read_vectors(checked(parse_object(answer, call), call), len(texts), call)
 
@@ -243,6 +264,16 @@ class OllamaClient:
         payload = {"model": model} if method == "POST" else None
         body = self._wire.request(method, path, payload, call, read_seconds=_FACTS_SECONDS)
         return checked(parse_object(body, call), call)
+
+
+def _stacked(vectors: Sequence[Vectors]) -> Vectors:
+    if len({len(vector) for vector in vectors}) > 1:
+        raise ServerError("The embedding model gave vectors of different lengths.", hint="Choose another model.")
+    return np.stack(vectors)
+
+
+def _mean(vectors: Sequence[Vectors], weights: Sequence[int]) -> Vectors:
+    return np.asarray(np.average(_stacked(vectors), axis=0, weights=weights), dtype=np.float32)
 
 
 def _without_none(payload: dict[str, Any]) -> dict[str, Any]:

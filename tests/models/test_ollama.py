@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -33,6 +34,7 @@ def server() -> Iterator[FakeOllama]:
         FakeModel("gpt-oss:20b", capabilities=("completion", "thinking")),
         FakeModel("nomic-embed-text", dimension=32),
         FakeModel("embed-tiny", context_length=64, dimension=32),
+        FakeModel("embed-minute", context_length=20, dimension=32),
         FakeModel("stub", remote_host="https://elsewhere"),
     ]
     with FakeOllama(models) as running:
@@ -181,8 +183,41 @@ def test_a_model_tells_how_much_it_takes(client: OllamaClient) -> None:
     tiny = OllamaEmbedding.open(client, "embed-tiny", CONFIG)
     assert (tiny.max_tokens, tiny.max_characters) == (48, 96)
     assert tiny.embed_array(["x" * tiny.max_characters]).any()
-    with pytest.raises(PromptTooLong, match="Once upon"):
-        tiny.embed_array(["short", "Once upon a time " + "there was a word " * 40])
+
+
+def test_a_passage_over_the_limit_stands_as_the_mean_of_its_parts(server: FakeOllama, client: OllamaClient) -> None:
+    tiny = OllamaEmbedding.open(client, "embed-tiny", CONFIG, prefixes=Prefixes("", "text: "))
+    first, second = "Once upon a time " + "there was a word " * 10, "and another phrase " * 9
+    vectors = tiny.embed_array(["short", first + second, "also short"])
+    assert np.allclose(vectors[0], embed("text: short", 32), atol=1e-6)
+    assert np.allclose(vectors[2], embed("text: also short", 32), atol=1e-6)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    accepted = [r.json["input"] for r in server.sent("/api/embed") if r.status == 200]
+    parts = [text for texts in accepted for text in texts if "short" not in text]
+    assert "".join(part.removeprefix("text: ") for part in parts) == first + second, "nothing is cut off"
+    assert all(part.startswith("text: ") for part in parts) and len(server.sent("/api/embed")) < 20
+    mean = sum(len(part) * embed(part, 32) for part in parts)
+    assert np.allclose(vectors[1], mean / np.linalg.norm(mean), atol=0.1)
+    # What no cut makes shorter is refused by name.
+    minute = OllamaEmbedding.open(client, "embed-minute", CONFIG)
+    with pytest.raises(PromptTooLong, match="a,b,c"):
+        minute.embed_array(["a,b,c,d,e,f,g,h,i,j,k,l,m,n,o"])
+
+
+def test_the_digest_is_the_servers_present_one(
+    server: FakeOllama, client: OllamaClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = OllamaEmbedding.open(client, "nomic-embed-text", CONFIG)
+    before, asked = model.digest, len(server.sent("/api/tags"))
+    other = replace(server.models["nomic-embed-text:latest"], digest="f" * 64)
+    server.models["nomic-embed-text:latest"] = other
+    assert model.digest == before and len(server.sent("/api/tags")) == asked, "not asked every time"
+    monkeypatch.setattr("rag.models.ollama_embedding._DIGEST_SECONDS", 0.0)
+    assert model.digest == "f" * 64
+    server.script(Fault("/api/tags", status=500, text="boom"))
+    assert model.digest == "f" * 64, "the last one known"
+    del server.models["nomic-embed-text:latest"]
+    assert model.digest == "f" * 64
 
 
 def test_a_question_that_is_too_long_is_cut(client: OllamaClient) -> None:
