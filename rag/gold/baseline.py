@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rag.errors import GoldError
 from rag.gold.backend import Backend, LibraryCorpus
 from rag.gold.fingerprint import configuration_digest, corpus_digest, scorer_version
+from rag.gold.linting import patterns_of
 from rag.gold.records import Acceptance, Record, Run
 from rag.gold.runfile import read_run, write_run
 from rag.gold.schema import GoldSet
@@ -163,10 +164,14 @@ def rescore(
     known = {question.id: question for question in run.questions}
     finder = Finder(LibraryCorpus(backend, collection))
     scorer = Scorer(finder, k, run.passages, evidence.entails, evidence.similarity)
-    records = tuple(scorer.score(now.get(record.id) or known[record.id], record) for record in run.records)
+    records: list[Record] = []
+    for record in run.records:
+        question = now.get(record.id) or known[record.id]
+        with patterns_of(question, gold.path):
+            records.append(scorer.score(question, record))
     questions = tuple(now.get(question.id, question) for question in run.questions)
     mark = {**run.fingerprint, "scorer": scorer_version(), "gold": {"sha256": gold.sha256, "questions": len(now)}}
-    return replace(run, records=records, questions=questions, fingerprint=mark, k=k)
+    return replace(run, records=tuple(records), questions=questions, fingerprint=mark, k=k)
 
 
 def needs_rescoring(old: Run, new: Run) -> str:

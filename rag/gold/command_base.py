@@ -41,6 +41,10 @@ class GoldGroup(click.Group):
                 raise click.exceptions.Exit(Exit.NOT_COMPARABLE) from error
             invalid = isinstance(error, GoldError | ConfigError | PromptError | PathError)
             raise click.exceptions.Exit(Exit.INVALID if invalid else Exit.INFRASTRUCTURE) from error
+        except KeyboardInterrupt:
+            if ctx.invoked_subcommand in ("run", "sweep"):
+                click.echo("The answers so far are kept; the same command goes on from there.", err=True)
+            raise
 
 
 def _options(*options: Callable[[F], F]) -> Callable[[F], F]:

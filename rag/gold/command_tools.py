@@ -111,6 +111,7 @@ def sweep_command(
 ) -> None:  # fmt: skip
     """Try every combination of settings, as --set passage_characters=500,1000 --set top_k=4,6."""
     from rag.gold import sweep
+    from rag.gold.files import write_whole
     from rag.gold.report_tables import sweep_table
     from rag.gold.runner import Settings
     from rag.gold.schema import load_gold
@@ -125,7 +126,7 @@ def sweep_command(
         )  # fmt: skip
     found = sweep.rate(points, metric)
     if html is not None:
-        html.write_text(sweep.sweep_html(found), encoding="utf-8")
+        write_whole(html, sweep.sweep_html(found))
         click.echo(f"Written: {html}", err=True)
     console().print(sweep_table(found))
     click.echo(found.conclusion)
@@ -169,6 +170,7 @@ def export_command(
     """Write the approved questions of GOLD in another tool's form."""
     from rag.gold.backend import LibraryCorpus
     from rag.gold.exporters import export
+    from rag.gold.files import write_whole
     from rag.gold.schema import load_gold
     from rag.gold.workspace import library_for
 
@@ -181,7 +183,7 @@ def export_command(
     if out is None:
         click.echo(text, nl=False)
     else:
-        out.write_text(text, encoding="utf-8")
+        write_whole(out, text)
         click.echo(f"Written: {out}", err=True)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 from rag.gold.matching import states, violations
 from rag.gold.nodes import InvalidGold, Problem
+from rag.gold.patterns import SlowPattern
 from rag.gold.schema import GoldSet, Question, Source
 from rag.gold.spans import Corpus, Finder, nearest
 
@@ -15,11 +17,11 @@ def lint(gold: GoldSet, corpus: Corpus) -> tuple[Problem, ...]:
     """All that is wrong with ``gold`` for this ``corpus``, in order of lines.
 
     Errors: a file that is not there, a page the file has not, a quote that is nowhere in it (with the nearest text
-    there is), a forbidden wording that a fact asks for. Warnings: a fact that no gold file states, a question asked
-    twice.
+    there is), a forbidden wording that a fact asks for, a pattern that takes too long. Warnings: a fact that no gold
+    file states, a question asked twice.
     """
     finder = Finder(corpus)
-    problems = [problem for question in gold.questions for problem in _check(question, finder)]
+    problems = [problem for question in gold.questions for problem in _problems(question, finder)]
     problems.extend(_twice(gold))
     return tuple(sorted(problems, key=lambda problem: problem.line))
 
@@ -31,6 +33,26 @@ def require_valid(gold: GoldSet, corpus: Corpus) -> tuple[Problem, ...]:
     if errors:
         raise InvalidGold(gold.path, errors)
     return problems
+
+
+def _problems(question: Question, finder: Finder) -> Iterator[Problem]:
+    try:
+        yield from _check(question, finder)
+    except SlowPattern as slow:
+        yield _slow(question, slow)
+
+
+@contextmanager
+def patterns_of(question: Question, path: str) -> Iterator[None]:
+    """Raise InvalidGold at the question's line of ``path`` when one of its patterns takes too long."""
+    try:
+        yield
+    except SlowPattern as slow:
+        raise InvalidGold(path, (_slow(question, slow),)) from slow
+
+
+def _slow(question: Question, slow: SlowPattern) -> Problem:
+    return Problem(question.line, f"In '{question.id}': {slow}", slow.hint)
 
 
 def _check(question: Question, finder: Finder) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from rag.gold.numbers import Number, numbers, words_after
+from rag.gold.patterns import time_limit
 from rag.gold.schema import Fact
 from rag.text import fold
 
@@ -39,12 +40,13 @@ def occurs(wording: str, text: str) -> bool:
     """Whether a plain wording or ``re:`` pattern occurs in ``text`` with no token cut at its edges.
 
     Both sides are folded (NFKC, case, dashes, quotation marks, white space); "12" is not in "2012", "12.5" or
-    "1,012", and a pattern is also tried on the unfolded text.
+    "1,012", and a pattern is also tried on the unfolded text. Raises SlowPattern when a pattern explodes on it.
     """
     text = text[:_LIMIT]
     if wording.startswith("re:"):
         pattern = re.compile(wording[3:], re.IGNORECASE)
-        return _bounded(pattern, fold(text)) or _bounded(pattern, text)
+        with time_limit(wording[3:]):
+            return _bounded(pattern, fold(text)) or _bounded(pattern, text)
     needle = fold(wording)
     return bool(needle) and _bounded(re.compile(f"(?={re.escape(needle)})"), fold(text), len(needle))
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rag.errors import GoldError
+from rag.gold.files import unwritable, write_whole
 from rag.gold.fingerprint import digest
 from rag.gold.plain import from_plain
 from rag.gold.records import Found
+from rag.gold.runfile import json_lines
 from rag.gold.schema import Question
 from rag.types import Answer, to_plain
 
@@ -34,54 +37,81 @@ class Recorded:
     ranking: tuple[Found, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    key: str
+    id: str
+    repeat: int
+    parts: Mapping[str, str]
+    answer: Answer
+    ranking: tuple[Found, ...]
+
+
 @dataclass(slots=True)
 class Recording:
     """A file of recorded answers, an answer a line. ``conditions`` is the part of the fingerprint that answers depend
-    on; a key is the digest of question, turns, repeat and conditions."""
+    on; a key is the digest of question, turns, repeat and conditions. ``depth`` is how long its rankings are."""
 
     path: Path
     conditions: Mapping[str, Any]
+    depth: int
     _entries: dict[str, Recorded] = field(default_factory=dict)
     _parts: dict[tuple[str, int], Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
-    def create(cls, path: Path, fingerprint: Mapping[str, Any]) -> Recording:
+    def create(cls, path: Path, fingerprint: Mapping[str, Any], depth: int) -> Recording:
         """A new, empty file. Raises GoldError when it cannot be written."""
-        recording = cls(path, conditions_of(fingerprint))
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(_line({"kind": "recording", "version": 1, "conditions": recording.conditions}), "utf-8")
-        except OSError as error:
-            raise GoldError(f"Cannot write the recording {path}: {error.strerror}.") from error
+        recording = cls(path, conditions_of(fingerprint), depth)
+        head = {"kind": "recording", "version": 1, "conditions": recording.conditions, "depth": depth}
+        write_whole(path, _line(head))
         return recording
 
     @classmethod
+    def resume(cls, path: Path, fingerprint: Mapping[str, Any], depth: int) -> Recording:
+        """The recording that was interrupted, to be added to; a new one if it was of other conditions. Raises GoldError
+        when it cannot be written."""
+        with suppress(GoldError):
+            earlier = cls.load(path)
+            if (earlier.conditions, earlier.depth) == (conditions_of(fingerprint), depth):
+                whole = path.read_bytes()
+                write_whole(path, whole[: whole.rfind(b"\n") + 1])
+                return earlier
+        return cls.create(path, fingerprint, depth)
+
+    @classmethod
     def load(cls, path: Path) -> Recording:
-        """Read a recording. Raises GoldError when it is missing or damaged."""
-        try:
-            lines = [json.loads(row) for row in path.read_text("utf-8").splitlines()]
-        except OSError as error:
-            raise GoldError(f"Cannot read the recording {path}: {error.strerror}.", hint=_REMEDY) from error
-        except ValueError as error:
-            raise GoldError(f"The recording {path} is damaged: {error}.", hint=_REMEDY) from error
-        if not lines or not isinstance(lines[0], dict) or lines[0].get("kind") != "recording":
+        """Read a recording; half a line at its end, which a kill leaves, is passed over. Raises GoldError when it is
+        missing or damaged."""
+        lines = json_lines(path, "recording", _REMEDY)
+        _, head = next(lines, (0, {}))
+        if head.get("kind") != "recording" or not isinstance(head.get("conditions"), dict):
             raise GoldError(f"{path} is no recording.", hint=_REMEDY)
-        recording = cls(path, lines[0]["conditions"])
-        for line in lines[1:]:
-            recorded = from_plain(Recorded, line)
-            recording._entries[line["key"]] = recorded
-            recording._parts[line["id"], line["repeat"]] = line["parts"]
+        recording = cls(path, head["conditions"], from_plain(int, head.get("depth")))
+        for _, line in lines:
+            entry = from_plain(_Entry, line)
+            recording._entries[entry.key] = Recorded(entry.answer, entry.ranking)
+            recording._parts[entry.id, entry.repeat] = entry.parts
         return recording
+
+    def holds(self, question: Question, repeat: int) -> bool:
+        """Whether it was read with an answer to ``question`` under its own conditions."""
+        return digest(_parts(question, repeat, self.conditions)) in self._entries
 
     def add(self, question: Question, repeat: int, recorded: Recorded) -> None:
         """Append an answer."""
         parts = _parts(question, repeat, self.conditions)
         line = {"kind": "answer", "key": digest(parts), "id": question.id, "repeat": repeat, "parts": parts}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(_line({**line, **to_plain(recorded)}))
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(_line({**line, **to_plain(recorded)}))
+        except OSError as error:
+            raise unwritable(self.path, error) from error
 
-    def find(self, question: Question, repeat: int, fingerprint: Mapping[str, Any]) -> Recorded:
-        """The answer recorded under the same conditions. Raises NotRecorded, saying what has changed since."""
+    def find(self, question: Question, repeat: int, fingerprint: Mapping[str, Any], depth: int) -> Recorded:
+        """The answer recorded under the same conditions with at least ``depth`` passages. Raises NotRecorded, saying
+        what has changed since."""
+        if depth > self.depth:
+            raise NotRecorded(f"{self.path} has the first {self.depth} passages of each question, not {depth}.")
         parts = _parts(question, repeat, conditions_of(fingerprint))
         recorded = self._entries.get(digest(parts))
         if recorded is not None:

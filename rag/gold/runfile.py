@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rag.errors import GoldError
+from rag.gold.files import unwritable
 from rag.gold.plain import from_plain
 from rag.gold.records import Noise, Record, Run
 from rag.types import to_plain
@@ -36,7 +38,7 @@ class RunWriter:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("w", encoding="utf-8")
         except OSError as error:
-            raise GoldError(f"Cannot write the run {path}: {error.strerror}.", hint="Choose another --out.") from error
+            raise unwritable(path, error) from error
         writer = cls(path, file, set())
         writer._write(_header(header))
         return writer
@@ -54,26 +56,33 @@ class RunWriter:
 
     def close(self) -> None:
         """Close; without ``finish`` the run counts as interrupted."""
-        self._file.close()
+        # All was flushed line by line, so what fails now has been told already.
+        with suppress(OSError):
+            self._file.close()
 
     def _write(self, *lines: Mapping[str, Any]) -> None:
-        self._file.write("".join(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in lines))
-        self._file.flush()
+        try:
+            self._file.write("".join(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in lines))
+            self._file.flush()
+        except OSError as error:
+            self.close()
+            raise unwritable(self.path, error) from error
 
 
 def write_run(path: Path, run: Run) -> None:
     """Write a whole run in one step: the old file stays until the new one is complete."""
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     writer = RunWriter.start(part, run)
     try:
         for record in run.records:
-            writer.add(record, {key: run.passages[key] for key in keys_of(record) if key in run.passages})
+            writer.add(record, passages_of([record], run.passages))
         writer.finish(run.finished, run.noise)
         part.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
     finally:
         writer.close()
-        with suppress(FileNotFoundError):
-            part.unlink()
+        part.unlink(missing_ok=True)
 
 
 def keys_of(record: Record) -> Iterator[str]:
@@ -98,7 +107,7 @@ def read_run(path: Path, *, interrupted: bool = False) -> Run:
     end: Mapping[str, Any] | None = None
     for line in lines:
         if line["kind"] == "passage":
-            passages[str(line["key"])] = str(line["text"])
+            passages[str(line.get("key"))] = str(line.get("text"))
         elif line["kind"] == "record":
             records.append(from_plain(Record, line))
         else:
@@ -106,7 +115,7 @@ def read_run(path: Path, *, interrupted: bool = False) -> Run:
     if end is None and not interrupted:
         raise GoldError(f"The run {path} was interrupted.", hint="Run the same command again; it goes on from there.")
     noise = from_plain(Noise, end["noise"]) if end and end.get("noise") else None
-    finished = float(end["finished"]) if end else 0.0
+    finished = from_plain(float, end.get("finished")) if end else 0.0
     return replace(run, records=tuple(records), passages=passages, finished=finished, noise=noise)
 
 
@@ -116,24 +125,33 @@ def _header(run: Run) -> dict[str, Any]:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    for number, line in json_lines(path, "run", "Make one with `rag gold run`."):
+        if line.get("kind") not in ("run", "passage", "record", "end"):
+            raise _damaged(path, number)
+        yield line
+
+
+def json_lines(path: Path, what: str, hint: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a file of JSON lines with their numbers, from 1. Raises GoldError when it cannot be read (saying
+    that it is a ``what``, with ``hint``), and at a line that is damaged."""
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise GoldError(f"Cannot read the run {path}: {error.strerror}.", hint="Check the path.") from error
+        raise GoldError(f"Cannot read the {what} {path}: {error.strerror}.", hint=hint) from error
     rows = data.split(b"\n")
     # What follows the last line break is empty, or a line that a kill cut off.
     for number, row in enumerate(rows[:-1], 1):
         try:
             line = json.loads(row)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _damaged(path, number) from error
-        if not isinstance(line, dict) or line.get("kind") not in ("run", "passage", "record", "end"):
+        if not isinstance(line, dict):
             raise _damaged(path, number)
-        yield line
+        yield number, line
 
 
 def _damaged(path: Path, number: int) -> GoldError:
-    return GoldError(f"{path}:{number}: the line is damaged.", hint="Remove the file and run again.")
+    return GoldError(f"{path}:{number}: the line is damaged.", hint="Remove the file and make it again.")
 
 
 def passages_of(records: Iterable[Record], texts: Mapping[str, str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from rag.errors import GoldError, ModelError, RagError
 from rag.gold.backend import Backend, LibraryCorpus
 from rag.gold.catalog import depth_of
 from rag.gold.comparison import noise_floor
+from rag.gold.files import claimed, unwritable
 from rag.gold.fingerprint import fingerprint
 from rag.gold.judge import Judge
-from rag.gold.linting import require_valid
+from rag.gold.linting import patterns_of, require_valid
 from rag.gold.records import Found, Mode, Record, Run, found
 from rag.gold.replay import Recorded, Recording, under_recorded_model
 from rag.gold.runfile import RunWriter, passages_of, read_run, write_run
@@ -73,16 +74,21 @@ class Session:
             return Record(question.id, repeat, error=error.explain(), error_code=error.code)
         self.failures = 0
         scorer = Scorer(self.finder, self.plan.k, self.passages, self.entails, self.similarity)
-        scored = scorer.score(question, replace(record, repeat=repeat))
+        with patterns_of(question, self.plan.gold):
+            scored = scorer.score(question, replace(record, repeat=repeat))
         return self.judge.judged(scored, self.passages) if self.judge is not None else scored
 
     def _retrieve(self, question: Question) -> Record:
         condensed = condense_by_rule(question.question, question.turns)
-        return Record(question.id, ranking=self._ranking(condensed.question if condensed else question.question))
+        started = time.perf_counter()
+        ranking = self._ranking(condensed.question if condensed else question.question)
+        return Record(
+            question.id, ranking=ranking, metrics={"retrieve_ms": round((time.perf_counter() - started) * 1000, 3)}
+        )
 
     def _answer(self, question: Question, repeat: int) -> Record:
         if self.settings.mode == "replay" and self.recording is not None:
-            recorded = self.recording.find(question, repeat, self.plan.fingerprint)
+            recorded = self.recording.find(question, repeat, self.plan.fingerprint, self.plan.depth)
         else:
             answer = self._live(question)
             recorded = Recorded(answer, self._ranking(answer.asked or answer.question))
@@ -90,6 +96,19 @@ class Session:
                 self.recording.add(question, repeat, recorded)
         self.passages.update(passage_texts(recorded.answer.hits))
         return Record(question.id, ranking=recorded.ranking, reply=reply_of(recorded.answer))
+
+    def record(self, *, resumed: bool) -> None:
+        """Start the recording, or go on with it. Raises GoldError when it cannot be written."""
+        path, plan = self.settings.recording, self.plan
+        assert path is not None, "the plan refuses a recording without a file"
+        start = Recording.resume if resumed else Recording.create
+        self.recording = start(path, plan.fingerprint, plan.depth)
+
+    def recorded(self, question: Question, record: Record) -> bool:
+        """Whether nothing keeps ``record`` from being reused: a run that records needs its answer recorded too."""
+        if self.settings.mode != "record" or self.recording is None:
+            return True
+        return self.recording.holds(question, record.repeat)
 
     def _live(self, question: Question) -> Answer:
         return self.backend.ask(question.question, history=question.turns, collection=self.settings.collection)
@@ -114,21 +133,23 @@ def run(
 
     A question that fails becomes a record with ``error`` and no score; after three failures of the model in a row the
     rest is not asked. ``progress(done, total, id)`` is called after each. Raises InvalidGold when the gold set does
-    not fit the documents, GoldError when a file cannot be read or written. An interrupted run (Ctrl-C, kill) with
-    ``settings.out`` goes on from its last record when called again with the same gold set and configuration.
+    not fit the documents, GoldError when a file cannot be read or written, or another run is being written to it. An
+    interrupted run (Ctrl-C, kill) with ``settings.out`` goes on from its last record, in the second asking for the
+    noise floor too, when called again with the same gold set and configuration.
     """
     settings = settings or Settings()
     gold = gold if isinstance(gold, GoldSet) else load_gold(gold).select()
     session = open_session(gold, backend, settings, entails=entails, similarity=similarity, judge=judge)
     total = len(gold.questions) * session.plan.repeats * (2 if settings.noise else 1)
     done = _Counter(progress, total)
-    finished = _first_pass(session, gold, done)
-    if not settings.noise:
-        return finished
-    again = replace(finished, records=tuple(_records(session, gold, (), done)))
-    finished = replace(finished, noise=noise_floor(finished, again))
     if settings.out is not None:
-        write_run(settings.out, finished)
+        return _run_on_disk(session, gold, settings.out, done)
+    if settings.mode == "record":
+        session.record(resumed=False)
+    finished = _finished(session, _records(session, gold, (), done))
+    if settings.noise:
+        again = replace(finished, records=tuple(_records(session, gold, (), done)))
+        finished = replace(finished, noise=noise_floor(finished, again))
     return finished
 
 
@@ -186,8 +207,6 @@ def _plan(gold: GoldSet, backend: Backend, settings: Settings, judge: Judge | No
         if settings.mode == "replay":
             recording = Recording.load(settings.recording)
             mark = under_recorded_model(mark, recording, settings.model)
-        else:
-            recording = Recording.create(settings.recording, mark)
     plan = Run(
         gold=gold.path, questions=gold.questions, records=(), fingerprint=mark, k=k, depth=depth, repeats=repeats,
         mode=settings.mode, retrieval_only=settings.retrieval_only, started=time.time(), ids=gold.ids,
@@ -195,15 +214,38 @@ def _plan(gold: GoldSet, backend: Backend, settings: Settings, judge: Judge | No
     return plan, recording
 
 
-def _first_pass(session: Session, gold: GoldSet, done: _Counter) -> Run:
-    out = session.settings.out
-    if out is None:
-        records = tuple(_records(session, gold, (), done))
-        return replace(session.plan, records=records, passages=session.passages, finished=time.time())
-    part = out.with_name(out.name + ".part")
+def _finished(session: Session, records: Iterable[Record]) -> Run:
+    asked = tuple(records)
+    return replace(session.plan, records=asked, passages=session.passages, finished=time.time())
+
+
+def _run_on_disk(session: Session, gold: GoldSet, out: Path, done: _Counter) -> Run:
+    """Keep every record in ``out``.part (and those of the second asking beside it) until the run is whole."""
+    part, second = (out.with_name(f"{out.name}{ending}") for ending in (".part", ".again.part"))
+    with claimed(part):
+        finished = _pass(session, gold, part, done)
+        try:
+            if session.settings.noise:
+                again = _pass(session, gold, second, done)
+                finished = replace(finished, noise=noise_floor(finished, again))
+                write_run(out, finished)
+                part.unlink()
+            else:
+                part.replace(out)
+            second.unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(out, error) from error
+    return finished
+
+
+def _pass(session: Session, gold: GoldSet, part: Path, done: _Counter) -> Run:
+    """Ask what ``part`` has no answer to, adding to it."""
     earlier = _interrupted(part, session.plan)
     plan = earlier or session.plan
-    kept = [record for record in plan.records if not record.error]
+    if session.settings.mode == "record":
+        session.record(resumed=earlier is not None)
+    questions = gold.by_id()
+    kept = [record for record in plan.records if not record.error and session.recorded(questions[record.id], record)]
     session.passages.update(plan.passages)
     writer = RunWriter.start(part, plan)
     try:
@@ -216,7 +258,6 @@ def _first_pass(session: Session, gold: GoldSet, done: _Counter) -> Run:
         writer.finish(finished, None)
     finally:
         writer.close()
-    part.replace(out)
     return replace(plan, records=tuple(kept), passages=session.passages, finished=finished)
 
 

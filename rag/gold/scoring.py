@@ -21,6 +21,7 @@ from rag.types import Answer, Citation, Hit, Passage, Support
 Entails = Callable[[str, Sequence[Passage]], bool]
 """φ of ALCE: whether the passages together support the sentence."""
 Similarity = Callable[[str, Sequence[str]], float]
+_MEASURED = ("retrieve_ms",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ class Scorer:
         """``record`` with its metrics and notes; one with an error stays without."""
         if record.error:
             return replace(record, metrics={}, notes=())
-        metrics: dict[str, float] = {}
+        # Measured where it ran, and no answer to derive it from.
+        metrics = {name: value for name, value in record.metrics.items() if record.reply is None and name in _MEASURED}
         notes: list[str] = []
         if question.sources and not question.unanswerable:
             metrics.update(self._retrieval(question, record, notes))

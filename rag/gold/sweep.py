@@ -15,6 +15,7 @@ from rag.errors import ConfigError
 from rag.gold.catalog import known_names, metric
 from rag.gold.charts import scatter_chart
 from rag.gold.comparison import pass_rate
+from rag.gold.files import unwritable
 from rag.gold.fingerprint import digest
 from rag.gold.launch import reading
 from rag.gold.records import Run
@@ -118,12 +119,16 @@ def sweep(
     """Run ``gold`` with every combination of ``choices``; ``step`` is told the name of each before it starts.
 
     Libraries (one for each way of reading ``corpus``) and runs are kept in ``work``, so that an interrupted sweep goes
-    on where it stopped and a finished one is read back.
+    on where it stopped and a finished one is read back. Raises GoldError when ``work`` cannot be written.
     """
     from rag.gold.workspace import fill
     from rag.library import Library
 
     points: list[Point] = []
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(work, error) from error
     for name, varied, config in grid(base, choices):
         if step is not None:
             step(name)
@@ -141,8 +146,8 @@ def _run(gold: GoldSet, library: Library, work: Path, name: str, settings: Setti
         [mark, gold.sha256, [q.id for q in gold.questions], settings.k, settings.repeats, settings.retrieval_only]
     )
     path = work / f"run-{key[:16]}.jsonl"
-    if path.is_file():
-        return read_run(path)
+    if path.is_file() and not (earlier := read_run(path)).errors:
+        return earlier
     return run(gold, library, replace(settings, out=path, model=library.config.llm), progress=progress)
 
 
@@ -182,7 +187,8 @@ def quality(run: Run, name: str) -> dict[str, float]:
 
 
 def _time(run: Run) -> float:
-    return quantile([r.metrics["total_ms"] for r in run.records if "total_ms" in r.metrics], 0.5)
+    name = "retrieve_ms" if run.retrieval_only else "total_ms"
+    return quantile([r.metrics[name] for r in run.records if name in r.metrics], 0.5)
 
 
 def table(found: Sweep) -> Iterator[tuple[str, str, str, str, str]]:

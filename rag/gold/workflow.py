@@ -10,6 +10,7 @@ from rag.errors import GoldError
 from rag.gold.backend import Backend
 from rag.gold.baseline import NotComparable, load_baseline, needs_rescoring, rescore, run_path
 from rag.gold.comparison import Comparison, compare
+from rag.gold.files import write_whole
 from rag.gold.gate import Verdict, verdict
 from rag.gold.judge import Judge
 from rag.gold.records import Run
@@ -77,7 +78,7 @@ def hold(
         if gold is None or backend is None:
             raise NotComparable(
                 f"The runs cannot be compared: {why} between them.",
-                hint="Name the gold set with --gold and its library with --library, so that both are scored again.",
+                hint="Ask again with `rag gold run`, or score both by one gold set with `rag gold compare A B --gold`.",
             )
         baseline = rescore(baseline, gold, backend, collection, k=finished.k, evidence=default_evidence())
         if needs_rescoring(baseline, finished):
@@ -106,10 +107,6 @@ def write_reports(report: Report, *, html: Path | None, markdown: Path | None, j
     for path, render in ((html, html_report), (markdown, markdown_report), (junit, junit_report)):
         if path is None:
             continue
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(render(report), encoding="utf-8", errors="replace")
-        except OSError as error:
-            raise GoldError(f"Cannot write {path}: {error.strerror}.", hint="Choose another path.") from error
+        write_whole(path, render(report))
         written.append(path)
     return written

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rag.errors import GoldError
+from rag.gold.files import write_whole
 from rag.gold.schema import Fact, GoldSet, Question, Source, load_gold, parse_gold
 
 
@@ -29,11 +30,12 @@ def append_questions(path: Path, questions: Sequence[Question]) -> GoldSet:
     has something after its questions.
     """
     if path.exists():
-        before = load_gold(path)
-        text = path.read_text(encoding="utf-8-sig").rstrip("\n") + "\n"
-        text += "".join(f"\n{entry}" for entry in entries(questions))
+        before, whole = load_gold(path), path.read_bytes()
+        ending = "\r\n" if b"\r\n" in whole else "\n"
+        added = "".join(f"\n{entry}" for entry in entries(questions)).replace("\n", ending)
+        whole += (b"" if whole.endswith(b"\n") else ending.encode()) + added.encode()
         try:
-            after = parse_gold(text, str(path))
+            after = parse_gold(whole.decode("utf-8-sig"), str(path))
         except GoldError as error:
             raise GoldError(
                 f"Questions cannot be added at the end of {path}: {error}",
@@ -44,13 +46,9 @@ def append_questions(path: Path, questions: Sequence[Question]) -> GoldSet:
                 f"Questions cannot be added at the end of {path}.", hint="Let 'questions:' be the last key."
             )
     else:
-        text = gold_yaml(questions)
-        after = parse_gold(text, str(path))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise GoldError(f"Cannot write {path}: {error.strerror}.", hint="Choose another path.") from error
+        whole = gold_yaml(questions).encode()
+        after = parse_gold(whole.decode(), str(path))
+    write_whole(path, whole)
     return after
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rag.config import Config
+from rag.errors import ServerNotRunning
+from rag.gold.records import Run
 from rag.gold.schema import GoldSet, load_gold
 from rag.library import Library
 from rag.models.builtin import BuiltinEmbedding
@@ -178,3 +180,33 @@ class Swapped(Tampered):
                 )
             )
         return replace(answer, citations=tuple(moved))
+
+
+class Unplugged(Tampered):
+    """A model that has gone away."""
+
+    def ask(self, question: str, *, history: Sequence[Turn] = (), collection: str | None = None) -> Answer:
+        raise ServerNotRunning("Ollama is not running at http://127.0.0.1:9.")
+
+
+@dataclass(frozen=True)
+class Interrupted(Tampered):
+    """Ctrl-C comes with the question after ``after`` answers."""
+
+    after: int
+    asked: list[str]
+
+    def ask(self, question: str, *, history: Sequence[Turn] = (), collection: str | None = None) -> Answer:
+        if len(self.asked) == self.after:
+            raise KeyboardInterrupt
+        self.asked.append(question)
+        return super().ask(question, history=history, collection=collection)
+
+
+def plain(run: Run) -> list[object]:
+    """Records without their times, which differ from run to run."""
+    return [
+        (r.id, r.repeat, r.ranking, r.notes, {k: v for k, v in r.metrics.items() if not k.endswith("_ms")},
+         r.reply and replace(r.reply, timings={}))
+        for r in run.records
+    ]  # fmt: skip

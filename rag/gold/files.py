@@ -1,0 +1,77 @@
+"""Writing the files of the gold set: complete or not at all, one writer at a time, failures named."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from rag.errors import GoldError
+
+
+def write_whole(path: Path, data: str | bytes) -> None:
+    """Write ``path`` (folders above it are made) in one step: a reader sees the old file or the new one.
+
+    A device or pipe is written to as it is; a link stays a link. Raises GoldError when it cannot be written.
+    """
+    data = data.encode("utf-8", "replace") if isinstance(data, str) else data
+    target = path.resolve()
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    try:
+        if target.exists() and not target.is_file():
+            target.write_bytes(data)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_bytes(data)
+            with suppress(FileNotFoundError):
+                part.chmod(target.stat().st_mode & 0o777)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> GoldError:
+    """What to raise when ``path`` cannot be written."""
+    return GoldError(f"Cannot write {path}: {error.strerror}.", hint="Choose another path, or make room.")
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """The sole right to write ``path``, which is made if it is not there; it ends with the block or the process.
+
+    Raises GoldError at once when another process has it, or when the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = _locked(path)
+    except BlockingIOError as error:
+        raise GoldError(
+            f"Another run is being written to {path}.", hint="Wait until it has ended, or choose another --out."
+        ) from error
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(path: Path) -> int:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever had it may have renamed the file in the meantime: then the name means another file now.
+            if os.fstat(descriptor).st_ino == path.stat().st_ino:
+                return descriptor
+        except FileNotFoundError:
+            pass
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
