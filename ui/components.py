@@ -38,8 +38,10 @@ class Components:
         names, chosen = list(site.library.collections()), site.library.config.collection
         html(parts.BRAND)
         self.new = gr.Button("New chat", variant="primary", size="sm", elem_id="new")
-        self.collection = gr.Dropdown(names, value=chosen, label="Collection", elem_id="coll", allow_custom_value=True)
         self.collection_acts = html(parts.collection_acts(chosen), "list.js", elem_id="collacts")
+        self.collection = gr.Dropdown(
+            names, value=chosen, label="Collection", show_label=False, elem_id="coll", allow_custom_value=True
+        )
         self.documents = html("", "list.js", elem_id="docs")
         self.upload = html(parts.drop_zone(site.upload_bytes), "upload.js", elem_id="up")
         self.embedding = html("", "list.js", elem_id="embedding")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rag.errors import RagError
 from rag.terminal import duration
-from ui.escape import inert, name
+from ui.escape import inert, name, sentence
 from ui.signal import Signal
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def embedding_html(facts: IndexFacts, state: Progress | None, embedders: Sequenc
         return _running(state)
     said = [f"<span>Embedder: {_shown(facts.embedder)}</span>"]
     if state is not None and state.error:
-        said.append(f'<span class="bad">{inert(state.error)}</span>')
+        said.append(f'<span class="bad">{sentence(state.error)}</span>')
     elif facts.unfinished:
         said.append(f'<span class="w">Embedding with {_shown(facts.unfinished)} is unfinished.</span>')
     if facts.problem:

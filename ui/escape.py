@@ -11,6 +11,7 @@ from rag.text import remove_invisible
 _REORDERING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
 _GAP = re.compile(r"\n[ \t]*\n\s*")
 _ITEM = re.compile(r"(?<!\n)\n(?=[ \t]*(?:[-*•|#]|&gt;|\d{1,3}[.)])[ \t])")
+_CODE = re.compile("&#96;([^\n]+?)&#96;")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -33,6 +34,11 @@ def plain_name(text: str) -> str:
     flat = " ".join(remove_invisible(text).split())
     shown = "".join(c if unicodedata.category(c) not in ("Cc", "Cs", "Co", "Cn") else "\ufffd" for c in flat)
     return shown or "(no name)"
+
+
+def sentence(text: str) -> str:
+    """A message of the program as ``inert``, with what stands between backticks set as code."""
+    return _CODE.sub(r"<code>\1</code>", inert(text))
 
 
 def one_line(html: str) -> str:

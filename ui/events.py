@@ -249,12 +249,7 @@ class Events:
 
     def _models(self) -> Changes:
         models = self._site.models
-        state, names, current = models.status(), models.choices(), models.current()
-        return {
-            self._parts.status: status_html(state),
-            self._parts.notices: notices_html(self._site.library.notices),
-            self._parts.model: gr.update(choices=names, value=current),
-        }
+        return {**self.tick(), self._parts.model: gr.update(choices=models.choices(), value=models.current())}
 
     async def pull(self, event: gr.EventData) -> AsyncIterator[Changes]:
         self._site.models.pull(str(event.id))
@@ -270,10 +265,9 @@ class Events:
             yield changes
 
     def tick(self) -> Changes:
-        return {
-            self._parts.status: status_html(self._site.models.status()),
-            self._parts.notices: notices_html(self._site.library.notices),
-        }
+        state = self._site.models.status()
+        notices = [*([state.hint] if state.hint else []), *self._site.library.notices]
+        return {self._parts.status: status_html(state), self._parts.notices: notices_html(notices)}
 
     # -- the embedder -----------------------------------------------------------------------------------------
 

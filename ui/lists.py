@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from rag.types import Document
-from ui.escape import inert, name
+from ui.escape import inert, name, sentence
 
 _KINDS = {".pdf": "PDF", ".md": "MD", ".markdown": "MD", ".html": "WEB", ".htm": "WEB", ".txt": "TXT", ".docx": "DOC"}
 
@@ -40,7 +40,8 @@ class Status:
     """What answers. ``state``: ``ok``, ``quotes``, ``quotes-only``, ``down``, ``missing``, ``pulling``, ``loading``
     or ``bad``.
 
-    ``model`` is what a download button would fetch; ``percent`` is set while one runs (None: not known yet).
+    ``message`` is short, ``hint`` says what to do about it. ``model`` is what a download button would fetch;
+    ``percent`` is set while one runs (None: not known yet).
     """
 
     state: str
@@ -60,7 +61,8 @@ def documents_html(documents: Sequence[Document], files: Sequence[FileRow]) -> s
     """The documents of a collection, below the files that are on their way in."""
     rows = [_file(row) for row in files] + [_document(document) for document in documents]
     empty = '<li class="empty">No documents yet – drop files anywhere on this page.</li>'
-    return f'<ul class="list" aria-label="Documents">{"".join(rows) or empty}</ul>{_sync(len(documents), files)}'
+    listed = f'<ul class="list" aria-label="Documents">{"".join(rows) or empty}</ul>'
+    return f'<h2 class="sec">Documents</h2>{listed}{_sync(len(documents), files)}'
 
 
 def _sync(documents: int, files: Sequence[FileRow]) -> str:
@@ -98,8 +100,8 @@ def _file(row: FileRow) -> str:
     file = name(row.source)
     said = {"waiting": "Waiting…", "reading": "Reading and indexing…"}.get(row.state, "")
     if row.state == "failed":
-        hint = f" {inert(row.hint)}" if row.hint else ""
-        said = f'<span class="bad">Failed: {inert(row.message)}{hint}</span>'
+        hint = f" {sentence(row.hint)}" if row.hint else ""
+        said = f'<span class="bad">Failed: {sentence(row.message)}{hint}</span>'
     elif row.state == "done":
         said = f'<span class="ok">✓ {inert(row.message)}</span>'
     bar = f'<progress aria-label="Indexing {file}"></progress>' if row.state == "reading" else ""
@@ -149,13 +151,12 @@ def status_html(status: Status) -> str:
         said += f'<button type="button" data-act="pull" data-id="{inert(status.model)}">Download{size}</button>'
     if status.state in ("down", "bad", "quotes-only"):
         said += '<button type="button" data-act="check">Check again</button>'
-    hint = f'<small class="hint" title="{inert(status.hint)}">{inert(status.hint)}</small>' if status.hint else ""
-    return f'<div class="st {lamp}" role="status"><i aria-hidden="true"></i>{said}{hint}</div>'
+    return f'<div class="st {lamp}" role="status"><i aria-hidden="true"></i>{said}</div>'
 
 
 def notices_html(notices: Sequence[str]) -> str:
     """What to know beside every answer; nothing when there is nothing."""
-    listed = "".join(f'<li dir="auto">{inert(notice)}</li>' for notice in notices)
+    listed = "".join(f'<li dir="auto">{sentence(notice)}</li>' for notice in notices)
     return f'<ul class="notices" aria-label="Notices">{listed}</ul>' if listed else ""
 
 

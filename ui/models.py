@@ -46,7 +46,7 @@ class Models:
         if choice.name != QUOTES:
             name = choice.name.removeprefix(OLLAMA)
             if choice.name.startswith(OLLAMA) and not facts.reachable:
-                return Status("down", facts.error, facts.hint)
+                return _down(facts)
             if choice.name.startswith(OLLAMA) and not _has(facts, name):
                 return Status("missing", f"{name} is not downloaded", self._failed, name, _size(name))
             shown = name.removesuffix(":latest")
@@ -122,10 +122,10 @@ class Models:
     def _trouble(self, facts: ServerFacts, error: ModelError) -> Status:
         wanted = self._wanted.removeprefix(OLLAMA)
         if not facts.reachable:
-            return Status("down", str(error), error.hint)
+            return _down(facts)
         if wanted and not _has(facts, wanted):
             return Status("missing", f"{wanted} is not downloaded", self._failed, wanted, _size(wanted))
-        return Status("bad", str(error), error.hint)
+        return Status("bad", "The model cannot be used", error.explain())
 
 
 class Pull:
@@ -137,7 +137,6 @@ class Pull:
         self._library = library
         self._ended = ended
         self._layers: dict[str, tuple[int, int]] = {}
-        self._step = "starting"
         self._stopping = False
         self.done = False
 
@@ -155,7 +154,7 @@ class Pull:
         completed = sum(completed for _, completed in self._layers.values())
         percent = 100 * completed / total if total else None
         shown = f" – {percent:.0f} %" if percent is not None else "…"
-        return Status("pulling", f"Downloading {self.name}{shown}", self._step, self.name, percent=percent)
+        return Status("pulling", f"Downloading {self.name}{shown}", "", self.name, percent=percent)
 
     def _run(self) -> None:
         error = "The download was cancelled."
@@ -164,7 +163,6 @@ class Pull:
                 for step in steps:
                     if self._stopping:
                         return
-                    self._step = step.status
                     if step.digest:
                         self._layers[step.digest] = (step.total, step.completed)
                     self._changed.notify()
@@ -175,6 +173,11 @@ class Pull:
             self._ended(self.name, error)
             self.done = True
             self._changed.notify()
+
+
+def _down(facts: ServerFacts) -> Status:
+    short = "Ollama is not running" if "not running" in facts.error else "Ollama does not answer"
+    return Status("down", short, f"{facts.error} {facts.hint}".strip())
 
 
 def _chat_models(facts: ServerFacts) -> list[str]:

@@ -52,7 +52,7 @@ def collection_acts(collection: str) -> str:
     """Buttons for the collection that is shown."""
     key, shown = inert(collection), name(collection)
     return (
-        '<div class="sec-row"><h2 class="sec">Documents</h2><span class="minis">'
+        '<div class="sec-row"><h2 class="sec">Collection</h2><span class="minis">'
         '<button type="button" data-act="create" aria-label="New collection" title="New collection">+</button>'
         f'<button type="button" data-act="rename" data-id="{key}" data-name="{shown}" '
         'aria-label="Rename collection" title="Rename collection">✎</button>'

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rag.types import Support
-from ui.escape import inert, name, one_line
+from ui.escape import inert, name, one_line, sentence
 from ui.markdown import Chip, Flag, open_ended, to_html
 
 Record = Mapping[str, Any]
@@ -47,7 +47,7 @@ def answer_html(record: Record, turn: int) -> str:
         parts.append(_abstained(record, turn))
     else:
         parts += [_checked_text(record, turn), _disagreements(record, turn)]
-    parts += [_note("notice", inert(notice)) for notice in record.get("notices", ())]
+    parts += [_note("notice", sentence(notice)) for notice in record.get("notices", ())]
     parts.append(_footer(record))
     return one_line(f'<div class="answer">{"".join(parts)}</div>')
 
@@ -161,8 +161,8 @@ def _ended_early(record: Record, state: str) -> str:
     if state == "interrupted":
         return _note("failed", "<b>Interrupted.</b> The program ended while it was answering. Ask again to get it.")
     error = record.get("error", {})
-    hint = f"<br>{inert(error['hint'])}" if error.get("hint") else ""
-    return _note("failed", f"<b>No answer:</b> {inert(error.get('message', ''))}{hint}")
+    hint = f"<br>{sentence(error['hint'])}" if error.get("hint") else ""
+    return _note("failed", f"<b>No answer:</b> {sentence(error.get('message', ''))}{hint}")
 
 
 def _note(kind: str, body: str, tag: str = "p") -> str:

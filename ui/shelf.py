@@ -63,7 +63,7 @@ class Shelf:
             if listed != shown:
                 shown = listed
                 yield listed
-            if not busy:
+            if not busy and self._intake.changed.version == seen:
                 return
             await self._intake.changed.wait(seen, _PATIENCE)
 
