@@ -125,9 +125,17 @@ class GoldRoom:
         """The gold set of a file, drafts included, with the tags that were asked for."""
         return load_gold(path).select(tags=tuple(self._config.getoption("--gold-tag")), drafts=True)
 
-    def cases(self) -> list[GoldCase]:
+    def cases(self) -> tuple[GoldCase, ...]:
         """Every question of every file."""
-        return [GoldCase(self, path, question) for path in self.files for question in self.gold(path).questions]
+        return tuple(case for path in self.files for case in self.cases_of(path))
+
+    def cases_of(self, path: Path) -> Iterator[GoldCase]:
+        """The questions of one file. For an invalid one raises CollectError, which pytest shows without a traceback."""
+        try:
+            questions = self.gold(path).questions
+        except RagError as error:
+            raise pytest.Collector.CollectError(error.explain()) from error
+        yield from (GoldCase(self, path, question) for question in questions)
 
     def sheet(self, path: Path) -> GoldSheet:
         """The open gold set of a file. Raises InvalidGold when it does not fit the documents."""
@@ -164,13 +172,8 @@ class GoldFile(pytest.File):
         """An item for each question, marked by its tags."""
         room = self.config.pluginmanager.get_plugin("rag_gold_room")
         assert isinstance(room, GoldRoom)
-        path = self.path.absolute()
-        try:
-            questions = room.gold(path).questions
-        except RagError as error:
-            raise self.CollectError(error.explain()) from error
-        for question in questions:
-            yield GoldItem.from_parent(self, name=question.id, case=GoldCase(room, path, question))
+        for case in room.cases_of(self.path.absolute()):
+            yield GoldItem.from_parent(self, name=case.question.id, case=case)
 
 
 class GoldItem(pytest.Item):

@@ -37,6 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
     from rag.gold.pytest_items import GoldRoom
 
     paths = [Path(file).absolute() for file in files]
+    if missing := [file for file, path in zip(files, paths, strict=True) if not path.is_file()]:
+        raise pytest.UsageError(f"--gold: there is no file {missing[0]}; check the path.")
     config.pluginmanager.register(GoldRoom(config, tuple(paths)), _ROOM)
     roots = [config.rootpath / str(argument).partition("::")[0] for argument in config.args]
     config.args.extend(str(path) for path in paths if not any(path.is_relative_to(root) for root in roots))
@@ -56,7 +58,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test with a ``gold_case`` runs once for each question."""
     if "gold_case" in metafunc.fixturenames:
         room = _room(metafunc.config)
-        cases = room.cases() if room is not None else []
+        cases = room.cases() if room is not None else ()
         metafunc.parametrize("gold_case", cases, ids=[case.question.id for case in cases])
 
 

@@ -39,7 +39,7 @@ def test_a_device_is_written_to_and_not_replaced() -> None:
 @pytest.mark.parametrize("name", ["/proc/nothing/x", "/dev/full", "file.txt/below"])
 def test_what_cannot_be_written_is_named_with_a_remedy(tmp_path: Path, name: str) -> None:
     (tmp_path / "file.txt").write_text("kept", encoding="utf-8")
-    with pytest.raises(GoldError, match="Cannot write .*: ") as caught:
+    with pytest.raises(GoldError, match=r"Cannot write .*: ") as caught:
         write_whole(tmp_path / name, "text")
     assert "another path" in caught.value.hint
     assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]

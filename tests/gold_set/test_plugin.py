@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from contextlib import chdir, redirect_stdout
 from importlib.metadata import entry_points
 from io import StringIO
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rag.cli import run as rag
+from tests.conftest import ROOT
 from tests.gold_set import handbook
 
 PLUGIN = "rag.gold.pytest_plugin"
@@ -97,7 +99,22 @@ def test_a_gold_set_that_cannot_be_read_stops_the_collection(room: Path) -> None
     (room / "gold.yaml").write_text("version: 1\nquestions: []\n", encoding="utf-8")
     code, out = pytest_in(room, "--gold", "gold.yaml", "-q")
     assert code == 2
-    assert "There are no questions." in out
+    assert "There are no questions." in out and "Traceback" not in out
+    (room / "test_own.py").write_text("def test_own(gold_case): pass\n", encoding="utf-8")
+    code, out = pytest_in(room, "--gold", "gold.yaml", "-q", "test_own.py")
+    assert code == 2
+    assert "gold.yaml:2: There are no questions. Add at least one." in out and "pytest_items.py" not in out
+
+
+def test_a_gold_set_that_is_not_there_is_wrong_usage(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = pytest_in(room, "--gold", "nowhere.yaml", "-q")
+    assert code == 4
+    assert "--gold: there is no file nowhere.yaml; check the path." in capsys.readouterr().err + out
+
+
+def test_whoever_installs_the_package_has_the_plugin() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["entry-points"]["pytest11"] == {"rag-gold": PLUGIN}
 
 
 def test_without_the_option_nothing_is_imported(room: Path) -> None:
