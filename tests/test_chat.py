@@ -134,7 +134,7 @@ def test_follow_ups_are_rewritten_and_the_rewriting_is_shown(home: Path, server:
         sent = len(server.sent("/api/chat"))
         assert "Searching for" not in terminal.enter("Where does she live?")
         said = [message for r in server.sent("/api/chat")[sent:] for message in r.json["messages"]]
-        assert all(message["role"] != "assistant" for message in said), "the earlier turns are forgotten"
+        assert all("CONVERSATION>>>\nUser:" not in message["content"] for message in said), "all is forgotten"
         server.script(Fault(status=500, text="the runner has crashed"))
         terminal.enter("Who is the keeper of the Skerry lighthouse?", "Error: ", "crashed")
         terminal.enter("Who is the keeper of the Skerry lighthouse?", "Mrs Dahl", "characters")

@@ -7,6 +7,7 @@ answer's reserve leaves.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,13 +19,14 @@ from rag.types import Hit, Turn
 
 HISTORY_SHARE = 0.25
 """At most this share of the room after system text and question goes to the history."""
+_MARKER = re.compile(r" ?\[\d{1,3}\]")
 SMALLEST_SOURCE = 40
 """A source cut to fewer tokens than this says nothing; it is left out instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One chat message; ``role`` is ``system``, ``user`` or ``assistant``."""
+    """One chat message; ``role`` is ``system`` or ``user``."""
 
     role: str
     content: str
@@ -69,7 +71,9 @@ def assemble(
     """Build the messages in at most ``room`` tokens (window less the answer's reserve).
 
     The question and the instructions are kept whole; the newest turns get up to a quarter of what is left, the
-    sources, best first, the rest. Raises PromptTooLong when instructions and question alone do not fit.
+    sources, best first, the rest. Turns go in as a fenced transcript and not as messages, because what was said may
+    quote documents, and without markers, because their numbers meant other sources. Raises PromptTooLong when
+    instructions and question alone do not fit.
     """
     nonce = new_nonce()
     bare_system, bare_user = prompt.render(sources="", question=clean_for_prompt(question), nonce=nonce)
@@ -80,33 +84,45 @@ def assemble(
             hint="Shorten the question, or raise num_ctx.",
         )
     turns = trim_history(history, int((room - fixed) * HISTORY_SHARE), counter)
-    used = fixed + sum(counter.message(m.content) for m in turns)
-    blocks, cut = _blocks(nonce, hits, room - used, counter)
+    said = transcript(turns, nonce)
+    blocks, cut = _blocks(nonce, hits, room - fixed - counter.count(said), counter)
     while True:
-        system, user = prompt.render(sources="\n\n".join(blocks), question=clean_for_prompt(question), nonce=nonce)
-        messages = (Message("system", system), *turns, Message("user", user))
-        total = sum(counter.message(m.content) for m in messages)
+        sources = "\n\n".join([*([said] if said else []), *blocks])
+        system, user = prompt.render(sources=sources, question=clean_for_prompt(question), nonce=nonce)
+        total = counter.message(system) + counter.message(user)
         # Counts of parts and of the whole differ by a few tokens where parts meet; the whole decides.
         if total <= room:
-            return Assembled(messages, tuple(hits[: len(blocks)]), total, len(turns) // 2, cut, counter.factor)
+            messages = (Message("system", system), Message("user", user))
+            return Assembled(messages, tuple(hits[: len(blocks)]), total, len(turns), cut, counter.factor)
         cut = True
         if blocks:
             blocks.pop()
         else:
-            turns = turns[2:]
+            turns = turns[1:]
+            said = transcript(turns, nonce)
 
 
-def trim_history(history: Sequence[Turn], room: int, counter: TokenCounter) -> list[Message]:
-    """The newest turns that fit into ``room`` tokens, oldest first, as messages; never half a turn."""
-    kept: list[Message] = []
+def trim_history(history: Sequence[Turn], room: int, counter: TokenCounter) -> list[Turn]:
+    """The newest turns whose transcript fits into ``room`` tokens, oldest first; never half a turn."""
+    kept: list[Turn] = []
     for turn in reversed(history):
-        pair = [Message("user", clean_for_prompt(turn.user)), Message("assistant", clean_for_prompt(turn.bot))]
-        cost = sum(counter.message(m.content) for m in pair)
-        if cost > room:
+        if counter.count(transcript([turn, *kept], new_nonce())) > room:
             break
-        room -= cost
-        kept = pair + kept
+        kept.insert(0, turn)
     return kept
+
+
+def transcript(turns: Sequence[Turn], nonce: str) -> str:
+    """What was said, cleaned, a line for each side of each turn, between two lines that hold the nonce; empty for no
+    turns."""
+    if not turns:
+        return ""
+    lines = (f"User: {_one_line(turn.user)}\nAssistant: {_one_line(turn.bot)}" for turn in turns)
+    return "\n".join((f"<<<{nonce} CONVERSATION>>>", *lines, f"<<<{nonce} END>>>"))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(_MARKER.sub("", clean_for_prompt(text)).split())
 
 
 def _blocks(nonce: str, hits: Sequence[Hit], room: int, counter: TokenCounter) -> tuple[list[str], bool]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from rag.answer.fence import clean_for_prompt
+from rag.answer.budget import transcript
+from rag.answer.fence import clean_for_prompt, new_nonce
+from rag.errors import PromptTooLong
 from rag.prompts import Prompt
 from rag.text import words
+from rag.tokens import TokenCounter
 from rag.types import Condensed, Turn
 
 _PRONOUN = re.compile(
@@ -31,7 +34,13 @@ _QUESTION_WORDS = frozenset(
 )
 _FEW_WORDS = 2
 _HISTORY_TURNS = 3
-_HISTORY_CHARACTERS = 2_000
+_ANSWER_CHARACTERS = 600
+_ENGLISH = re.compile(r"\b(the|what|how|does|did|who|when|where|which|why)\b", re.IGNORECASE)
+_LABEL = re.compile(
+    r"^[\s*_>#-]*(?:(?:stand[- ]?alone|rewritten|last|final)\s+)*(?:question|query)\W{0,3}:\W*", re.IGNORECASE
+)
+_AROUND = " \t*_`\"'\u201c\u201d\u201e\u00ab\u00bb"
+_QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\u037e")
 
 
 def needs_context(question: str) -> bool:
@@ -59,23 +68,42 @@ def condense_by_rule(question: str, history: Sequence[Turn]) -> Condensed | None
     return Condensed(question, f"{question.strip()} ({'; '.join(reversed(context))})")
 
 
-def rewriting_prompt(question: str, history: Sequence[Turn], prompt: Prompt) -> tuple[str, str] | None:
-    """What to ask a model for the rewriting, as system and user text; ``None`` when the question stands alone."""
-    if not history or not needs_context(question):
+def rewriting_prompt(
+    question: str, history: Sequence[Turn], prompt: Prompt, *, room: int, counter: TokenCounter
+) -> tuple[str, str] | None:
+    """What to ask a model for the rewriting, as system and user text of at most ``room`` tokens together; ``None``
+    when the question stands alone. Of a question that is not in English only the model can tell.
+
+    The newest turns go in, as many as fit. Raises PromptTooLong when not even the last one does.
+    """
+    if not history or not (needs_context(question) or not _ENGLISH.search(question)):
         return None
-    return prompt.render(history=_transcript(history), question=clean_for_prompt(question))
+    turns = [Turn(turn.user, turn.bot[:_ANSWER_CHARACTERS]) for turn in history[-_HISTORY_TURNS:]]
+    while turns:
+        said = transcript(turns, new_nonce())
+        system, user = prompt.render(history=said, question=clean_for_prompt(question))
+        if counter.message(system) + counter.message(user) <= room:
+            return system, user
+        turns = turns[1:]
+    raise PromptTooLong("The conversation does not fit the model's window.", hint="Raise num_ctx.")
+
+
+def longest_rewriting(question: str) -> int:
+    """Characters that a rewriting may plausibly have."""
+    return 3 * len(question) + 300
 
 
 def rewritten(question: str, reply: str) -> Condensed | None:
     """The model's ``reply`` as the question to search for; ``None`` when it left the question as it was.
 
+    What small models add is taken off: a label before it, quotes around it, an explanation on the lines after it.
     A rewriting that is empty, longer than plausible, or several lines is not used, and the note says so.
     """
-    lines = [line.strip() for line in reply.splitlines() if line.strip()]
-    found = lines[0].strip("\"'“”") if len(lines) == 1 else ""
-    if not found or len(found) > 3 * len(question) + 300:
+    lines = [line for line in (_LABEL.sub("", line).strip(_AROUND) for line in reply.splitlines()) if line]
+    found = lines[0] if len(lines) == 1 or (lines and lines[0].endswith(_QUESTION_MARKS)) else ""
+    if not found or len(found) > longest_rewriting(question):
         return Condensed(question, question, "The follow-up could not be rewritten, so it was searched as it stands.")
-    return Condensed(question, found) if found != question else None
+    return Condensed(question, found) if found != question.strip() else None
 
 
 def _names(text: str) -> list[str]:
@@ -86,15 +114,3 @@ def _names(text: str) -> list[str]:
         if match.group().lower() not in _QUESTION_WORDS and (" " in match.group() or not opens):
             found.append(match.group())
     return found
-
-
-def _transcript(history: Sequence[Turn]) -> str:
-    rows: list[str] = []
-    room = _HISTORY_CHARACTERS
-    for turn in reversed(history[-_HISTORY_TURNS:]):
-        row = f"User: {clean_for_prompt(turn.user)}\nAssistant: {clean_for_prompt(turn.bot)[:600]}"
-        if len(row) > room:
-            break
-        room -= len(row)
-        rows.append(row)
-    return "\n".join(reversed(rows))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from llama_index.core.schema import QueryBundle
 from rag.answer.abstain import Abstainer
 from rag.answer.budget import Assembled, Message, assemble
 from rag.answer.compose import abstention, located, quoted_answer
-from rag.answer.condense import condense_by_rule, rewriting_prompt, rewritten
+from rag.answer.condense import condense_by_rule, longest_rewriting, rewriting_prompt, rewritten
 from rag.answer.disagree import disagreements
 from rag.answer.generate import Chunk, Draft, calibration_notices, write
 from rag.answer.judge import Judge, Opinions
@@ -119,14 +120,19 @@ class CitedQueryEngine(BaseQueryEngine):
     def _condense(self, question: str, history: Sequence[Turn]) -> Generator[AnswerEvent, None, Condensed | None]:
         if self._llm is None:
             return condense_by_rule(question, history)
-        asked = rewriting_prompt(question, history, self._tools.condense_prompt)
-        if asked is None:
-            return None
-        reply = ""
+        tools, reply = self._tools, ""
         try:
-            for chunk in self._chat([Message("system", asked[0]), Message("user", asked[1])]):
-                reply += chunk.text
-                yield Token("")
+            asked = rewriting_prompt(
+                question, history, tools.condense_prompt, room=self._settings.room, counter=tools.counter
+            )
+            if asked is None:
+                return None
+            with closing(self._chat([Message("system", asked[0]), Message("user", asked[1])])) as chunks:
+                for chunk in chunks:
+                    reply += chunk.text
+                    if len(reply) > longest_rewriting(question):
+                        break
+                    yield Token("")
         except ModelError as error:
             logger.warning("The follow-up could not be rewritten: %s", error)
             note = f"The follow-up could not be rewritten ({error}); it was searched as it stands."

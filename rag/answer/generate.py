@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rag.answer.budget import Assembled, Message
 from rag.answer.cite import Marker, MarkerParser
@@ -13,6 +13,17 @@ from rag.errors import EmptyAnswer
 from rag.tokens import fewest
 
 REFUSAL = "NOT IN THE DOCUMENTS"
+_REFUSED = re.compile(rf"\s*\W?{REFUSAL}\W?(?=\s|$)")
+_DECLINED = re.compile(
+    r"\W*(?:(?:i(?:'m| am) sorry|sorry|unfortunately|based on the [\w ]{3,30})\W+(?:but )?)*"
+    r"(?:there is no (?:information|mention|answer)\b"
+    r"|(?:none|neither) of the (?:\w+ )?(?:sources|documents|passages)\b"
+    r"|(?:the|these|your) (?:\w+ )?(?:sources?|documents?|passages?|text|context)\b[^.!?\[]{0,40}?"
+    r"\b(?:do(?:es)?(?: not|n't|n’t)|contains? no|provides? no|gives? no|says? nothing|(?:is|are) silent)\b)",
+    re.IGNORECASE,
+)
+_LONGEST_DECLINE = 400
+_MARKED = re.compile(r"\[\d+\]")
 _NOISE = re.compile(r"[\s*_`\"'.>#-]+")
 
 
@@ -40,7 +51,6 @@ class Draft:
     answer_tokens: int = 0
     reason: str = ""
     first_token_ms: float = 0.0
-    notices: list[str] = field(default_factory=list)
 
 
 def write(chat: Chat, prompt: Assembled, draft: Draft) -> Iterator[str]:
@@ -78,6 +88,10 @@ def write(chat: Chat, prompt: Assembled, draft: Draft) -> Iterator[str]:
     if tail:
         draft.text += tail
         yield tail
+    if declines(draft.text):
+        draft.refused = True
+        return
+    draft.text = _REFUSED.sub("", draft.text)
     if not draft.text.strip():
         raise EmptyAnswer("The model ended without writing an answer.", hint="Ask again, or choose another model.")
 
@@ -92,6 +106,14 @@ def may_be_refusal(text: str) -> bool:
 def is_refusal(text: str) -> bool:
     """Whether the whole reply is the agreed refusal."""
     return _squeeze(text).startswith(_squeeze(REFUSAL))
+
+
+def declines(text: str) -> bool:
+    """Whether a reply without any marker says that the sources do not have it: by the agreed words somewhere in it, or
+    in words of its own at its beginning, as small models do."""
+    if _MARKED.search(text):
+        return False
+    return bool(_REFUSED.search(text)) or (len(text) <= _LONGEST_DECLINE and bool(_DECLINED.match(text)))
 
 
 def calibration_notices(prompt: Assembled, draft: Draft, window: int) -> Mapping[str, str]:

@@ -1,0 +1,105 @@
+"""What of a model's reply is an answer, what is a refusal, and what its token counts give away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from rag.answer.budget import Assembled, Message
+from rag.answer.generate import REFUSAL, Chunk, Draft, calibration_notices, declines, write
+from rag.errors import EmptyAnswer
+from rag.types import Hit, Passage
+
+HITS = tuple(Hit(Passage(n, 1, "a.md", "A", n, 0, 1, "x", None, ()), 1, 1, 1) for n in (1, 2, 3))
+
+
+def prompt_of(text: str, tokens: int = 0) -> Assembled:
+    return Assembled((Message("system", "rules"), Message("user", text)), HITS, tokens, 0, False, 1.0)
+
+
+def written(reply: str) -> tuple[Draft, str]:
+    """The draft of a reply that comes a character at a time, and what was shown meanwhile."""
+
+    def chat(messages: Sequence[Message]) -> Iterator[Chunk]:
+        yield from (Chunk(character) for character in reply)
+
+    draft = Draft()
+    return draft, "".join(write(chat, prompt_of("q"), draft))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        REFUSAL,
+        f"{REFUSAL}.",
+        f"**{REFUSAL}**\n",
+        "not in the documents",
+        f"{REFUSAL}\n\nThe sources speak of other plants and of other years only.",
+        f"The sources speak of pumps only, and nobody is named. {REFUSAL}",
+        "The sources do not mention who paid for the pumps.",
+        "Unfortunately, the provided documents don't contain that.",
+        "Based on the provided sources, there is no information about the budget.",
+        "None of the sources says who paid. It may have been the state.",
+        "I'm sorry, but the sources do not answer this question.",
+    ],
+)
+def test_refusals(reply: str) -> None:
+    draft, _ = written(reply)
+    assert draft.refused
+
+
+@pytest.mark.parametrize("reply", [REFUSAL, f"**{REFUSAL}**", f" {REFUSAL}. "])
+def test_of_a_plain_refusal_nothing_is_shown(reply: str) -> None:
+    assert written(reply)[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [
+        ("The pumps cost 4 million [1].", "The pumps cost 4 million [1]."),
+        ("The sources do not say who paid, but the pumps cost 4 million [1].", None),
+        ("The documents were signed in 1648.", None),
+        ("The text does its work in two pages.", None),
+        ("There is no information desk at the plant [2].", None),
+        (f"The pumps cost 4 million [1]. {REFUSAL}", "The pumps cost 4 million [1]."),
+        (f"{REFUSAL}. The pumps cost 4 million [1].", " The pumps cost 4 million [1]."),
+    ],
+)
+def test_answers(reply: str, text: str | None) -> None:
+    draft, shown = written(reply)
+    assert not draft.refused and draft.text == (reply if text is None else text)
+    assert shown == reply
+
+
+def test_a_long_text_is_no_refusal_in_its_own_words() -> None:
+    assert not declines("The sources do not agree on the year. " + "The pumps were old. " * 30)
+
+
+def test_only_the_agreed_words_beside_an_invalid_marker_are_no_answer() -> None:
+    draft, _ = written(f"{REFUSAL} [9]")
+    assert draft.refused and draft.dropped == 1
+
+
+@pytest.mark.parametrize("reply", ["", " \n "])
+def test_a_reply_without_a_word_is_an_error(reply: str) -> None:
+    with pytest.raises(EmptyAnswer):
+        written(reply)
+
+
+@pytest.mark.parametrize(
+    ("text", "reported", "cut"),
+    [
+        ("one two three four five", 0, False),
+        ("one two three four five", 4, True),
+        ("one two three four five", 5, False),
+        ("पंप कब बदले गए थे?", 6, False),
+    ],
+)
+def test_a_prompt_is_cut_when_fewer_tokens_were_read_than_it_has_words(text: str, reported: int, cut: bool) -> None:
+    notices = calibration_notices(prompt_of(text, 40), Draft(prompt_tokens=reported), 8192)
+    assert ("truncated" in notices) is cut
+
+
+def test_an_answer_at_its_limit_is_told() -> None:
+    assert "num_predict" in calibration_notices(prompt_of("a"), Draft(reason="length"), 8192)["length"]
