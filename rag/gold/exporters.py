@@ -12,12 +12,11 @@ from typing import Any
 import yaml
 
 from rag.errors import GoldError
+from rag.gold.importers import FORMULA, NOT_THERE
 from rag.gold.numbers import numbers
 from rag.gold.schema import Fact, Question
 from rag.gold.scoring import references_of
 from rag.gold.spans import Corpus, Finder, Span
-
-NOT_THERE = "This is not in the documents."
 
 
 def export(questions: Sequence[Question], kind: str, corpus: Corpus | None = None) -> str:
@@ -71,10 +70,11 @@ def _ragas(questions: Sequence[Question], corpus: Corpus | None) -> str:
 
 
 def _promptfoo(questions: Sequence[Question], corpus: Corpus | None) -> str:
-    tests = [
-        {"description": q.id, "vars": {"question": q.question}, "assert": [*_asserts(q)]}
-        for q in questions
-    ]  # fmt: skip
+    tests: list[dict[str, Any]] = []
+    for q in questions:
+        tests.append({"description": q.id, "vars": {"question": q.question}, "assert": _asserts(q)})
+        if q.unanswerable:
+            tests[-1]["metadata"] = {"unanswerable": True}
     return yaml.safe_dump({"tests": tests}, allow_unicode=True, sort_keys=False, width=120)
 
 
@@ -149,7 +149,7 @@ def _csv(questions: Sequence[Question], corpus: Corpus | None) -> str:
 
 def _inert(cell: str) -> str:
     """A spreadsheet would run a cell that begins like a formula."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+    return f"'{cell}" if cell[:1] in FORMULA else cell
 
 
 KINDS: Mapping[str, Callable[[Sequence[Question], Corpus | None], str]] = {

@@ -21,11 +21,15 @@ from rag.gold.spans import Corpus, Finder
 
 _SHORT = 6
 """An answer of at most this many words is a fact; a longer one can only be compared with, as an alias."""
+NOT_THERE = "This is not in the documents."
+"""The reference answer that an export gives to an unanswerable question, where its form has no other place for it."""
 _QUESTION = ("question", "query", "user_input", "input", "prompt")
 _ANSWER = ("answer", "reference_answer", "reference", "ground_truth", "ground_truths", "expected", "expected_output")
 _CONTEXTS = ("reference_contexts", "contexts", "retrieved_contexts", "context")
 _SOURCE = ("source", "sources", "source docs", "source_docs", "file", "files", "document")
 _TAGS = ("tags", "tag", "type", "question type", "synthesizer_name")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula."""
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -51,6 +55,7 @@ class _Maker:
         tags: Sequence[str] = (),
     ) -> None:  # fmt: skip
         question = question.strip()
+        unanswerable = unanswerable or tuple(answers) == (NOT_THERE,)
         if not question:
             self.result.notes.append(f"{name}: there is no question; left out.")
             return
@@ -159,13 +164,14 @@ def _rows(text: str) -> Iterator[Mapping[str, Any]]:
     try:
         value = json.loads(text)
     except ValueError:
-        yield from (json.loads(line) for line in text.splitlines() if line.strip())
+        yield from (json.loads(line) for line in text.split("\n") if line.strip())
         return
     if isinstance(value, dict) and isinstance(value.get("samples"), list):
         value = value["samples"]
     if isinstance(value, dict):
         columns = {name: column for name, column in value.items() if isinstance(column, list)}
-        value = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)] or [value]
+        rows = zip(*columns.values(), strict=True) if isinstance(_first(value, _QUESTION), list) else None
+        value = [dict(zip(columns, row, strict=True)) for row in rows] if rows is not None else [value]
     yield from value
 
 
@@ -179,7 +185,9 @@ def _promptfoo(text: str, maker: _Maker) -> None:
         forbidden: list[str] = []
         for check in test.get("assert") or []:
             _assertion(name, check, facts, forbidden, maker)
-        maker.add(name, str(_first(variables, _QUESTION) or ""), facts=facts, forbidden=forbidden)
+        unanswerable = (test.get("metadata") or {}).get("unanswerable") is True
+        question = str(_first(variables, _QUESTION) or "")
+        maker.add(name, question, facts=facts, forbidden=forbidden, unanswerable=unanswerable)
 
 
 def _assertion(name: str, check: Mapping[str, Any], facts: list[Fact], forbidden: list[str], maker: _Maker) -> None:
@@ -228,9 +236,7 @@ def _csv(text: str, maker: _Maker) -> None:
     if reader.fieldnames is None or not {name.strip().lower() for name in reader.fieldnames} & set(_QUESTION):
         raise ValueError("no column is called 'question'")
     for number, cells in enumerate(reader, 1):
-        row = {
-            str(key).strip().lower(): (value or "").strip() for key, value in cells.items() if isinstance(value, str)
-        }
+        row = {str(key).strip().lower(): _cell(value) for key, value in cells.items() if isinstance(value, str)}
         name = row.get("id") or f"row-{number:03d}"
         files = re.split(r"[,|;]", str(_first(row, _SOURCE) or ""))
         sources = maker.named(name, files)
@@ -244,6 +250,12 @@ def _csv(text: str, maker: _Maker) -> None:
             unanswerable=row.get("unanswerable", "").lower() in ("1", "true", "yes"),
             tags=re.split(r"[,|;]", str(_first(row, _TAGS) or "")),
         )  # fmt: skip
+
+
+def _cell(text: str) -> str:
+    """A cell without the apostrophe that keeps spreadsheets from running it."""
+    text = text.strip()
+    return text[1:] if text[:1] == "'" and text[1:2] in FORMULA else text
 
 
 def _first(row: Mapping[str, Any], names: Sequence[str]) -> Any:

@@ -8,9 +8,11 @@ import pytest
 
 from rag.answer.abstain import DEFAULT_THRESHOLD
 from rag.cli import run as rag
-from rag.gold import load_gold, read_run
+from rag.gold import Question, Record, load_gold, read_run
+from rag.gold.runner import Session
 from tests.fake_ollama import FakeOllama
 from tests.gold_set import handbook
+from tests.gold_set.invalid import INVALID, Invalid
 
 
 @pytest.fixture
@@ -104,6 +106,74 @@ def test_each_failure_has_its_exit_code_and_says_what_to_do(
     (room / "broken.yaml").write_text("version: 1\nquestions: []\n", encoding="utf-8")
     assert rag(["gold", *arguments]) == code
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("case", INVALID, ids=lambda case: case.name)
+def test_every_invalid_file_ends_in_2_with_file_line_and_remedy(
+    room: Path, capsys: pytest.CaptureFixture[str], case: Invalid
+) -> None:
+    path = room / f"{case.name}.yaml"
+    path.write_bytes(case.content if isinstance(case.content, bytes) else case.content.encode())
+    for command in ("lint", "run"):
+        assert rag(["gold", command, path.name]) == 2
+        told = capsys.readouterr().err
+        assert re.search(rf"^(Error: )?{re.escape(path.name)}:{case.line}: ", told, re.MULTILINE), told
+        assert case.message in told and case.remedy in told
+
+
+def test_drafts_never_gate_even_when_asked_for(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draft = (
+        "- id: later\n  question: How many parking spaces does the garage have?\n  facts: [{id: n, number: 999}]\n"
+        "  thresholds: {fact_recall: 1}\n  review: {status: draft}\n"
+    )
+    (room / "gold.yaml").write_text(handbook.GOLD + draft, encoding="utf-8")
+    assert rag(["gold", "run", "gold.yaml"]) == 0
+    assert "10 questions" in capsys.readouterr().out
+    assert rag(["gold", "run", "gold.yaml", "--drafts"]) == 0
+    out = capsys.readouterr().out
+    assert "11 questions: 1 failing, 10 passing" in out and "fact missing: n" in out
+    approved = draft.replace("status: draft", "status: approved")
+    (room / "gold.yaml").write_text(handbook.GOLD + approved, encoding="utf-8")
+    assert rag(["gold", "run", "gold.yaml"]) == 1
+
+
+def test_ctrl_c_keeps_the_answers_and_the_same_command_goes_on(
+    room: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def ask(self: Session, question: Question, repeat: int) -> Record:
+        if len(asked) == 6:
+            raise KeyboardInterrupt
+        asked.append(question.id)
+        return original(self, question, repeat)
+
+    original = Session.ask
+    monkeypatch.setattr(Session, "ask", ask)
+    command = ["gold", "run", "gold.yaml", "--no-baseline", "--corpus", "corpus"]
+    assert rag(command) == 130
+    err = capsys.readouterr().err
+    assert "The answers so far are kept; the same command goes on from there." in err and "Interrupted." in err
+    first = list(asked)
+    asked.clear()
+    assert rag(command) == 0
+    assert len(asked) == 4 and not set(first) & set(asked)
+
+
+def test_what_cannot_be_written_is_no_traceback(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nowhere = "/proc/nothing/x"
+    for arguments in (
+        ["run", "gold.yaml", "--html", nowhere],
+        ["run", "gold.yaml", "--out", nowhere],
+        ["run", "gold.yaml", "--mode", "record", "--recording", nowhere],
+        ["export", "csv", "gold.yaml", "--out", nowhere],
+        ["import", "csv", "q.csv", nowhere],
+        ["sweep", "gold.yaml", "--corpus", "corpus", "--work", nowhere, "--set", "top_k=4"],
+        ["sweep", "gold.yaml", "--corpus", "corpus", "--work", "w", "--set", "top_k=4", "--html", nowhere],
+    ):
+        (room / "q.csv").write_text("question,answer\nWhy?,because\n", encoding="utf-8")
+        assert rag(["gold", *arguments]) == 2, arguments
+        assert f"Cannot write {nowhere}" in capsys.readouterr().err
 
 
 def test_two_settings_side_by_side(room: Path, capsys: pytest.CaptureFixture[str]) -> None:

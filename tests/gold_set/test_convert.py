@@ -7,17 +7,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
 from rag.errors import GoldError
 from rag.gold.exporters import KINDS, export
 from rag.gold.importers import Imported, import_file
 from rag.gold.linting import lint
-from rag.gold.schema import Fact, GoldSet, Question, Review, Source, load_gold, parse_gold
-from rag.gold.writing import append_questions, gold_yaml
-from rag.types import Turn
-from tests.conftest import ROOT
+from rag.gold.schema import Fact, GoldSet, Question, Review, Source, parse_gold
 from tests.gold_set.corpus import Texts
 from tests.gold_set.handbook import DOCUMENTS, GOLD
 
@@ -202,57 +197,3 @@ def test_promptfoos_file_is_yaml_with_its_assertions() -> None:
     tests = yaml.safe_load(export(HANDBOOK.questions, "promptfoo"))["tests"]
     assert tests[1]["assert"] == [{"type": "icontains-any", "value": ["Lisbon"]}]
     assert {"type": "not-icontains", "value": "Beatriz Almeida"} in tests[5]["assert"]
-
-
-TEXT = st.text(min_size=1, max_size=40).filter(lambda text: text.strip() == text and any(c.isalnum() for c in text))
-WORD = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,12}", fullmatch=True)
-FACTS = st.builds(
-    Fact, id=WORD, any=st.lists(TEXT.filter(lambda t: not t.startswith("re:")), min_size=1, max_size=2).map(tuple)
-)
-NUMBERS = st.builds(Fact, id=WORD, number=st.integers().map(str), unit=st.sampled_from(["", "days", "%"]))
-QUESTIONS = st.builds(
-    Question,
-    id=WORD,
-    question=TEXT,
-    tags=st.lists(WORD, max_size=2, unique=True).map(tuple),
-    turns=st.lists(st.builds(Turn, TEXT, TEXT), max_size=2).map(tuple),
-    facts=st.lists(FACTS | NUMBERS, min_size=1, max_size=2, unique_by=lambda fact: fact.id).map(tuple),
-    must_not_contain=st.lists(TEXT.filter(lambda t: not t.startswith("re:")), max_size=2).map(tuple),
-    sources=st.lists(st.builds(Source, file=WORD, page=st.none() | st.integers(1, 9), quote=TEXT), max_size=2).map(
-        tuple
-    ),
-    aliases=st.lists(TEXT, max_size=2).map(tuple),
-    thresholds=st.sampled_from([{}, {"fact_recall": 0.5}, {"violations": 0.0, "total_ms": 1500.0}]),
-    severity=st.sampled_from(["must", "watch"]),
-    review=st.builds(Review, st.sampled_from(["approved", "draft"]), st.sampled_from(["human", "model", "import"])),
-)
-
-
-@given(st.lists(QUESTIONS, min_size=1, max_size=3, unique_by=lambda question: question.id))
-def test_questions_written_as_yaml_are_read_back_the_same(questions: list[Question]) -> None:
-    assert parse_gold(gold_yaml(questions)).questions == tuple(questions)
-
-
-def test_the_shipped_set_survives_being_written_again() -> None:
-    shipped = load_gold(ROOT / "tests" / "gold" / "seeds.yaml")
-    assert parse_gold(gold_yaml(shipped.questions)).questions == shipped.questions
-
-
-def test_questions_are_added_at_the_end_and_the_rest_stays(tmp_path: Path) -> None:
-    path = tmp_path / "gold.yaml"
-    new = Question("new", "Why?", aliases=("because",), review=Review("draft", "model"))
-    path.write_text(f"# mine\n{GOLD}", encoding="utf-8")
-    append_questions(path, [new])
-    text = path.read_text(encoding="utf-8")
-    assert text.startswith(f"# mine\n{GOLD}") and load_gold(path).questions[-1] == new
-    with pytest.raises(GoldError, match=r"cannot be added.*'new' is taken"):
-        append_questions(path, [new])
-    assert path.read_text(encoding="utf-8") == text
-    other = tmp_path / "other.yaml"
-    other.write_text(
-        "version: 1\nquestions:\n- {id: a, question: b, unanswerable: true}\ndefaults: {k: 3}\n", encoding="utf-8"
-    )
-    with pytest.raises(GoldError, match="cannot be added at the end"):
-        append_questions(other, [new])
-    append_questions(tmp_path / "deep" / "fresh.yaml", [new])
-    assert load_gold(tmp_path / "deep" / "fresh.yaml").questions == (new,)

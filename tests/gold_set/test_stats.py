@@ -29,6 +29,8 @@ from rag.gold.stats import (
         (10, 2, 2 * (1 + 12 + 66) / 4096),  # by hand: (C(12,0)+C(12,1)+C(12,2)) * 2 / 2^12
         (2, 10, 2 * 79 / 4096),
         (9, 1, 2 * 11 / 1024),
+        # Fagerland, Lydersen and Laake (2013), airway hyper-responsiveness: 7 against 1, exact conditional p = 0.070
+        (7, 1, 0.0703125),
         # Agresti, Categorical Data Analysis, table 10.1 (86 against 150): exact two-sided p
         (150, 86, 2 * sum(comb(236, i) for i in range(87)) / 2**236),
     ],
@@ -71,6 +73,25 @@ def test_the_bootstrap_comes_near_the_normal_interval_for_many_values() -> None:
     assert interval.low == pytest.approx(data.mean() - error, abs=0.004)
     assert interval.high == pytest.approx(data.mean() + error, abs=0.004)
     assert interval.significant
+
+
+# Efron and Tibshirani, An Introduction to the Bootstrap (1993), table 2.1: survival of treated mice, in days.
+MICE = (94.0, 197.0, 16.0, 38.0, 99.0, 141.0, 23.0)
+
+
+def test_the_bootstrap_of_efrons_mice_equals_all_resamples() -> None:
+    """All 7^7 resamples are enumerated; the book gives their standard error as 23.36 and the mean as 86.86."""
+    means = np.zeros(1)
+    for _ in MICE:
+        means = np.add.outer(means, MICE).ravel()
+    means /= len(MICE)
+    assert len(means) == 7**7
+    assert (means.mean(), means.std()) == pytest.approx((86.86, 23.36), abs=0.005)
+    interval = bootstrap(MICE)
+    assert interval.mean == pytest.approx(86.86, abs=0.005)
+    for end, share in ((interval.low, 0.025), (interval.high, 0.975)):
+        # 10,000 draws place the share below an end to within four standard errors of sqrt(0.025 * 0.975 / 10000).
+        assert (means < end).mean() <= share + 0.0063 and (means <= end).mean() >= share - 0.0063
 
 
 def test_the_bootstrap_is_seeded() -> None:
