@@ -54,6 +54,11 @@ class HybridRetriever(BaseRetriever):
         self._top_k = top_k
         self._fusion = fusion or Fusion()
 
+    @property
+    def embedder(self) -> BaseEmbedding:
+        """What embeds the questions."""
+        return self._embedder
+
     def hits(self, question: str, k: int | None = None) -> list[Hit]:
         """The best ``k`` passages, best first, near-duplicates left out. Empty for an empty collection."""
         limit = self._top_k if k is None else k

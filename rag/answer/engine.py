@@ -25,6 +25,7 @@ from rag.answer.judge import Judge, Opinions
 from rag.answer.quotes import Quoter
 from rag.answer.verify import Verified, Verifier
 from rag.errors import ModelError, PromptTooLong
+from rag.models.embed import asking
 from rag.prompts import Prompt
 from rag.retrieve import HybridRetriever, to_node
 from rag.tokens import TokenCounter, caution
@@ -84,7 +85,8 @@ class CitedQueryEngine(BaseQueryEngine):
     def stream(self, question: str, history: Sequence[Turn] = ()) -> Generator[AnswerEvent, None, None]:
         """Answer ``question``: ``Condensed`` if it was rewritten, ``Retrieved``, ``Token`` pieces, then ``Done``.
 
-        Raises ModelError when the model fails; closing the generator closes the model's request.
+        A ``Token`` without text is a chance to stop while a model's server is silent, also before ``Retrieved``.
+        Raises ModelError when a model fails; closing the generator closes its request.
         """
         clock = _Clock()
         condensed = yield from self._condense(question, history)
@@ -92,6 +94,9 @@ class CitedQueryEngine(BaseQueryEngine):
         if condensed:
             yield condensed
         clock.lap("condense")
+        with closing(asking(self._retriever.embedder, asked)) as waiting:
+            for _ in waiting:
+                yield Token("")
         hits = self._retriever.hits(asked)
         clock.lap("retrieve")
         yield Retrieved(tuple(hits))

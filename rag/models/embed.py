@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -52,6 +52,16 @@ def embed_query(model: BaseEmbedding, text: str) -> Matrix:
         row = model.get_query_embedding(text)
     vector: Matrix = _checked(model, [row], 1)[0]
     return vector
+
+
+def asking(model: BaseEmbedding, text: str) -> Generator[None, None, None]:
+    """What there is to wait for before ``embed_query``: yields while the model's server is silent, raises ModelError.
+
+    A model that computes here yields nothing. Closing the generator ends the request.
+    """
+    steps = getattr(model, "asking", None)
+    if steps is not None:
+        yield from steps(text)
 
 
 def describe_embedder(model: BaseEmbedding) -> EmbedderFacts:

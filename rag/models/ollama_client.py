@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import threading
 import weakref
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -33,8 +33,7 @@ from rag.models.ollama_values import (
     read_text,
     read_vectors,
 )
-from rag.models.ollama_wire import Wire, lines
-from rag.models.slots import Slots
+from rag.models.ollama_wire import Wire, lines, whole
 
 Split = Callable[[str], Sequence[str]]
 
@@ -75,7 +74,6 @@ class OllamaClient:
             queue=queue,
             transport=transport,
         )
-        self._embedding = Slots(["the one embedding request"], queue)
         self._local: set[str] = set()
         self._lock = threading.Lock()
         self._finalizer = weakref.finalize(self, self._wire.close)
@@ -216,41 +214,51 @@ class OllamaClient:
         text over the model's limit the mean of the parts stands that ``split`` makes of it, by their lengths.
         Raises PromptTooLong where there is no ``split`` or no parts, ServerError for wrong counts or values.
         """
+        return finished(self.embedding(name, texts, options=options, keep_alive=keep_alive, split=split))
+
+    def embedding(
+        self,
+        name: str,
+        texts: Sequence[str],
+        *,
+        options: Mapping[str, Any] | None = None,
+        keep_alive: str | None = None,
+        split: Split | None = None,
+    ) -> Generator[None, None, Vectors]:
+        """``embed`` in steps: yields about five times a second while the server is silent, and returns the vectors.
+
+        Closing the generator ends the request at once.
+        """
         self.refuse_remote(name)
         base = _without_none({
             "model": name, "truncate": False, "options": dict(options or {}), "keep_alive": _keep_alive(keep_alive),
         })  # fmt: skip
         found: list[Vectors] = []
         for first in range(0, len(texts), EMBED_BATCH):
-            found += self._embed_batch(base, texts[first : first + EMBED_BATCH], self._call(name), split)
+            found += yield from self._embed_batch(base, texts[first : first + EMBED_BATCH], self._call(name), split)
         return _stacked(found) if found else np.zeros((0, 0), dtype=np.float32)
 
-    def _embed_batch(self, base: Row, texts: Sequence[str], call: Call, split: Split | None) -> list[Vectors]:
+    def _embed_batch(
+        self, base: Row, texts: Sequence[str], call: Call, split: Split | None
+    ) -> Generator[None, None, list[Vectors]]:
         try:
-            with self._embedding_turn():
-                answer = self._wire.request("POST", "/api/embed", {**base, "input": list(texts)}, call)
+            payload = {**base, "input": list(texts)}
+            with closing(self._wire.stream("/api/embed", payload, call, single=True)) as parts:
+                answer = yield from whole(parts, call)
         except (ServerError, PromptTooLong) as error:
             if len(texts) > 1:
                 half = len(texts) // 2
-                parts = (texts[:half], texts[half:])
-                return [vector for part in parts for vector in self._embed_batch(base, part, call, split)]
+                left = yield from self._embed_batch(base, texts[:half], call, split)
+                right = yield from self._embed_batch(base, texts[half:], call, split)
+                return [*left, *right]
             long = isinstance(error, PromptTooLong)
             halves = split(texts[0]) if long and split is not None else ()
             if halves:
-                return [_mean(self._embed_batch(base, halves, call, split), [len(half) for half in halves])]
+                vectors = yield from self._embed_batch(base, halves, call, split)
+                return [_mean(vectors, [len(half) for half in halves])]
             hint = _TOO_LONG_HINT if long else error.hint
             raise type(error)(f"{error} The text starts with {_start_of(texts[0])}.", hint=hint) from error
         return read_vectors(checked(parse_object(answer, call), call), len(texts), call)
-
-    @contextmanager
-    def _embedding_turn(self) -> Iterator[None]:
-        """Wait for the one place for embedding."""
-        ticket = self._embedding.enter()
-        try:
-            ticket.ready.wait()
-            yield
-        finally:
-            self._embedding.leave(ticket)
 
     def _remember_local(self, name: str) -> None:
         with self._lock:
@@ -264,6 +272,17 @@ class OllamaClient:
         payload = {"model": model} if method == "POST" else None
         body = self._wire.request(method, path, payload, call, read_seconds=_FACTS_SECONDS)
         return checked(parse_object(body, call), call)
+
+
+def finished(steps: Generator[None, None, Vectors]) -> Vectors:
+    """What the steps return, once they have all been taken."""
+    with closing(steps):
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                vectors: Vectors = end.value
+                return vectors
 
 
 def _stacked(vectors: Sequence[Vectors]) -> Vectors:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,7 +16,7 @@ from pydantic import PrivateAttr
 from rag.config import Config
 from rag.errors import ModelError, PromptTooLong
 from rag.models.families import Prefixes, prefixes_for
-from rag.models.ollama_client import EMBED_BATCH, OllamaClient, Split
+from rag.models.ollama_client import EMBED_BATCH, OllamaClient, Split, finished
 from rag.models.ollama_values import Vectors
 
 # A text is refused by encoders above the server's batch size, min(2048, num_ctx); more window would only cost memory.
@@ -24,6 +25,7 @@ _SPECIAL_TOKENS = 16
 _CHARACTERS_A_TOKEN = 2
 _SHORTEST_HALVED = 32
 _DIGEST_SECONDS = 5.0
+_REMEMBERED = 256
 
 
 class OllamaEmbedding(BaseEmbedding):
@@ -38,6 +40,8 @@ class OllamaEmbedding(BaseEmbedding):
     _client: OllamaClient = PrivateAttr()
     _digest: str = PrivateAttr()
     _digest_from: float = PrivateAttr()
+    _questions: dict[str, Vectors] = PrivateAttr(default_factory=dict)
+    _guard: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 
     def __init__(self, client: OllamaClient, *, digest: str = "", **fields: Any) -> None:
         super().__init__(**fields)
@@ -110,24 +114,40 @@ class OllamaEmbedding(BaseEmbedding):
         filled = [index for index, text in enumerate(texts) if text.strip()]
         if filled:
             prefixed = [f"{self.document_prefix}{texts[index]}" for index in filled]
-            out[filled] = self._embed(prefixed, self._halves)
+            out[filled] = finished(self._embedding(prefixed, self._halves))
         return out
 
     def embed_question(self, question: str) -> Vectors:
         """The unit vector of a question. One over the model's limit is cut at its end, since its start matters most."""
+        return finished(self.asking(question))
+
+    def asking(self, question: str) -> Generator[None, None, Vectors]:
+        """``embed_question`` in steps, which yield while the server loads the model or does other things first.
+
+        Closing the generator ends the request at once. The latest questions are remembered.
+        """
+        if not question.strip():
+            return np.zeros(self.dimension, dtype=np.float32)
+        with self._guard:
+            known = self._questions.get(question)
+        if known is not None:
+            return known
         text = f"{self.query_prefix}{question}"
         try:
-            return self._one(text) if question.strip() else np.zeros(self.dimension, dtype=np.float32)
+            vectors = yield from self._embedding([text])
         except PromptTooLong:
-            return self._one(text[: max(self.max_tokens, 1)])
-
-    def _one(self, text: str) -> Vectors:
-        vector: Vectors = self._embed([text])[0]
+            vectors = yield from self._embedding([text[: max(self.max_tokens, 1)]])
+        vector: Vectors = vectors[0]
+        with self._guard:
+            self._questions[question] = vector
+            if len(self._questions) > _REMEMBERED:
+                del self._questions[next(iter(self._questions))]
         return vector
 
-    def _embed(self, texts: Sequence[str], split: Split | None = None) -> Vectors:
-        options = {"num_ctx": self.num_ctx}
-        vectors = self._client.embed(self.model_name, texts, options=options, keep_alive=self.keep_alive, split=split)
+    def _embedding(self, texts: Sequence[str], split: Split | None = None) -> Generator[None, None, Vectors]:
+        vectors = yield from self._client.embedding(
+            self.model_name, texts, options={"num_ctx": self.num_ctx}, keep_alive=self.keep_alive, split=split
+        )
         if vectors.shape[1] != self.dimension:
             raise ModelError(
                 f"The model {self.model_name} gave {vectors.shape[1]} dimensions instead of {self.dimension}.",

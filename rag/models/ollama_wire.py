@@ -89,8 +89,9 @@ class Wire:
         with translated(self.call("")):
             self._tls: ssl.SSLContext | bool = httpx.create_ssl_context() if base_url.startswith("https:") else False
             self._plain = self._make_client(_PLAIN_CONNECTIONS)
-        self._lanes = [Lane(lambda: self._make_client(1)) for _ in range(concurrency)]
-        self._slots = Slots(self._lanes, queue)
+        self._lanes = [Lane(lambda: self._make_client(1)) for _ in range(concurrency + 1)]
+        self._slots = Slots(self._lanes[1:], queue)
+        self._single = Slots(self._lanes[:1], queue)
         self._extra: set[Lane] = set()
         self._lock = threading.Lock()
 
@@ -137,21 +138,23 @@ class Wire:
                     raise
         raise AssertionError("the last round returns or raises")
 
-    def stream(self, path: str, payload: Mapping[str, Any], call: Call) -> Parts:
+    def stream(self, path: str, payload: Mapping[str, Any], call: Call, *, single: bool = False) -> Parts:
         """The parts of the answer's body as they come, ``None`` for every ``HEARTBEAT`` seconds without any.
 
-        Waits for a free lane first. Closing the generator ends the request at once, wherever it stands.
-        Raises ServerBusy when the queue for lanes is full, and a ModelError for whatever else goes wrong.
+        Waits for a free lane first; of ``single`` requests one runs at a time, on a lane of their own. Closing the
+        generator ends the request at once, wherever it stands. Raises ServerBusy when the queue for lanes is full,
+        and a ModelError for whatever else goes wrong.
         """
         self._check_open()
-        ticket = self._slots.enter()
+        slots = self._single if single else self._slots
+        ticket = slots.enter()
         try:
             while not ticket.ready.wait(HEARTBEAT):
                 yield None
         except BaseException:
-            self._slots.leave(ticket)
+            slots.leave(ticket)
             raise
-        yield from _Exchange(self, self._slots, ticket, self._url(path), _body(payload), call).parts()
+        yield from _Exchange(self, slots, ticket, self._url(path), _body(payload), call).parts()
 
     def stream_apart(self, path: str, payload: Mapping[str, Any], call: Call) -> Parts:
         """As ``stream``, on a connection of its own that no conversation waits for (downloads take minutes)."""
@@ -303,6 +306,19 @@ def read_body(response: httpx.Response, call: Call) -> bytes:
     """The whole body; raises StreamBroken over ``LARGEST_BODY`` bytes."""
     body = bytearray()
     for part in response.iter_bytes():
+        body += part
+        if len(body) > LARGEST_BODY:
+            raise garbage(f"more than {LARGEST_BODY // 2**20} MB", call)
+    return bytes(body)
+
+
+def whole(parts: Iterator[bytes | None], call: Call) -> Generator[None, None, bytes]:
+    """All of ``parts``, yielding for each ``None``; raises StreamBroken over ``LARGEST_BODY`` bytes."""
+    body = bytearray()
+    for part in parts:
+        if part is None:
+            yield
+            continue
         body += part
         if len(body) > LARGEST_BODY:
             raise garbage(f"more than {LARGEST_BODY // 2**20} MB", call)

@@ -206,6 +206,28 @@ def test_token_counts_calibrate_the_estimate_and_are_kept(tmp_path: Path, docs: 
         assert abs(reopened["estimated"] - last["estimated"]) <= 0.25 * last["estimated"]
 
 
+@pytest.mark.parametrize("where", ["the question's embedding", "the rewriting", "the answer"])
+def test_it_can_be_stopped_wherever_it_waits(tmp_path: Path, docs: Path, where: str) -> None:
+    history = [Turn("What was replaced at the Halden plant?", "The cooling pumps of the Halden plant. [1]")]
+    path = "/api/embed" if "embedding" in where else "/api/chat"
+    with FakeOllama(["chat-honest", "embed-s"]) as server:
+        opened = Library.open(tmp_path / "library", llm="ollama:chat-honest", embedder="ollama:embed-s",
+                              ollama_host=server.url)  # fmt: skip
+        with opened:
+            opened.ingest([docs])
+            sent = len(server.sent(path))
+            server.script(Fault(path, stall=120))
+            stream = opened.stream("When were they replaced?" if "rewriting" in where else QUESTION, history=history)
+            while next(stream) != Token("") or len(server.sent(path)) == sent:
+                assert len(server.sent(path)) <= sent + 1
+            stopped = time.monotonic()
+            stream.close()
+            assert time.monotonic() - stopped < 1
+            record = server.sent(path)[sent]
+            assert server.wait_for(lambda: record.disconnected > 0, 1) and record.disconnected - stopped <= 1
+            assert "28 days" in opened.ask(QUESTION).text, "the next question is answered"
+
+
 def counter_of(opened: Library) -> TokenCounter:
     return opened.query_engine()._tools.counter
 

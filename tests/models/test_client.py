@@ -113,7 +113,7 @@ def test_connections_are_used_again(server: FakeOllama, client: OllamaClient) ->
         text_of(client)
         client.embed("embed-s", ["x"])
         client.version()
-    assert server.open_connections == server.accepted_connections == 2
+    assert server.open_connections == server.accepted_connections == 3, "chats, embeddings and facts"
     client.close()
     assert server.wait_for(lambda: server.open_connections == 0, 1)
 
