@@ -36,7 +36,8 @@ class Config:
     """Every setting, with its default. Builders that turn names into objects live elsewhere.
 
     ``llm``: ``auto``, ``quotes`` or ``ollama:NAME``; ``embedder``: ``auto``, ``builtin`` or ``ollama:NAME``.
-    ``top_k`` passages go to the answer; ``fusion_weight`` is the dense part's share in [0, 1] (0.5 = equal).
+    ``top_k`` passages go to the answer; ``fusion_weight`` is the dense part's share in [0, 1] (0.5 = equal);
+    ``document_weight`` >= 0 is what the rest of its document adds to a passage's score.
     ``abstain_below``: probability in [0, 1] under which the answer is "not in the documents"; -1 means the
     value fitted for the collection, or else the shipped one. ``allow_remote`` lets ``*-cloud`` models see documents.
     ``query_prefix`` and ``document_prefix`` go, with a space, before what an Ollama embedder gets: ``auto`` takes those
@@ -62,6 +63,7 @@ class Config:
     top_k: int = 6
     candidates: int = 50
     fusion_weight: float = 0.5
+    document_weight: float = 0.25
     abstain_below: float = -1.0
     verify: str = "rules"
     passage_characters: int = 1_000
@@ -224,7 +226,7 @@ def _check_ranges(config: Config) -> None:
     at_least = {
         "num_ctx": 512, "num_predict": 16, "concurrency": 1, "top_k": 1, "candidates": 1,
         "passage_characters": 100, "passage_overlap": 0, "port": 0,
-        "temperature": 0, "connect_seconds": 0.1, "read_seconds": 1,
+        "temperature": 0, "document_weight": 0, "connect_seconds": 0.1, "read_seconds": 1,
     }  # fmt: skip
     for name, least in at_least.items():
         if getattr(config, name) < least:

@@ -53,6 +53,7 @@ def fingerprint(config: Config, truth: Truth, collection: Collection, llm: LLM |
             "top_k": config.top_k,
             "candidates": config.candidates,
             "fusion_weight": collection.settings.get("fusion_weight", config.fusion_weight),
+            "document_weight": config.document_weight,
             "abstain_below": collection.settings.get("abstain_below", config.abstain_below),
         },
         "packages": {name: _version(name) for name in _PACKAGES},

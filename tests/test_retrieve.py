@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.retrieve import distinct, min_max, to_node
+from rag.retrieve import Fusion, distinct, fuse, min_max, to_node
 from rag.types import Hit, Passage
 
 
@@ -24,6 +26,35 @@ def test_min_max_scales_and_keeps_the_order(values: list[float]) -> None:
 
 def test_equal_values_scale_to_zero() -> None:
     assert min_max(np.array([3.0, 3.0])).tolist() == [0.0, 0.0]
+
+
+scored = st.tuples(st.floats(-1, 1), st.floats(0, 50), st.integers(1, 5))
+
+
+@given(st.lists(scored, min_size=1, max_size=40), st.floats(0, 1), st.floats(0, 2))
+def test_fused_scores_lie_in_their_range(rows: list[tuple[float, float, int]], weight: float, document: float) -> None:
+    dense, lexical = np.array([d for d, _, _ in rows]), np.array([b for _, b, _ in rows])
+    homes = [(number, number * 7) for *_, number in rows]
+    fused = fuse(dense, lexical, homes, Fusion(weight=weight, document=document))
+    assert ((fused >= 0) & (fused <= 2 + 1e-9)).all()
+    plain = fuse(dense, lexical, homes, Fusion(weight=weight, document=0.0))
+    assert np.allclose(plain, 2 * weight * min_max(dense) + 2 * (1 - weight) * min_max(lexical))
+    for one, other in combinations(range(len(rows)), 2):
+        if homes[one] == homes[other] and abs(plain[one] - plain[other]) > 1e-9:  # inside a document the order stays
+            assert (fused[one] > fused[other]) == (plain[one] > plain[other])
+
+
+def test_of_equal_passages_that_of_the_document_on_the_subject_wins() -> None:
+    dense, lexical = np.array([0.5, 0.5, 0.48, 0.4, 0.1]), np.array([5.0, 5.0, 4.8, 4.0, 0.0])
+    homes = [(1, 90), (2, 90), (2, 90), (2, 90), (3, 90)]
+    fused = fuse(dense, lexical, homes, Fusion())
+    assert fused[1] > fused[0] > fused[4]
+
+
+def test_a_long_document_wins_nothing_over_a_note_of_one_passage() -> None:
+    """One good passage among a book's and a whole note that is as good: the note is on the subject."""
+    fused = fuse(np.array([0.5, 0.5, 0.1]), np.array([5.0, 5.0, 0.0]), [(1, 900), (2, 1), (1, 900)], Fusion())
+    assert fused[1] > fused[0]
 
 
 def test_near_duplicates_are_left_out() -> None:

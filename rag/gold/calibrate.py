@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
@@ -21,6 +21,7 @@ from rag.types import Hit
 
 if TYPE_CHECKING:
     from rag.library import Library
+    from rag.retrieve import Fusion
 
 FOLDS = 5
 WEIGHTS = tuple(step / 10 for step in range(11))
@@ -78,7 +79,8 @@ def calibrate(
     fits = [fit_threshold(decisions(gold, library, progress=progress), old)]
     if fusion:
         weight = float(settings.get("fusion_weight", config.fusion_weight))
-        fits.append(fit_weight(candidates(gold, library, config.candidates, progress=progress), library, weight))
+        found = candidates(gold, library, config.candidates, progress=progress)
+        fits.append(fit_weight(found, library, weight, document_weight=config.document_weight))
     return tuple(fits)
 
 
@@ -173,7 +175,13 @@ def candidates(
 
 
 def fit_weight(
-    found: Sequence[Ranked], backend: Backend, old: float, collection: str | None = None, *, seed: int = 0
+    found: Sequence[Ranked],
+    backend: Backend,
+    old: float,
+    collection: str | None = None,
+    *,
+    document_weight: float = 0.0,
+    seed: int = 0,
 ) -> Fit:
     """The dense side's share in [0, 1] with the best mean reciprocal rank of the gold quotes (of the gold files, where
     a question has no quote).
@@ -185,9 +193,18 @@ def fit_weight(
         raise GoldError(
             f"Fitting the weight needs {_LEAST} questions with sources; there are {len(found)}.", hint="Add some."
         )
+    from rag.retrieve import Fusion
+
     finder = Finder(LibraryCorpus(backend, collection))
+    sizes = {document.id: document.passages for document in backend.sources(collection)}
     weights = sorted({*WEIGHTS, old})
-    table = {w: {r.question.id: _rank_score(r, w, finder) for r in found} for w in weights}
+    table = {
+        weight: {
+            ranked.question.id: _rank_score(ranked, Fusion(weight=weight, document=document_weight), sizes, finder)
+            for ranked in found
+        }
+        for weight in weights
+    }
 
     def best(rows: Sequence[Ranked]) -> float:
         # Of equals the one nearest to what is set already.
@@ -205,11 +222,14 @@ def fit_weight(
     return Fit("fusion_weight", old, best(found), "mean reciprocal rank", bootstrap(before), bootstrap(after), delta)
 
 
-def _rank_score(ranked: Ranked, weight: float, finder: Finder) -> float:
-    dense = _scaled([hit.dense for hit in ranked.hits])
-    lexical = _scaled([hit.lexical for hit in ranked.hits])
-    fused = [weight * a + (1 - weight) * b for a, b in zip(dense, lexical, strict=True)]
-    order = sorted(range(len(fused)), key=lambda index: (-fused[index], index))
+def _rank_score(ranked: Ranked, fusion: Fusion, sizes: Mapping[int, int], finder: Finder) -> float:
+    import numpy as np
+
+    from rag.retrieve import fuse
+
+    homes = [(hit.passage.document_id, sizes[hit.passage.document_id]) for hit in ranked.hits]
+    dense, lexical = (np.array([getattr(hit, name) for hit in ranked.hits]) for name in ("dense", "lexical"))
+    order = np.argsort(-fuse(dense, lexical, homes, fusion), kind="stable")
     places = [ranked.hits[i].passage for i in order]
     quotes = [
         tuple(Place(s.file, *span) for span in finder.quote(s.file, s.quote, s.page))
@@ -220,11 +240,6 @@ def _rank_score(ranked: Ranked, weight: float, finder: Finder) -> float:
         ranks = [rank for rank in found_at([Place(p.source, p.start, p.end) for p in places], quotes) if rank]
         return 1 / min(ranks) if ranks else 0.0
     return reciprocal_rank(first_occurrences(p.source for p in places), ranked.question.files)
-
-
-def _scaled(values: Sequence[float]) -> list[float]:
-    low, high = min(values, default=0.0), max(values, default=0.0)
-    return [(value - low) / (high - low) if high > low else 0.0 for value in values]
 
 
 def _parts(strata: Sequence[Sequence[T]], folds: int, seed: int) -> list[tuple[list[T], list[T]]]:

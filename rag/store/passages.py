@@ -32,6 +32,16 @@ class Passages(Database):
             found = {passage.id: passage for passage in build(connection, rows)}
         return {number: found[number] for number in dict.fromkeys(ids) if number in found}
 
+    def homes(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """For each of these passages its document's id and how many passages that has; those gone are left out."""
+        with self.reading() as connection:
+            rows = connection.execute(
+                "SELECT p.id, d.id, d.passages FROM json_each(?) JOIN passage p ON p.id = value"
+                " JOIN document d ON d.id = p.document_id",
+                (numbers(ids),),
+            )
+            return {number: (document, count) for number, document, count in rows}
+
     def neighbours(self, passage: Passage) -> tuple[Passage | None, Passage | None]:
         """The passages before and after this one in its document."""
         with self.reading() as connection:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -65,7 +66,7 @@ class Bare:
     """A backend with documents only."""
 
     def sources(self, collection: str | None = None) -> tuple[object, ...]:
-        return ()
+        return tuple(SimpleNamespace(id=number, source=f"{number}.md", passages=9) for number in (1, 2, 3))
 
 
 def test_the_weight_follows_the_side_that_ranks_the_gold_first() -> None:
