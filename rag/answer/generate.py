@@ -24,6 +24,7 @@ _DECLINED = re.compile(
 )
 _LONGEST_DECLINE = 400
 _MARKED = re.compile(r"\[\d+\]")
+_WORD = re.compile(r"\w")
 _NOISE = re.compile(r"[\s*_`\"'.>#-]+")
 
 
@@ -58,7 +59,7 @@ def write(chat: Chat, prompt: Assembled, draft: Draft) -> Iterator[str]:
 
     An empty piece is a sign of life of a model that is still loading or thinking: a chance to stop. No text is
     yielded of a refusal. Closing the iterator closes the model's stream. Raises EmptyAnswer when the
-    model ends without a word, and whatever typed error ``chat`` raises.
+    model ends without a word (markers are none), and whatever typed error ``chat`` raises.
     """
     started = time.perf_counter()
     parser = MarkerParser(len(prompt.hits))
@@ -92,7 +93,7 @@ def write(chat: Chat, prompt: Assembled, draft: Draft) -> Iterator[str]:
         draft.refused = True
         return
     draft.text = _REFUSED.sub("", draft.text)
-    if not draft.text.strip():
+    if not _WORD.search(_MARKED.sub("", draft.text)):
         raise EmptyAnswer("The model ended without writing an answer.", hint="Ask again, or choose another model.")
 
 

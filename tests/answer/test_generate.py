@@ -81,7 +81,7 @@ def test_only_the_agreed_words_beside_an_invalid_marker_are_no_answer() -> None:
     assert draft.refused and draft.dropped == 1
 
 
-@pytest.mark.parametrize("reply", ["", " \n "])
+@pytest.mark.parametrize("reply", ["", " \n ", "[1][2]", "...", "[9]"])
 def test_a_reply_without_a_word_is_an_error(reply: str) -> None:
     with pytest.raises(EmptyAnswer):
         written(reply)
