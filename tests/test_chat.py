@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -213,6 +214,31 @@ def test_the_answer_alone_goes_to_the_standard_output(home: Path, server: FakeOl
     )  # fmt: skip
     assert done.returncode == 0 and done.stdout.startswith("The keeper") and "\x1b" not in done.stdout
     assert "\x1b" not in done.stderr and "Answers with the model chat-s" in done.stderr
+
+
+@pytest.mark.parametrize("where", ["while the model is silent", "in mid-answer", "while the question is embedded"])
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+def test_ctrl_c_ends_a_question_and_its_request(home: Path, server: FakeOllama, where: str, as_json: bool) -> None:
+    path = "/api/embed" if "embedded" in where else "/api/chat"
+    if "embedded" in where:
+        server.models["embed-s:latest"] = FakeModel("embed-s").completed()
+        with Library.open(write=True) as library:
+            list(library.reindex_events("ollama:embed-s"))
+    before = len(server.sent(path))
+    if "mid-answer" not in where:
+        server.script(Fault(path, stall=120))
+    question = "How often does the foghorn of the Skerry lighthouse sound in winter?"
+    command = [*RAG, "ask", question, "--llm", "ollama:chat-ramble", *(["--json"] if as_json else [])]
+    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as child:
+        assert server.wait_for(lambda: len(server.sent(path)) > before, 60)
+        record = server.sent(path)[before]
+        assert server.wait_for(lambda: record.lines > 5 or "mid-answer" not in where, 60)
+        pressed = time.monotonic()
+        child.send_signal(signal.SIGINT)
+        out, error = child.communicate(timeout=30)
+    assert child.returncode == 130 and out == "" and "Traceback" not in error
+    assert error.rstrip().endswith("Interrupted.") and error.count("Interrupted.") == 1
+    assert record.disconnected and record.disconnected - pressed <= 1
 
 
 @pytest.mark.parametrize(("lines", "kept"), [(3, 3), (100, 28)])
