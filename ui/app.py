@@ -109,7 +109,7 @@ def _wire_loading(page: gr.Blocks, ui: Components, on: Events) -> None:
     """What a tab asks for when it opens: with what it remembers, not with what the server thinks it shows."""
     place: list[Any] = [ui.conversation, ui.collection]
     restored = {**_QUIET, "js": parts.static("restore.js")}
-    page.load(on.load, place, ui.for_chat, **restored)
+    _grow(page.load(on.load, place, ui.for_chat, **restored), ui, on)
     page.load(on.shelf, place, ui.for_shelf, **restored).then(on.added, ui.collection, ui.documents, **_QUIET)
     page.load(on.status, None, ui.for_models, **_QUIET)
     page.load(on.embedding_of, place, ui.embedding, **restored)
@@ -119,11 +119,11 @@ def _wire_loading(page: gr.Blocks, ui: Components, on: Events) -> None:
 
 def _wire_chat(ui: Components, on: Events) -> None:
     place, out = [ui.conversation, ui.collection], ui.for_chat
-    ui.box.submit(on.ask, [ui.box, *place], out, **_ALWAYS)
-    ui.chat.example_select(on.suggested, place, out, **_ALWAYS)
-    ui.chat.option_select(on.suggested, place, out, **_ALWAYS)
-    ui.chat.retry(on.retry, place, out, **_ALWAYS)
-    ui.chat.edit(on.edit, place, out, **_ALWAYS)
+    _grow(ui.box.submit(on.ask, [ui.box, *place], out, **_ALWAYS), ui, on)
+    _grow(ui.chat.example_select(on.suggested, place, out, **_ALWAYS), ui, on)
+    _grow(ui.chat.option_select(on.suggested, place, out, **_ALWAYS), ui, on)
+    _grow(ui.chat.retry(on.retry, place, out, **_ALWAYS), ui, on)
+    _grow(ui.chat.edit(on.edit, place, out, **_ALWAYS), ui, on)
     ui.chat.undo(on.undo, ui.conversation, out, **_ALWAYS)
     ui.box.stop(on.stop, ui.conversation, None, **_ALWAYS)
     rated = [ui.feedback, ui.sources, ui.chat]
@@ -133,10 +133,16 @@ def _wire_chat(ui: Components, on: Events) -> None:
     ui.feedback.skip(lambda: "", None, ui.feedback, **_QUIET)
 
 
+def _grow(begun: Any, ui: Components, on: Events) -> None:
+    """Let the answer that an event began grow, with as few outputs as possible, and show its end with all."""
+    growing = begun.then(on.follow, None, ui.growing, **_ALWAYS)
+    growing.then(on.settle, None, ui.for_chat, **_ALWAYS)
+
+
 def _wire_lists(ui: Components, on: Events) -> None:
     chat, shelf = ui.for_chat, ui.for_shelf
     ui.new.click(on.new, None, chat, **_ALWAYS)
-    ui.history.pick(on.pick, None, chat, **_ALWAYS)
+    _grow(ui.history.pick(on.pick, None, chat, **_ALWAYS), ui, on)
     ui.history.rename(on.rename, ui.conversation, ui.history, **_QUIET)
     ui.history.delete(on.delete, ui.conversation, chat, **_ALWAYS)
     ui.find.find(on.find, ui.conversation, ui.history, **_ALWAYS)

@@ -71,6 +71,11 @@ class Components:
         ]  # fmt: skip
 
     @property
+    def growing(self) -> list[Any]:
+        """What changes while an answer is written."""
+        return [self.chat, self.sources]
+
+    @property
     def for_shelf(self) -> list[Any]:
         """What a handler of documents and collections may change."""
         return [self.documents, self.collection, self.collection_acts, self.chat, self.reader]

@@ -86,6 +86,17 @@ class Events:
         async for changes in self._following(updates, self._chat):
             yield changes
 
+    async def follow(self, request: gr.Request) -> AsyncIterator[list[Any]]:
+        """The growing answer. Two outputs, and each a plain value: an update of the component, even one that skips it,
+        makes Gradio build the component and the schema of its values anew, which takes 1 to 13 ms."""
+        async for update in self._site.chat.follow(_view(request)):
+            yield [update.messages, update.sections]
+        yield [gr.skip(), gr.skip()]
+
+    async def settle(self, request: gr.Request) -> Changes:
+        update = await self._site.chat.settle(_view(request))
+        return self._nothing if update is None else self._chat(update)
+
     async def stop(self, conversation: str) -> None:
         await asyncio.to_thread(self._site.chat.stop, conversation or "")
 

@@ -3,6 +3,9 @@
 Nothing here knows Gradio. A handler gets identifiers, never the history; what is shown always comes from the library's
 store or from the running task. Each browser tab has a *view*: a handler that shows something in a tab ends the one
 that showed something there before, so that a followed answer never writes over what was opened since.
+
+An answer is shown in three steps, which the page takes one after the other: a handler that begins it (``ask``,
+``retry``, ``edit``, ``open``), ``follow`` while it grows, changing as little of the page as possible, and ``settle``.
 """
 
 from __future__ import annotations
@@ -34,6 +37,14 @@ _MOST_VIEWS = 500
 Message = dict[str, Any]
 
 
+@dataclass(slots=True, eq=False)
+class _Showing:
+    """What a tab shows: a conversation, and whether the end of its answer is still to be shown."""
+
+    conversation: str = ""
+    unsettled: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Update:
     """What is to change on the page; None leaves a part as it is.
@@ -60,10 +71,10 @@ class Chat:
         self._library = library
         self._answers = answers
         self._talks = talks
-        self._views: OrderedDict[str, object] = OrderedDict()
+        self._views: OrderedDict[str, _Showing] = OrderedDict()
 
     async def ask(self, question: str, conversation: str, collection: str, view: str) -> AsyncIterator[Update]:
-        """Answer ``question`` in ``conversation`` (empty: a new one) and show how the answer grows."""
+        """Begin to answer ``question`` in ``conversation`` (empty: a new one)."""
         if not question.strip():
             return
         async for update in self._answer(question.strip(), conversation, collection, None, view):
@@ -104,9 +115,32 @@ class Chat:
             yield replace(update, box=question)
 
     async def open(self, conversation: str, view: str) -> AsyncIterator[Update]:
-        """Show a conversation, and follow its answer if one is being written. Unknown ones show an empty chat."""
+        """Show a conversation as it is now. Unknown ones show an empty chat."""
         async for update in self._show(conversation, self._take(view)):
             yield update
+
+    async def follow(self, view: str) -> AsyncIterator[Update]:
+        """How the answer that a tab shows grows, until its end; nothing when none is being written."""
+        shown = self._views.get(view)
+        task = None if shown is None else self._answers.running(shown.conversation)
+        if shown is None or task is None:
+            return
+        showing = self._take(view, _Showing(shown.conversation, unsettled=True))  # one follower a tab
+        talk = await asyncio.to_thread(self._talks.get, shown.conversation)
+        if talk is not None:
+            async for update in self._follow(task, whole_view(talk, task), len(talk.turns), showing):
+                yield update
+
+    async def settle(self, view: str) -> Update | None:
+        """The conversation of a tab after its answer has ended; None when there is nothing new."""
+        shown = self._views.get(view)
+        if shown is None or not shown.unsettled or self._writing(shown.conversation):
+            return None
+        shown.unsettled = False
+        talk = await asyncio.to_thread(self._talks.get, shown.conversation)
+        if talk is None or not self._current(shown):
+            return None
+        return replace(whole_view(talk, None), shown=talk.id, history_changed=True)
 
     def rate(self, conversation: str, turn: int, thumb: int | None, note: str = "") -> Update:
         """Keep what the reader thinks of turn ``turn`` (from 0), which also makes it a draft of a gold question.
@@ -127,13 +161,13 @@ class Chat:
     async def _answer(
         self, question: str, conversation: str, collection: str, replaced: int | None, view: str
     ) -> AsyncIterator[Update]:
-        token = self._take(view)
+        showing = self._take(view)
         try:
             conversation = await asyncio.to_thread(self._begin, question, conversation, collection, replaced)
         except RagError as error:
             yield Update(warning=error.explain(), busy=self._answers.running(conversation) is not None)
             return
-        async for update in self._show(conversation, token, asked=True):
+        async for update in self._show(conversation, showing):
             yield update
 
     def _begin(self, question: str, conversation: str, collection: str, replaced: int | None) -> str:
@@ -154,40 +188,39 @@ class Chat:
         self._answers.start(AnswerTask(talk.id, question, save), history_of(turns), collection)
         return talk.id
 
-    async def _show(self, conversation: str, token: object, *, asked: bool = False) -> AsyncIterator[Update]:
+    async def _show(self, conversation: str, showing: _Showing) -> AsyncIterator[Update]:
         task = self._answers.running(conversation)
         talk = await asyncio.to_thread(self._talks.get, conversation)
-        if not self._current(token):
+        if not self._current(showing):
             return
         base = Update([], [], [], busy=False) if talk is None else whole_view(talk, task)
         where = ("", None) if talk is None else (talk.id, talk.collection)
+        showing.conversation, showing.unsettled = where[0], task is not None
         yield replace(base, box="", conversation=where[0], collection=where[1], history_changed=True)
-        if task is None or talk is None:
+        if task is None:
             await asyncio.sleep(_OVERTAKEN)
-            if self._current(token):
+            if self._current(showing):
                 yield base
-            return
-        async for update in self._follow(task, base, len(talk.turns), token):
-            yield update
-        talk = await asyncio.to_thread(self._talks.get, conversation)
-        if talk is not None and self._current(token):
-            yield replace(whole_view(talk, None), shown=talk.id, history_changed=asked)
 
-    async def _follow(self, task: AnswerTask, base: Update, turn: int, token: object) -> AsyncIterator[Update]:
-        """Updates while the task runs, its turn being number ``turn`` (from 1), at most one in ``COALESCE``."""
+    def _writing(self, conversation: str) -> bool:
+        task = self._answers.running(conversation)
+        return task is not None and not task.done
+
+    async def _follow(self, task: AnswerTask, base: Update, turn: int, showing: _Showing) -> AsyncIterator[Update]:
+        """Messages and sections while the task runs, its turn being number ``turn`` (from 1), at most one in
+        ``COALESCE``."""
         messages, sections = base.messages or [], base.sections or []
         found: object = None
         shown_at = 0.0
         seen = -1
-        while self._current(token):
+        while self._current(showing):
             version, record = task.changed.version, task.record
             if version != seen:
                 seen, shown_at = version, time.monotonic()
-                panel = None
                 if found is not record.get("hits"):
                     found = record.get("hits")
-                    panel = [*sections[:-1], section_html(task.question, record, turn)]
-                yield Update([*messages[:-1], _answer_message(record, turn)], sections=panel)
+                    sections = [*sections[:-1], section_html(task.question, record, turn)]
+                yield Update([*messages[:-1], _answer_message(record, turn)], sections=sections)
             if task.done:
                 return
             await task.changed.wait(version, _PATIENCE)
@@ -195,17 +228,17 @@ class Chat:
             if early > 0 and not task.done:
                 await asyncio.sleep(early)
 
-    def _take(self, view: str) -> object:
+    def _take(self, view: str, showing: _Showing | None = None) -> _Showing:
         """Make the caller the one who shows things in a tab."""
-        token = object()
-        self._views[view] = token
+        shown = _Showing() if showing is None else showing
+        self._views[view] = shown
         self._views.move_to_end(view)
         while len(self._views) > _MOST_VIEWS:
             self._views.popitem(last=False)
-        return token
+        return shown
 
-    def _current(self, token: object) -> bool:
-        return any(shown is token for shown in self._views.values())
+    def _current(self, showing: _Showing) -> bool:
+        return any(shown is showing for shown in self._views.values())
 
 
 def whole_view(talk: Talk, task: AnswerTask | None) -> Update:

@@ -32,7 +32,17 @@ class Desk:
         self.chat = Chat(library, self.answers, self.talks)
 
     def ask(self, question: str, conversation: str = "", view: str = "tab") -> list[Update]:
-        return asyncio.run(gather(self.chat.ask(question, conversation, "default", view)))
+        return self.steps(self.chat.ask(question, conversation, "default", view), view)
+
+    def steps(self, begun: AsyncIterator[Update], view: str = "tab") -> list[Update]:
+        """The three steps that the page takes."""
+
+        async def taken() -> list[Update]:
+            updates = [*await gather(begun), *await gather(self.chat.follow(view))]
+            end = await self.chat.settle(view)
+            return updates if end is None else [*updates, end]
+
+        return asyncio.run(taken())
 
     def texts(self, conversation: str) -> list[str]:
         talk = self.talks.get(conversation)
@@ -102,11 +112,11 @@ def test_nothing_is_asked_of_an_empty_box_and_a_long_question_is_refused(desk: D
 def test_retry_edit_and_undo(desk: Desk) -> None:
     conversation = desk.ask(PARKING)[0].conversation or ""
     desk.ask(LEAVE, conversation)
-    asyncio.run(gather(desk.chat.retry(1, conversation, "default", "tab")))
+    desk.steps(desk.chat.retry(1, conversation, "default", "tab"))
     assert desk.texts(conversation) == [PARKING, LEAVE]
     undone = asyncio.run(gather(desk.chat.undo(1, conversation, "tab")))
     assert undone[0].box == LEAVE and desk.texts(conversation) == [PARKING]
-    asyncio.run(gather(desk.chat.edit(0, LEAVE, conversation, "default", "tab")))
+    desk.steps(desk.chat.edit(0, LEAVE, conversation, "default", "tab"))
     assert desk.texts(conversation) == [LEAVE]
     assert asyncio.run(gather(desk.chat.undo(7, conversation, "tab"))) == []
     assert asyncio.run(gather(desk.chat.retry(-1, conversation, "default", "tab"))) == []
@@ -121,7 +131,7 @@ def test_an_unknown_conversation_opens_empty(desk: Desk) -> None:
 
 
 def test_an_unknown_collection_is_a_failed_turn_with_a_remedy(desk: Desk) -> None:
-    updates = asyncio.run(gather(desk.chat.ask(PARKING, "", "nowhere", "tab")))
+    updates = desk.steps(desk.chat.ask(PARKING, "", "nowhere", "tab"))
     assert "No answer:" in (updates[-1].messages or [])[-1]["content"]
 
 
@@ -173,9 +183,10 @@ def test_a_view_that_shows_something_else_is_left_alone(slow: tuple[Desk, FakeOl
         seen: list[Update] = []
 
         async def follow() -> None:
-            async for update in desk.chat.ask(PARKING, "", "default", "tab"):
+            async for update in desk.chat.follow("tab"):
                 seen.append(update)
 
+        begun = await gather(desk.chat.ask(PARKING, "", "default", "tab"))
         following = asyncio.create_task(follow())
         while not seen:
             await asyncio.sleep(0.01)
@@ -183,7 +194,8 @@ def test_a_view_that_shows_something_else_is_left_alone(slow: tuple[Desk, FakeOl
         count = len(seen)
         await asyncio.wait_for(following, 5)
         assert len(seen) == count
-        return seen
+        assert await desk.chat.settle("tab") is None
+        return begun
 
     conversation = asyncio.run(switch())[0].conversation or ""
     assert desk.answers.running(conversation) is not None
@@ -195,7 +207,7 @@ def test_an_answer_cut_off_by_the_end_of_the_program_says_so(desk: Desk) -> None
     desk.talks.begin(talk.id, PARKING)
     shown = asyncio.run(gather(desk.chat.open(talk.id, "tab")))
     assert "Interrupted." in (shown[0].messages or [])[-1]["content"]
-    asyncio.run(gather(desk.chat.retry(0, talk.id, "default", "tab")))
+    desk.steps(desk.chat.retry(0, talk.id, "default", "tab"))
     again = desk.talks.get(talk.id)
     assert again is not None and "6:30" in again.turns[0].record["text"]
 
