@@ -230,9 +230,10 @@ class Library:
             self._dense.sync(self._collection(collection))
 
     def compact(self) -> None:
-        """Give the space of removed documents back; nothing of their text stays in the files."""
+        """Give the space of removed documents back; nothing of their text or vectors stays in the files."""
         self._require_writer()
         self._truth.compact()
+        self._dense.compact()
 
     def sources(self, collection: str | None = None) -> tuple[Document, ...]:
         """The documents of a collection, by name."""

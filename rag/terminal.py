@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 import textwrap
 from collections.abc import Sequence
 
-from rag.text import remove_invisible
+from rag.text import counted, remove_invisible
 from rag.types import Answer, Check, Citation, Document, Hit, IngestEvent, IngestReport, IngestStatus, Sentence, Support
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _WIDTH = 100
+_NARROWEST = 20
 _FLAGS = {
     Support.UNSUPPORTED: "not supported by the passage it cites",
     Support.UNCITED: "not in your documents",
@@ -29,6 +32,30 @@ def one_line(text: str, width: int = _WIDTH) -> str:
     return textwrap.shorten(safe(text), width, placeholder=" …")
 
 
+def screen_width() -> int | None:
+    """Columns of the terminal that the standard output is; None where it is a file or a pipe."""
+    if not sys.stdout.isatty():
+        return None
+    return shutil.get_terminal_size((_WIDTH, 24)).columns
+
+
+def fitted(text: str, width: int | None) -> str:
+    """Text whose lines are broken between words at ``width`` columns, indented as they begin; as it is for None."""
+    if width is None:
+        return text
+    return "\n".join(_broken(line, max(width, _NARROWEST)) for line in text.split("\n"))
+
+
+def _broken(line: str, width: int) -> str:
+    indent = line[: len(line) - len(line.lstrip(" "))]
+    if len(line) <= width:
+        return line
+    return textwrap.fill(
+        line.lstrip(" "), width, initial_indent=indent, subsequent_indent=indent, break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
+
+
 def place(citation: Citation) -> str:
     """Where a citation points: file, page, heading."""
     return _place(citation.source, citation.page, citation.heading)
@@ -43,18 +70,21 @@ def _place(source: str, page: int | None, heading: Sequence[str]) -> str:
     return ", ".join(parts)
 
 
-def answer_text(answer: Answer) -> str:
-    """The answer with its flags, footnotes, disagreements, notices; for an abstention the nearest passages."""
+def answer_text(answer: Answer, width: int | None = None) -> str:
+    """The answer with its flags, footnotes, disagreements, notices; for an abstention the nearest passages.
+
+    Broken at ``width`` columns, where one is given.
+    """
     blocks = [_flagged(answer)]
     if answer.citations:
-        blocks.append("\n".join(_footnote(c) for c in answer.citations))
+        blocks.append("\n".join(_footnote(c, width or _WIDTH) for c in answer.citations))
     for item in answer.disagreements:
         sides = "\n".join(f"  - {place(c.citation)}: {one_line(c.value)} [{c.citation.marker}]" for c in item.claims)
         blocks.append(f"The sources disagree on {safe(item.subject)}:\n{sides}")
     if answer.abstained and answer.hits:
         blocks.append("Nearest passages:\n" + "\n".join(_nearest(hit) for hit in answer.hits[:3]))
     blocks.extend(f"Note: {safe(notice)}" for notice in answer.notices)
-    return "\n\n".join(blocks)
+    return fitted("\n\n".join(blocks), width)
 
 
 def _flagged(answer: Answer) -> str:
@@ -73,11 +103,14 @@ def flag_of(sentence: Sentence) -> str:
     return _FLAGS.get(sentence.support, "")
 
 
-def _footnote(citation: Citation) -> str:
+def _footnote(citation: Citation, width: int) -> str:
     origin = {"attributed": " (found by this program)", "corrected": " (corrected by this program)"}
     head = f"[{citation.marker}] {place(citation)}, characters {citation.start}-{citation.end}"
     quote = textwrap.fill(
-        f"“{safe(' '.join(citation.quote.split()))}”", _WIDTH, initial_indent="    ", subsequent_indent="    "
+        f"“{safe(' '.join(citation.quote.split()))}”",
+        max(min(width, _WIDTH), _NARROWEST),
+        initial_indent="    ",
+        subsequent_indent="    ",
     )
     return f"{head}{origin.get(citation.origin, '')}\n{quote}"
 
@@ -122,9 +155,10 @@ def report_text(report: IngestReport) -> str:
     passages = sum(e.passages for e in report.events if e.status in ("added", "updated"))
     empty = sum(e.empty_pages for e in report.events if e.status in ("added", "updated"))
     lines = [failure_text(event) for event in report.failed]
-    lines.append(f"{', '.join(counts) or 'nothing to do'}; {passages} passages in {report.seconds:.1f} s.")
+    lines.append(f"{', '.join(counts) or 'nothing to do'}; {counted(passages, 'passage')} in {report.seconds:.1f} s.")
     if empty:
-        lines.append(f"{empty} pages have no text (scanned pictures, most likely) and cannot be searched.")
+        have = "has" if empty == 1 else "have"
+        lines.append(f"{counted(empty, 'page')} {have} no text (scanned, most likely) and cannot be searched.")
     return "\n".join(lines)
 
 

@@ -98,3 +98,8 @@ def remove_invisible(text: str) -> str:
 def words(text: str) -> list[str]:
     """The words of a text, NFKC-folded and lower-cased, in order."""
     return WORD.findall(unicodedata.normalize("NFKC", text).lower())
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: ``1 page``, ``1,037 pages``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

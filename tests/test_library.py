@@ -19,6 +19,7 @@ from rag.errors import (
     UnknownCollection,
     UnknownSource,
 )
+from rag.models.builtin import BuiltinEmbedding
 from rag.types import Done, IngestEvent, Retrieved, Support, Token, Turn
 
 LEAVE = """# Leave policy
@@ -134,6 +135,20 @@ def test_removed_documents_stop_answering(library: Library, docs: Path) -> None:
     assert all(hit.passage.source == "leave.md" for hit in library.search("car park Mill Lane"))
     with pytest.raises(UnknownSource, match=r"parking\.txt"):
         library.remove("parking.txt")
+
+
+def test_a_removed_document_leaves_no_byte_after_compact(tmp_path: Path, docs: Path) -> None:
+    folder = tmp_path / "l"
+    with Library.open(folder, llm="quotes", embedder="builtin") as library:
+        library.ingest([docs])
+        passage = next(hit.passage for hit in library.search("car park") if hit.passage.source == "parking.txt")
+        vector = BuiltinEmbedding().embed_array([passage.index_text])[0]
+        files = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+        assert any(vector.tobytes() in data for data in files), "else the test looks for the wrong bytes"
+        library.remove("parking.txt")
+        library.compact()
+    held = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    assert not any(b"Mill Lane" in data or vector.tobytes() in data for data in held)
 
 
 def test_everything_is_there_after_reopening(tmp_path: Path, docs: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from rag.text import counted
 from rag.types import Document
 from ui.escape import inert, name, sentence
 
@@ -69,8 +70,8 @@ def _sync(documents: int, files: Sequence[FileRow]) -> str:
     """Whether everything that was added can be searched."""
     coming = sum(row.state in ("waiting", "reading") for row in files)
     failed = sum(row.state == "failed" for row in files)
-    parts = [f"✓ {_count(documents, 'document')} in step"] if documents and not coming else []
-    parts += [f"⟳ {_count(coming, 'file')} on the way"] if coming else []
+    parts = [f"✓ {counted(documents, 'document')} in step"] if documents and not coming else []
+    parts += [f"⟳ {counted(coming, 'file')} on the way"] if coming else []
     parts += [f'<span class="bad">{failed} failed</span>'] if failed else []
     return f'<p class="sync" role="status">{" · ".join(parts)}</p>' if parts else ""
 
@@ -89,8 +90,8 @@ def _document(document: Document) -> str:
 
 
 def _facts(document: Document) -> str:
-    facts = [_count(document.pages, "page")] if document.pages else []
-    facts.append(_count(document.passages, "passage"))
+    facts = [counted(document.pages, "page")] if document.pages else []
+    facts.append(counted(document.passages, "passage"))
     if document.empty_pages:
         facts.append(f'<span class="w">⚠ {document.empty_pages} without text</span>')
     return " · ".join(facts)
@@ -158,7 +159,3 @@ def notices_html(notices: Sequence[str]) -> str:
     """What to know beside every answer; nothing when there is nothing."""
     listed = "".join(f'<li dir="auto">{sentence(notice)}</li>' for notice in notices)
     return f'<ul class="notices" aria-label="Notices">{listed}</ul>' if listed else ""
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

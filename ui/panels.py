@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from rag.text import counted
 from ui.escape import flowing, inert, name
 from ui.export import plain_turn
 from ui.render import ORIGINS, Record, count_flags, place
@@ -45,22 +46,18 @@ def _gold(turn: int, *, rated: bool) -> str:
 
 def _summary(record: Record, cards: int) -> str:
     if record.get("abstained") and not record.get("state"):
-        return f"Not in the documents · {_count(cards, 'nearest passage')}" if cards else "Not in the documents"
+        return f"Not in the documents · {counted(cards, 'nearest passage')}" if cards else "Not in the documents"
     parts = []
     if record.get("citations"):
-        parts.append(_count(cards, "citation"))
+        parts.append(counted(cards, "citation"))
     elif "hits" in record:
-        parts.append(f"{_count(cards, 'passage')} found")
+        parts.append(f"{counted(cards, 'passage')} found")
     lacking, partly = count_flags(record)
     if lacking:
-        parts.append(f'<span class="w">⚠ {_count(lacking, "sentence")} without support</span>')
+        parts.append(f'<span class="w">⚠ {counted(lacking, "sentence")} without support</span>')
     if partly:
-        parts.append(f'<span class="w">◐ {_count(partly, "sentence")} only partly supported</span>')
+        parts.append(f'<span class="w">◐ {counted(partly, "sentence")} only partly supported</span>')
     return " · ".join(parts) or "No passages yet"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _cards(record: Record, turn: int) -> tuple[list[str], list[str]]:

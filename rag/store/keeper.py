@@ -102,6 +102,10 @@ class Keeper:
         """Build the collection's index anew from the truth, and use it from then on. Raises as ``sync`` does."""
         self._settle(collection.id, rebuild=True)
 
+    def empty_quarantine(self) -> None:
+        """Delete the damaged index that was put aside."""
+        shutil.rmtree(self._quarantine, ignore_errors=True)
+
     def audit(self, collection: Collection, sample: int) -> AuditReport:
         """Open the index if need be, and compare it with the truth; what cannot be opened is reported, not raised."""
         entry = self._entry(collection.id)
@@ -333,7 +337,7 @@ class Keeper:
 
     def _put_aside(self, folder: Path) -> None:
         """Move a folder into quarantine, where only the last one is kept."""
-        shutil.rmtree(self._quarantine, ignore_errors=True)
+        self.empty_quarantine()
         self._quarantine.mkdir(mode=0o700)
         if folder.exists():
             shutil.move(folder, self._quarantine / folder.name)

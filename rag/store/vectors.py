@@ -185,6 +185,16 @@ class DenseIndex:
             for one in self._newest(collection):
                 self._keeper.rebuild(one)
 
+    def compact(self) -> None:
+        """Rebuild every collection's Chroma index and delete what was put aside; readers do nothing.
+
+        No vector of a removed passage stays on the disk. Raises as ``sync`` does.
+        """
+        if self._keeper is not None:
+            for collection in self._truth.collections():
+                self._keeper.rebuild(collection)
+            self._keeper.empty_quarantine()
+
     def close(self) -> None:
         """Stop what runs in the background and release every file."""
         if self._keeper is not None:
