@@ -38,15 +38,26 @@ def fingerprint(config: Config, truth: Truth, collection: Collection, llm: LLM |
     return {
         "model": {"name": model, "digest": str(getattr(llm, "digest", ""))},
         "server": str(getattr(llm, "server_version", "")),
-        "embedder": {"name": collection.embedder.name, "digest": collection.embedder.digest},
+        "embedder": {
+            "name": collection.embedder.name,
+            "digest": collection.embedder.digest,
+            "query_prefix": collection.embedder.query_prefix,
+            "document_prefix": collection.embedder.document_prefix,
+        },
         "options": {
             "num_ctx": config.num_ctx,
             "num_predict": config.num_predict,
             "temperature": config.temperature,
             "seed": config.seed,
+            "verify": config.verify,
         },
         "prompts": {name: load_prompt(name, config.prompts).digest for name in sorted(VARIABLES)},
-        "corpus": {"documents": len(documents), "sha256": corpus.hexdigest()},
+        # The number of passages tells apart libraries whose documents were cut to other sizes.
+        "corpus": {
+            "documents": len(documents),
+            "passages": sum(document.passages for document in documents),
+            "sha256": corpus.hexdigest(),
+        },
         "parsed_text": parsed.hexdigest(),
         "splitter": collection.splitter,
         "retrieval": {

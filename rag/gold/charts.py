@@ -20,7 +20,7 @@ def share_chart(after: Interval, before: Interval | None) -> str:
     ring = f'<circle class="old" cx="{x(before.mean):.1f}" cy="{middle}" r="4"/>' if before else ""
     label = f"{after.mean:.3f}, 95 % interval {after.low:.3f} to {after.high:.3f}"
     return (
-        f'<svg width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label="{label}">'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label="{label}">'
         f'<line class="axis" x1="{_PAD}" x2="{_WIDTH - _PAD}" y1="{middle}" y2="{middle}"/>'
         f'<line class="whisker" x1="{x(after.low):.1f}" x2="{x(after.high):.1f}" y1="{middle}" y2="{middle}"/>'
         f'{ring}<circle class="point" cx="{x(after.mean):.1f}" cy="{middle}" r="3.5"/></svg>'
@@ -37,7 +37,7 @@ def delta_chart(delta: Interval, reach: float, tone: str) -> str:
     middle = _HEIGHT / 2
     label = f"change {delta.mean:+.3f}, 95 % interval {delta.low:+.3f} to {delta.high:+.3f}"
     return (
-        f'<svg width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label="{label}">'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label="{label}">'
         f'<line class="axis" x1="{_WIDTH / 2}" x2="{_WIDTH / 2}" y1="1" y2="{_HEIGHT - 1}"/>'
         f'<line class="whisker {tone}" x1="{x(delta.low):.1f}" x2="{x(delta.high):.1f}" y1="{middle}" y2="{middle}"/>'
         f'<circle class="point {tone}" cx="{x(delta.mean):.1f}" cy="{middle}" r="3.5"/></svg>'
@@ -54,42 +54,57 @@ def strip_chart(values: Sequence[float], marks: Sequence[float]) -> str:
 
     ticks = "".join(f'<rect class="tick" x="{x(v):.1f}" y="5" width="1.5" height="9"/>' for v in values[:2_000])
     lines = "".join(f'<line class="whisker" x1="{x(m):.1f}" x2="{x(m):.1f}" y1="1" y2="18"/>' for m in marks)
+    shape = f'viewBox="0 0 {width} 19" width="{width}" height="19"'
     label = f"distribution of {len(values)} values"
-    return f'<svg width="{width}" height="19" role="img" aria-label="{label}">{ticks}{lines}</svg>'
+    return f'<svg {shape} role="img" aria-label="{label}">{ticks}{lines}</svg>'
 
 
 def scatter_chart(points: Sequence[tuple[str, float, float, float, float]], x_title: str, y_title: str) -> str:
-    """Named points ``(name, x, y, y low, y high)`` with whiskers and axes from the smallest to the largest value."""
+    """Points ``(name, x, y, y low, y high)`` numbered from 1 as they come, with whiskers; their names show on hovering.
+
+    x begins at 0; y goes from the smallest low to the largest high, and at least over 0.1. Points that would cover each
+    other share a label.
+    """
     width, height, left, bottom = 640, 340, 60, 44
-    xs = [x for _, x, *_ in points]
+    x_top = max([x for _, x, *_ in points] + [1e-9])
     ys = [y for point in points for y in point[3:]]
-    x_low, x_span = min(xs), max(max(xs) - min(xs), 1e-9)
-    y_low, y_span = min(ys), max(max(ys) - min(ys), 1e-9)
+    y_low = min(min(ys), max(ys) - 0.1)
+    y_span = max(ys) - y_low
 
     def at(x: float, y: float) -> tuple[float, float]:
-        across = left + 14 + (x - x_low) / x_span * (width - left - 120)
+        across = left + x / x_top * (width - left - 80)
         return across, height - bottom - 14 - (y - y_low) / y_span * (height - bottom - 34)
 
-    turned = f"rotate(-90 14 {height / 2})"
-    parts = [
-        f'<line class="axis" x1="{left}" x2="{width - 10}" y1="{height - bottom}" y2="{height - bottom}"/>',
-        f'<line class="axis" x1="{left}" x2="{left}" y1="10" y2="{height - bottom}"/>',
-        f'<text x="{(left + width) / 2}" y="{height - 8}" text-anchor="middle">{escape(x_title)}</text>',
-        f'<text x="14" y="{height / 2}" text-anchor="middle" transform="{turned}">{escape(y_title)}</text>',
-    ]
-    for value in (x_low, x_low + x_span):
-        parts.append(
-            f'<text x="{at(value, y_low)[0]:.0f}" y="{height - bottom + 16}" text-anchor="middle">{value:.3g}</text>'
-        )
+    marks: dict[tuple[int, int], list[str]] = {}
+    parts = [_axes(width, height, left, bottom, x_title, y_title)]
+    for value in (0.0, x_top):
+        parts.append(_tick(at(value, y_low)[0], height - bottom + 16, "middle", value))
     for value in (y_low, y_low + y_span):
-        parts.append(f'<text x="{left - 6}" y="{at(x_low, value)[1] + 4:.0f}" text-anchor="end">{value:.3g}</text>')
-    for name, x, y, low, high in points:
+        parts.append(_tick(left - 6, at(0.0, value)[1] + 4, "end", value))
+    for number, (name, x, y, low, high) in enumerate(points, 1):
         across, up = at(x, y)
         ends = f'y1="{at(x, low)[1]:.1f}" y2="{at(x, high)[1]:.1f}"'
         parts.append(
+            f"<g><title>{escape(name)}</title>"
             f'<line class="whisker" x1="{across:.1f}" x2="{across:.1f}" {ends}/>'
-            f'<circle class="point" cx="{across:.1f}" cy="{up:.1f}" r="5"/>'
-            f'<text x="{across + 8:.1f}" y="{up + 4:.1f}">{escape(name)}</text>'
+            f'<circle class="point" cx="{across:.1f}" cy="{up:.1f}" r="5"/></g>'
         )
+        marks.setdefault((round(across / 14), round(up / 14)), []).append(str(number))
+    for (column, row), numbers in marks.items():
+        parts.append(f'<text x="{column * 14 + 12}" y="{row * 14 + 4}">{", ".join(numbers)}</text>')
     style = "font: 12px sans-serif; fill: currentColor"
     return f'<svg viewBox="0 0 {width} {height}" width="{width}" style="{style}" role="img">{"".join(parts)}</svg>'
+
+
+def _axes(width: int, height: int, left: int, bottom: int, x_title: str, y_title: str) -> str:
+    turned = f"rotate(-90 14 {height / 2})"
+    return (
+        f'<line class="axis" x1="{left}" x2="{width - 10}" y1="{height - bottom}" y2="{height - bottom}"/>'
+        f'<line class="axis" x1="{left}" x2="{left}" y1="10" y2="{height - bottom}"/>'
+        f'<text x="{(left + width) / 2}" y="{height - 8}" text-anchor="middle">{escape(x_title)}</text>'
+        f'<text x="14" y="{height / 2}" text-anchor="middle" transform="{turned}">{escape(y_title)}</text>'
+    )
+
+
+def _tick(x: float, y: float, anchor: str, value: float) -> str:
+    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}">{value:.3g}</text>'

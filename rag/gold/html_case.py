@@ -7,7 +7,7 @@ from html import escape
 
 from rag.gold.comparison import Comparison
 from rag.gold.records import Record, Run
-from rag.gold.report import Case, ranks, word_diff
+from rag.gold.report import Case, alike, ranks, unwrapped, word_diff
 
 _SIGNS = {"same": "{}", "gone": "<del>{}</del>", "come": "<ins>{}</ins>"}
 
@@ -62,8 +62,10 @@ def _answers(case: Case) -> Iterator[str]:
         yield f'<div class="label">{title}</div><p class="text">{escape(new or old)}</p>'
         return
     edits = word_diff(old, new)
-    left = "".join(_SIGNS[kind].format(escape(words)) for kind, words in edits if kind != "come")
-    right = "".join(_SIGNS[kind].format(escape(words)) for kind, words in edits if kind != "gone")
+    left, right = escape(old), escape(new)
+    if alike(edits):
+        left = "".join(_SIGNS[kind].format(escape(words)) for kind, words in edits if kind != "come")
+        right = "".join(_SIGNS[kind].format(escape(words)) for kind, words in edits if kind != "gone")
     yield f'<div class="pair"><div><div class="label">Answer before</div><p class="text">{left}</p></div>'
     yield f'<div><div class="label">Answer now</div><p class="text">{right}</p></div></div>'
 
@@ -95,7 +97,7 @@ def _citations(record: Record | None) -> str:
         page = f", page {cited.page}" if cited.page else ""
         doubt = "" if index in carrying else " · does not carry its sentence"
         origin = f"<cite>[{cited.marker}] {escape(cited.source)}{page}{doubt}</cite>"
-        parts.append(f"<blockquote>{escape(cited.quote)}{origin}</blockquote>")
+        parts.append(f"<blockquote>{escape(unwrapped(cited.quote))}{origin}</blockquote>")
     return "".join(parts)
 
 
@@ -133,9 +135,9 @@ def _ranks(case: Case, run: Run, comparison: Comparison | None) -> Iterator[str]
         page = f", page {best.page}" if best.page else ""
         yield (
             f"<details><summary>Best passage now: {escape(best.source)}{page}</summary>"
-            f"<blockquote>{escape(text)}</blockquote></details>"
+            f"<blockquote>{escape(unwrapped(text))}</blockquote></details>"
         )
 
 
 def _text(record: Record | None) -> str:
-    return record.reply.text if record is not None and record.reply is not None else ""
+    return unwrapped(record.reply.text) if record is not None and record.reply is not None else ""

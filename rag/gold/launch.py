@@ -110,4 +110,6 @@ def _with_settings(request: RunRequest, path: Path, progress: Progress | None) -
 
 def reading(config: Config) -> tuple[object, ...]:
     """The settings that take effect when documents are read."""
-    return (config.passage_characters, config.passage_overlap, config.embedder)
+    return (
+        config.passage_characters, config.passage_overlap, config.embedder, config.query_prefix, config.document_prefix,
+    )  # fmt: skip

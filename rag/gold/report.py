@@ -18,6 +18,8 @@ from rag.gold.stats import Interval, bootstrap, power_text, quantile
 
 Label = Literal["regression", "error", "flaky", "failing", "new", "fixed", "passing"]
 LABELS: tuple[Label, ...] = ("regression", "error", "flaky", "failing", "new", "fixed", "passing")
+_WRAP = re.compile(r"(?<=\S)[^\S\n]*\n[^\S\n]*(?=\S)(?![-*+•|#>]|\d+[.)]\s)")
+_ALIKE = 0.25
 _TOKEN = re.compile(r"\s+|\w+|[^\w\s]")
 _SLICED = ("fact_recall", "citation_recall", "abstention_accuracy")
 _TIMES = ("retrieve_ms", "first_token_ms", "total_ms", "prompt_tokens", "answer_tokens")
@@ -226,6 +228,17 @@ def _values(run: Run, name: str) -> list[float]:
 
 def _spread(values: Sequence[float]) -> tuple[float, float]:
     return quantile(values, 0.5), quantile(values, 0.95)
+
+
+def unwrapped(text: str) -> str:
+    """``text`` without the line breaks of a document's narrow lines; paragraphs and lists stay."""
+    return _WRAP.sub(" ", text)
+
+
+def alike(edits: Sequence[Edit]) -> bool:
+    """Whether two texts share so much (a quarter of the longer one) that marking their difference helps a reader."""
+    size = {kind: sum(len(words) for each, words in edits if each == kind) for kind in ("same", "gone", "come")}
+    return size["same"] >= _ALIKE * (size["same"] + max(size["gone"], size["come"]))
 
 
 Edit = tuple[Literal["same", "gone", "come"], str]

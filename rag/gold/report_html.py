@@ -5,38 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from html import escape
-from pathlib import Path
 
 from rag.gold.catalog import Stage
 from rag.gold.charts import delta_chart, share_chart, strip_chart
 from rag.gold.fingerprint import flat
 from rag.gold.gate import Exit
 from rag.gold.html_case import case_html
+from rag.gold.html_page import html_page
 from rag.gold.report import LABELS, Report, Slice
 from rag.gold.report_text import show_interval
 
-_STATIC = Path(__file__).parent / "static"
-_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-)
 _TONES = {Exit.CLEAN: "clean", Exit.REGRESSION: "worse", Exit.INVALID: "worse"}
 
 
 def html_report(report: Report) -> str:
     """The whole page. Its content policy forbids every request."""
-    style = (_STATIC / "report.css").read_text(encoding="utf-8")
-    script = (_STATIC / "report.js").read_text(encoding="utf-8")
     body = "\n".join(
         [*_verdict(report), *_changes(report), *_stages(report), *_metrics(report), *_slices(report), *_costs(report),
          *_all_cases(report), *_fingerprint(report)]
     )  # fmt: skip
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(report.verdict.headline[:80])}</title>\n<style>\n{style}</style></head>\n"
-        f"<body><main>\n{body}\n</main>\n<script>\n{script}</script></body></html>\n"
-    )
+    return html_page(report.verdict.headline[:80], body, "report.js")
 
 
 def _verdict(report: Report) -> Iterator[str]:
@@ -50,7 +38,12 @@ def _verdict(report: Report) -> Iterator[str]:
         f'<i class="{label}" style="width:{100 * counts[label] / total:.2f}%"></i>' for label in LABELS if counts[label]
     )
     yield f'<div class="tally" aria-hidden="true">{bars}</div>'
-    named = " · ".join(f'<span class="dot {label}"></span>{counts[label]} {label}' for label in LABELS if counts[label])
+    as_before = {"failing": "failing as before"} if report.comparison is not None else {}
+    named = " · ".join(
+        f'<span class="dot {label}"></span>{counts[label]} {as_before.get(label, label)}'
+        for label in LABELS
+        if counts[label]
+    )
     yield f"<p>{len(report.cases)} questions: {named}</p>"
     if report.power:
         yield f"<p>{escape(report.power)}</p>"

@@ -19,12 +19,14 @@ from rag.text import remove_invisible
 _COLOURS = {Exit.CLEAN: "green", Exit.REGRESSION: "red", Exit.INFRASTRUCTURE: "yellow", Exit.NOT_COMPARABLE: "yellow"}
 _CONTROL = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)))
 _EDITS = {"same": "", "gone": "red strike", "come": "green"}
+_BRACKETS = {"same": ("", ""), "gone": ("[-", "-]"), "come": ("{+", "+}")}
+"""As wdiff writes a difference of words where there are no colours."""
 
 
 def print_report(report: Report, console: Console, *, details: int = 10) -> None:
     """Verdict first, then what changed, the regressions by stage (at most ``details`` of each in full), metrics, slices
     and latency."""
-    for part in _parts(report, details):
+    for part in _parts(report, details, plain=console.color_system is None):
         console.print(part)
 
 
@@ -41,8 +43,9 @@ def print_accepted(accepted: Accepted, baseline: Run | None, run: Run, console: 
         before = old[name][0].reply if name in old else None
         after = new[name][0].reply
         line = Text(f"{'changed' if name in old else 'new    '}  {name}  ", style="bold")
-        for kind, words in word_diff(before.text if before else "", after.text if after else ""):
-            line.append(shown(" ".join(words.split("\n"))), style="" if name not in old else _EDITS[kind])
+        line.append_text(
+            _difference(before.text if before else None, after.text if after else "", console.color_system is None)
+        )
         console.print(line)
     if accepted.refused:
         console.print(Text(f"Refused, since they ended in an error: {', '.join(accepted.refused)}.", style="yellow"))
@@ -53,7 +56,16 @@ def print_accepted(accepted: Accepted, baseline: Run | None, run: Run, console: 
     console.print(Text(describe_noise(accepted.baseline.noise)))
 
 
-def _parts(report: Report, details: int) -> Iterator[RenderableType]:
+def _difference(old: str | None, new: str, plain: bool) -> Text:
+    """``new`` with what changed since ``old`` marked: by colours, or in ``plain`` text by brackets."""
+    made = Text()
+    for kind, words in word_diff(old, new) if old is not None else [("same", new)]:
+        before, after = _BRACKETS[kind] if plain else ("", "")
+        made.append(shown(f"{before}{' '.join(words.splitlines())}{after}"), style=_EDITS[kind])
+    return made
+
+
+def _parts(report: Report, details: int, *, plain: bool) -> Iterator[RenderableType]:
     colour = _COLOURS.get(report.verdict.code, "red")
     yield Text(report.verdict.headline, style=f"bold {colour}")
     for reason in report.verdict.reasons[1:]:
@@ -68,7 +80,7 @@ def _parts(report: Report, details: int) -> Iterator[RenderableType]:
     yield Text(report.noise)
     yield from _changes(report)
     for stage in Stage:
-        yield from _stage(stage, report.at(stage), details)
+        yield from _stage(stage, report.at(stage), details, plain=plain)
     yield from _errors(report)
     yield from (Text("\nMetrics: mean and 95 % interval", style="bold"), _metrics(report.rows))
     if report.slices:
@@ -88,17 +100,17 @@ def _changes(report: Report) -> Iterator[RenderableType]:
         yield Text(shown(f"  {change.key}: {_short(change.old)} → {_short(change.new)}"))
 
 
-def _stage(stage: Stage, cases: Sequence[Case], details: int) -> Iterator[RenderableType]:
+def _stage(stage: Stage, cases: Sequence[Case], details: int, *, plain: bool) -> Iterator[RenderableType]:
     if not cases:
         return
     yield Text(f"\n{stage.value} ({len(cases)})", style="bold red")
     for case in cases[:details]:
-        yield _case(case)
+        yield _case(case, plain)
     if len(cases) > details:
         yield Text(f"  and {len(cases) - details} more: {', '.join(case.question.id for case in cases[details:])}")
 
 
-def _case(case: Case) -> RenderableType:
+def _case(case: Case, plain: bool) -> RenderableType:
     head = Text(f"  {case.question.id}", style="bold")
     head.append(shown(f" [{', '.join(case.question.tags)}] {case.question.question}"), style="")
     moved = [f"{name} {case.before[name]:.3g} → {case.after[name]:.3g}" for name in case.worse]
@@ -108,19 +120,14 @@ def _case(case: Case) -> RenderableType:
     moves = [f"{file} {_rank(old)} → {_rank(new)}" for file, old, new, gold in ranks(case) if gold and old != new]
     if case.old is not None and moves:
         lines.append(Text(shown(f"    rank of gold file: {'; '.join(moves)}")))
-    lines.extend(_answers(case))
+    lines.extend(_answers(case, plain))
     return Group(*lines)
 
 
-def _answers(case: Case) -> list[Text]:
-    old = case.old.reply.text if case.old and case.old.reply else ""
+def _answers(case: Case, plain: bool) -> list[Text]:
+    old = case.old.reply.text if case.old and case.old.reply else None
     new = case.new.reply.text if case.new and case.new.reply else ""
-    if not new:
-        return []
-    answer = Text("    ")
-    for kind, words in word_diff(old, new) if case.old is not None else [("same", new)]:
-        answer.append(shown(" ".join(words.split("\n"))), style=_EDITS[kind])
-    return [answer]
+    return [Text("    ").append_text(_difference(old, new, plain))] if new else []
 
 
 def _errors(report: Report) -> Iterator[RenderableType]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from html import escape
 from itertools import product
@@ -17,6 +17,7 @@ from rag.gold.charts import scatter_chart
 from rag.gold.comparison import pass_rate
 from rag.gold.files import unwritable
 from rag.gold.fingerprint import digest
+from rag.gold.html_page import html_page
 from rag.gold.launch import reading
 from rag.gold.records import Run
 from rag.gold.runfile import read_run
@@ -75,7 +76,8 @@ class Sweep:
         ties = [rated.point.name for rated in self.rated[1:] if not rated.beaten]
         if not ties:
             return f"{best} is best on {self.metric}, significantly so." if len(self.rated) > 1 else f"Only {best} ran."
-        return f"No winner on {self.metric}: {best} is not significantly better than {', '.join(ties[:6])}."
+        more = f" and {len(ties) - 3} more" if len(ties) > 3 else ""
+        return f"No winner on {self.metric}: {best} is not significantly better than {', '.join(ties[:3])}{more}."
 
 
 def grid(base: Config, choices: Sequence[str]) -> list[tuple[str, Mapping[str, str], Config]]:
@@ -140,11 +142,10 @@ def sweep(
 
 
 def _run(gold: GoldSet, library: Library, work: Path, name: str, settings: Settings, progress: Progress | None) -> Run:
-    mark = library.fingerprint()
-    # The prompts' folder is no part of the fingerprint, but its texts are; the gold set's digest makes up the rest.
-    key = digest(
-        [mark, gold.sha256, [q.id for q in gold.questions], settings.k, settings.repeats, settings.retrieval_only]
-    )
+    # The texts behind the settings (documents, prompts, models) are in the fingerprint, the settings themselves here.
+    config = {name: value for name, value in asdict(library.config).items() if name != "library"}
+    asked = [gold.sha256, [q.id for q in gold.questions], settings.k, settings.repeats, settings.retrieval_only]
+    key = digest([library.fingerprint(), config, *asked])
     path = work / f"run-{key[:16]}.jsonl"
     if path.is_file() and not (earlier := read_run(path)).errors:
         return earlier
@@ -198,22 +199,22 @@ def table(found: Sweep) -> Iterator[tuple[str, str, str, str, str]]:
         lead = rated.lead
         lead_text = f"{lead.mean:+.3f} [{lead.low:+.3f}, {lead.high:+.3f}]" if lead is not None else ""
         p = f"{rated.p:.3g}" if rated.p is not None else ""
-        yield rated.point.name, quality_text, f"{rated.time:.0f}", lead_text, p
+        yield rated.point.name, quality_text, f"{rated.time:.3g}", lead_text, p
 
 
 def sweep_html(found: Sweep) -> str:
     """The table and a plot of quality against time as one page that loads nothing."""
-    style = (Path(__file__).parent / "static" / "report.css").read_text(encoding="utf-8")
     points = [(r.point.name, r.time, r.quality.mean, r.quality.low, r.quality.high) for r in found.rated]
-    rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in table(found))
+    rows = "".join(
+        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in (f'{number}. {row[0]}', *row[1:]))}</tr>"
+        for number, row in enumerate(table(found), 1)
+    )
     heads = "".join(
         f"<th>{escape(h)}</th>" for h in ("settings", f"{found.metric} [95 %]", "median ms", "lead of the best", "p")
     )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" '
-        "content=\"default-src 'none'; style-src 'unsafe-inline'\"><title>Sweep</title>\n"
-        f'<style>\n{style}</style></head>\n<body><main><section class="verdict"><h1>{escape(found.conclusion)}</h1>'
-        f"</section><h2>Quality against time</h2>{scatter_chart(points, 'median ms', found.metric)}\n"
-        f'<h2>Table</h2><div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
-        "</main></body></html>\n"
+    return html_page(
+        "Sweep",
+        f'<section class="verdict"><h1>{escape(found.conclusion)}</h1></section>'
+        f'<h2>Quality against time</h2><div class="scroll">{scatter_chart(points, "median ms", found.metric)}</div>\n'
+        f'<h2>Table</h2><div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>',
     )

@@ -205,6 +205,19 @@ def test_a_sweep_ranks_and_goes_on(room: Path, capsys: pytest.CaptureFixture[str
     assert rag([*sweep, "--metric", "quality"]) == 2
 
 
+def test_a_sweep_over_the_size_of_passages_reads_the_documents_anew(
+    room: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = ["gold", "sweep", "gold.yaml", "--corpus", "corpus", "--work", "work", "--retrieval-only"]
+    sizes_of_passages = ["--set", "passage_overlap=0", "--set", "passage_characters=100,1000"]
+    assert rag([*sweep, *sizes_of_passages, "--metric", "character_precision@2"]) == 0
+    assert "passage_characters=100 is best on character_precision@2, significantly so." in capsys.readouterr().out
+    runs = [read_run(path) for path in (room / "work").glob("run-*.jsonl")]
+    sizes = [run.fingerprint["corpus"]["passages"] for run in runs]
+    assert len(runs) == 2 and max(sizes) > min(sizes) == len(handbook.DOCUMENTS)
+    assert all("retrieve_ms" in record.metrics for run in runs for record in run.records)
+
+
 def test_drafts_by_a_model_pass_lint_and_never_gate(
     room: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,17 +74,22 @@ def test_filters_by_state_tag_and_words(page: Page, report: str, tmp_path: Path)
     assert shown.locator(".name").text_content() == "down"
 
 
-def test_it_prints_with_every_question_open_and_no_filters(page: Page, report: str, tmp_path: Path) -> None:
-    opened(page, tmp_path / "r.html", report)
-    closed = "document.querySelectorAll('details:not([open])').length"
-    assert page.evaluate(closed) > 0
+def test_it_prints_what_broke_in_full_and_the_rest_as_a_list(page: Page, report: str, tmp_path: Path) -> None:
+    opened(page, tmp_path / "r.html", report.replace('" open><summary>', '"><summary>'))
+    broken = "document.querySelectorAll('h3 ~ details.case:not([open])').length"
+    listed = "document.querySelectorAll('#all details.case[open]').length"
+    closed = page.evaluate(broken)
+    assert closed > 0 and page.evaluate(listed) == 0
+    page.locator("#all details.case summary").first.click()
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-    assert page.evaluate(closed) == 0
+    assert page.evaluate(broken) == 0 and page.evaluate(listed) == 1
     page.emulate_media(media="print")
     expect(page.locator(".filters")).to_be_hidden()
+    page.set_viewport_size({"width": 688, "height": 900})  # A4 between its margins
+    assert page.evaluate("document.documentElement.scrollWidth") <= 688
     page.emulate_media(media="screen")
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
-    assert page.evaluate(closed) > 0
+    assert page.evaluate(broken) == closed and page.evaluate(listed) == 1
 
 
 def test_hostile_text_does_nothing(page: Page, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from rag.gold.charts import scatter_chart
 from rag.gold.comparison import compare, noise_floor
 from rag.gold.gate import verdict
 from rag.gold.records import Record, Run
-from rag.gold.report import LABELS, Report, build_report, ranks, word_diff
+from rag.gold.report import LABELS, Report, alike, build_report, ranks, unwrapped, word_diff
 from rag.gold.report_html import html_report
 from rag.gold.report_markdown import junit_report, markdown_report
 from rag.gold.report_text import print_report
@@ -69,6 +69,13 @@ def test_the_terminal_says_verdict_then_changes_then_stages(report: Report) -> N
     assert "Could not be asked (1)" in text and "Ollama does not answer." in text
     assert "3 regressions to 1 fix, p = 0.625 by McNemar" in text
     assert "all 8 questions came out the same to the letter" in text
+
+
+def test_a_difference_is_marked_with_and_without_colours(report: Report) -> None:
+    assert "It is [-x-]{+another thing+}. [1]" in terminal(report)
+    coloured = StringIO()
+    print_report(report, Console(file=coloured, width=160, force_terminal=True, color_system="standard"))
+    assert "[-x-]" not in coloured.getvalue() and "\x1b[32manother thing" in coloured.getvalue()
 
 
 def test_every_label_is_counted_once(report: Report) -> None:
@@ -209,7 +216,30 @@ def test_a_rewritten_phrase_is_one_edit() -> None:
     ]
 
 
-def test_a_scatter_chart_names_its_points() -> None:
-    chart = scatter_chart([("a <b>", 1.0, 0.5, 0.4, 0.6), ("c", 2.0, 0.7, 0.6, 0.8)], "ms", "fact_recall")
-    root = ElementTree.fromstring(chart)
-    assert [text.text for text in root.iter("text")][-2:] == ["a <b>", "c"]
+def test_texts_that_share_little_are_shown_without_marks() -> None:
+    assert alike(word_diff("You get 25 days off.", "You get fifteen days off."))
+    assert not alike(word_diff("This is not in the documents.", "Austin was sent to leaders who do not overcorrect."))
+    assert alike([]) and not alike(word_diff("", "something"))
+
+
+def test_the_narrow_lines_of_a_document_are_joined_and_its_paragraphs_and_lists_stay() -> None:
+    text = "One line \n  goes on in\n2004 and ends.\n\nNew one:\n- first\n  and more\n- second\n1. third\n# Head"
+    joined = "One line goes on in 2004 and ends.\n\nNew one:\n- first and more\n- second\n1. third\n# Head"
+    assert unwrapped(text) == joined and unwrapped(joined) == joined
+
+
+@given(st.text(max_size=80))
+def test_joining_lines_changes_white_space_only(text: str) -> None:
+    assert unwrapped(text).split() == text.split()
+
+
+def test_a_scatter_chart_numbers_its_points_and_names_them_on_hovering() -> None:
+    points = [("a <b>", 1.0, 0.5, 0.4, 0.6), ("c", 2.0, 0.7, 0.6, 0.8), ("like c", 2.0, 0.7, 0.6, 0.8)]
+    root = ElementTree.fromstring(scatter_chart(points, "ms", "fact_recall"))
+    assert [text.text for text in root.iter("title")] == ["a <b>", "c", "like c"]
+    labels = [text.text for text in root.iter("text")]
+    assert labels == ["ms", "fact_recall", "0", "2", "0.4", "0.8", "1", "2, 3"]
+    places = [(float(c.get("cx", "")), float(c.get("cy", ""))) for c in root.iter("circle")]
+    assert places[0][0] < places[1][0] and places[0][1] > places[1][1]
+    flat = scatter_chart([("only", 0.0, 1.0, 1.0, 1.0)], "ms", "pass")
+    assert "nan" not in flat and "inf" not in flat

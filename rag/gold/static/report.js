@@ -34,7 +34,9 @@
 
   const before = new Map();
   window.addEventListener("beforeprint", () => {
-    for (const item of document.querySelectorAll("details")) {
+    // What broke is printed in full; of the other questions only those that the reader has opened.
+    for (const item of document.querySelectorAll("details.case")) {
+      if (item.closest("#all")) continue;
       before.set(item, item.open);
       item.open = true;
     }
