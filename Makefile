@@ -36,7 +36,7 @@ ui: $(VENV)/.installed
 
 ask: $(VENV)/.installed
 	@test -n "$$QUESTION" || { echo "Ask something: make ask Q='When did ...?'"; exit 2; }
-	@test -e "$(RAG_LIBRARY)/library.sqlite" || $(BIN)/rag ingest seeds
+	@test -e "$(RAG_LIBRARY)/library.sqlite3" || $(BIN)/rag ingest seeds
 	@$(BIN)/rag ask "$$QUESTION"
 ask: export QUESTION = $(value Q)
 

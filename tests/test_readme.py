@@ -13,6 +13,7 @@ import pytest
 
 from rag.cli import run
 from rag.config import Config
+from rag.store.database import FILE_NAME
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -51,6 +52,12 @@ def test_make_targets_exist() -> None:
             if line.startswith("make "):
                 assert shlex.split(line, comments=True)[1] in targets
     assert set(re.findall(r"`make ([a-z]+)", README)) <= targets
+
+
+def test_make_ask_fills_a_library_only_where_there_is_none() -> None:
+    """Else it would want to write, and be refused while the page is open."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert f'test -e "$(RAG_LIBRARY)/{FILE_NAME}" || ' in makefile
 
 
 def test_pictures_and_files_exist() -> None:
