@@ -9,17 +9,18 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from rag.answer.question import Question, analyse
-from rag.answer.quotes import score, windows_of
+from rag.answer.quotes import says_nothing, score, windows_of
 from rag.answer.ranking import FEATURES, Array, Ranked, rank
 from rag.answer.wanted import Wanted
 from rag.answer.weights import ABSTAIN, ABSTAIN_BIAS
 from rag.models.static import StaticVectors
 from rag.types import Hit
 
-DEFAULT_THRESHOLD = 0.18
+DEFAULT_THRESHOLD = 0.22
 """Below this probability nothing is answered. Refusing an answerable question costs more than showing quotes."""
 
 _BEST = 3
+_SMALLEST = 10
 _PRESENT = 0.5
 _LEAST_WINDOW = 0.2
 _SORTS: Mapping[Wanted, str] = {
@@ -33,17 +34,21 @@ class Features:
     """What speaks for and against an answer.
 
     ``passage``: weighted share of the question's terms in the best single passage. ``unknown``: share of its terms
-    that no passage of the collection has; ``unknown_names``: 1 if a name is among them. ``names``: how well its
-    names are matched in the best sentence's passage. ``focus_missing``: 1 if the noun that types the answer is
-    nowhere. ``cosine``: the best sentences' largest. ``gap_*``: for a question that wants a number, a time or
-    a name, how far the sentences that hold one fall behind those that hold the question's terms, in [0, 1].
+    that no passage of the collection has, times the collection's size (the natural logarithm of its passages over
+    10, over 10): in a large one hardly any word that matters is missing. ``chance``: how far ``cosine`` stays below
+    1, times the size: among many passages one comes near by chance. ``unknown_names``: 1 if an unknown term is a
+    name. ``names``: how well its names are matched in the best sentence's passage. ``focus_missing``: 1 if the noun
+    that types the answer is nowhere. ``cosine``: the best sentences' largest. ``gap_*``: for a question that wants a
+    number, a time or a name, how far the sentences that hold one fall behind those that hold the question's terms,
+    in [0, 1].
     ``typed_*``: whether the best sentence holds one. ``open``: 1 if the wanted kind has no outward sign.
     ``margin``: the best hit's lead over the third, fused, over 2. ``log_odds``: the best sentence's over the mean,
     over 10. ``dense``, ``dense_mean``: the largest static cosine of question and passage, and the best three's mean.
     """
 
     passage: float = 0.0
-    unknown: float = 1.0
+    unknown: float = 0.0
+    chance: float = 0.0
     unknown_names: float = 0.0
     names: float = 0.0
     focus_missing: float = 0.0
@@ -106,7 +111,8 @@ def features_of(question: Question, ranked: Ranked, hits: Sequence[Hit], cosines
     """The features, from the ranked sentences and each hit's static cosine to the question."""
     column = {name: ranked.features[:, place] for place, name in enumerate(FEATURES)}
     scores = score(ranked)
-    order = np.argsort(-scores, kind="stable")
+    telling = np.array([not says_nothing(candidate) for candidate in ranked.candidates])
+    order = np.argsort(np.where(telling, -scores, np.inf), kind="stable")
     best, top = int(order[0]), order[:_BEST]
     weights = np.array([max(term.weight, 1e-3) for term in question.terms])
     weights /= weights.sum()
@@ -114,17 +120,20 @@ def features_of(question: Question, ranked: Ranked, hits: Sequence[Hit], cosines
     here = covered[ranked.candidates[best].passage.id]
     anywhere = np.max(list(covered.values()), axis=0)
     unknown = [term.frequency == 0 and anywhere[row] < _PRESENT for row, term in enumerate(question.terms)]
+    size = math.log(max(question.count, _SMALLEST) / _SMALLEST) / 10
+    near = float(column["cosine"][top].max())
     names = [row for row, term in enumerate(question.terms) if term.name]
     focus = question.focus
     fused = [hit.score for hit in hits]
     dense = [float(x) for x in cosines]
     return Features(
         passage=float(max(row @ weights for row in covered.values())),
-        unknown=float(np.mean(unknown)) if question.count else 0.0,
+        unknown=float(np.mean(unknown)) * size,
+        chance=(1 - near) * size,
         unknown_names=float(bool(question.count) and any(unknown[row] for row in names)),
         names=float(here[names].mean()) if names else 0.5,
         focus_missing=float(focus is not None and focus.frequency == 0 and column["focus"][top].max() < _PRESENT),
-        cosine=float(column["cosine"][top].max()),
+        cosine=near,
         **_typed(ranked, column, best),
         margin=(fused[0] - fused[min(2, len(fused) - 1)]) / 2,
         log_odds=float(scores[best] - scores.mean()) / 10,

@@ -168,7 +168,7 @@ def _without_inflection(word: str) -> str:
             return base[:-1]
         word = base
         break
-    if word.endswith("y") and _VOWEL.search(word[:-1]):
+    if len(word) > 3 and word.endswith("y") and _VOWEL.search(word[:-1]):
         word = word[:-1] + "i"
     return word
 

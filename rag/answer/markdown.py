@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 
 from rag.types import Answer, Citation, Support
 
@@ -44,12 +45,14 @@ def to_markdown(answer: Answer) -> str:
 def _body(answer: Answer) -> str:
     """The text with its real markers as footnotes and its weak sentences flagged; everything else made inert."""
     changes = [(span.start, span.end, f"[^{answer.citations[span.citation].marker}]") for span in answer.markers]
+    starts = [span.start for span in answer.markers]
     for sentence in answer.sentences:
         if sentence.support in _FLAGS:
             end = sentence.end
-            for span in answer.markers:
-                if span.start >= end and not answer.text[end : span.start].strip():
-                    end = span.end
+            for span in answer.markers[bisect_left(starts, end) :]:
+                if answer.text[end : span.start].strip():
+                    break
+                end = span.end
             changes.append((end, end, f" *({_FLAGS[sentence.support]})*"))
     out: list[str] = []
     done = 0

@@ -24,6 +24,7 @@ Array = npt.NDArray[np.float64]
 _SOFT_FROM, _SOFT_TO, _SOFT_MOST = 0.35, 0.8, 0.9
 _BEGINNING = 5
 _SEAT = 0.7
+_MISSPELT, _LEAST_SPELLING = 0.7, 5
 _NEAR = 4
 _REACH = 40
 _POINTS_BACK = re.compile(
@@ -164,6 +165,10 @@ class Similar:
             for stem, row in self.row.items() if term.name else ():
                 if seat_of(term.stem, stem):
                     self.table[i, row] = max(self.table[i, row], _SEAT)
+            # A word that no passage has may be one that a passage spells otherwise.
+            for stem, row in self.row.items() if question.count and not term.frequency else ():
+                if misspelt(term.stem, stem):
+                    self.table[i, row] = max(self.table[i, row], _MISSPELT)
 
     def _spelling(self, i: int, term: Term, candidates: Iterable[str]) -> None:
         """The same stem matches; numbers only then; a long common beginning nearly."""
@@ -180,6 +185,17 @@ class Similar:
         """For each term (and the focus, if there is one) its best match among the words."""
         rows = [self.row[w.stem] for w in words if w.stem in self.row]
         return np.asarray(self.table[:, rows].max(axis=1)) if rows else np.zeros(len(self.table))
+
+
+def misspelt(one: str, other: str) -> bool:
+    """Whether two words of letters, at least five, differ by one letter after the first: more, less, other, swapped."""
+    if one[:1] != other[:1] or abs(len(one) - len(other)) > 1 or max(len(one), len(other)) < _LEAST_SPELLING:
+        return False
+    if one == other or not (one.isalpha() and other.isalpha()):
+        return False
+    first = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    a, b = one[first:], other[first:]
+    return a[1:] == b or a == b[1:] or a[1:] == b[1:] or (a[:2] == b[1::-1] and a[2:] == b[2:])
 
 
 def _has_digit(stem: str) -> bool:

@@ -111,15 +111,16 @@ def values_of(text: str) -> tuple[Value, ...]:
     for match in _LONE_MONTH.finditer(text):
         if _free(match, taken):
             found.append(Value("date", *match.span(), month=MONTHS[match[0].lower()]))
+    for match in _ORDINAL.finditer(text):
+        if _free(match, taken):
+            number = _ORDINAL_WORDS[match["word"].lower()] + _NUMBER_WORDS.get((match["tens"] or "").lower(), 0)
+            found.append(Value("ordinal", *match.span(), number=float(number)))
+            taken.append(match.span())
     for match in _NUMBER.finditer(text):
         if _free(match, taken) and not _is_pronoun(match, text):
             value = _number(match)
             found.append(value)
             taken.append((value.start, value.end))
-    for match in _ORDINAL.finditer(text):
-        if _free(match, taken):
-            number = _ORDINAL_WORDS[match["word"].lower()] + _NUMBER_WORDS.get((match["tens"] or "").lower(), 0)
-            found.append(Value("ordinal", *match.span(), number=float(number)))
     return tuple(sorted(found, key=lambda value: value.start))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -154,21 +155,38 @@ def _same_place(a: Verdict, one: Passage, b: Verdict, other: Passage) -> bool:
 
 def _without_markers(text: str, count: int) -> tuple[str, list[tuple[int, int]], int]:
     """The text without its markers and the space before each; ``(number, offset)`` of each; how many were invalid."""
-    plain = ""
+    pieces: list[str] = []
     markers: list[tuple[int, int]] = []
-    invalid = 0
-    parts = parse(text, count)
-    for place, part in enumerate(parts):
+    length = invalid = 0
+    said = False
+    last: str | Marker = ""
+    for part in parse(text, count):
         if isinstance(part, str):
-            if place and plain and part[0].isalnum() and not plain[-1].isspace():
-                plain += " "
-            plain += part
-            continue
-        if not isinstance(parts[place - 1], Marker):
-            plain = plain.rstrip(" \t\u00a0") if plain.strip() else plain
-        markers.extend((number, len(plain)) for number in part.numbers)
-        invalid += part.invalid
-    return plain, markers, invalid
+            if pieces and isinstance(last, Marker) and part[0].isalnum() and not pieces[-1][-1].isspace():
+                part = f" {part}"
+            pieces.append(part)
+            length += len(part)
+            said = said or bool(part.strip())
+        else:
+            if said and not isinstance(last, Marker):
+                length -= _trim_end(pieces)
+            markers.extend((number, length) for number in part.numbers)
+            invalid += part.invalid
+        last = part
+    return "".join(pieces), markers, invalid
+
+
+def _trim_end(pieces: list[str]) -> int:
+    """Take the blanks off the end of the last pieces; how many there were."""
+    taken = 0
+    while pieces:
+        kept = pieces[-1].rstrip(" \t\u00a0")
+        taken += len(pieces[-1]) - len(kept)
+        if kept:
+            pieces[-1] = kept
+            break
+        pieces.pop()
+    return taken
 
 
 def _owners(
@@ -176,12 +194,13 @@ def _owners(
 ) -> list[list[tuple[int, int]]]:
     """Each sentence's markers, every passage once: those inside it or right after it on the same line."""
     owned: list[list[tuple[int, int]]] = [[] for _ in spans]
+    starts = [start for start, _ in spans]
     for number, at in markers:
         if not spans:
             break
-        place = max((i for i, (start, _) in enumerate(spans) if start <= at), default=0)
+        place = max(bisect_right(starts, at) - 1, 0)
         after = spans[place][1]
-        if at > after and "\n" in plain[after:at] and place + 1 < len(spans):
+        if at > after and plain.find("\n", after, at) >= 0 and place + 1 < len(spans):
             place += 1
         if all(number != other for other, _ in owned[place]):
             owned[place].append((number, at))
@@ -199,7 +218,8 @@ def _assembled(plain: str, checked: Sequence[_Checked], dropped: int) -> Verifie
     own: list[list[int]] = [[] for _ in checked]
     pieces: list[str] = []
     markers: list[MarkerSpan] = []
-    shifts: list[tuple[int, int, int]] = []
+    put: list[tuple[int, int]] = []
+    sizes = [0]
     length = done = 0
     for at, place, cited in order:
         key = (cited.passage.id, cited.start, cited.end)
@@ -217,22 +237,28 @@ def _assembled(plain: str, checked: Sequence[_Checked], dropped: int) -> Verifie
         space = "" if not before or before.isspace() or before == "]" else " "
         mark = f"{space}[{index + 1}]"
         markers.append(MarkerSpan(length + len(space), length + len(mark), index))
-        shifts.append((at, place, len(mark)))
+        put.append((at, place))
+        sizes.append(sizes[-1] + len(mark))
         pieces.append(mark)
         length += len(mark)
     text = "".join([*pieces, plain[done:]])
-    found = tuple(_sentence(text, one, place, own[place], shifts) for place, one in enumerate(checked))
+    found = tuple(
+        # A marker after a sentence's last character is not part of it.
+        _sentence(
+            text,
+            one,
+            own[place],
+            one.start + sizes[bisect_left(put, (one.start, place))],
+            one.end + sizes[bisect_left(put, (one.end, place))],
+        )
+        for place, one in enumerate(checked)
+    )
     return Verified(text, found, tuple(citations), tuple(markers), dropped)
 
 
-def _sentence(
-    text: str, one: _Checked, place: int, own: Sequence[int], shifts: Sequence[tuple[int, int, int]]
-) -> Sentence:
-    """A sentence at its offsets in the text with markers; a marker after its last character is not part of it."""
-    start = one.start + sum(size for at, p, size in shifts if at < one.start or (at == one.start and p < place))
-    end = one.end + sum(size for at, p, size in shifts if at < one.end or (at == one.end and p < place))
-    support = one.verdict.support
-    return Sentence(text[start:end], start, end, support, tuple(own), one.verdict.score, one.verdict.evidence)
+def _sentence(text: str, one: _Checked, own: Sequence[int], start: int, end: int) -> Sentence:
+    verdict = one.verdict
+    return Sentence(text[start:end], start, end, verdict.support, tuple(own), verdict.score, verdict.evidence)
 
 
 def _citation(cited: _Cited, marker: int) -> Citation:

@@ -50,6 +50,11 @@ _FOCUS = re.compile(
     r"|might|to|that|in|of|for|on|at|with|from|by|and|who|which)\b|[?.,]|$)",
     re.IGNORECASE,
 )
+# "When many are arrested, what ..." asks for no time: there "when" has no helping verb right behind it.
+_CLAUSE = re.compile(
+    r"when (?!(?:\w+ )?(?:did|do|does|is|are|was|were|will|would|has|have|had|can|could|should|may|might|must|shall)\b"
+    r"|(?:and|or|exactly|in|on|about|around|precisely|else)\b)(?=.*(?:,|\b(?:what|which|who|whom|whose|how|why)\b))"
+)
 _ASIDE = re.compile(r"\s*\([^()]*\)\s*$")
 _REASON = re.compile(
     r"\b(?:because|due to|owing to|since|so that|in order to|as a result|result(?:s|ed)? (?:of|from|in)|caused?|reason"
@@ -68,6 +73,8 @@ _NUMERIC: dict[Wanted, tuple[str, ...]] = {
     "measure": ("number", "percent", "money", "ordinal"),
     "time": ("year", "date"),
 }
+_COUNTED_WITHIN, _MOST_COUNTED, _BRACKET = 40, 3, 2
+_ASKED = 0.8
 _MONEY = re.compile(
     r"\b(?:money|cost|price|salary|pay|paid|budget|revenue|income|fee|wage|spend|spent|spending|worth)\b"
 )
@@ -76,6 +83,8 @@ _MONEY = re.compile(
 def wanted_of(text: str) -> Wanted:
     """The kind of answer the question's first cue asks for; what stands in parentheses at its end is context."""
     lower = _ASIDE.sub("", text).lower().strip() or text.lower()
+    if _CLAUSE.match(lower):
+        lower = lower.removeprefix("when")
     found = [(match.start(), order, kind) for order, (kind, p) in enumerate(_KINDS) if (match := p.search(lower))]
     return min(found)[2] if found else "thing"
 
@@ -109,7 +118,7 @@ def answer_places(
     """
     if wanted in _NUMERIC:
         fresh = [v for v in values if not any(same_value(v, other) for other in taken)]
-        return _numbers(wanted, asked, focus, text, words, fresh, like)
+        return _numbers(wanted, asked, focus, known, text, words, fresh, like)
     if wanted in ("person", "place"):
         return [(w.start, 1.0 if w.name else 0.5) for w in words if _is_new_name(w, text, known)]
     if wanted == "reason":
@@ -122,6 +131,7 @@ def _numbers(
     wanted: Wanted,
     asked: str,
     focus: str,
+    known: frozenset[str],
     text: str,
     words: Sequence[Word],
     fresh: Sequence[Value],
@@ -131,16 +141,19 @@ def _numbers(
     if wanted == "amount" and _MONEY.search(asked.lower()):
         return [(v.start, 1.0 if v.kind == "money" else 0.3) for v in fitting]
     if wanted == "count" and focus:
-        return [(v.start, _counts(v, words, like)) for v in fitting]
+        return [(v.start, _counts(v, words, known, like)) for v in fitting]
     if wanted == "time" and not fitting:
         return [(match.start(), 0.5) for match in _TIME.finditer(text)]
     return [(v.start, 1.0 if v.kind == _NUMERIC[wanted][0] or wanted == "time" else 0.6) for v in fitting]
 
 
-def _counts(value: Value, words: Sequence[Word], like: Callable[[str], float]) -> float:
-    """How well a number counts what was asked for: by the best of the three content words after it."""
-    after = [w for w in words if w.content and w.start >= value.end][:3]
-    best = max((like(w.stem) for w in after if w.start - value.end < 40), default=0.0)
+def _counts(value: Value, words: Sequence[Word], known: frozenset[str], like: Callable[[str], float]) -> float:
+    """How well a number counts what was asked for: by the best of the three content words after it, or of one that it
+    follows in parentheses; a word of the question is a sign too."""
+    content = [w for w in words if w.content]
+    counted = [w for w in content if 0 <= w.start - value.end < _COUNTED_WITHIN][:_MOST_COUNTED]
+    counted += [w for w in content if 0 < value.start - w.end <= _BRACKET]
+    best = max((max(like(w.stem), _ASKED * (w.stem in known and not w.name)) for w in counted), default=0.0)
     return 0.3 + 0.7 * best
 
 

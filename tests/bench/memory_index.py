@@ -1,12 +1,13 @@
 """A small hybrid index in memory, for measuring answers without a library on disk.
 
 It scores as the project's retriever does: BM25 from SQLite FTS5 and the static embedding's cosine over the union of
-both top lists, each min-max scaled within the question and summed.
+both top lists, fused by the retriever's own formula.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -14,6 +15,7 @@ import numpy as np
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
 from rag.models.static import StaticVectors
+from rag.retrieve import Fusion, fuse
 from rag.store.terms import TOKENIZER, query_terms, searchable
 from rag.types import Hit, Passage
 
@@ -27,6 +29,7 @@ class MemoryIndex:
         self._vectors = vectors
         self.documents = dict(documents)
         self.passages = _passages(documents)
+        self._sizes = Counter(p.document_id for p in self.passages)
         self._rows = vectors.embed([p.index_text for p in self.passages])
         self._db = sqlite3.connect(":memory:")
         self._db.execute(f'CREATE VIRTUAL TABLE fts USING fts5(body, tokenize="{TOKENIZER}")')
@@ -57,7 +60,8 @@ class MemoryIndex:
         dense[hidden], lexical[hidden] = -1.0, 0.0
         union = set(np.argsort(-dense)[:CANDIDATES]) | {i for i in np.argsort(-lexical)[:CANDIDATES] if lexical[i] > 0}
         ids = np.array(sorted(i for i in union if int(i) not in without))
-        fused = _scaled(dense[ids]) + _scaled(lexical[ids])
+        homes = [(p.document_id, self._sizes[p.document_id]) for p in (self.passages[i] for i in ids)]
+        fused = fuse(dense[ids].astype(np.float64), lexical[ids], homes, Fusion())
         order = np.argsort(-fused, kind="stable")[:k]
         return [
             Hit(self.passages[ids[i]], float(fused[i]), float(dense[ids[i]]), float(lexical[ids[i]])) for i in order
@@ -65,11 +69,6 @@ class MemoryIndex:
 
     def _useful(self, word: str) -> bool:
         return self.document_frequency(word) <= max(1, 0.1 * len(self.passages))
-
-
-def _scaled(values: np.typing.NDArray[np.float64]) -> np.typing.NDArray[np.float64]:
-    low, high = float(values.min()), float(values.max())
-    return (values - low) / (high - low) if high > low else np.zeros_like(values)
 
 
 def _passages(documents: Mapping[str, str]) -> list[Passage]:
