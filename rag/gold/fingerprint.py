@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -17,10 +18,7 @@ _ORDER = (
     "model", "server", "embedder", "judge", "prompts", "options", "corpus", "parsed_text", "splitter", "retrieval",
     "gold", "scorer", "run", "packages", "commit",
 )  # fmt: skip
-_SCORING = (
-    "gold/scoring.py", "gold/matching.py", "gold/numbers.py", "gold/ranking.py", "gold/spans.py", "gold/support.py",
-    "answer/verify.py", "answer/evidence.py", "answer/gates.py", "answer/lexicon.py", "answer/values.py", "text.py",
-)  # fmt: skip
+_SCORING = ("rag.gold.scoring", "rag.gold.support")
 _ANSWERS = ("model", "embedder", "prompts", "options", "corpus", "parsed_text", "splitter", "retrieval")
 
 
@@ -48,11 +46,32 @@ def fingerprint(backend: Backend, collection: str | None, gold: GoldSet, run: Ma
 @cache
 def scorer_version() -> str:
     """A digest of the code that scores, the verifier's included: answers that other code scored are scored again."""
-    package = Path(__file__).resolve().parent.parent
     whole = hashlib.sha256()
-    for name in _SCORING:
-        whole.update((package / name).read_bytes())
+    for name, code in sorted(scoring_code().items()):
+        whole.update(f"{name}\0{len(code)}\0".encode() + code)
     return whole.hexdigest()[:16]
+
+
+def scoring_code() -> dict[str, bytes]:
+    """The text of the modules that scores depend on: what scoring and support import from this program, and what these
+    import in turn, read from their import statements."""
+    root = Path(__file__).resolve().parents[2]
+    found: dict[str, bytes] = {}
+    waiting = list(_SCORING)
+    while waiting:
+        name = waiting.pop()
+        path = root.joinpath(*name.split(".")).with_suffix(".py")
+        if name not in found and path.is_file():
+            found[name] = path.read_bytes()
+            waiting.extend(_imported(found[name]))
+    return found
+
+
+def _imported(code: bytes) -> Iterator[str]:
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "rag":
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Change, ...]:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import random
+import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 
 from rag.gold.catalog import Stage, known_names, metric
 from rag.gold.comparison import State, compare, noise_floor, passes, requirements
-from rag.gold.fingerprint import changes
+from rag.gold.fingerprint import changes, scoring_code
 from rag.gold.gate import Exit, threshold_misses, verdict
 from rag.gold.records import Acceptance, Record
 from rag.gold.schema import Question, Review
@@ -230,3 +233,20 @@ def test_every_metric_has_a_title_and_a_direction() -> None:
     assert metric("file_hit@0") is None
     assert metric("file_hit@k") is None
     assert set(GOOD) <= set(known_names())
+
+
+def test_the_scorers_version_covers_all_the_code_that_scores() -> None:
+    """In a fresh process: every module of ours that judging a sentence and scoring an answer loads."""
+    program = (
+        "import sys\nfrom rag.gold.support import default_evidence\nimport rag.gold.scoring\n"
+        "from rag.gold.fingerprint import scoring_code\nfrom rag.types import Passage\n"
+        "default_evidence().entails('It is 5 days.', [Passage(0, 0, 'a', '', 0, 0, 13, 'It is 5 days.')])\n"
+        "ours = ('rag.answer.', 'rag.gold.', 'rag.text', 'rag.models.')\n"
+        "used = {name for name in sys.modules if name.startswith(ours)}\n"
+        "print(sorted(used - set(scoring_code())))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    missing = set(re.findall(r"'([\w.]+)'", done.stdout))
+    # What only carries values or runs, and decides nothing about a score.
+    assert missing <= {"rag.gold.backend", "rag.gold.fingerprint"}, missing
+    assert {"rag.answer.verify", "rag.gold.scoring", "rag.text"} <= set(scoring_code())
