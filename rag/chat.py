@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 
 from rag.cli import common, echo_notices, opened, settings
 from rag.errors import RagError
-from rag.terminal import answer_text, hits_text, safe, sources_text
+from rag.terminal import answer_text, fitted, hits_text, safe, screen_width, sources_text
 from rag.types import Answer, Condensed, Done, Token, Turn
 
 if TYPE_CHECKING:
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
 _HELP = """\
 /sources        the documents of this collection
 /hits           the passages behind the last answer
-/model [NAME]   which model answers; with a name, answer with that one from now on
+/model [NAME]   which model answers; with a NAME, answer with that one
 /new            forget this conversation
-/export [FILE]  write the conversation as Markdown
-/quit           leave (or Ctrl-D). Ctrl-C stops an answer, not the program."""
+/export [FILE]  write the conversation as Markdown (conversation.md)
+/quit           leave, as Ctrl-D does. Ctrl-C stops an answer only."""
+_LEAVE = frozenset({"/quit", "/exit", "/bye", "quit", "exit"})
+_PATIENCE = 2.0
 _HISTORY_LINES = 1_000
 
 
@@ -41,7 +44,7 @@ def stream_answer(library: Library, question: str, history: Sequence[Turn]) -> A
     from rich.text import Text
 
     console = Console(stderr=True)
-    grown = ""
+    grown, started = "", time.monotonic()
     stream = library.stream(question, history=history)
     try:
         with Live(Text("...", style="dim"), console=console, transient=True, refresh_per_second=12) as live:
@@ -53,8 +56,11 @@ def stream_answer(library: Library, question: str, history: Sequence[Turn]) -> A
                     live.update(_tail(safe(grown), console))
                 elif isinstance(event, Done):
                     return event.answer
+                elif not grown and (waited := time.monotonic() - started) > _PATIENCE:
+                    live.update(Text(f"Waiting for the model, {waited:.0f} s. Ctrl-C stops.", style="dim"))
     except KeyboardInterrupt:
-        console.print(Text(safe(grown)))
+        if grown:
+            console.print(Text(safe(grown)))
         raise
     finally:
         stream.close()
@@ -104,6 +110,9 @@ class Session:
         """Do what the line asks; errors are printed with their remedy and end nothing."""
         if not line:
             return
+        if line.lower() in _LEAVE:
+            self.running = False
+            return
         try:
             if line.startswith("/"):
                 self._command(*line.split(maxsplit=1))
@@ -118,19 +127,17 @@ class Session:
         answer = stream_answer(self._library, question, tuple(self._turns))
         self._turns.append(Turn(question, answer.text))
         self._answers.append(answer)
-        click.echo(answer_text(answer))
+        click.echo(answer_text(answer, screen_width()))
 
     def _command(self, name: str, argument: str = "") -> None:
-        if name == "/quit":
-            self.running = False
-        elif name == "/new":
+        if name == "/new":
             self._turns.clear()
             self._answers.clear()
             click.echo("New conversation.")
         elif name == "/sources":
             click.echo(sources_text(self._library.sources()))
         elif name == "/hits":
-            click.echo(hits_text(self._answers[-1].hits if self._answers else ()))
+            click.echo(fitted(hits_text(self._answers[-1].hits if self._answers else ()), screen_width()))
         elif name == "/model":
             if argument:
                 self._library.use_llm(argument)

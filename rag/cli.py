@@ -183,14 +183,14 @@ def remove(names: tuple[str, ...], **flags: str | None) -> None:
 @json_option
 def search(question: str, k: int | None, as_json: bool, **flags: str | None) -> None:
     """Show the passages nearest to a question."""
-    from rag.terminal import hits_text
+    from rag.terminal import fitted, hits_text, screen_width
 
     with opened(settings(**flags), write=False) as library:
         hits = library.search(question, k)
     if as_json:
         echo_json(hits)
     else:
-        click.echo(hits_text(hits))
+        click.echo(fitted(hits_text(hits), screen_width()))
 
 
 @cli.command()
@@ -199,7 +199,7 @@ def search(question: str, k: int | None, as_json: bool, **flags: str | None) -> 
 @json_option
 def ask(question: str, as_json: bool, **flags: str | None) -> None:
     """Answer a question, each sentence with its source."""
-    from rag.terminal import answer_text
+    from rag.terminal import answer_text, screen_width
 
     with opened(settings(**flags)) as library:
         echo_notices(library)
@@ -209,7 +209,7 @@ def ask(question: str, as_json: bool, **flags: str | None) -> None:
         from rag.chat import stream_answer
 
         click.echo(library.llm_choice.reason, err=True)
-        click.echo(answer_text(stream_answer(library, question, ())))
+        click.echo(answer_text(stream_answer(library, question, ()), screen_width()))
 
 
 @cli.command()
@@ -283,13 +283,13 @@ def compact(**flags: str | None) -> None:
 def doctor(as_json: bool, **flags: str | None) -> None:
     """Say what is there and what is wrong."""
     from rag.doctor import diagnose
-    from rag.terminal import checks_text
+    from rag.terminal import checks_text, fitted, screen_width
 
     checks = diagnose(settings(**flags))
     if as_json:
         echo_json(checks)
     else:
-        click.echo(checks_text(checks))
+        click.echo(fitted(checks_text(checks), screen_width()))
     if any(check.state == "bad" for check in checks):
         raise click.exceptions.Exit(1)
 

@@ -155,8 +155,11 @@ def _surroundings(config: Config) -> Iterator[Check]:
     except RagError as error:
         yield Check("model", "bad", str(error), error.hint)
         return
-    hint = "" if llm is not None else _recommendation()
-    yield Check("model", "ok" if llm is not None else "warn", choice.reason, hint)
+    if llm is not None:
+        yield Check("model", "ok", choice.reason, _recommendation("Worth having, by the machine's memory:"))
+    else:
+        hint = "For written answers install Ollama and, by the machine's memory, one of these:"
+        yield Check("model", "warn", choice.reason, _recommendation(hint))
 
 
 def _disk(folder: Path) -> Check:
@@ -167,7 +170,5 @@ def _disk(folder: Path) -> Check:
     return Check("disk", "ok", f"{free / 1000:.1f} GB free.")
 
 
-def _recommendation() -> str:
-    return "\n".join(
-        ("For written answers install Ollama and, by the machine's memory, one of these:", *recommended_lines())
-    )
+def _recommendation(head: str) -> str:
+    return "\n".join((head, *recommended_lines()))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rag.models.ollama_client import OllamaClient
     from rag.models.ollama_values import ModelInfo, Running
 
+_OF_KIND = {"chat": ("completion",), "embedding": ("embedding",)}
 _SETTING = re.compile(r"^llm\s*=.*$", re.MULTILINE)
 
 
@@ -34,7 +35,10 @@ def models() -> None:
 @common
 @json_option
 def list_models(as_json: bool, **flags: str | None) -> None:
-    """Show the installed models: size, window, what they can do, loaded or not."""
+    """Show the installed models and what they can do.
+
+    WINDOW is what a model was trained for, LOADED the window that it has in memory now, both in tokens.
+    """
     from rag.models.choose import open_client
     from rag.models.families import canonical
 
@@ -70,14 +74,19 @@ def _kind(model: ModelInfo) -> str:
 
 
 def _row(model: ModelInfo, running: Running | None) -> tuple[str, ...]:
-    window = f"{model.context_length:,} tokens" if model.context_length else "unknown"
-    state = f"yes, {running.context_length:,} tokens" if running else "no"
-    able = ", ".join(model.capabilities) or "unknown"
-    return (one_line(model.name, 60), _kind(model), f"{model.size / 1e9:.1f} GB", window, one_line(able, 60), state)
+    kind = _kind(model)
+    window = f"{model.context_length:,}" if model.context_length else "unknown"
+    able = ", ".join(ability for ability in model.capabilities if ability not in _OF_KIND.get(kind, ())) or "-"
+    state = f"{running.context_length:,}" if running else "no"
+    return (one_line(model.name.removesuffix(":latest"), 60), kind, _size(model), window, state, one_line(able, 60))
+
+
+def _size(model: ModelInfo) -> str:
+    return f"{model.size / 1e9:.1f} GB" if model.size >= 5e7 else f"{model.size / 1e6:.1f} MB"
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    head = ("MODEL", "KIND", "SIZE", "WINDOW", "CAN DO", "LOADED")
+    head = ("MODEL", "KIND", "SIZE", "WINDOW", "LOADED", "ALSO")
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     padded = ([value.ljust(width) for value, width in zip(row, widths, strict=True)] for row in (head, *rows))
     return "\n".join("  ".join(cells).rstrip() for cells in padded)
@@ -106,9 +115,9 @@ def pull(name: str, **flags: str | None) -> None:
         except KeyboardInterrupt:
             click.echo(f"Stopped. What was downloaded is kept: run `rag models pull {safe(name)}` again.", err=True)
             raise
-        embeds = _kind(client.show(name)) == "embedding"
-    use = f"rag reindex ollama:{name}` searches" if embeds else f"rag models use {name}` answers"
-    click.echo(safe(f"{name} is ready. `{use} with it from now on."))
+        model = client.show(name)
+    use = f"rag reindex ollama:{name}` searches" if _kind(model) == "embedding" else f"rag models use {name}` answers"
+    click.echo(safe(f"{name} is ready ({_size(model)}). `{use} with it from now on."))
 
 
 def _pull(client: OllamaClient, name: str) -> None:
@@ -118,7 +127,7 @@ def _pull(client: OllamaClient, name: str) -> None:
     # The server's words are text, not markup.
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     layers: dict[str, tuple[int, int]] = {}
-    with Progress(*columns, console=Console(stderr=True)) as bar, closing(client.pull(name)) as steps:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar, closing(client.pull(name)) as steps:
         task = bar.add_task("starting", total=None)
         for step in steps:
             if step.digest:
@@ -131,7 +140,10 @@ def _pull(client: OllamaClient, name: str) -> None:
 @click.argument("name")
 @common
 def use(name: str, **flags: str | None) -> None:
-    """Answer with this model from now on ('auto' and 'quotes' too): writes it to rag.toml here."""
+    """Answer with this model from now on.
+
+    NAME may be 'auto' or 'quotes' too. It is written to rag.toml in this folder, or to what RAG_CONFIG names.
+    """
     from rag.models.choose import choose_llm
 
     wanted = name if name in ("auto", "quotes") or name.startswith("ollama:") else f"ollama:{name}"

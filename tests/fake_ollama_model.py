@@ -26,6 +26,8 @@ THOUGHT = "The user wants to know something. I look into the sources."
 _TOKEN = re.compile(r"\s*(?:\w{1,6}|[^\w\s])|\s+$")
 _WORD = re.compile(r"\w+")
 _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?=\w)[^.!?\n]*)*[.!?]?")
+_HEADING = re.compile(r"^#+ .*$", re.MULTILINE)
+_BROKEN = re.compile(r"(?<=[^\s.!?:])\n(?=[\w\"'(])")
 _FENCED = re.compile(r"^<<<(\S+) SOURCE (\d+)\b.*?>>>$\n(.*?)\n^<<<\1 END \2>>>$", re.MULTILINE | re.DOTALL)
 _LOOSE = re.compile(r"^.*?(?:\[(\d+)\]|\bSOURCE (\d+)\b).*$", re.MULTILINE)
 _QUESTION = re.compile(r"^\s*(?:last )?question:\s*(.+)$", re.IGNORECASE | re.MULTILINE)
@@ -125,7 +127,7 @@ def _best_sentences(question: str, sources: Sequence[Source], limit: int) -> lis
     asked = content_words(question)
     scored: dict[str, tuple[int, int]] = {}
     for source in sources:
-        for match in _SENTENCE.finditer(source.text):
+        for match in _SENTENCE.finditer(_running_text(source.text)):
             sentence = match[0].strip()
             overlap = len(asked & content_words(sentence))
             if overlap and sentence not in scored:
@@ -135,6 +137,11 @@ def _best_sentences(question: str, sources: Sequence[Source], limit: int) -> lis
         return []
     ranked = sorted(scored.items(), key=lambda item: -item[1][0])
     return [(number, sentence) for sentence, (overlap, number) in ranked if overlap * 2 >= top][:limit]
+
+
+def _running_text(text: str) -> str:
+    """The text without its headings, lines that were only broken for their length joined again."""
+    return _BROKEN.sub(" ", _HEADING.sub("", text))
 
 
 def _stand_alone(prompt: str) -> str:

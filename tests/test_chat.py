@@ -18,8 +18,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rag import Library
+from rag.terminal import fitted
 from tests.fake_ollama import FakeModel, FakeOllama, Fault
 
 RAG = [sys.executable, "-m", "rag"]
@@ -53,17 +56,19 @@ def home(tmp_path: Path, server: FakeOllama, monkeypatch: pytest.MonkeyPatch) ->
 
 
 class Terminal:
-    """A program on a pseudo-terminal of 100 columns and 30 lines; ``seen`` is all that it ever wrote."""
+    """A program on a pseudo-terminal of 30 lines; ``seen`` is all that it ever wrote."""
 
-    def __init__(self, arguments: list[str]) -> None:
+    def __init__(self, arguments: list[str], columns: int) -> None:
         self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
         self.child = subprocess.Popen(
             [sys.executable, "-c", _TAKE_TERMINAL, *arguments],
             stdin=slave,
             stdout=slave,
             stderr=slave,
             start_new_session=True,
+            # Without this the child gets C's environment, in which readline may have put this terminal's size.
+            env=dict(os.environ),
         )
         os.close(slave)
         self.raw = ""
@@ -102,9 +107,9 @@ class Terminal:
 
 
 @contextmanager
-def chat(*arguments: str) -> Iterator[Terminal]:
+def chat(*arguments: str, columns: int = 100) -> Iterator[Terminal]:
     """A conversation that has reached its first prompt."""
-    terminal = Terminal([*RAG, "chat", *arguments])
+    terminal = Terminal([*RAG, "chat", *arguments], columns)
     try:
         terminal.wait(lambda text: text.endswith("\n> "))
         yield terminal
@@ -120,7 +125,7 @@ def test_an_answer_streams_and_ends_with_its_footnotes(home: Path, server: FakeO
         assert "Answers with the model chat-s" in terminal.seen
         text = terminal.enter("How often does the foghorn of the Skerry lighthouse sound in winter?", "characters")
         assert "[1] lighthouse.md, “Lighthouse”, characters" in text
-        grown = re.findall(r"The foghorn of[^\n]*", text)
+        grown = re.findall(r"The foghorn of[^\r\n]*", text)
         assert len(set(grown)) > 3, "the answer was on the screen while it grew"
         terminal.type("\x04")
     assert terminal.child.returncode == 0
@@ -239,6 +244,42 @@ def test_ctrl_c_ends_a_question_and_its_request(home: Path, server: FakeOllama, 
     assert child.returncode == 130 and out == "" and "Traceback" not in error
     assert error.rstrip().endswith("Interrupted.") and error.count("Interrupted.") == 1
     assert record.disconnected and record.disconnected - pressed <= 1
+
+
+WORDS = st.lists(st.text("ab,.—é漢[1]", min_size=1, max_size=30), max_size=40)
+
+
+@given(paragraphs=st.lists(WORDS, max_size=4), width=st.integers(1, 120), indent=st.integers(0, 6))
+def test_lines_are_broken_between_words_and_lose_nothing(paragraphs: list[list[str]], width: int, indent: int) -> None:
+    text = "\n".join(" " * indent + " ".join(words) for words in paragraphs)
+    shown = fitted(text, width)
+    assert shown.split() == text.split() and fitted(text, None) == text
+    for line in shown.splitlines():
+        assert len(line) <= max(width, 20) or len(line.split()) == 1
+
+
+@pytest.mark.parametrize("word", ["/exit", "/bye", "exit", "QUIT"])
+def test_there_are_several_ways_out(home: Path, word: str) -> None:
+    with chat("--llm", "quotes") as terminal:
+        terminal.type(f"{word}\r")
+    assert terminal.child.returncode == 0
+
+
+def test_a_model_that_takes_long_to_load_is_waited_for_in_words(home: Path, server: FakeOllama) -> None:
+    server.script(Fault(stall=3.5))
+    with chat("--llm", "ollama:chat-s") as terminal:
+        text = terminal.enter("How often does the foghorn of the Skerry lighthouse sound in winter?", "characters")
+        assert "Waiting for the model, 3 s. Ctrl-C stops." in text and "40 seconds" in text
+        terminal.type("/quit\r")
+
+
+def test_on_a_narrow_terminal_no_word_is_cut(home: Path, server: FakeOllama) -> None:
+    with chat("--llm", "ollama:chat-s", columns=40) as terminal:
+        text = terminal.enter("How often does the foghorn of the Skerry lighthouse sound in winter?", "characters")
+        shown = text[text.rindex("The foghorn of the Skerry lighthouse\n") :]
+        assert max(map(len, shown.splitlines())) <= 40
+        assert "\nsounds every 40 seconds in winter. [1]" in shown
+        terminal.type("/quit\r")
 
 
 @pytest.mark.parametrize(("lines", "kept"), [(3, 3), (100, 28)])
