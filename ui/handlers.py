@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 COALESCE = 0.045
 """Seconds between two updates of a growing answer: as often as an eye sees, not as often as tokens come."""
+SLOWEST = 0.12
+"""The same for a long answer, of which the browser draws all anew each time; reached at about 4,000 characters."""
+_QUICK = 600
+_SLOWING = 45_000
 _PATIENCE = 1.0
 _OVERTAKEN = 0.15
 """Seconds after which an update of a replaced handler, still on its way to the tab, has arrived there."""
@@ -208,7 +212,7 @@ class Chat:
 
     async def _follow(self, task: AnswerTask, base: Update, turn: int, showing: _Showing) -> AsyncIterator[Update]:
         """Messages and sections while the task runs, its turn being number ``turn`` (from 1), at most one in
-        ``COALESCE``."""
+        ``pause`` seconds."""
         messages, sections = base.messages or [], base.sections or []
         found: object = None
         shown_at = 0.0
@@ -224,7 +228,7 @@ class Chat:
             if task.done:
                 return
             await task.changed.wait(version, _PATIENCE)
-            early = COALESCE - (time.monotonic() - shown_at)
+            early = pause(len(record.get("text", ""))) - (time.monotonic() - shown_at)
             if early > 0 and not task.done:
                 await asyncio.sleep(early)
 
@@ -239,6 +243,11 @@ class Chat:
 
     def _current(self, showing: _Showing) -> bool:
         return any(shown is showing for shown in self._views.values())
+
+
+def pause(characters: int) -> float:
+    """Seconds between two updates of an answer that has so many characters."""
+    return min(SLOWEST, COALESCE + max(0, characters - _QUICK) / _SLOWING)
 
 
 def whole_view(talk: Talk, task: AnswerTask | None) -> Update:
