@@ -62,7 +62,8 @@ def draft_command(
     if made:
         append_questions(gold_file, made)
     noun = "draft" if len(made) == 1 else "drafts"
-    click.echo(f"{len(made)} {noun} added to {gold_file}. Review each, then set 'status: approved'.")
+    what_next = "Review each, then set 'status: approved'." if made else "There is nothing new."
+    click.echo(f"{len(made)} {noun} added to {gold_file}. {what_next}")
 
 
 @click.command("calibrate")

@@ -98,22 +98,27 @@ def _pieces(corpus: Corpus, files: Sequence[str], seed: int) -> Iterator[tuple[s
 
 
 def _id(file: str, taken: Sequence[str]) -> str:
-    stem = _NOT_IN_ID.sub("-", file.rpartition("/")[2].rpartition(".")[0].lower()).strip("-")[:60] or "draft"
+    stem = _slug(file.rpartition("/")[2].rpartition(".")[0])
     number = 1
     while f"{stem}-{number:02d}" in taken:
         number += 1
     return f"{stem}-{number:02d}"
 
 
+def _slug(text: str) -> str:
+    return _NOT_IN_ID.sub("-", text.lower()).strip("-")[:60] or "draft"
+
+
 def from_feedback(conversations: Conversations, collection: str, taken: Sequence[str] = ()) -> tuple[Question, ...]:
     """A draft from every answer that a reader rated: liked ones with what they cited, disliked ones without facts and
-    on watch, for a person to fill in. The reader's note becomes the alias to compare with."""
+    on watch, for a person to fill in. The reader's note becomes the alias to compare with. An answer whose draft is
+    among the ``taken`` ids is left out, so that taking feedback again adds only what is new."""
     made: list[Question] = []
     for conversation in reversed(conversations.list(collection=collection, limit=10_000)):
         _, turns = conversations.get(conversation.id)
         for turn in turns:
-            if turn.feedback is not None:
-                name = _id(f"feedback-{conversation.id}-{turn.index}.x", [*taken, *(draft.id for draft in made)])
+            name = _slug(f"feedback-{conversation.id}-{turn.index}")
+            if turn.feedback is not None and name not in taken:
                 made.append(_rated(name, turns[: turn.index], turn))
     return tuple(made)
 

@@ -132,13 +132,20 @@ def run(
     """Ask ``backend`` every question of ``gold`` and score the answers.
 
     A question that fails becomes a record with ``error`` and no score; after three failures of the model in a row the
-    rest is not asked. ``progress(done, total, id)`` is called after each. Raises InvalidGold when the gold set does
-    not fit the documents, GoldError when a file cannot be read or written, or another run is being written to it. An
-    interrupted run (Ctrl-C, kill) with ``settings.out`` goes on from its last record, in the second asking for the
-    noise floor too, when called again with the same gold set and configuration.
+    rest is not asked. ``progress(done, total, id)`` is called after each. An interrupted run (Ctrl-C, kill) with
+    ``settings.out`` goes on from its last record, in the second asking for the noise floor too, when called again with
+    the same gold set and configuration.
+
+    Raises InvalidGold when the gold set does not fit the documents, GoldError when it has no question, when a file
+    cannot be read or written, or when another run is being written to the same file.
     """
     settings = settings or Settings()
     gold = gold if isinstance(gold, GoldSet) else load_gold(gold).select()
+    if not gold.questions:
+        raise GoldError(
+            f"There is nothing to ask: {gold.path} has no approved question among those that were chosen.",
+            hint="Set 'status: approved' on drafts that you have read, or ask drafts too with --drafts.",
+        )
     session = open_session(gold, backend, settings, entails=entails, similarity=similarity, judge=judge)
     total = len(gold.questions) * session.plan.repeats * (2 if settings.noise else 1)
     done = _Counter(progress, total)

@@ -263,6 +263,10 @@ def test_what_readers_rated_becomes_drafts(
     assert "1 draft added to rated.yaml" in capsys.readouterr().out
     (draft,) = load_gold(room / "rated.yaml").questions
     assert draft.files == ("security.md",) and draft.review.origin == "feedback"
+    assert rag(["gold", "draft", "rated.yaml", "--from-feedback"]) == 0
+    assert "0 drafts added to rated.yaml. There is nothing new." in capsys.readouterr().out
+    assert rag(["gold", "run", "rated.yaml"]) == 2  # nothing is approved yet
+    assert "rated.yaml has no approved question" in capsys.readouterr().err
 
 
 def test_calibration_writes_only_when_told(
