@@ -27,6 +27,7 @@ _FAILED, _DOUBTED = 0.14, 0.8
 _TRIED = 3
 _NEARLY_ALL = 0.8
 _SHORTEST_QUOTE = 3
+_OPENING = " \t\n\"'“”‘’«»*_-•"
 _WHOLE = 0.8
 _META = frozenset(
     stem(word)
@@ -177,7 +178,7 @@ def quoted_span(sentence: str, text: str) -> tuple[int, int] | None:
 
     At least three words; and either most of a sentence of the text, or a part that nothing before it denies.
     """
-    wanted = sentence.strip(" \t\n\"'“”‘’«»*_-•").rstrip(".!?;:,。！？")
+    wanted = sentence.lstrip(_OPENING).rstrip(_OPENING + ".!?;:,。！？")
     needle = fold(wanted)
     if len(words_of(wanted)) < _SHORTEST_QUOTE or needle not in _folded(text):
         return None

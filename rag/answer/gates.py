@@ -19,6 +19,7 @@ from rag.answer.contrast import (
     PARTED,
     QUANTITIES,
 )
+from rag.answer.countries import VARIANTS
 from rag.answer.evidence import Claim, Window
 from rag.answer.lexicon import Word, seat_of, words_of
 from rag.answer.values import Value, other_unit, same_value, values_of
@@ -79,7 +80,12 @@ def _values(claim: Claim, window: str, context: str) -> float:
             if any(_same_sort(value, other) for other in others):
                 return 0.0
             result = DOUBT
-        elif not claim.text[value.start : value.end].isalpha() or value.number > _SMALL or value.kind == "date":
+        elif (
+            not claim.text[value.start : value.end].isalpha()
+            or value.number > _SMALL
+            or value.kind == "date"
+            or any(_same_sort(value, other) for other in others)
+        ):
             return 0.0
         elif value.number != 1:
             result = DOUBT
@@ -116,7 +122,7 @@ def _counts_something_else(value: Value, claim: Claim, window: str, near: Sequen
     if not own:
         return False
     words = words_of(window)
-    follows = [(same_value(value, other), bool(own & _after(other, near, words))) for other in near]
+    follows = [(_same(value, other, claim.text, window), bool(own & _after(other, near, words))) for other in near]
     return any(other for same, other in follows if not same) and not any(hit for same, hit in follows if same)
 
 
@@ -165,11 +171,12 @@ class _Known:
 
 
 def _same_root(a: str, b: str) -> bool:
-    """One is the other with a short ending, as "genetic" and "genetics"; not "iran" and "iraq"."""
-    if a[:2] != b[:2]:
+    """One is the other with a short ending, as "genetic" and "genetics"; not "iran" and "iraq", "niger" and
+    "nigeria": a country's words have one stem already."""
+    if a[:2] != b[:2] or a in VARIANTS or b in VARIANTS:
         return False
     short, long = sorted((a, b), key=len)
-    return len(short) >= _NAME_BEGINNING and long.startswith(short[:-1]) and len(long) - len(short) <= 4
+    return len(short) >= _NAME_BEGINNING and long.startswith(short[:-1]) and 1 <= len(long) - len(short) <= 4
 
 
 def _initials(text: str, words: Sequence[Word]) -> str:
@@ -193,7 +200,7 @@ def _roles(claim: Claim, window: Window) -> float:
     there = words_of(window.text)
     for verb, before, after, passive in _acts(claim.text, claim.words):
         for other, theirs_before, theirs_after, theirs_passive in _acts(window.text, there):
-            crossed = before == theirs_after and after == theirs_before and before != after
+            crossed = before & theirs_after and after & theirs_before and not before & after
             if verb == other and crossed and passive == theirs_passive:
                 return 0.0
     for unit in window.units:
@@ -211,15 +218,31 @@ def _subjects(text: str, words: Sequence[Word]) -> Iterator[tuple[str, str]]:
             yield other.stem, one.stem
 
 
-def _acts(text: str, words: Sequence[Word]) -> Iterator[tuple[str, str, str, bool]]:
-    """(stem, nearest name before, nearest name after, is it passive) of the words between two names."""
+def _acts(text: str, words: Sequence[Word]) -> Iterator[tuple[str, frozenset[str], frozenset[str], bool]]:
+    """(stem, nearest name before, nearest name after, is it passive) of the words between two names; a name's words
+    are a set, since a text may leave some out."""
+    names = _names_in(text, words)
     for place, word in enumerate(words):
         if not word.content or word.name:
             continue
-        before = next((w.stem for w in reversed(words[:place]) if w.name), "")
-        after = next((w.stem for w in words[place + 1 :] if w.name), "")
+        before = next((name for last, name in reversed(names) if last < place), None)
+        after = next((name for last, name in names if last > place), None)
         if before and after:
             yield word.stem, before, after, bool(_PASSIVE.search(text[: word.start]))
+
+
+def _names_in(text: str, words: Sequence[Word]) -> list[tuple[int, frozenset[str]]]:
+    """The names, words in a row being one, each with the place of its last word."""
+    found: list[tuple[int, frozenset[str]]] = []
+    for place, word in enumerate(words):
+        if not word.name:
+            continue
+        last, name = found[-1] if found else (-2, frozenset[str]())
+        if last == place - 1 and text[words[last].end : word.start] == " ":
+            found[-1] = (place, name | {word.stem})
+        else:
+            found.append((place, frozenset([word.stem])))
+    return found
 
 
 def _negation(claim: Claim, window: Window) -> float:

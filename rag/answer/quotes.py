@@ -19,7 +19,10 @@ _SAME_DOCUMENT, _OTHER_DOCUMENT = 5.5, 0.7
 """How far below the best a further quote may lie, in log-odds, in the same and in another document."""
 _COVERED = 0.7
 """What share of the question's terms, by weight, a quote from another document than the best must hold."""
-_SAME_WORDS = 0.8
+_SAME_WORDS, _MUCH_THE_SAME = 0.8, 0.35
+_DOUBTFUL = 0.4
+"""What share of the odds the best sentence's document must have, or it is doubtful which document answers."""
+_COMPARED, _TRIFLE = 5, 0.005
 _FEWEST_WORDS = 3
 _NAMED_BEFORE = 0.2
 _NEIGHBOUR = 0.7
@@ -57,8 +60,9 @@ class Quoter:
     def answer(self, question: str, hits: Sequence[Hit], limit: int = LIMIT) -> list[Quote]:
         """At most ``limit`` quotes, the best first, without near-duplicates; none when no sentence fits.
 
-        Sentences far below the best are left out, sentences of another document sooner. A quote takes in the
-        sentence before it where that names what it speaks of.
+        Sentences far below the best are left out, sentences of another document sooner; only the best is left where
+        it is doubtful which document answers. A quote takes in the sentence before it where that names what it
+        speaks of.
         """
         ranked = rank(self._vectors, analyse(question, self._frequency, self._count), hits)
         if not ranked.candidates:
@@ -68,6 +72,8 @@ class Quoter:
         shares /= shares.sum()
         quotes: list[Quote] = []
         for row in choose(ranked, scores):
+            if not quotes and _backing(ranked, shares, row) < _DOUBTFUL:
+                limit = 1
             quotes = _with(quotes, _quote(ranked, row, float(shares[row])))
             if len(quotes) == limit:
                 break
@@ -107,6 +113,21 @@ def choose(ranked: Ranked, scores: Array) -> Iterator[int]:
         yield int(row)
 
 
+def _backing(ranked: Ranked, shares: Array, best: int) -> float:
+    """The share of the odds that the best sentence's document has, with what others say in much the same words."""
+    document = ranked.candidates[best].passage.document_id
+    order = [int(row) for row in np.argsort(-shares, kind="stable")]
+    own = [row for row in order if ranked.candidates[row].passage.document_id == document]
+    said = [_stems(ranked.candidates[row]) for row in own[:_COMPARED]]
+    total = float(shares[own].sum())
+    for row in order:
+        if shares[row] < _TRIFLE:
+            break
+        if row not in own and any(_overlap(_stems(ranked.candidates[row]), words) >= _MUCH_THE_SAME for words in said):
+            total += float(shares[row])
+    return total
+
+
 def says_nothing(candidate: Candidate) -> bool:
     """Whether a candidate is a heading or too short to answer."""
     unit = candidate.unit
@@ -144,8 +165,16 @@ def _table_head(candidate: Candidate) -> int:
 
 def _alike(a: Candidate, b: Candidate) -> bool:
     """Whether two sentences have nearly the same words."""
-    one, two = ({w.stem for w in c.unit.words} for c in (a, b))
-    return len(one & two) >= _SAME_WORDS * math.sqrt(len(one) * len(two))
+    return _overlap(_stems(a), _stems(b)) >= _SAME_WORDS
+
+
+def _stems(candidate: Candidate) -> frozenset[str]:
+    return frozenset(word.stem for word in candidate.unit.words)
+
+
+def _overlap(one: frozenset[str], two: frozenset[str]) -> float:
+    """The cosine of two sets of words, in [0, 1]."""
+    return len(one & two) / math.sqrt(len(one) * len(two))
 
 
 def _with(quotes: Sequence[Quote], quote: Quote) -> list[Quote]:

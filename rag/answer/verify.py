@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rag.answer.check import Checker, Verdict, is_claim
@@ -11,6 +11,8 @@ from rag.answer.cite import Marker, parse
 from rag.answer.sentences import sentences
 from rag.models.static import StaticVectors
 from rag.types import Citation, Hit, MarkerSpan, Origin, Passage, Sentence, Support
+
+_LONGEST = 600
 
 Neighbours = Callable[[Passage], Sequence[Passage]]
 
@@ -73,7 +75,7 @@ class Verifier:
         where that holds the support.
         """
         plain, markers, dropped = _without_markers(text, len(hits))
-        spans = sentences(plain)
+        spans = list(_bounded(plain, sentences(plain)))
         owned = _owners(plain, spans, markers)
         checked = []
         for (start, end), own in zip(spans, owned, strict=True):
@@ -151,6 +153,18 @@ class Verifier:
 
 def _same_place(a: Verdict, one: Passage, b: Verdict, other: Passage) -> bool:
     return one.document_id == other.document_id and a.start < b.end and b.start < a.end
+
+
+def _bounded(text: str, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The spans, those that no sentence is as long as in pieces: comparing takes the square of a sentence's length."""
+    for start, end in spans:
+        while end - start > _LONGEST:
+            cut = text.rfind(" ", start + _LONGEST // 2, start + _LONGEST)
+            cut = cut if cut > 0 else start + _LONGEST
+            yield start, cut
+            start = cut + (text[cut] == " ")
+        if text[start:end].strip():
+            yield start, end
 
 
 def _without_markers(text: str, count: int) -> tuple[str, list[tuple[int, int]], int]:
