@@ -81,6 +81,7 @@ def chat(**flags: str | None) -> None:
     """Talk with your documents in the terminal."""
     config = settings(**flags)
     with opened(config) as library:
+        library.sources()  # without any documents there is nothing to talk with: say so at once
         session = Session(library)
         echo_notices(library)
         click.echo(safe(library.llm_choice.reason))

@@ -258,6 +258,13 @@ def test_lines_are_broken_between_words_and_lose_nothing(paragraphs: list[list[s
         assert len(line) <= max(width, 20) or len(line.split()) == 1
 
 
+def test_without_documents_it_says_so_at_once(home: Path) -> None:
+    done = subprocess.run(
+        [*RAG, "chat", "--library", str(home / "none")], capture_output=True, text=True, timeout=60, input="hello\n"
+    )
+    assert done.returncode == 1 and done.stdout == "" and "rag ingest FOLDER" in done.stderr
+
+
 @pytest.mark.parametrize("word", ["/exit", "/bye", "exit", "QUIT"])
 def test_there_are_several_ways_out(home: Path, word: str) -> None:
     with chat("--llm", "quotes") as terminal:

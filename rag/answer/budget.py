@@ -104,21 +104,28 @@ def assemble(
 
 def trim_history(history: Sequence[Turn], room: int, counter: TokenCounter) -> list[Turn]:
     """The newest turns whose transcript fits into ``room`` tokens, oldest first; never half a turn."""
-    kept: list[Turn] = []
+    room -= counter.count(_framed(new_nonce(), []))
+    kept = 0
     for turn in reversed(history):
-        if counter.count(transcript([turn, *kept], new_nonce())) > room:
+        room -= counter.count(_said(turn)) + 1
+        if room < 0:
             break
-        kept.insert(0, turn)
-    return kept
+        kept += 1
+    return list(history[len(history) - kept :])
 
 
 def transcript(turns: Sequence[Turn], nonce: str) -> str:
     """What was said, cleaned, a line for each side of each turn, between two lines that hold the nonce; empty for no
     turns."""
-    if not turns:
-        return ""
-    lines = (f"User: {_one_line(turn.user)}\nAssistant: {_one_line(turn.bot)}" for turn in turns)
+    return _framed(nonce, [_said(turn) for turn in turns]) if turns else ""
+
+
+def _framed(nonce: str, lines: Sequence[str]) -> str:
     return "\n".join((f"<<<{nonce} CONVERSATION>>>", *lines, f"<<<{nonce} END>>>"))
+
+
+def _said(turn: Turn) -> str:
+    return f"User: {_one_line(turn.user)}\nAssistant: {_one_line(turn.bot)}"
 
 
 def _one_line(text: str) -> str:

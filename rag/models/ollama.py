@@ -28,6 +28,7 @@ from rag.models.host import resolve_host
 from rag.models.ollama_client import OllamaClient
 from rag.models.ollama_embedding import OllamaEmbedding
 from rag.models.ollama_values import ChatChunk, ModelInfo, PullProgress, Running
+from rag.tokens import count
 
 __all__ = [
     "ChatChunk",
@@ -115,7 +116,8 @@ class OllamaLLM(LLM):
         )
 
     def warm_up(self) -> None:
-        """Have the server load the model, with the very options of the questions to come."""
+        """Have the server load the model, with the very options of the questions to come; read the token table, too."""
+        count("")
         self._client.load(self.model_name, self._options(None), keep_alive=self.keep_alive)
 
     def close(self) -> None:

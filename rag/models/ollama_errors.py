@@ -212,7 +212,7 @@ def parse_object(data: bytes, call: Call) -> Mapping[str, Any]:
     return value
 
 
-_KIND_HINT = "`rag models` lists which models can chat and which can embed."
+_KIND_HINT = "`rag models list` says which models can chat and which can embed."
 
 
 def _missing(text: str, call: Call) -> ModelError:
@@ -225,7 +225,7 @@ def _missing(text: str, call: Call) -> ModelError:
 def _missing_at_registry(text: str, call: Call) -> ModelError:
     return ModelMissing(
         f"There is no model {call.model or 'of that name'} to download.",
-        hint="Check the name; `rag models` lists some that work well.",
+        hint="Check the name; `rag models list` shows some that work well.",
     )
 
 
@@ -260,7 +260,7 @@ def _too_long(text: str, call: Call) -> ModelError:
 def _no_memory(text: str, call: Call) -> ModelError:
     return ModelOutOfMemory(
         f"The model {call.model or ''} does not fit into memory: {_clean(text)}".replace("  ", " "),
-        hint="Choose a smaller model, lower num_ctx, or close other programs; `rag models` lists sizes.",
+        hint="Choose a smaller model, lower num_ctx, or close other programs; `rag models list` shows sizes.",
     )
 
 
