@@ -14,6 +14,7 @@ from rag.config import Config, load_config
 from rag.doctor import examine, index_facts, notices
 from rag.documents import SPLITTER_VERSION, ParserPool
 from rag.errors import LibraryLocked, QuestionError, UnknownCollection, UnknownSource
+from rag.ingest import Ingestor, passage_size
 from rag.models.registry import ModelRegistry, embedder_info
 from rag.store.conversations import Conversations
 from rag.store.lexical import Lexical
@@ -185,7 +186,6 @@ class Library:
         self, paths: Sequence[Path | str] | Path | str, *, collection: str | None = None
     ) -> Generator[IngestEvent, None, None]:
         """Like ``ingest``, an event a file as it ends. Closing the generator stops after the file in hand."""
-        from rag.ingest import Ingestor
         from rag.models.embed import embed_documents
 
         self._require_writer()
@@ -386,8 +386,6 @@ class Library:
         raise LibraryLocked(f"{holder.program} (process {holder.pid}) writes to the library {self.path}.")
 
     def _parser_pool(self, embedder: BaseEmbedding) -> ParserPool:
-        from rag.ingest import passage_size
-
         size = passage_size(self.config, embedder)
         with self._guard:
             if size not in self._pools:
