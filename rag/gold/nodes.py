@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
@@ -64,13 +65,15 @@ def line_of(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses anchors and aliases: nothing in a gold set is written by reference, and references can explode."""
+def refuse_reference(event: Any) -> None:
+    """Refuse anchors and aliases: nothing in a gold set is written by reference, and references can explode."""
+    if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+        raise yaml.composer.ComposerError(None, None, "anchors and aliases are not used here", event.start_mark)
 
+
+class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise yaml.composer.ComposerError(None, None, "anchors and aliases are not used here", event.start_mark)
+        refuse_reference(self.peek_event())  # type: ignore[no-untyped-call]
         return super().compose_node(parent, index)
 
 
@@ -94,11 +97,7 @@ def read_yaml(path: Path) -> tuple[yaml.Node, bytes]:
 def parse_yaml(text: str, path: str) -> yaml.Node:
     """The root node of ``text``. Raises InvalidGold with the line of a syntax error, or when there is nothing."""
     try:
-        loader = _Loader(text)
-        try:
-            root = loader.get_single_node()
-        finally:
-            loader.dispose()
+        root = _compose(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = " ".join(part for part in (error.context, error.problem) if part)
@@ -115,6 +114,22 @@ def parse_yaml(text: str, path: str) -> yaml.Node:
         raise InvalidGold(path, (Problem(1, "The file is empty.", "Start it with 'version: 1' and 'questions:'."),))
     node: yaml.Node = root
     return node
+
+
+def _compose(text: str) -> Any:
+    # Whatever the quick one refuses is read again by the one that says best what is wrong.
+    with suppress(ImportError, yaml.YAMLError, RecursionError, UnicodeError):
+        from rag.gold.quick_yaml import QuickLoader
+
+        return _composed(QuickLoader(text))
+    return _composed(_Loader(text))
+
+
+def _composed(loader: Any) -> Any:
+    try:
+        return loader.get_single_node()
+    finally:
+        loader.dispose()
 
 
 def _yaml_remedy(what: str) -> str:
@@ -181,7 +196,7 @@ def text(node: yaml.Node, what: str, *, limit: int = 8_000) -> str:
     if node.tag not in _PLAIN_TAGS:
         refuse(node, f"{what} has the type tag '{node.tag}'.", "Remove the tag; every value is read as text.")
     value = str(node.value).strip()
-    if not value or (node.style is None and value in ("~", "null")):
+    if not value or (not node.style and value in ("~", "null")):
         refuse(node, f"{what} is empty.", "Give it a value or remove the key.")
     if len(value) > limit:
         refuse(node, f"{what} has {len(value):,} characters; the limit is {limit:,}.", "Shorten it.")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from rag.gold.nodes import InvalidGold
 from rag.gold.plain import from_plain
 from rag.gold.schema import Fact, GoldSet, Question, Review, Source, load_gold, parse_gold
 from rag.types import Turn, to_plain
+from tests.conftest import ROOT
 from tests.gold_set.invalid import INVALID, Invalid
 
 EXAMPLE = r"""
@@ -106,6 +108,25 @@ def test_a_large_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"#" * 20_000_001)
     with pytest.raises(InvalidGold, match="over 20 MB"):
         load_gold(path)
+
+
+def lines_of(gold: GoldSet) -> list[tuple[int, ...]]:
+    return [(question.line, *(source.line for source in question.sources)) for question in gold.questions]
+
+
+@pytest.mark.parametrize("text", [EXAMPLE, EXAMPLE.replace("\n", "\r\n"), "\ufeff" + EXAMPLE, None])
+def test_with_and_without_libyaml_the_same_is_read(text: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = text or (ROOT / "tests" / "gold" / "seeds.yaml").read_text(encoding="utf-8")
+    quick = parse_gold(text)
+    monkeypatch.setitem(sys.modules, "rag.gold.quick_yaml", None)
+    careful = parse_gold(text)
+    assert quick == careful and lines_of(quick) == lines_of(careful)
+
+
+@pytest.mark.parametrize("case", INVALID, ids=lambda case: case.name)
+def test_without_libyaml_the_same_is_refused(case: Invalid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rag.gold.quick_yaml", None)
+    test_an_invalid_file_is_refused_with_file_line_and_remedy(case, tmp_path)
 
 
 @given(st.text(max_size=300))
