@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rag.cli import common, echo_notices, opened, settings
+from rag.cli import common, opened, settings
 from rag.errors import RagError
 from rag.terminal import answer_text, fitted, hits_text, safe, screen_width, sources_text
 from rag.types import Answer, Condensed, Done, Token, Turn
@@ -83,7 +83,7 @@ def chat(**flags: str | None) -> None:
     with opened(config) as library:
         library.sources()  # without any documents there is nothing to talk with: say so at once
         session = Session(library)
-        echo_notices(library)
+        session.tell_notices()
         click.echo(safe(library.llm_choice.reason))
         click.echo("Ask a question, or type /help.")
         with _line_history(config.library_path / "chat_history"):
@@ -105,7 +105,15 @@ class Session:
         self._library = library
         self._turns: list[Turn] = []
         self._answers: list[Answer] = []
+        self._told: set[str] = set()
         self.running = True
+
+    def tell_notices(self) -> None:
+        """Print, on the standard error, what the library has to say beside its answers and was not said yet."""
+        for notice in self._library.notices:
+            if notice not in self._told:
+                self._told.add(notice)
+                click.echo(f"Note: {safe(notice)}", err=True)
 
     def handle(self, line: str) -> None:
         """Do what the line asks; errors are printed with their remedy and end nothing."""
@@ -129,6 +137,7 @@ class Session:
         self._turns.append(Turn(question, answer.text))
         self._answers.append(answer)
         click.echo(answer_text(answer, screen_width()))
+        self.tell_notices()
 
     def _command(self, name: str, argument: str = "") -> None:
         if name == "/new":

@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag import Library
+from rag.chat import Session
 from rag.terminal import fitted
 from tests.fake_ollama import FakeModel, FakeOllama, Fault
 
@@ -263,6 +264,22 @@ def test_without_documents_it_says_so_at_once(home: Path) -> None:
         [*RAG, "chat", "--library", str(home / "none")], capture_output=True, text=True, timeout=60, input="hello\n"
     )
     assert done.returncode == 1 and done.stdout == "" and "rag ingest FOLDER" in done.stderr
+
+
+def test_an_embedder_pulled_anew_meanwhile_is_told_once(
+    home: Path, server: FakeOllama, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rag.models.ollama_embedding._DIGEST_SECONDS", 0.0)
+    server.models["embed-s:latest"] = FakeModel("embed-s").completed()
+    with Library.open(write=True, llm="quotes") as library:
+        list(library.reindex_events("ollama:embed-s"))
+        session = Session(library)
+        session.handle("Who is the keeper of the Skerry lighthouse?")
+        assert "Note:" not in capsys.readouterr().err
+        server.models["embed-s:latest"] = FakeModel("embed-s", digest="f" * 64).completed()
+        for times in (1, 0):
+            session.handle("Who is the keeper of the Skerry lighthouse?")
+            assert capsys.readouterr().err.count("ollama:embed-s has changed") == times
 
 
 @pytest.mark.parametrize("word", ["/exit", "/bye", "exit", "QUIT"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from rag.models.families import (
@@ -77,3 +79,14 @@ def test_recommendations_fit_their_memory() -> None:
     assert {model.memory_gb for model in RECOMMENDED} == {8, 16, 24}
     for model in (*RECOMMENDED, *RECOMMENDED_EMBEDDERS):
         assert 0 < model.size_gb < 0.75 * model.memory_gb and not is_cloud_name(model.name)
+
+
+def test_the_readme_names_the_same_models_as_the_doctor() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    rows = {
+        line.split("|")[1].split()[0]: line for line in text.splitlines() if line.startswith("| ") and " GB" in line
+    }
+    for model in RECOMMENDED:
+        assert f"`{model.name}` ({model.size_gb:g} GB)" in rows[str(model.memory_gb)]
+    for model in RECOMMENDED_EMBEDDERS:
+        assert f"`{model.name}` ({model.size_gb:g} GB)" in text
