@@ -61,7 +61,10 @@ _MONEY_UNITS = {
     word: symbol
     for symbol, words in {
         "$": "$ us$ usd dollar dollars cent cents", "€": "€ eur euro euros", "£": "£ gbp pound pounds pence",
-        "₹": "₹ rs rs. rupee rupees", "¥": "¥ yen yuan",
+        "₹": "₹ rs rs. rupee rupees", "¥": "¥ yen yuan renminbi", "kr": "crown crowns krone kroner krona kronor",
+        "fr": "franc francs", "rub": "ruble rubles rouble roubles", "peso": "peso pesos", "zł": "zloty zlotys zlotych",
+        "rial": "rial rials riyal riyals", "dinar": "dinar dinars", "dirham": "dirham dirhams", "lira": "lira liras",
+        "baht": "baht", "rand": "rand rands", "shekel": "shekel shekels",
     }.items()
     for word in words.split()
 }  # fmt: skip

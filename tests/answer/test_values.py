@@ -30,6 +30,7 @@ def only(text: str) -> Value:
         ("7.5 percent", "percent", 7.5),
         ("$3.2 million", "money", 3.2e6),
         ("€40", "money", 40),
+        ("4.2 million crowns", "money", 4.2e6),
         ("£2bn", "money", 2e9),
         ("4.2 million dollars", "money", 4.2e6),
         ("50 cents", "money", 0.5),
