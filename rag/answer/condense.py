@@ -35,7 +35,10 @@ _QUESTION_WORDS = frozenset(
 _FEW_WORDS = 2
 _HISTORY_TURNS = 3
 _ANSWER_CHARACTERS = 600
-_ENGLISH = re.compile(r"\b(the|what|how|does|did|who|when|where|which|why)\b", re.IGNORECASE)
+_ENGLISH = re.compile(
+    r"\b(the|what|how|does|did|who|when|where|which|why|are|were|and|with|tell|about|explain|describe|compare)\b",
+    re.IGNORECASE,
+)
 _LABEL = re.compile(
     r"^[\s*_>#-]*(?:(?:stand[- ]?alone|rewritten|last|final)\s+)*(?:question|query)\W{0,3}:\W*", re.IGNORECASE
 )

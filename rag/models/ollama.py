@@ -24,22 +24,12 @@ from pydantic import PrivateAttr
 
 from rag.config import Config
 from rag.models.families import think_setting
-from rag.models.host import resolve_host
 from rag.models.ollama_client import OllamaClient
 from rag.models.ollama_embedding import OllamaEmbedding
-from rag.models.ollama_values import ChatChunk, ModelInfo, PullProgress, Running
+from rag.models.ollama_values import ChatChunk
 from rag.tokens import count
 
-__all__ = [
-    "ChatChunk",
-    "ModelInfo",
-    "OllamaClient",
-    "OllamaEmbedding",
-    "OllamaLLM",
-    "PullProgress",
-    "Running",
-    "resolve_host",
-]
+__all__ = ["OllamaClient", "OllamaEmbedding", "OllamaLLM"]
 
 _ROLES = {
     MessageRole.SYSTEM: "system",

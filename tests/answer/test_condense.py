@@ -113,6 +113,7 @@ def test_the_newest_turns_that_fit_are_shown() -> None:
         ("Et pour les cadres ?", True),
         ("他们什么时候更换的？", True),
         ("When were the pumps of the Halden plant replaced?", False),
+        ("Explain Imran Khan's visit to Washington", False),
     ],
 )
 def test_only_the_model_can_tell_of_other_languages(question: str, asks: bool) -> None:

@@ -226,6 +226,9 @@ def test_it_can_be_stopped_wherever_it_waits(tmp_path: Path, docs: Path, where: 
             record = server.sent(path)[sent]
             assert server.wait_for(lambda: record.disconnected > 0, 1) and record.disconnected - stopped <= 1
             assert "28 days" in opened.ask(QUESTION).text, "the next question is answered"
+            embedded = len(server.sent("/api/embed"))
+            opened.ask("When was the Brackwater bridge opened?")
+            assert len(server.sent("/api/embed")) == embedded + 1, "a question is embedded once"
 
 
 def counter_of(opened: Library) -> TokenCounter:
