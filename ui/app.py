@@ -124,7 +124,7 @@ def _wire_chat(ui: Components, on: Events) -> None:
     _grow(ui.chat.option_select(on.suggested, place, out, **_ALWAYS), ui, on)
     _grow(ui.chat.retry(on.retry, place, out, **_ALWAYS), ui, on)
     _grow(ui.chat.edit(on.edit, place, out, **_ALWAYS), ui, on)
-    ui.chat.undo(on.undo, ui.conversation, out, **_ALWAYS)
+    _grow(ui.chat.undo(on.undo, ui.conversation, out, **_ALWAYS), ui, on)
     ui.box.stop(on.stop, ui.conversation, None, **_ALWAYS)
     rated = [ui.feedback, ui.sources, ui.chat]
     ui.chat.like(on.like, ui.conversation, rated, **_QUIET)
@@ -141,10 +141,10 @@ def _grow(begun: Any, ui: Components, on: Events) -> None:
 
 def _wire_lists(ui: Components, on: Events) -> None:
     chat, shelf = ui.for_chat, ui.for_shelf
-    ui.new.click(on.new, None, chat, **_ALWAYS)
+    _grow(ui.new.click(on.new, None, chat, **_ALWAYS), ui, on)
     _grow(ui.history.pick(on.pick, None, chat, **_ALWAYS), ui, on)
     ui.history.rename(on.rename, ui.conversation, ui.history, **_QUIET)
-    ui.history.delete(on.delete, ui.conversation, chat, **_ALWAYS)
+    _grow(ui.history.delete(on.delete, ui.conversation, chat, **_ALWAYS), ui, on)
     ui.find.find(on.find, ui.conversation, ui.history, **_ALWAYS)
     changed = ui.collection.change(on.collection, ui.collection, shelf, **_ALWAYS)
     changed.then(on.added, ui.collection, ui.documents, **_ALWAYS)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
+from typing import Any
 
 import gradio as gr
 
@@ -18,7 +18,6 @@ from ui.shelf import ShelfUpdate
 from ui.site import Site
 
 Changes = dict[Any, Any]
-U = TypeVar("U")
 
 
 def warn(message: str) -> None:
@@ -35,56 +34,29 @@ class Events:
         self._parts = components
         self._nothing: Changes = {components.chat: gr.skip()}
 
-    async def _following(self, updates: AsyncIterator[U], translate: Callable[[U], Changes]) -> AsyncIterator[Changes]:
-        """The updates as changes of components, and at the end none.
-
-        Gradio sends what a generator gave last once more when it ends; by then the tab may show something else.
-        """
-        async for update in updates:
-            yield translate(update)
-        yield self._nothing
-
     # -- the chat ---------------------------------------------------------------------------------------------
 
-    async def load(self, conversation: str, _: str, request: gr.Request) -> AsyncIterator[Changes]:
-        updates = self._site.chat.open(conversation or "", _view(request))
-        async for changes in self._following(updates, self._chat):
-            yield changes
+    async def load(self, conversation: str, _: str, request: gr.Request) -> Changes:
+        return self._chat(await self._site.chat.open(conversation or "", _view(request)))
 
-    async def ask(
-        self, question: str, conversation: str, collection: str, request: gr.Request
-    ) -> AsyncIterator[Changes]:
-        updates = self._site.chat.ask(question or "", conversation or "", collection, _view(request))
-        async for changes in self._following(updates, self._chat):
-            yield changes
+    async def ask(self, question: str, conversation: str, collection: str, request: gr.Request) -> Changes:
+        return self._chat(
+            await self._site.chat.ask(question or "", conversation or "", collection or "", _view(request))
+        )
 
-    async def suggested(
-        self, conversation: str, collection: str, event: gr.SelectData, request: gr.Request
-    ) -> AsyncIterator[Changes]:
+    async def suggested(self, conversation: str, collection: str, event: gr.SelectData, request: gr.Request) -> Changes:
         chosen = event.value["text"] if isinstance(event.value, dict) else event.value
-        updates = self._site.chat.ask(str(chosen), conversation or "", collection, _view(request))
-        async for changes in self._following(updates, self._chat):
-            yield changes
+        return await self.ask(str(chosen), conversation, collection, request)
 
-    async def retry(
-        self, conversation: str, collection: str, event: gr.RetryData, request: gr.Request
-    ) -> AsyncIterator[Changes]:
-        updates = self._site.chat.retry(_turn(event), conversation, collection, _view(request))
-        async for changes in self._following(updates, self._chat):
-            yield changes
+    async def retry(self, conversation: str, collection: str, event: gr.RetryData, request: gr.Request) -> Changes:
+        return self._chat(await self._site.chat.retry(_turn(event), conversation, collection, _view(request)))
 
-    async def edit(
-        self, conversation: str, collection: str, event: gr.EditData, request: gr.Request
-    ) -> AsyncIterator[Changes]:
-        question = str(event.value)
-        updates = self._site.chat.edit(_turn(event), question, conversation, collection, _view(request))
-        async for changes in self._following(updates, self._chat):
-            yield changes
+    async def edit(self, conversation: str, collection: str, event: gr.EditData, request: gr.Request) -> Changes:
+        question, view = str(event.value), _view(request)
+        return self._chat(await self._site.chat.edit(_turn(event), question, conversation, collection, view))
 
-    async def undo(self, conversation: str, event: gr.UndoData, request: gr.Request) -> AsyncIterator[Changes]:
-        updates = self._site.chat.undo(_turn(event), conversation, _view(request))
-        async for changes in self._following(updates, self._chat):
-            yield changes
+    async def undo(self, conversation: str, event: gr.UndoData, request: gr.Request) -> Changes:
+        return self._chat(await self._site.chat.undo(_turn(event), conversation, _view(request)))
 
     async def follow(self, request: gr.Request) -> AsyncIterator[list[Any]]:
         """The growing answer. Two outputs, and each a plain value: an update of the component, even one that skips it,
@@ -94,8 +66,7 @@ class Events:
         yield [gr.skip(), gr.skip()]
 
     async def settle(self, request: gr.Request) -> Changes:
-        update = await self._site.chat.settle(_view(request))
-        return self._nothing if update is None else self._chat(update)
+        return self._chat(await self._site.chat.settle(_view(request)))
 
     async def stop(self, conversation: str) -> None:
         await asyncio.to_thread(self._site.chat.stop, conversation or "")
@@ -130,15 +101,11 @@ class Events:
 
     # -- conversations ----------------------------------------------------------------------------------------
 
-    async def new(self, request: gr.Request) -> AsyncIterator[Changes]:
-        updates = self._site.chat.open("", _view(request))
-        async for changes in self._following(updates, self._chat):
-            yield changes
+    async def new(self, request: gr.Request) -> Changes:
+        return self._chat(await self._site.chat.open("", _view(request)))
 
-    async def pick(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Changes]:
-        updates = self._site.chat.open(str(event.id), _view(request))
-        async for changes in self._following(updates, self._chat):
-            yield changes
+    async def pick(self, event: gr.EventData, request: gr.Request) -> Changes:
+        return self._chat(await self._site.chat.open(str(event.id), _view(request)))
 
     def rename(self, conversation: str, event: gr.EventData) -> str:
         try:
@@ -147,7 +114,7 @@ class Events:
             warn(error.explain())
         return self._history(conversation)
 
-    async def delete(self, conversation: str, event: gr.EventData, request: gr.Request) -> AsyncIterator[Changes]:
+    async def delete(self, conversation: str, event: gr.EventData, request: gr.Request) -> Changes:
         key = str(event.id)
         try:
             await asyncio.to_thread(self._site.answers.stop, key)
@@ -155,11 +122,8 @@ class Events:
         except RagError as error:
             warn(error.explain())
         if key != conversation:
-            yield {self._parts.history: self._history(conversation)}
-            return
-        updates = self._site.chat.open("", _view(request))
-        async for changes in self._following(updates, self._chat):
-            yield changes
+            return {self._parts.history: self._history(conversation)}
+        return self._chat(await self._site.chat.open("", _view(request)))
 
     def find(self, conversation: str, event: gr.EventData) -> str:
         return self._history(conversation, str(event.name))
@@ -167,13 +131,17 @@ class Events:
     def _history(self, current: str, search: str = "") -> str:
         return conversations_html(self._site.talks.rows(search), current or "", searched=bool(search.strip()))
 
-    def _chat(self, update: Update) -> Changes:
+    def _chat(self, update: Update | None) -> Changes:
         """An update as changes of components."""
+        if update is None:
+            return self._nothing
         shown, changes = self._parts, Changes()
         warn(update.warning)
         if update.messages is not None:
-            more: dict[str, Any] = {} if update.thumbs is None else {"feedback_value": update.thumbs}
-            changes[shown.chat] = gr.update(value=update.messages, **more)
+            thumbs = update.thumbs
+            changes[shown.chat] = (
+                update.messages if thumbs is None else gr.update(value=update.messages, feedback_value=thumbs)
+            )
         if update.sections is not None:
             changes[shown.sources] = update.sections
         box: dict[str, Any] = {} if update.busy is None else {"submit_btn": not update.busy, "stop_btn": update.busy}

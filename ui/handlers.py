@@ -43,10 +43,11 @@ Message = dict[str, Any]
 
 @dataclass(slots=True, eq=False)
 class _Showing:
-    """What a tab shows: a conversation, and whether the end of its answer is still to be shown."""
+    """What a tab shows: a conversation, whether an answer grows in it, and whether the end of that is shown."""
 
     conversation: str = ""
-    unsettled: bool = False
+    growing: bool = False
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,51 +78,41 @@ class Chat:
         self._talks = talks
         self._views: OrderedDict[str, _Showing] = OrderedDict()
 
-    async def ask(self, question: str, conversation: str, collection: str, view: str) -> AsyncIterator[Update]:
-        """Begin to answer ``question`` in ``conversation`` (empty: a new one)."""
+    async def ask(self, question: str, conversation: str, collection: str, view: str) -> Update | None:
+        """Begin to answer ``question`` in ``conversation`` (empty: a new one); None for an empty question."""
         if not question.strip():
-            return
-        async for update in self._answer(question.strip(), conversation, collection, None, view):
-            yield update
+            return None
+        return await self._answer(question.strip(), conversation, collection, None, view)
 
-    async def retry(self, turn: int, conversation: str, collection: str, view: str) -> AsyncIterator[Update]:
-        """Answer turn ``turn`` (from 0) again; it and all after it are replaced."""
-        talk = await asyncio.to_thread(self._talks.get, conversation)
-        if talk is not None and 0 <= turn < len(talk.turns):
-            question = talk.turns[turn].question
-            async for update in self._answer(question, conversation, collection, turn, view):
-                yield update
-
-    async def edit(
-        self, turn: int, question: str, conversation: str, collection: str, view: str
-    ) -> AsyncIterator[Update]:
-        """Ask another question in place of turn ``turn``; all after it is cut."""
-        if not question.strip():
-            async for update in self.open(conversation, view):
-                yield update
-            return
-        async for update in self._answer(question.strip(), conversation, collection, turn, view):
-            yield update
-
-    async def undo(self, turn: int, conversation: str, view: str) -> AsyncIterator[Update]:
-        """Take turn ``turn`` and all after it away; its question goes back into the box."""
+    async def retry(self, turn: int, conversation: str, collection: str, view: str) -> Update | None:
+        """Begin to answer turn ``turn`` (from 0) again; it and all after it are replaced. None if there is no such."""
         talk = await asyncio.to_thread(self._talks.get, conversation)
         if talk is None or not 0 <= turn < len(talk.turns):
-            return
-        question = talk.turns[turn].question
+            return None
+        return await self._answer(talk.turns[turn].question, conversation, collection, turn, view)
+
+    async def edit(self, turn: int, question: str, conversation: str, collection: str, view: str) -> Update | None:
+        """Begin to answer another question in place of turn ``turn``; all after it is cut."""
+        if not question.strip():
+            return await self.open(conversation, view)
+        return await self._answer(question.strip(), conversation, collection, turn, view)
+
+    async def undo(self, turn: int, conversation: str, view: str) -> Update | None:
+        """Take turn ``turn`` and all after it away; its question goes back into the box. None if there is no such."""
+        talk = await asyncio.to_thread(self._talks.get, conversation)
+        if talk is None or not 0 <= turn < len(talk.turns):
+            return None
         self._answers.stop(conversation)
         try:
             await asyncio.to_thread(self._talks.cut, conversation, turn)
         except RagError as error:
-            yield Update(warning=error.explain())
-            return
-        async for update in self.open(conversation, view):
-            yield replace(update, box=question)
+            return Update(warning=error.explain())
+        shown = await self.open(conversation, view)
+        return None if shown is None else replace(shown, box=talk.turns[turn].question)
 
-    async def open(self, conversation: str, view: str) -> AsyncIterator[Update]:
-        """Show a conversation as it is now. Unknown ones show an empty chat."""
-        async for update in self._show(conversation, self._take(view)):
-            yield update
+    async def open(self, conversation: str, view: str) -> Update | None:
+        """Show a conversation as it is now, an empty chat for an unknown one; None when the tab has moved on."""
+        return await self._show(conversation, self._take(view))
 
     async def follow(self, view: str) -> AsyncIterator[Update]:
         """How the answer that a tab shows grows, until its end; nothing when none is being written."""
@@ -129,22 +120,30 @@ class Chat:
         task = None if shown is None else self._answers.running(shown.conversation)
         if shown is None or task is None:
             return
-        showing = self._take(view, _Showing(shown.conversation, unsettled=True))  # one follower a tab
+        showing = self._take(view, _Showing(shown.conversation, growing=True))  # one follower a tab
         talk = await asyncio.to_thread(self._talks.get, shown.conversation)
         if talk is not None:
             async for update in self._follow(task, whole_view(talk, task), len(talk.turns), showing):
                 yield update
 
     async def settle(self, view: str) -> Update | None:
-        """The conversation of a tab after its answer has ended; None when there is nothing new."""
+        """What a tab shows, after its answer has ended; None when nothing is to change.
+
+        Where no answer grew, once more what was opened: an update of the handler before it, which was on its way to
+        the tab when this one began, has arrived by then.
+        """
         shown = self._views.get(view)
-        if shown is None or not shown.unsettled or self._writing(shown.conversation):
+        if shown is None or shown.settled or self._writing(shown.conversation):
             return None
-        shown.unsettled = False
+        shown.settled = True
+        if not shown.growing:
+            await asyncio.sleep(_OVERTAKEN)
         talk = await asyncio.to_thread(self._talks.get, shown.conversation)
-        if talk is None or not self._current(shown):
+        if not self._current(shown):
             return None
-        return replace(whole_view(talk, None), shown=talk.id, history_changed=True)
+        if talk is None:
+            return Update([], [], [], busy=False)
+        return replace(whole_view(talk, None), shown=talk.id, history_changed=shown.growing)
 
     def rate(self, conversation: str, turn: int, thumb: int | None, note: str = "") -> Update:
         """Keep what the reader thinks of turn ``turn`` (from 0), which also makes it a draft of a gold question.
@@ -164,15 +163,15 @@ class Chat:
 
     async def _answer(
         self, question: str, conversation: str, collection: str, replaced: int | None, view: str
-    ) -> AsyncIterator[Update]:
+    ) -> Update | None:
         showing = self._take(view)
         try:
             conversation = await asyncio.to_thread(self._begin, question, conversation, collection, replaced)
         except RagError as error:
-            yield Update(warning=error.explain(), busy=self._answers.running(conversation) is not None)
-            return
-        async for update in self._show(conversation, showing):
-            yield update
+            return Update(warning=error.explain(), busy=self._answers.running(conversation) is not None)
+        shown = await self._show(conversation, showing)
+        # A question more changes nobody's thumb, and an update of the chat without thumbs is a cheap one.
+        return shown if shown is None or replaced is not None else replace(shown, thumbs=None)
 
     def _begin(self, question: str, conversation: str, collection: str, replaced: int | None) -> str:
         """Store the question and start its task; the conversation it is in."""
@@ -192,19 +191,18 @@ class Chat:
         self._answers.start(AnswerTask(talk.id, question, save), history_of(turns), collection)
         return talk.id
 
-    async def _show(self, conversation: str, showing: _Showing) -> AsyncIterator[Update]:
+    async def _show(self, conversation: str, showing: _Showing) -> Update | None:
         task = self._answers.running(conversation)
         talk = await asyncio.to_thread(self._talks.get, conversation)
         if not self._current(showing):
-            return
-        base = Update([], [], [], busy=False) if talk is None else whole_view(talk, task)
-        where = ("", None) if talk is None else (talk.id, talk.collection)
-        showing.conversation, showing.unsettled = where[0], task is not None
-        yield replace(base, box="", conversation=where[0], collection=where[1], history_changed=True)
-        if task is None:
-            await asyncio.sleep(_OVERTAKEN)
-            if self._current(showing):
-                yield base
+            return None
+        showing.growing = task is not None
+        showing.settled = showing.settled and not showing.growing  # a new tab has nothing to settle
+        if talk is None:
+            return Update([], [], [], box="", busy=False, conversation="", history_changed=True)
+        showing.conversation = talk.id
+        where: dict[str, Any] = {"conversation": talk.id, "collection": talk.collection}
+        return replace(whole_view(talk, task), box="", history_changed=True, **where)
 
     def _writing(self, conversation: str) -> bool:
         task = self._answers.running(conversation)
@@ -217,10 +215,11 @@ class Chat:
         found: object = None
         shown_at = 0.0
         seen = -1
+        written = 0
         while self._current(showing):
             version, record = task.changed.version, task.record
             if version != seen:
-                seen, shown_at = version, time.monotonic()
+                seen, shown_at, written = version, time.monotonic(), len(record.get("text", ""))
                 if found is not record.get("hits"):
                     found = record.get("hits")
                     sections = [*sections[:-1], section_html(task.question, record, turn)]
@@ -228,13 +227,13 @@ class Chat:
             if task.done:
                 return
             await task.changed.wait(version, _PATIENCE)
-            early = pause(len(record.get("text", ""))) - (time.monotonic() - shown_at)
-            if early > 0 and not task.done:
+            early = pause(written) - (time.monotonic() - shown_at)
+            if early > 0 and not task.done and (written or not task.record.get("text")):  # the first word at once
                 await asyncio.sleep(early)
 
     def _take(self, view: str, showing: _Showing | None = None) -> _Showing:
         """Make the caller the one who shows things in a tab."""
-        shown = _Showing() if showing is None else showing
+        shown = _Showing(settled=view not in self._views) if showing is None else showing
         self._views[view] = shown
         self._views.move_to_end(view)
         while len(self._views) > _MOST_VIEWS:

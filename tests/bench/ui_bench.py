@@ -130,7 +130,7 @@ def _first_token(page: Page) -> tuple[float, float]:
 
 
 def _long_answer(browser: Browser, environ: dict[str, str], conversation: int) -> Row:
-    """Seconds of processor time that the browser's main thread takes for 1,000 tokens in 22 s, after ``TURNS`` turns."""
+    """Seconds of processor time of the browser's main thread for 1,000 tokens in 22 s, after ``TURNS`` turns."""
     with _page({**environ, "RAG_LLM": "ollama:prose:1000x45"}) as address:
         context = browser.new_context(viewport={"width": 1360, "height": 860}, locale="en-GB")
         page = context.new_page()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,13 +34,12 @@ class Desk:
     def ask(self, question: str, conversation: str = "", view: str = "tab") -> list[Update]:
         return self.steps(self.chat.ask(question, conversation, "default", view), view)
 
-    def steps(self, begun: AsyncIterator[Update], view: str = "tab") -> list[Update]:
+    def steps(self, begun: Awaitable[Update | None], view: str = "tab") -> list[Update]:
         """The three steps that the page takes."""
 
         async def taken() -> list[Update]:
-            updates = [*await gather(begun), *await gather(self.chat.follow(view))]
-            end = await self.chat.settle(view)
-            return updates if end is None else [*updates, end]
+            start, grown, end = await begun, await gather(self.chat.follow(view)), await self.chat.settle(view)
+            return [update for update in (start, *grown, end) if update is not None]
 
         return asyncio.run(taken())
 
@@ -114,17 +113,17 @@ def test_retry_edit_and_undo(desk: Desk) -> None:
     desk.ask(LEAVE, conversation)
     desk.steps(desk.chat.retry(1, conversation, "default", "tab"))
     assert desk.texts(conversation) == [PARKING, LEAVE]
-    undone = asyncio.run(gather(desk.chat.undo(1, conversation, "tab")))
+    undone = desk.steps(desk.chat.undo(1, conversation, "tab"))
     assert undone[0].box == LEAVE and desk.texts(conversation) == [PARKING]
     desk.steps(desk.chat.edit(0, LEAVE, conversation, "default", "tab"))
     assert desk.texts(conversation) == [LEAVE]
-    assert asyncio.run(gather(desk.chat.undo(7, conversation, "tab"))) == []
-    assert asyncio.run(gather(desk.chat.retry(-1, conversation, "default", "tab"))) == []
+    assert asyncio.run(desk.chat.undo(7, conversation, "tab")) is None
+    assert asyncio.run(desk.chat.retry(-1, conversation, "default", "tab")) is None
 
 
 def test_an_unknown_conversation_opens_empty(desk: Desk) -> None:
     for name in ("", "12345", "no number", "9" * 40, "१"):
-        shown = asyncio.run(gather(desk.chat.open(name, "tab")))
+        shown = desk.steps(desk.chat.open(name, "tab"))
         assert shown[0].messages == [] and shown[0].conversation == ""
     with pytest.raises(UnknownConversation):
         desk.talks.rename("no number", "x")
@@ -152,17 +151,14 @@ def test_stop_during_loading_shows_at_once_and_closes_the_request(slow: tuple[De
 def test_an_answer_goes_on_when_nobody_looks(slow: tuple[Desk, FakeOllama]) -> None:
     desk, _ = slow
 
-    async def leave_early() -> str:
-        async for update in desk.chat.ask(PARKING, "", "default", "tab"):
-            return update.conversation or ""
-        return ""
-
-    conversation = asyncio.run(leave_early())
+    begun = asyncio.run(desk.chat.ask(PARKING, "", "default", "tab"))
+    assert begun is not None
+    conversation = begun.conversation or ""
     task = desk.answers.running(conversation)
     assert task is not None
     until(lambda: task.record["text"])
-    shown = asyncio.run(first(desk.chat.open(conversation, "another tab")))
-    assert shown.busy is True and "answer live" in (shown.messages or [])[-1]["content"]
+    shown = asyncio.run(desk.chat.open(conversation, "another tab"))
+    assert shown is not None and shown.busy is True and "answer live" in (shown.messages or [])[-1]["content"]
     with pytest.raises(ServerBusy):
         desk.answers.check_room(conversation)
     refused = desk.ask(LEAVE, conversation, "third tab")
@@ -170,34 +166,28 @@ def test_an_answer_goes_on_when_nobody_looks(slow: tuple[Desk, FakeOllama]) -> N
     task.stop()
 
 
-async def first(updates: AsyncIterator[Update]) -> Update:
-    async for update in updates:
-        return update
-    raise AssertionError("nothing was shown")
-
-
 def test_a_view_that_shows_something_else_is_left_alone(slow: tuple[Desk, FakeOllama]) -> None:
     desk, _ = slow
 
-    async def switch() -> list[Update]:
+    async def switch() -> str:
         seen: list[Update] = []
 
         async def follow() -> None:
             async for update in desk.chat.follow("tab"):
                 seen.append(update)
 
-        begun = await gather(desk.chat.ask(PARKING, "", "default", "tab"))
+        begun = await desk.chat.ask(PARKING, "", "default", "tab")
+        assert begun is not None
         following = asyncio.create_task(follow())
         while not seen:
             await asyncio.sleep(0.01)
-        await gather(desk.chat.open("", "tab"))
+        await desk.chat.open("", "tab")
         count = len(seen)
         await asyncio.wait_for(following, 5)
         assert len(seen) == count
-        assert await desk.chat.settle("tab") is None
-        return begun
+        return begun.conversation or ""
 
-    conversation = asyncio.run(switch())[0].conversation or ""
+    conversation = asyncio.run(switch())
     assert desk.answers.running(conversation) is not None
     desk.answers.stop(conversation)
 
@@ -205,7 +195,7 @@ def test_a_view_that_shows_something_else_is_left_alone(slow: tuple[Desk, FakeOl
 def test_an_answer_cut_off_by_the_end_of_the_program_says_so(desk: Desk) -> None:
     talk = desk.talks.create("default")
     desk.talks.begin(talk.id, PARKING)
-    shown = asyncio.run(gather(desk.chat.open(talk.id, "tab")))
+    shown = desk.steps(desk.chat.open(talk.id, "tab"))
     assert "Interrupted." in (shown[0].messages or [])[-1]["content"]
     desk.steps(desk.chat.retry(0, talk.id, "default", "tab"))
     again = desk.talks.get(talk.id)
