@@ -46,44 +46,48 @@ only solely exclusively sole
 never none nobody nothing
 most majority mostly largely mainly
 """
-_OPPOSITES = """
+# What is said of a thing: two sources that part here contradict each other.
+_PREDICATES = """
 increase rise grow climb soar gain jump expand : decrease fall decline drop shrink reduce lose cut plunge
 win beat victory : lose defeat
 accept agree approve support back endorse : reject refuse oppose deny condemn
 allow permit legalise legalize : ban prohibit forbid outlaw
-begin start open launch : end stop close finish cease
-before earlier : after later
-first : last second third
-higher high more : lower low less fewer
-strong : weak
 improve better good : worsen deteriorate worse bad
 guilty convict : innocent acquit
-arrive enter : leave depart exit
-import : export
-buy purchase : sell
-lend : borrow
 remember : forget
 love like : hate dislike
 alive survive : dead die kill
-north northern : south southern
-east eastern : west western
-maximum : minimum
-above : below
 include : exclude
 succeed success : fail failure
 optimistic : pessimistic
 possible : impossible
 likely : unlikely
 safe : dangerous
+true : false
+encourage : discourage
+appreciate praise : criticise criticize blame condemn
+"""
+# What may as well tell two things or two events apart.
+_DISTINCTIONS = """
+begin start open launch : end stop close finish cease
+before earlier : after later
+first : last second third
+higher high more : lower low less fewer
+strong : weak
+arrive enter : leave depart exit
+import : export
+buy purchase : sell
+lend : borrow
+north northern : south southern
+east eastern : west western
+maximum : minimum
+above : below
 friend ally : enemy foe
 hire appoint : fire dismiss
 join : leave quit
-true : false
 cheap : expensive
 public : private
 old : young new
-encourage : discourage
-appreciate praise : criticise criticize blame condemn
 """
 
 
@@ -91,11 +95,11 @@ def _groups(table: str) -> tuple[frozenset[str], ...]:
     return tuple(frozenset(stem(word) for word in line.split()) for line in table.strip().splitlines())
 
 
+def _pairs(table: str) -> tuple[tuple[frozenset[str], frozenset[str]], ...]:
+    sides = (line.split(":") for line in table.strip().splitlines())
+    return tuple((frozenset(map(stem, a.split())), frozenset(map(stem, b.split()))) for a, b in sides)
+
+
 QUANTITIES = _groups(_QUANTITIES)
-OPPOSITES = tuple(
-    (left, right)
-    for left, right in (
-        (frozenset(stem(w) for w in a.split()), frozenset(stem(w) for w in b.split()))
-        for a, b in (line.split(":") for line in _OPPOSITES.strip().splitlines())
-    )
-)
+PREDICATES = _pairs(_PREDICATES)
+OPPOSITES = PREDICATES + _pairs(_DISTINCTIONS)

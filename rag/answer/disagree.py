@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
-from rag.answer.contrast import CONTRARY, NEGATION, OPPOSITES
+from rag.answer.contrast import CONTRARY, NEGATION, PREDICATES
 from rag.answer.lexicon import MONTHS, Word, stem
 from rag.answer.ranking import units_of
-from rag.answer.values import Value, same_value, values_of
+from rag.answer.values import Value, currency_of, same_value, values_of
 from rag.types import Citation, Claim, Disagreement, Hit, Passage, Sentence, Support
 
 _SHARED = 0.7
@@ -25,11 +27,12 @@ _PERIOD = re.compile(
     r"\b(?:quarter|q[1-4]|fiscal|month|months|week|weeks|half|ended|ending|compared|versus|annually|previous|prior|last|next|per)\b",
     re.IGNORECASE,
 )
+_UNIT = re.compile(r"[ -]?([^\W\d_]+)")
 _MEASURES = frozenset(["number", "money", "percent"])
 _FILE_DATE = re.compile(r"(?:19|20)\d{2}(?:[-_. ]?(?:Q[1-4]|\d{2}(?:[-_. ]?\d{2})?))?", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Statement:
     """One sentence of a document, taken apart; offsets in the document."""
 
@@ -40,7 +43,7 @@ class _Statement:
     words: tuple[Word, ...]
     values: tuple[Value, ...]
 
-    @property
+    @cached_property
     def topic(self) -> dict[str, Word]:
         """Its content words by stem, without those that belong to values."""
         taken = [(value.start, value.end) for value in self.values]
@@ -60,12 +63,17 @@ def disagreements(
     them and are numbered on from there where it has not.
     """
     backed = {i for s in sentences if s.support not in (Support.UNSUPPORTED, Support.UNCITED) for i in s.citations}
-    cited = [s for i, c in enumerate(citations) if i in backed for s in _cited_statements(c, hits)]
+    cited = {
+        (s.passage.document_id, s.start): s
+        for i, c in enumerate(citations)
+        if i in backed
+        for s in _cited_statements(c, hits)
+    }
     others = [statement for hit in hits for statement in _statements(hit.passage)]
     found: list[Disagreement] = []
     seen: set[frozenset[tuple[int, int]]] = set()
     marker = max((c.marker for c in citations), default=0)
-    for one in cited:
+    for one in cited.values():
         for other in others:
             key = frozenset([(one.passage.document_id, one.start), (other.passage.document_id, other.start)])
             if key in seen or not _comparable(one, other):
@@ -106,8 +114,27 @@ def _comparable(one: _Statement, other: _Statement) -> bool:
     smaller = min(len(a), len(b))
     if len(shared) < _FEWEST_SHARED or len(shared) < _SHARED * smaller or len(shared) < 0.5 * max(len(a), len(b)):
         return False
+    if _told_apart(one, other):
+        return False
     names_a, names_b = ({s for s, w in topic.items() if w.name} for topic in (a, b))
     return not (names_a - b.keys() and names_b - a.keys())
+
+
+def _told_apart(one: _Statement, other: _Statement) -> bool:
+    """Whether a word that both have is qualified by different words: old and new bridge, full and part time."""
+    mine, theirs = _qualified(one), _qualified(other)
+    own, foreign = ({word.stem for word in s.words} for s in (one, other))
+    return any(mine[w].isdisjoint(foreign) and theirs[w].isdisjoint(own) for w in mine.keys() & theirs)
+
+
+def _qualified(statement: _Statement) -> dict[str, set[str]]:
+    """The content words that have others, no values, right before them, and these."""
+    topic = statement.topic
+    found: dict[str, set[str]] = {}
+    for before, word in pairwise(statement.words):
+        if before.stem in topic and word.stem in topic and statement.text[before.end : word.start] in (" ", "-"):
+            found.setdefault(word.stem, set()).add(before.stem)
+    return found
 
 
 def _different_values(one: _Statement, other: _Statement) -> tuple[str, str] | None:
@@ -144,9 +171,9 @@ def _periods(statement: _Statement) -> frozenset[str]:
 
 def _shown(statement: _Statement, value: Value) -> str:
     """The value with its unit, as written."""
-    text = statement.text[value.start : value.end]
-    after = statement.text[value.end : value.end + 1 + len(value.unit)]
-    return text + after.rstrip() if value.unit and after.strip(" -").lower() == value.unit else text
+    unit = _UNIT.match(statement.text, value.end)
+    counted = unit and value.unit and value.unit in (unit[1].lower(), currency_of(unit[1]))
+    return statement.text[value.start : unit.end() if unit and counted else value.end]
 
 
 def _opposite(one: _Statement, other: _Statement) -> tuple[str, str] | None:
@@ -156,14 +183,25 @@ def _opposite(one: _Statement, other: _Statement) -> tuple[str, str] | None:
     a, b = ({word.stem for word in s.words} for s in (one, other))
     turned = any(
         (a & x and b & y and not a & y and not b & x)
-        for left, right in OPPOSITES
+        for left, right in PREDICATES
         for x, y in ((left, right), (right, left))
     )
-    negated = [bool(NEGATION.search(s.text)) for s in (one, other)]
+    denied = [_denied(s) for s in (one, other)]
     contrary = any(CONTRARY.search(s.text) for s in (one, other))
-    if (negated[0] != negated[1] and not contrary and not turned) or (turned and negated[0] == negated[1]):
+    if turned and not any(denied):
         return one.text[:_LONGEST_VALUE], other.text[:_LONGEST_VALUE]
-    return None
+    if turned or contrary or len([d for d in denied if d]) != 1 or not (denied[0] or denied[1]) & a & b:
+        return None
+    return one.text[:_LONGEST_VALUE], other.text[:_LONGEST_VALUE]
+
+
+def _denied(statement: _Statement) -> set[str]:
+    """The stems of the content words right behind a negation."""
+    found = set()
+    for match in NEGATION.finditer(statement.text):
+        behind = next((w for w in statement.words if w.content and w.start >= match.end()), None)
+        found.add(behind.stem if behind else "")
+    return found
 
 
 def _subject(one: _Statement, other: _Statement) -> str:

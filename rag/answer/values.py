@@ -192,6 +192,11 @@ def same_value(a: Value, b: Value) -> bool:
     return _equal(a.number, b.number)
 
 
+def currency_of(word: str) -> str:
+    """The sign that ``Value.unit`` holds for a currency's name or sign; empty if it is none."""
+    return _MONEY_UNITS.get(word.lower(), "")
+
+
 def other_unit(a: Value, b: Value) -> bool:
     """Whether two values are measured differently: days and weeks, dollars and euros."""
     if a.kind == b.kind == "money":
