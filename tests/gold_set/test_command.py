@@ -54,10 +54,24 @@ def test_from_nothing_to_a_gate(room: Path, capsys: pytest.CaptureFixture[str]) 
     assert "Worse: 2 questions" in capsys.readouterr().out
 
     assert rag(["gold", "accept", "gold.yaml", "volcano", "--reason", "a test"]) == 0
-    assert "1 changed; 9 kept" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "1 changed; 9 kept" in out
+    assert "changed  volcano  " in out and "[-" in out and "{+" in out  # the old words and the new
     assert rag(["gold", "run", "gold.yaml", "--id", "volcano"]) == 0
     assert "not run: leave" in capsys.readouterr().out
     assert rag(["gold", "compare", "gold.baseline.jsonl", "gold.run.jsonl"]) == 0
+
+
+def test_a_changed_gold_set_scores_the_baseline_again(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert rag(["gold", "run", "gold.yaml"]) == 0
+    assert rag(["gold", "accept", "gold.yaml", "--all", "--reason", "x"]) == 0
+    kept = (room / "gold.baseline.jsonl").read_bytes()
+    (room / "gold.yaml").write_text(handbook.GOLD.replace("number: 310", "number: 311"), encoding="utf-8")
+    capsys.readouterr()
+    assert rag(["gold", "run", "gold.yaml"]) == 0  # the answer is as it was; what is asked of it has changed
+    told = capsys.readouterr()
+    assert "The baseline's answers were scored again, since the gold set has changed." in told.err
+    assert "1 failing, 9 passing" in told.out and (room / "gold.baseline.jsonl").read_bytes() == kept
 
 
 def test_the_fast_gate_keeps_its_run_apart(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
