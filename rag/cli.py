@@ -257,7 +257,7 @@ def reindex(embedder_name: str | None, **flags: str | None) -> None:
     columns = (TextColumn("Embedding"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
     config = settings(**flags)
     with opened(config, write=True) as library:
-        with Progress(*columns, console=Console(stderr=True)) as bar:
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("", total=None, left="")
             for event in library.reindex_events(embedder_name):
                 left = f"about {duration(event.seconds_left)} left"

@@ -131,8 +131,11 @@ class OllamaClient:
 
     def require(self, name: str, capability: str, verb: str) -> ModelInfo:
         """What is known of a model that is to be used for this. Raises ModelRefused, ModelMissing, WrongModelKind."""
-        self.refuse_remote(name)
+        if is_cloud_name(name):
+            self.refuse_remote(name)
         info = self.show(name)
+        if info.is_remote:
+            self.refuse_remote(name)
         if capability not in info.capabilities:
             raise WrongModelKind(
                 f"The model {name} cannot {verb}: it is for {', '.join(info.capabilities) or 'nothing known'}.",

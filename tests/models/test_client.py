@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rag.errors import ModelError, ServerBusy
+from rag.errors import ModelError, ServerBusy, ServerNotRunning
 from rag.models.ollama_client import OllamaClient
 from tests.fake_ollama import FakeModel, FakeOllama, Fault
 from tests.models.wire import user
@@ -116,6 +116,32 @@ def test_connections_are_used_again(server: FakeOllama, client: OllamaClient) ->
     assert server.open_connections == server.accepted_connections == 3, "chats, embeddings and facts"
     client.close()
     assert server.wait_for(lambda: server.open_connections == 0, 1)
+
+
+def test_a_server_that_was_restarted_is_found_again() -> None:
+    with FakeOllama(["chat-s", "embed-s"]) as first:
+        port = int(first.url.rpartition(":")[2])
+        client = OllamaClient(first.url)
+        assert text_of(client) and client.embed("embed-s", ["x"]).size and client.version()
+    with pytest.raises(ServerNotRunning):
+        text_of(client)
+    with FakeOllama(["chat-s", "embed-s"], port=port) as second, client:
+        assert text_of(client) and client.embed("embed-s", ["x"]).size and client.version()
+        second.script(Fault(raw=b""))
+        with pytest.raises(ModelError):
+            text_of(client)
+        assert text_of(client)
+    with FakeOllama(["chat-s", "embed-s"]) as server, OllamaClient(server.url) as client:
+        assert text_of(client) and client.embed("embed-s", ["x"]).size
+        server._server.end_connections()
+        assert server.wait_for(lambda: server.open_connections == 0)
+        assert text_of(client) and client.embed("embed-s", ["x"]).size, "connections closed while idle are made anew"
+
+
+def test_opening_a_model_asks_once(server: FakeOllama, client: OllamaClient) -> None:
+    client.require("chat-s", "completion", "chat")
+    client.require("embed-s", "embedding", "embed")
+    assert [record.path for record in server.requests] == ["/api/show", "/api/tags"] * 2
 
 
 def test_a_forgotten_client_gives_its_connections_back(server: FakeOllama) -> None:
