@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rag import Library, Turn
 from rag.config import Config
 from rag.errors import PromptTooLong
 from rag.models.choose import ServerFacts, server_facts
@@ -77,3 +79,23 @@ def test_a_real_embedder_tells_near_from_far(facts: ServerFacts, client: OllamaC
     query = np.array(model.get_query_embedding("Why do cats purr?"))
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3) and vectors.shape[1] == model.dimension
     assert vectors[0] @ query > vectors[1] @ query
+
+
+def test_a_real_model_answers_from_documents_and_follows_up(
+    facts: ServerFacts, client: OllamaClient, tmp_path: Path
+) -> None:
+    name = smallest(facts, client, "completion")
+    (tmp_path / "note.txt").write_text(
+        "The foghorn of the Skerry lighthouse sounds every 40 seconds in winter. Its keeper is Mrs Dahl.\n", "utf-8"
+    )
+    with Library.open(
+        tmp_path / "library", llm=f"ollama:{name}", embedder="builtin", ollama_host=facts.base_url, num_ctx=4096
+    ) as library:
+        library.ingest([tmp_path / "note.txt"])
+        question = "How often does the foghorn of the Skerry lighthouse sound in winter?"
+        answer = library.ask(question)
+        assert "40" in answer.text and {citation.source for citation in answer.citations} == {"note.txt"}
+        assert 0 < answer.tokens["prompt"] <= answer.tokens["estimated"] * 1.3
+        assert not any("cut the sources" in notice for notice in answer.notices)
+        followed = library.ask("And who is its keeper?", history=[Turn(question, answer.text)])
+        assert "Dahl" in followed.text and followed.asked != "And who is its keeper?"
