@@ -1,8 +1,8 @@
 """A model's server for the page's figures, in a process of its own: ``python -m tests.bench.ui_model``.
 
 Just enough of Ollama. The model ``prose:1000x45`` writes 1,000 tokens at 45 a second; ``stamps:250x20`` writes, as
-each token, when it was written: ``q`` and tenths of a millisecond since ``EPOCH``. The first token of every answer is
-two such stamps, when the request arrived and when that token was written.
+each token, when it was written: ``q`` and the last seven digits of the time in tenths of a millisecond. The first
+token of every answer is two such stamps, when the request arrived and when that token was written.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-EPOCH = 1_700_000_000
+TENTHS = 10_000_000
 PROSE = (
     "Full-time staff receive 28 days of paid annual leave [1]. **Bank holidays** are counted separately [1], and up "
     "to five unused days may be carried over until 31 March [2].\n\n"
@@ -26,7 +26,12 @@ _SHAPE = re.compile(r"(prose|stamps):(\d+)x(\d+)")
 
 def stamp() -> str:
     """The time now."""
-    return f"q{(time.time_ns() - EPOCH * 10**9) // 100_000}"
+    return f"q{time.time_ns() // 100_000 % TENTHS:07d}"
+
+
+def since(stamped: str, now: float) -> float:
+    """Milliseconds from a stamp to ``now``, in seconds since 1970; within a quarter of an hour."""
+    return (now * 10_000 - int(stamped[1:])) % TENTHS / 10
 
 
 class Model(BaseHTTPRequestHandler):
