@@ -123,8 +123,9 @@ def accept_command(gold_file: Path, ids: tuple[str, ...], everything: bool, reas
     finished = read_run(run_file) if run_file else last_run(gold_file)
     baseline = load_baseline(gold_file)
     accepted = accept(finished, baseline, ids, reason=reason)
+    written = save_baseline(gold_file, accepted.baseline)
     print_accepted(accepted, baseline, finished, console())
-    click.echo(f"Written: {save_baseline(gold_file, accepted.baseline)}", err=True)
+    click.echo(f"Written: {written}", err=True)
 
 
 @click.command("report")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from rag.gold.catalog import metric
-from rag.gold.comparison import Comparison, State, requirements
+from rag.gold.comparison import Comparison, State, passes, requirements
 from rag.gold.records import Run
 from rag.gold.schema import Severity
 from rag.gold.stats import ALPHA, binomial_tail, holm
@@ -97,7 +97,12 @@ def verdict(run: Run, comparison: Comparison | None = None, *, allow_corpus_chan
     if errors:
         return Verdict(Exit.INFRASTRUCTURE, (unasked,), misses)
     if comparison is None:
-        return Verdict(Exit.CLEAN, ("all thresholds are reached; there is no baseline yet.",), misses)
+        scores = run.scores()
+        failing = [q.id for q in run.questions if q.gates and q.id in scores and not passes(q, scores[q.id], run.k)]
+        doubt = (
+            f" Failing all the same, so read before you accept: {_count(len(failing), 'question')}." if failing else ""
+        )
+        return Verdict(Exit.CLEAN, (f"all thresholds are reached; there is no baseline yet.{doubt}",), misses)
     return Verdict(Exit.CLEAN, ("nothing that gates got worse.",), misses)
 
 

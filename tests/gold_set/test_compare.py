@@ -147,6 +147,14 @@ def test_thresholds_are_absolute_and_watch_does_not_gate() -> None:
     assert verdict(found, compare(found, found)).code is Exit.REGRESSION
 
 
+def test_the_first_run_says_how_many_questions_fail_although_no_threshold_is_missed() -> None:
+    asked = [question("a"), question("b"), question("w", severity="watch")]
+    bad = worse(fact_recall=0.0)
+    decided = verdict(run_of(asked, [record("a"), record("b", bad), record("w", bad)]))
+    assert decided.code is Exit.CLEAN
+    assert decided.reasons[0].endswith("no baseline yet. Failing all the same, so read before you accept: 1 question.")
+
+
 def test_thresholds_of_counts_and_times_are_ceilings() -> None:
     asked = question("a", thresholds={"total_ms": 100.0, "violations": 0.0})
     assert threshold_misses(run_of([asked], [record("a", worse(total_ms=99.0, violations=0.0))])) == ()
