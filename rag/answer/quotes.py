@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rag.answer.question import analyse
-from rag.answer.ranking import FEATURES, Array, Candidate, Ranked, rank
+from rag.answer.ranking import FEATURES, Array, Candidate, Ranked, has_digit, rank
 from rag.answer.weights import QUOTE
 from rag.models.static import StaticVectors
 from rag.types import Hit, Passage
@@ -164,8 +164,9 @@ def _table_head(candidate: Candidate) -> int:
 
 
 def _alike(a: Candidate, b: Candidate) -> bool:
-    """Whether two sentences have nearly the same words."""
-    return _overlap(_stems(a), _stems(b)) >= _SAME_WORDS
+    """Whether two sentences have nearly the same words, and the same numbers."""
+    one, two = _stems(a), _stems(b)
+    return _overlap(one, two) >= _SAME_WORDS and not any(map(has_digit, one ^ two))
 
 
 def _stems(candidate: Candidate) -> frozenset[str]:

@@ -156,7 +156,7 @@ class Similar:
         self.vectors = vectors.embed_words(list(vocabulary.values()))
         self.cosines: Array = np.asarray(wanted @ self.vectors.T, dtype=np.float64)
         self.table: Array = np.clip((self.cosines - _SOFT_FROM) / (_SOFT_TO - _SOFT_FROM), 0, 1) * _SOFT_MOST
-        self.table[:, [row for stem, row in self.row.items() if _has_digit(stem)]] = 0
+        self.table[:, [row for stem, row in self.row.items() if has_digit(stem)]] = 0
         beginnings: dict[str, list[str]] = {}
         for stem in vocabulary:
             beginnings.setdefault(stem[:_BEGINNING], []).append(stem)
@@ -172,13 +172,13 @@ class Similar:
 
     def _spelling(self, i: int, term: Term, candidates: Iterable[str]) -> None:
         """The same stem matches; numbers only then; a long common beginning nearly."""
-        if _has_digit(term.stem):
+        if has_digit(term.stem):
             self.table[i] = 0
         for stem in candidates:
             size = max(_BEGINNING, round(0.75 * min(len(term.stem), len(stem))))
             if stem == term.stem:
                 self.table[i, self.row[stem]] = 1.0
-            elif term.stem[:size] == stem[:size] and not _has_digit(term.stem + stem):
+            elif term.stem[:size] == stem[:size] and not has_digit(term.stem + stem):
                 self.table[i, self.row[stem]] = max(self.table[i, self.row[stem]], 0.8)
 
     def best(self, words: Iterable[Word]) -> Array:
@@ -198,7 +198,8 @@ def misspelt(one: str, other: str) -> bool:
     return a[1:] == b or a == b[1:] or a[1:] == b[1:] or (a[:2] == b[1::-1] and a[2:] == b[2:])
 
 
-def _has_digit(stem: str) -> bool:
+def has_digit(stem: str) -> bool:
+    """Whether a stem is a number or holds one: such words match only themselves."""
     return any(c.isdigit() for c in stem)
 
 

@@ -220,3 +220,8 @@ def test_what_a_question_wants(question: str, wanted: str) -> None:
 )
 def test_misspelt_words(one: str, other: str, near: bool) -> None:
     assert misspelt(one, other) is misspelt(other, one) is near
+
+
+def test_the_same_words_with_another_number_are_not_the_same() -> None:
+    texts = {"a.md": "The harbour fee is 40 crowns a day.", "b.md": "The harbour fee is 55 crowns a day."}
+    assert len(ask("What is the harbour fee?", texts)) == 2
