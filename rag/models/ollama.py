@@ -74,6 +74,7 @@ class OllamaLLM(LLM):
     def open(cls, client: OllamaClient, name: str, config: Config) -> OllamaLLM:
         """The installed chat model of that name, its window capped by what it was trained for.
 
+        Where that makes the window smaller than configured, an answer gets a quarter of it at most.
         Raises ModelMissing, WrongModelKind, ModelRefused, or what the connection raises.
         """
         info = client.require(name, "completion", "chat")
@@ -83,7 +84,7 @@ class OllamaLLM(LLM):
             model_name=name,
             digest=info.digest,
             num_ctx=num_ctx,
-            num_predict=min(config.num_predict, num_ctx // 2),
+            num_predict=min(config.num_predict, num_ctx // 4 if num_ctx < config.num_ctx else num_ctx // 2),
             temperature=config.temperature,
             seed=config.seed,
             keep_alive=config.keep_alive,

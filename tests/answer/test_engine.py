@@ -191,6 +191,12 @@ def test_closing_the_stream_closes_the_request(tmp_path: Path, docs: Path) -> No
         assert record.disconnected and record.disconnected - stopped <= 1.0
 
 
+def test_a_model_with_a_tiny_window_answers_too(tmp_path: Path, docs: Path) -> None:
+    with FakeOllama([FakeModel("chat-honest", context_length=1024)]) as server, library(tmp_path, server) as opened:
+        assert "28 days" in opened.ask(QUESTION).text
+        assert chats(server)[0].json["options"]["num_ctx"] == 1024
+
+
 def test_token_counts_calibrate_the_estimate_and_are_kept(tmp_path: Path, docs: Path, server: FakeOllama) -> None:
     with library(tmp_path, server) as opened:
         first = opened.ask(QUESTION).tokens

@@ -66,10 +66,10 @@ def test_the_window_is_fixed_and_capped_by_the_trained_length(server: FakeOllama
     assert (llm.metadata.context_window, llm.metadata.num_output) == (8192, 1024)
     assert llm.metadata.model_name == "chat-s" and llm.metadata.is_chat_model and len(llm.digest) == 64
     tiny = OllamaLLM.open(client, "chat-tiny", CONFIG)
-    assert (tiny.metadata.context_window, tiny.metadata.num_output) == (1024, 512)
+    assert (tiny.metadata.context_window, tiny.metadata.num_output) == (1024, 256)
     tiny.complete("hi")
     options = server.sent("/api/chat")[-1].json["options"]
-    assert options == {"num_ctx": 1024, "num_predict": 512, "temperature": 0.0, "seed": 0}
+    assert options == {"num_ctx": 1024, "num_predict": 256, "temperature": 0.0, "seed": 0}
 
 
 def test_warming_up_loads_what_the_questions_use(server: FakeOllama, client: OllamaClient) -> None:
