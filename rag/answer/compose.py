@@ -9,6 +9,7 @@ from rag.answer.quotes import Quote
 from rag.types import (
     Answer,
     Citation,
+    Disagreement,
     Heading,
     Hit,
     MarkerSpan,
@@ -76,6 +77,16 @@ def located(citations: Sequence[Citation], headings: Callable[[int], Sequence[He
     """
     known = {c.document_id: headings(c.document_id) for c in citations}
     return tuple(replace(c, heading=heading_path(known[c.document_id], c.start)) for c in citations)
+
+
+def located_claims(
+    found: Sequence[Disagreement], headings: Callable[[int], Sequence[Heading]]
+) -> tuple[Disagreement, ...]:
+    """The disagreements with their claims' citations ``located``."""
+    return tuple(
+        replace(item, claims=tuple(replace(c, citation=located([c.citation], headings)[0]) for c in item.claims))
+        for item in found
+    )
 
 
 def abstention(question: str, hits: Sequence[Hit], reason: str) -> Answer:

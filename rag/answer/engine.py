@@ -17,7 +17,7 @@ from llama_index.core.schema import QueryBundle
 
 from rag.answer.abstain import Abstainer
 from rag.answer.budget import Assembled, Message, assemble
-from rag.answer.compose import abstention, located, quoted_answer
+from rag.answer.compose import abstention, located, located_claims, quoted_answer
 from rag.answer.condense import condense_by_rule, longest_rewriting, rewriting_prompt, rewritten
 from rag.answer.disagree import disagreements
 from rag.answer.generate import Chunk, Draft, calibration_notices, write
@@ -150,7 +150,7 @@ class CitedQueryEngine(BaseQueryEngine):
             return abstention(question, hits, "no sentence answers the question")
         answer = quoted_answer(question, quotes, hits)
         answer = replace(answer, citations=located(answer.citations, self._tools.headings))
-        return replace(answer, disagreements=disagreements(answer.sentences, answer.citations, hits))
+        return self._compared(answer)
 
     def _generate(
         self, question: str, asked: str, history: Sequence[Turn], hits: Sequence[Hit], clock: _Clock
@@ -195,7 +195,7 @@ class CitedQueryEngine(BaseQueryEngine):
         if self._tools.judge is not None:
             opinions = yield from self._judged(self._tools.judge, verified, hits)
             clock.lap("judge")
-        return Answer(
+        answer = Answer(
             question=question,
             text=verified.text,
             abstained=False,
@@ -203,10 +203,15 @@ class CitedQueryEngine(BaseQueryEngine):
             citations=citations,
             markers=verified.markers,
             hits=tuple(hits),
-            disagreements=disagreements(opinions.sentences, citations, hits),
             dropped_markers=draft.dropped + verified.dropped,
             notices=(opinions.notice,) if opinions.notice else (),
         )
+        return self._compared(answer)
+
+    def _compared(self, answer: Answer) -> Answer:
+        """The answer with what the sources say against each other."""
+        found = disagreements(answer.sentences, answer.citations, answer.hits)
+        return replace(answer, disagreements=located_claims(found, self._tools.headings))
 
     def _judged(self, judge: Judge, verified: Verified, hits: Sequence[Hit]) -> Generator[AnswerEvent, None, Opinions]:
         def ask(messages: Sequence[Message]) -> Generator[Chunk, None, None]:
