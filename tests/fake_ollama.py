@@ -326,7 +326,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", action="append", help="a model's name; may be repeated")
     options = parser.parse_args(arguments)
     models: Sequence[str | FakeModel] = options.model or DEFAULT_MODELS
-    with FakeOllama(models, port=options.port, delay=options.delay, load_seconds=options.load) as server:
+    try:
+        fake = FakeOllama(models, port=options.port, delay=options.delay, load_seconds=options.load)
+    except OSError as error:
+        sys.exit(f"Cannot listen on port {options.port}: {error.strerror}. Choose another with --port.")
+    with fake as server:
         names = ", ".join(sorted(model.name.removesuffix(":latest") for model in server.models.values()))
         sys.stdout.write(
             f"Fake Ollama at {server.url}\nModels: {names}\n"

@@ -292,6 +292,8 @@ def test_it_can_be_run_by_hand() -> None:
         assert "fake-chat" in models and "fake-hallucinate" in models and f"OLLAMA_HOST={url}" in hint
         with urllib.request.urlopen(f"{url}/api/tags", timeout=5) as answer:
             assert len(json.load(answer)["models"]) == 2 + len(MODES) - 1
+        taken = subprocess.run([*command[:3], "--port", url.split(":")[-1]], capture_output=True, text=True)
+        assert taken.returncode == 1 and "Address already in use" in taken.stderr and "--port" in taken.stderr
         child.send_signal(signal.SIGINT)
         assert child.stdout.read().endswith("Stopped.\n")
     assert child.returncode == 0
