@@ -150,3 +150,32 @@ def test_hostile_input_is_held_back_only_within_bounds(unit: str) -> None:
         if unit != "[1](":
             assert position + 1 - shown <= 500
     parser.finish()
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["[", "`", "~", "[1", "``a", "Source ", "(", "[1, ", "S", "`a``b```c", "[1](", "【", "\n```", "[1]",
+     "[^1](http://a", " ", "[\u200b", "Sources 1 and ", "\0", "\u202e", "[1-999999999]", "[source: ", "(Source "],
+)  # fmt: skip
+@pytest.mark.parametrize("parentheses", [False, True])
+def test_a_long_text_is_parsed_in_one_pass(unit: str, parentheses: bool) -> None:
+    """A step that looked back over the text would take hours here, where one pass takes seconds."""
+    text = unit * (300_000 // len(unit))
+    parts = parse(text, 3, parentheses=parentheses)
+    assert sum(len(part) for part in parts if isinstance(part, str)) <= len(text)
+    parser = MarkerParser(3, parentheses=parentheses)
+    fed: list[str | Marker] = []
+    for start in range(0, len(text), 1_000):
+        fed += parser.feed(text[start : start + 1_000])
+    assert join([*fed, *parser.finish()]) == parts
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8"), max_size=300), st.integers(1, 9))
+def test_any_text_gives_markers_within_range_only(text: str, count: int) -> None:
+    for part in parse(text, count):
+        if isinstance(part, Marker):
+            assert all(1 <= number <= count for number in part.numbers)
+            assert len(set(part.numbers)) == len(part.numbers)
+            assert part.numbers or part.invalid
+        else:
+            assert part

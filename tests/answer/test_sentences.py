@@ -71,3 +71,33 @@ def test_a_text_without_stops_is_cut_in_bounded_pieces() -> None:
     spans = sentences("word " * 20_000)
     assert max(end - start for start, end in spans) <= 8_000
     assert len(sentences("Short one. " * 5_000)) == 5_000
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "a",
+        " ",
+        "\n",
+        ". ",
+        "1. ",
+        "| ",
+        "|\n",
+        "#",
+        "# \n",
+        "```\n",
+        "~",
+        "-",
+        "\0",
+        "\u202e",
+        "水",
+        "[1] ",
+        "\t",
+        "\"' ",
+        "1,",
+    ],
+)
+def test_a_long_text_is_split_in_one_pass(unit: str) -> None:
+    text = unit * (100_000 // len(unit))
+    spans = sentences(text)
+    assert sum(end - start for start, end in spans) <= len(text)
