@@ -14,6 +14,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from ui.panels import section_html
 from ui.render import answer_html, question_html
 from ui.suggest import follow_ups
 from ui.talks import Exchange, Talk, Talks
-from ui.tasks import Answers, AnswerTask, history_of
+from ui.tasks import Answers, AnswerTask, Save, history_of
 
 if TYPE_CHECKING:
     from rag.library import Library
@@ -174,7 +175,10 @@ class Chat:
         return shown if shown is None or replaced is not None else replace(shown, thumbs=None)
 
     def _begin(self, question: str, conversation: str, collection: str, replaced: int | None) -> str:
-        """Store the question and start its task; the conversation it is in."""
+        """Start the question's task and store it; the conversation it is in.
+
+        The passages are found while the disk confirms the question; nothing of it is shown before.
+        """
         limit = self._library.config.limits.question_characters
         if len(question) > limit:
             raise QuestionError(
@@ -187,8 +191,15 @@ class Chat:
             self._talks.cut(conversation, replaced)
         talk = self._talks.get(conversation) or self._talks.create(collection)
         turns = [(turn.question, turn.record) for turn in talk.turns]
-        save = self._talks.begin(talk.id, question)
-        self._answers.start(AnswerTask(talk.id, question, save), history_of(turns), collection)
+        save: Future[Save] = Future()
+        task = AnswerTask(talk.id, question, lambda record: save.result()(record))
+        self._answers.start(task, history_of(turns), collection)
+        try:
+            save.set_result(self._talks.begin(talk.id, question))
+        except RagError as error:
+            save.set_exception(error)
+            task.stop()
+            raise
         return talk.id
 
     async def _show(self, conversation: str, showing: _Showing) -> Update | None:

@@ -226,6 +226,23 @@ def test_an_answer_that_cannot_be_stored_is_shown_with_a_notice(desk: Desk) -> N
     assert task.record["notices"] == ["This answer could not be stored: The disk is full."]
 
 
+def test_a_question_that_cannot_be_stored_is_refused_and_its_answer_stopped(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation = desk.ask(PARKING)[0].conversation or ""
+
+    def refuse(*_: object) -> None:
+        raise StoreError("The disk is full.")
+
+    with monkeypatch.context() as full:
+        full.setattr(desk.talks, "begin", refuse)
+        refused = desk.ask(LEAVE, conversation)
+    assert "The disk is full." in refused[0].warning
+    until(lambda: desk.answers.running(conversation) is None)
+    assert desk.texts(conversation) == [PARKING]
+    assert desk.ask(LEAVE, conversation)[-1].messages
+
+
 def test_the_server_takes_only_so_many_questions(slow: tuple[Desk, FakeOllama]) -> None:
     desk, _ = slow
     tasks = [AnswerTask(str(number), PARKING, lambda _: None) for number in range(MOST_RUNNING)]
