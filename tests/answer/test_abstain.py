@@ -101,6 +101,8 @@ def test_a_missing_word_says_more_in_a_large_collection() -> None:
     question = "What did the flange of the cooling pumps cost?"
     small, large = (abstainer(TEXTS, count).probability(question, hits(TEXTS)) for count in (10, 10_000))
     assert large < small
+    few, many = (abstainer(TEXTS, count).features(question, hits(TEXTS)) for count in (10, 10_000))
+    assert few is not None and many is not None and few.unknown == few.chance == 0 < many.unknown < many.chance
 
 
 def test_a_missing_name_counts_against_an_answer() -> None:

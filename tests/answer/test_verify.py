@@ -144,6 +144,8 @@ def test_two_overlapping_passages_of_one_document_are_one_place() -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "The pumps at Halden were replaced in March 2019.",
+        "The canteen is open from noon until three.",
         "The Halden plant paid crowns for its new pumps.",
         "Full-time staff receive 30 days of paid annual leave a year.",
         "Staff can take leave whenever they like.",
@@ -199,6 +201,13 @@ def test_without_passages_nothing_is_supported() -> None:
     assert states(done) == [Support.UNCITED] and done.citations == () and done.dropped == 1
     with pytest.raises(ValueError, match="at least one passage"):
         VERIFIER.check("Full-time staff receive 28 days.", [])
+
+
+def test_a_marker_behind_the_last_character_is_no_part_of_the_sentence() -> None:
+    done = checked("Part-time staff receive 15 days [1]\n\nRequests go to Maria Lopez two weeks ahead [1]. Bye")
+    assert [s.text for s in done.sentences] == [
+        "Part-time staff receive 15 days", "Requests go to Maria Lopez two weeks ahead [2].", "Bye",
+    ]  # fmt: skip
 
 
 def test_an_empty_answer() -> None:
@@ -292,4 +301,5 @@ def test_a_long_answer_of_markers_is_put_together() -> None:
 )
 def test_hostile_answers_end(unit: str) -> None:
     """What is no sentence is checked in pieces: the square of a long line would take minutes."""
-    well_formed(VERIFIER.verify(unit * (10_000 // len(unit)), FOUND), FOUND)
+    done = checked(unit * (10_000 // len(unit)))
+    assert all(len(sentence.text) <= 700 for sentence in done.sentences)
