@@ -198,6 +198,7 @@ def misspelt(one: str, other: str) -> bool:
     return a[1:] == b or a == b[1:] or a[1:] == b[1:] or (a[:2] == b[1::-1] and a[2:] == b[2:])
 
 
+@lru_cache(maxsize=50_000)
 def has_digit(stem: str) -> bool:
     """Whether a stem is a number or holds one: such words match only themselves."""
     return any(c.isdigit() for c in stem)

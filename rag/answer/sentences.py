@@ -21,13 +21,16 @@ _LEADING_MARKERS = re.compile(r"(?:\s*\[\^?\d{1,3}(?:\s*[,;–-]\s*\d{1,3})*\])+
 _ENUMERATOR = re.compile(r"\s*(?:[-*+•]\s+)?\(?(?:\d{1,3}|[a-zA-Z])[.)]\s*$")
 _CLOSED_QUOTE = re.compile(r"(?<=[^\W\d_]{3})[.!?][\"'”’)\]]+(?=\s+[\"'“‘(]?[A-ZÀ-ÞА-Я])")
 _FUNCTION_WORDS = {
-    "de": " der die das und ist nicht ein eine mit von den auf für wurde ",
-    "fr": " le la les et est une des pas dans pour que du avec sur ",
-    "es": " el los las y es una no en para que del con por como ",
-    "it": " il gli le e è una non nel per che della con di sono ",
-    "pt": " o os as e é uma não em para que do com da por ",
-    "nl": " de het een en is niet van op voor met dat zijn werd ",
-    "en": " the and is not a of to in for with that was on by ",
+    code: frozenset(cues.split())
+    for code, cues in {
+        "de": "der die das und ist nicht ein eine mit von den auf für wurde",
+        "fr": "le la les et est une des pas dans pour que du avec sur",
+        "es": "el los las y es una no en para que del con por como",
+        "it": "il gli le e è una non nel per che della con di sono",
+        "pt": "o os as e é uma não em para que do com da por",
+        "nl": "de het een en is niet van op voor met dat zijn werd",
+        "en": "the and is not a of to in for with that was on by",
+    }.items()
 }
 _CHUNK = 8_000
 _MIN_WIDTH = 30
@@ -62,7 +65,7 @@ def _trim(text: str, start: int, end: int) -> Span:
 def _language(text: str) -> str:
     """The language whose function words are most frequent at the beginning; English when in doubt."""
     words = re.findall(r"[^\W\d_]+", text[:2_000].lower())
-    counts = {code: sum(f" {word} " in cues for word in words) for code, cues in _FUNCTION_WORDS.items()}
+    counts = {code: sum(word in cues for word in words) for code, cues in _FUNCTION_WORDS.items()}
     best = max(counts, key=lambda code: counts[code])
     return best if counts[best] > max(2, counts["en"] * 1.5) else "en"
 
