@@ -68,8 +68,8 @@ class Events:
     async def settle(self, request: gr.Request) -> Changes:
         return self._chat(await self._site.chat.settle(_view(request)))
 
-    async def stop(self, conversation: str) -> None:
-        await asyncio.to_thread(self._site.chat.stop, conversation or "")
+    async def stop(self, conversation: str, request: gr.Request) -> None:
+        await asyncio.to_thread(self._site.chat.stop, conversation or "", _view(request))
 
     def like(self, conversation: str, event: gr.LikeData) -> Changes:
         thumb = 1 if event.liked is True else -1 if event.liked is False else 0
@@ -156,7 +156,7 @@ class Events:
         if update.collection in self._site.library.collections():
             changes[shown.collection] = update.collection
         if update.history_changed:
-            changes[shown.history] = self._history(update.conversation or update.shown)
+            changes[shown.history] = self._history(update.conversation or "")
         return changes or self._nothing
 
     # -- documents and collections ----------------------------------------------------------------------------

@@ -55,7 +55,7 @@ class _Showing:
 class Update:
     """What is to change on the page; None leaves a part as it is.
 
-    ``shown`` is the conversation this is about, ``warning`` a message to show once.
+    ``warning`` is a message to show once.
     """
 
     messages: list[Message] | None = None
@@ -65,7 +65,6 @@ class Update:
     busy: bool | None = None
     conversation: str | None = None
     collection: str | None = None
-    shown: str = ""
     history_changed: bool = False
     warning: str = ""
 
@@ -143,8 +142,8 @@ class Chat:
         if not self._current(shown):
             return None
         if talk is None:
-            return Update([], [], [], busy=False)
-        return replace(whole_view(talk, None), shown=talk.id, history_changed=shown.growing)
+            return Update([], [], [], busy=False, conversation="")
+        return replace(whole_view(talk, None), conversation=talk.id, history_changed=shown.growing)
 
     def rate(self, conversation: str, turn: int, thumb: int | None, note: str = "") -> Update:
         """Keep what the reader thinks of turn ``turn`` (from 0), which also makes it a draft of a gold question.
@@ -158,9 +157,10 @@ class Chat:
         talk = self._talks.get(conversation)
         return Update() if talk is None else whole_view(talk, self._answers.running(conversation))
 
-    def stop(self, conversation: str) -> None:
-        """End the running answer; whoever follows it is told."""
-        self._answers.stop(conversation)
+    def stop(self, conversation: str, view: str) -> None:
+        """End the running answer of what a tab shows, else of ``conversation``; whoever follows it is told."""
+        shown = self._views.get(view)
+        self._answers.stop(conversation if shown is None else shown.conversation)
 
     async def _answer(
         self, question: str, conversation: str, collection: str, replaced: int | None, view: str

@@ -140,7 +140,7 @@ def test_stop_during_loading_shows_at_once_and_closes_the_request(slow: tuple[De
     asked.start()
     until(lambda: server.sent("/api/chat"))
     conversation = desk.talks.rows()[0].id
-    desk.chat.stop(conversation)
+    desk.chat.stop(conversation, "another tab")
     talk = desk.talks.get(conversation)
     assert talk is not None and talk.turns[0].record["state"] == "stopped"
     until(lambda: server.sent("/api/chat")[-1].disconnected)
