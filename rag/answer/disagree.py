@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
+from rag.answer.compose import citation_for
 from rag.answer.contrast import CONTRARY, NEGATION, PREDICATES
 from rag.answer.lexicon import MONTHS, Word, stem
 from rag.answer.ranking import units_of
@@ -87,7 +88,7 @@ def disagreements(
                 citation = _known(statement, citations)
                 if citation is None:
                     marker += 1
-                    citation = _citation(statement, marker)
+                    citation = citation_for(statement.passage, statement.start, statement.end, marker, "attributed")
                 claims.append(Claim(statement.passage.source, _date(statement.passage), value, citation))
             found.append(Disagreement(_subject(one, other), tuple(claims)))
     return tuple(found)
@@ -228,21 +229,4 @@ def _known(statement: _Statement, citations: Sequence[Citation]) -> Citation | N
             if c.document_id == statement.passage.document_id and c.start < statement.end and statement.start < c.end
         ),
         None,
-    )
-
-
-def _citation(statement: _Statement, marker: int) -> Citation:
-    passage = statement.passage
-    return Citation(
-        marker=marker,
-        document_id=passage.document_id,
-        passage_id=passage.id,
-        source=passage.source,
-        title=passage.title,
-        page=passage.page,
-        heading=passage.heading,
-        start=statement.start,
-        end=statement.end,
-        quote=statement.text,
-        origin="attributed",
     )

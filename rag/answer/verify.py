@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from rag.answer.check import Checker, Verdict, is_claim
 from rag.answer.cite import Marker, parse
+from rag.answer.compose import citation_for
 from rag.answer.sentences import sentences
 from rag.models.static import StaticVectors
 from rag.types import Citation, Hit, MarkerSpan, Origin, Passage, Sentence, Support
@@ -230,32 +231,18 @@ def _assembled(plain: str, checked: Sequence[_Checked], dropped: int) -> Verifie
     numbers: dict[tuple[int, int, int], int] = {}
     citations: list[Citation] = []
     own: list[list[int]] = [[] for _ in checked]
-    pieces: list[str] = []
-    markers: list[MarkerSpan] = []
-    put: list[tuple[int, int]] = []
-    sizes = [0]
-    length = done = 0
+    marks: list[tuple[int, int, int]] = []
     for at, place, cited in order:
         key = (cited.passage.id, cited.start, cited.end)
         if key not in numbers:
             numbers[key] = len(citations)
-            citations.append(_citation(cited, len(citations) + 1))
+            citations.append(citation_for(cited.passage, cited.start, cited.end, len(citations) + 1, cited.origin))
         index = numbers[key]
-        if index in own[place]:
-            continue
-        own[place].append(index)
-        pieces.append(plain[done:at])
-        length += at - done
-        done = at
-        before = pieces[-1][-1:] or ("]" if markers and markers[-1].end == length else "")
-        space = "" if not before or before.isspace() or before == "]" else " "
-        mark = f"{space}[{index + 1}]"
-        markers.append(MarkerSpan(length + len(space), length + len(mark), index))
-        put.append((at, place))
-        sizes.append(sizes[-1] + len(mark))
-        pieces.append(mark)
-        length += len(mark)
-    text = "".join([*pieces, plain[done:]])
+        if index not in own[place]:
+            own[place].append(index)
+            marks.append((at, place, index))
+    text, spans, sizes = _with_markers(plain, marks)
+    put = [mark[:2] for mark in marks]
     found = tuple(
         # A marker after a sentence's last character is not part of it.
         _sentence(
@@ -267,26 +254,29 @@ def _assembled(plain: str, checked: Sequence[_Checked], dropped: int) -> Verifie
         )
         for place, one in enumerate(checked)
     )
-    return Verified(text, found, tuple(citations), tuple(markers), dropped)
+    return Verified(text, found, tuple(citations), tuple(spans), dropped)
+
+
+def _with_markers(plain: str, marks: Sequence[tuple[int, int, int]]) -> tuple[str, list[MarkerSpan], list[int]]:
+    """``plain`` with a marker at each ``(offset, sentence, citation)``, in order; where the markers stand; and how much
+    longer the text has grown before each and after the last."""
+    pieces: list[str] = []
+    spans: list[MarkerSpan] = []
+    sizes = [0]
+    done = 0
+    for at, _, index in marks:
+        pieces.append(plain[done:at])
+        done = at
+        length = at + sizes[-1]
+        before = pieces[-1][-1:] or ("]" if spans and spans[-1].end == length else "")
+        space = "" if not before or before.isspace() or before == "]" else " "
+        mark = f"{space}[{index + 1}]"
+        pieces.append(mark)
+        spans.append(MarkerSpan(length + len(space), length + len(mark), index))
+        sizes.append(sizes[-1] + len(mark))
+    return "".join([*pieces, plain[done:]]), spans, sizes
 
 
 def _sentence(text: str, one: _Checked, own: Sequence[int], start: int, end: int) -> Sentence:
     verdict = one.verdict
     return Sentence(text[start:end], start, end, verdict.support, tuple(own), verdict.score, verdict.evidence)
-
-
-def _citation(cited: _Cited, marker: int) -> Citation:
-    passage = cited.passage
-    return Citation(
-        marker=marker,
-        document_id=passage.document_id,
-        passage_id=passage.id,
-        source=passage.source,
-        title=passage.title,
-        page=passage.page,
-        heading=passage.heading,
-        start=cited.start,
-        end=cited.end,
-        quote=passage.text[cited.start - passage.start : cited.end - passage.start],
-        origin=cited.origin,
-    )
