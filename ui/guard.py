@@ -55,13 +55,16 @@ HEADERS: tuple[Header, ...] = (
 )
 
 _NAME = "[A-Za-z0-9_.-]+"
+PUBLIC = ("ask", "search", "sources")
+"""The functions for programs. The page's own handlers have names too; Gradio hides those, and would run them."""
+_CALL = rf"(?:run|api|call)/(?:{'|'.join(PUBLIC)})"
 READ = re.compile(
     r"/|/theme\.css|/config/?|/manifest\.json|/favicon\.ico|/robots\.txt|/gradio_api/info/?"
     rf"|/(?:assets|static)(?:/{_NAME})+"
-    rf"|/gradio_api/queue/data|/gradio_api/heartbeat/{_NAME}|/gradio_api/call/{_NAME}/{_NAME}"
+    rf"|/gradio_api/queue/data|/gradio_api/heartbeat/{_NAME}|/gradio_api/{_CALL}/{_NAME}"
     rf"|/page/\d{{1,12}}/\d{{1,5}}\.png|/export/{_NAME}\.(?:md|json)"
 )
-WRITE = re.compile(rf"/gradio_api/queue/join|/gradio_api/(?:run|api|call)/{_NAME}/?|/upload")
+WRITE = re.compile(rf"/gradio_api/queue/join|/gradio_api/{_CALL}/?|/upload")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\%]|//|/\.|\.\.")
 _PORT = re.compile(r":\d{1,5}$")
 _STRIPPED = re.compile(rb"x-forwarded-.*|forwarded|x-real-ip|x-gradio-.*|x-direct-url|x-ip-token")

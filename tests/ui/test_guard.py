@@ -55,7 +55,7 @@ READS = [
     "/static/fonts/a/b.woff2", "/gradio_api/queue/data?session_hash=abc", "/gradio_api/heartbeat/abc123",
     "/gradio_api/call/ask/0af3", "/page/12/3.png?start=1&end=9", "/export/0af3.md", "/export/0af3.json",
 ]  # fmt: skip
-WRITES = [EVENTS, "/gradio_api/run/predict", "/gradio_api/call/ask", "/upload?name=a.txt"]
+WRITES = [EVENTS, "/gradio_api/run/search", "/gradio_api/call/ask", "/upload?name=a.txt"]
 ROUTES = [("GET", path) for path in READS] + [("POST", path) for path in WRITES]
 
 
@@ -143,7 +143,9 @@ def leaking_paths() -> list[str]:
         "/gradio_api/vibe-edit", "/gradio_api/profiling/traces", "/gradio_api/dev/reload", "/gradio_api/cancel",
         "/gradio_api/deep_link", "/custom_component/a/b/c/d", "/page/1/../../x.png", "/page/-1/1.png",
         "/export/..%2f..%2fx.md", "/docs", "/openapi.json", "/redoc", "/gradio_api/token", "/gradio_api/app_id",
-        "/gradio_api/user", "/gradio_api/startup-events", "/gradio_api/theme.css", "/gradio_api/reset",
+        "/gradio_api/user", "/gradio_api/call/delete_collection",
+        "/gradio_api/run/predict", "/gradio_api/api/ask_1",
+        "/gradio_api/startup-events", "/gradio_api/theme.css", "/gradio_api/reset",
     ]  # fmt: skip
     written: list[str] = []
     for path in bare:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Browser, Locator, Route, expect
 
 from rag.library import Library
 from tests.ui.pilot import Pilot, page_over, tab, write
@@ -107,6 +107,52 @@ def test_files_can_be_dropped_anywhere(browser: Browser, address: str) -> None:
         assert pilot.page.evaluate("window.hinted")
         expect(row(pilot, "bees.md")).to_contain_text("1 passage")
         assert not pilot.page.evaluate("document.body.classList.contains('drag')")
+
+
+def test_a_folder_goes_in_by_button_and_by_drop_with_its_paths(browser: Browser, address: str, tmp_path: Path) -> None:
+    folder = tmp_path / "farm"
+    (folder / "animals").mkdir(parents=True)
+    (folder / "animals" / "goats.md").write_text("A goat gives three litres of milk a day.\n")
+    (folder / "fields.txt").write_text("The long field has nine hectares.\n")
+    with tab(browser, address) as pilot:
+        pilot.page.locator("#up input[webkitdirectory]").set_input_files(str(folder))
+        expect(row(pilot, "farm/animals/goats.md")).to_contain_text("1 passage")
+        expect(row(pilot, "farm/fields.txt")).to_contain_text("1 passage")
+        pilot.page.evaluate("""() => {
+            const file = (path, text) => ({isFile: true, isDirectory: false, name: path.split('/').at(-1),
+                fullPath: path, file: done => done(new File([text], path.split('/').at(-1)))});
+            const folder = (path, children) => ({isFile: false, isDirectory: true, name: path.split('/').at(-1),
+                fullPath: path, createReader: () => ({readEntries: done => done(children.splice(0, 1))})});
+            const tree = folder('/mill', [file('/mill/wheel.md', 'The wheel turns twelve times a minute.'),
+                folder('/mill/.git', [file('/mill/.git/config.md', 'hidden')]),
+                folder('/mill/barn', [file('/mill/barn/owls.md', 'Two owls live in the barn.')])]);
+            const drop = new DragEvent('drop', {bubbles: true, cancelable: true});
+            Object.defineProperty(drop, 'dataTransfer',
+                {value: {types: ['Files'], files: [], items: [{webkitGetAsEntry: () => tree}]}});
+            document.querySelector('#chat').dispatchEvent(drop);
+        }""")
+        expect(row(pilot, "mill/wheel.md")).to_contain_text("1 passage")
+        expect(row(pilot, "mill/barn/owls.md")).to_contain_text("1 passage")
+        expect(row(pilot, "config.md")).to_have_count(0)
+        expect(pilot.page.locator("#docs .sync")).to_contain_text("documents in step")
+
+
+def test_an_upload_can_be_cancelled_before_and_while_it_is_sent(
+    browser: Browser, address: str, shelf: Library, tmp_path: Path
+) -> None:
+    with tab(browser, address) as pilot:
+        held: list[Route] = []
+        pilot.page.route("**/upload?*", lambda route: held.append(route))
+        upload(pilot, write(tmp_path, first__md="First.\n", second__md="Second.\n", third__md="The third ox.\n"))
+        waiting = pilot.page.locator("#up .sending li")
+        expect(waiting).to_have_count(3)
+        waiting.filter(has_text="second.md").locator("button").click()
+        waiting.filter(has_text="first.md").locator("button").click()
+        expect(waiting).to_have_count(1)
+        pilot.page.wait_for_timeout(300)
+        pilot.page.unroute("**/upload?*")
+        expect(row(pilot, "third.md")).to_contain_text("1 passage")
+        assert {"first.md", "second.md"}.isdisjoint(d.source for d in shelf.sources())
 
 
 def test_a_removed_document_is_asked_about_and_then_no_longer_cited(

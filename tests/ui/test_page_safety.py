@@ -6,6 +6,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
@@ -210,3 +211,15 @@ def test_programs_ask_search_and_list_over_the_api(quoting_page: str) -> None:
 
     with ThreadPoolExecutor(1) as pool:  # away from the browser's event loop
         pool.submit(call).result()
+
+
+def test_the_pages_own_handlers_are_not_called_by_name(quoting_page: str) -> None:
+    config = httpx.get(f"{quoting_page}config", timeout=30).json()
+    offered = {"ask", "search", "sources"}
+    names = {str(d["api_name"]) for d in config["dependencies"] if d["api_name"]} - offered
+    public = {d["api_name"] for d in config["dependencies"] if d["api_visibility"] == "public"}
+    assert public == offered
+    for name in {*names, "follow", "settle", "remove", "delete_collection", "reindex", "pull", "load"}:
+        for route in ("call", "run", "api"):
+            reply = httpx.post(f"{quoting_page}gradio_api/{route}/{name}", json={"data": []}, timeout=30)
+            assert reply.status_code == 404, (route, name)
