@@ -110,20 +110,19 @@ def values_of(text: str) -> tuple[Value, ...]:
     """The numbers, amounts and dates of a text, in order, without overlaps."""
     text = _SPACES.sub(" ", text)
     found = [_date(match) for match in _DATE.finditer(text)]
-    taken = [(value.start, value.end) for value in found]
+    taken = bytearray(len(text))
+    for value in found:
+        _take(taken, value)
     for match in _LONE_MONTH.finditer(text):
         if _free(match, taken):
             found.append(Value("date", *match.span(), month=MONTHS[match[0].lower()]))
     for match in _ORDINAL.finditer(text):
         if _free(match, taken):
             number = _ORDINAL_WORDS[match["word"].lower()] + _NUMBER_WORDS.get((match["tens"] or "").lower(), 0)
-            found.append(Value("ordinal", *match.span(), number=float(number)))
-            taken.append(match.span())
+            found.append(_take(taken, Value("ordinal", *match.span(), number=float(number))))
     for match in _NUMBER.finditer(text):
         if _free(match, taken) and not _is_pronoun(match, text):
-            value = _number(match)
-            found.append(value)
-            taken.append((value.start, value.end))
+            found.append(_take(taken, _number(match)))
     return tuple(sorted(found, key=lambda value: value.start))
 
 
@@ -135,9 +134,14 @@ def _is_pronoun(match: re.Match[str], text: str) -> bool:
     return unit in _AFTER_PRONOUN or bool(_BEFORE_PRONOUN.search(text[: match.start()]))
 
 
-def _free(match: re.Match[str], taken: list[tuple[int, int]]) -> bool:
-    start, end = match.span()
-    return not any(start < stop and begin < end for begin, stop in taken)
+def _take(taken: bytearray, value: Value) -> Value:
+    """Mark the value's characters as read."""
+    taken[value.start : value.end] = b"\1" * (value.end - value.start)
+    return value
+
+
+def _free(match: re.Match[str], taken: bytearray) -> bool:
+    return taken.find(1, *match.span()) < 0
 
 
 def _date(match: re.Match[str]) -> Value:

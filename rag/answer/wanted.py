@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -141,18 +142,19 @@ def _numbers(
     if wanted == "amount" and _MONEY.search(asked.lower()):
         return [(v.start, 1.0 if v.kind == "money" else 0.3) for v in fitting]
     if wanted == "count" and focus:
-        return [(v.start, _counts(v, words, known, like)) for v in fitting]
+        content = [w for w in words if w.content]
+        return [(v.start, _counts(v, content, known, like)) for v in fitting]
     if wanted == "time" and not fitting:
         return [(match.start(), 0.5) for match in _TIME.finditer(text)]
     return [(v.start, 1.0 if v.kind == _NUMERIC[wanted][0] or wanted == "time" else 0.6) for v in fitting]
 
 
-def _counts(value: Value, words: Sequence[Word], known: frozenset[str], like: Callable[[str], float]) -> float:
+def _counts(value: Value, content: Sequence[Word], known: frozenset[str], like: Callable[[str], float]) -> float:
     """How well a number counts what was asked for: by the best of the three content words after it, or of one that it
     follows in parentheses; a word of the question is a sign too."""
-    content = [w for w in words if w.content]
-    counted = [w for w in content if 0 <= w.start - value.end < _COUNTED_WITHIN][:_MOST_COUNTED]
-    counted += [w for w in content if 0 < value.start - w.end <= _BRACKET]
+    place = bisect_left(content, value.end, key=lambda word: word.start)
+    counted = [w for w in content[place : place + _MOST_COUNTED] if w.start - value.end < _COUNTED_WITHIN]
+    counted += [w for w in content[max(0, place - _MOST_COUNTED) : place] if 0 < value.start - w.end <= _BRACKET]
     best = max((max(like(w.stem), _ASKED * (w.stem in known and not w.name)) for w in counted), default=0.0)
     return 0.3 + 0.7 * best
 
