@@ -68,8 +68,8 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            # Without this the child gets C's environment, in which readline may have put this terminal's size.
-            env=dict(os.environ),
+            # Without this the child gets C's environment, in which readline may have put another terminal's size.
+            env={name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")},
         )
         os.close(slave)
         self.raw = ""
