@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
+from rag.answer.judge import SCHEMA
 from rag.errors import ModelError
 from rag.gold.chat import Chat, fence, read_json
 from rag.gold.records import Record, Reply, Said
 from rag.prompts import Prompt
 
-SCHEMA: Mapping[str, Any] = {
-    "type": "object",
-    "properties": {"verdict": {"type": "string", "enum": ["supported", "partial", "unsupported"]}},
-    "required": ["verdict"],
-}
-_VERDICTS = frozenset({"supported", "partial", "unsupported"})
+_VERDICTS = frozenset(SCHEMA["properties"]["verdict"]["enum"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +44,7 @@ class Judge:
         text = "\n\n".join(passages[key] for key in keys if key in passages)
         system, user = self.prompt.render(passage=text, sentence=said.text, nonce=fence())
         try:
-            answer = self.chat.ask(system, user, SCHEMA)
+            answer = self.chat.ask(system, user, dict(SCHEMA))
         except ModelError as error:
             return f"{error}"
         verdict = (read_json(answer) or {}).get("verdict")
