@@ -10,6 +10,7 @@ import tempfile
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import gradio as gr
@@ -19,6 +20,7 @@ from gradio.events import api as public_api
 from rag.errors import RagError
 from ui import parts
 from ui.api import Api
+from ui.assets import Assets
 from ui.components import Components
 from ui.events import Events
 from ui.guard import Guard, rules_for
@@ -80,7 +82,8 @@ def application(library: Library, host: str = "127.0.0.1") -> Iterator[Guard]:
 
 async def _mounted(site: Site) -> FastAPI:
     """The page beside this package's own routes; in a running loop, since Gradio opens one for its locks otherwise."""
-    outer = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, routes=[*site.routes()])
+    files = Assets(Path(gr.__file__).parent / "templates" / "frontend" / "assets")
+    outer = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, routes=[*site.routes(), files.route()])
     app: FastAPI = gr.mount_gradio_app(
         outer, build(site), path="/", theme=_theme(), head=parts.head(), footer_links=[], run_history=False,
         enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=False, show_error=True, max_file_size=1,

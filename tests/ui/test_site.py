@@ -119,6 +119,18 @@ def test_pictures_are_of_pages_of_the_library_only(port: int, small: Library) ->
     assert request(port, f"/page/{handbook.id}/1.png", headers={"Sec-Fetch-Site": "cross-site"}).status == 403
 
 
+def test_the_pages_own_files_are_kept_by_a_browser_and_no_other_is_served(port: int) -> None:
+    page = request(port, "/").body.decode()
+    name = re.search(r"assets/(index-[\w-]+\.js)", page)
+    assert name is not None
+    served = request(port, f"/assets/{name[1]}")
+    assert served.status == 200 and served.headers["content-type"].startswith("text/javascript")
+    assert "immutable" in served.headers["cache-control"] and b"import" in served.body
+    assert_sealed(served.headers)
+    for path in ("no-such.js", "..%2findex.html", "../index.html", "%2e%2e/index.html", ".", ""):
+        assert request(port, f"/assets/{path}").status in (400, 403, 404), path
+
+
 def test_a_conversation_is_exported_under_a_harmless_name(port: int, small: Library) -> None:
     answer = small.ask("When does the car park on Mill Lane open?").to_dict()
     number = small.conversations.create("default", title='../../"evil\r\nX: 1"; <b> ünï')
