@@ -230,7 +230,7 @@ class Library:
             self._dense.sync(self._collection(collection))
 
     def compact(self) -> None:
-        """Give the space of removed documents back; nothing of their text or vectors stays in the files."""
+        """Give removed documents' space back: no text of theirs stays in the files; nor vectors, in a new process."""
         self._require_writer()
         self._truth.compact()
         self._dense.compact()

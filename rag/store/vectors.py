@@ -188,7 +188,8 @@ class DenseIndex:
     def compact(self) -> None:
         """Rebuild every collection's Chroma index and delete what was put aside; readers do nothing.
 
-        No vector of a removed passage stays on the disk. Raises as ``sync`` does.
+        In a process that never held them, no vector of a removed passage stays on the disk; Chroma writes memory it
+        has not filled into its files, and that may hold what this process had before. Raises as ``sync`` does.
         """
         if self._keeper is not None:
             for collection in self._truth.collections():
