@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rag.cli import common, opened, settings
+from rag.cli import common, echo_notices, opened, settings
 from rag.errors import RagError
 from rag.terminal import answer_text, fitted, hits_text, safe, screen_width, sources_text
 from rag.types import Answer, Condensed, Done, Token, Turn
@@ -110,10 +110,9 @@ class Session:
 
     def tell_notices(self) -> None:
         """Print, on the standard error, what the library has to say beside its answers and was not said yet."""
-        for notice in self._library.notices:
-            if notice not in self._told:
-                self._told.add(notice)
-                click.echo(f"Note: {safe(notice)}", err=True)
+        new = [notice for notice in dict.fromkeys(self._library.notices) if notice not in self._told]
+        self._told.update(new)
+        echo_notices(new)
 
     def handle(self, line: str) -> None:
         """Do what the line asks; errors are printed with their remedy and end nothing."""

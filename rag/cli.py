@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -97,11 +97,11 @@ def echo_json(value: Any) -> None:
     click.echo(json.dumps(to_plain(value), ensure_ascii=False, indent=2))
 
 
-def echo_notices(library: Library) -> None:
-    """Warn, on the standard error, of what the library has to say beside its answers."""
+def echo_notices(notices: Iterable[str]) -> None:
+    """Warn, on the standard error, of what a library has to say beside its answers."""
     from rag.terminal import safe
 
-    for notice in library.notices:
+    for notice in notices:
         click.echo(f"Note: {safe(notice)}", err=True)
 
 
@@ -114,7 +114,7 @@ def ingest(paths: tuple[str, ...], as_json: bool, **flags: str | None) -> None:
     from rag.terminal import report_text
 
     with opened(settings(**flags), write=True) as library:
-        echo_notices(library)
+        echo_notices(library.notices)
         report = _with_progress(library, paths, quiet=as_json)
     if as_json:
         echo_json(report)
@@ -202,7 +202,7 @@ def ask(question: str, as_json: bool, **flags: str | None) -> None:
     from rag.terminal import answer_text, screen_width
 
     with opened(settings(**flags)) as library:
-        echo_notices(library)
+        echo_notices(library.notices)
         if as_json:
             echo_json(library.ask(question))
             return

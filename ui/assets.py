@@ -1,7 +1,8 @@
 """The files of Gradio's own page, from memory.
 
-Gradio reads and compresses each file anew for every request, which costs a browser on this machine, where sending is
-free, most of the time until the page can be used. Their names hold a hash of what is in them: a browser keeps them.
+Gradio reads and compresses each file anew for every request, though sending is free to a browser on this machine.
+Measured, from opening the page with an empty cache to its being usable: 1.42 s instead of 1.52 s, the mean of eight and
+of four. Their names hold a hash of what is in them: a browser keeps them.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.store.audit import AuditReport, IndexFailure, State, VectorIndex
-from rag.store.catalog import Collection, find_collection
+from rag.store.catalog import Collection
 from rag.store.documents import Vector
 from rag.store.exact import ExactSearch, Ids, best, cosines
 from rag.store.fingerprint import settle
@@ -182,8 +182,7 @@ class DenseIndex:
         It also frees what removed vectors left behind. Raises as ``sync`` does.
         """
         if self._keeper is not None:
-            for one in self._newest(collection):
-                self._keeper.rebuild(one)
+            self._keeper.rebuild(collection)
 
     def compact(self) -> None:
         """Rebuild every collection's Chroma index and delete what was put aside; readers do nothing.
@@ -193,17 +192,13 @@ class DenseIndex:
         """
         if self._keeper is not None:
             for collection in self._truth.collections():
-                self._keeper.rebuild(collection)
+                self.rebuild(collection)
             self._keeper.empty_quarantine()
 
     def close(self) -> None:
         """Stop what runs in the background and release every file."""
         if self._keeper is not None:
             self._keeper.close()
-
-    def _newest(self, collection: Collection) -> tuple[Collection, ...]:
-        with self._truth.reading() as connection:
-            return (find_collection(connection, collection.id),)
 
     def _index_for(self, collection: Collection) -> VectorIndex | None:
         """The index to ask, or None to search exactly."""
