@@ -113,9 +113,17 @@ def _library(config: Config, truth: Truth, dense: DenseIndex) -> Iterator[Check]
         f"{config.library_path}: {documents} documents, {passages} passages, {facts.bytes / 1e6:.1f} MB; {role}.",
     )
     if facts.problems:
-        yield Check("database", "bad", "; ".join(facts.problems), "Restore the folder from a backup.")
+        yield Check("database", "bad", f"{facts.problems}.", "Restore the library's folder from a backup.")
     else:
         yield Check("database", "ok", f"SQLite {facts.sqlite_version}, journal mode {facts.journal}, intact.")
+    for collection in truth.collections():
+        if damaged := truth.damaged_sources(collection.id):
+            yield Check(
+                "documents",
+                "bad",
+                f"{collection.name}: what is stored is not what was put in, of {', '.join(damaged)}.",
+                "Run `rag remove SOURCE` for each and ingest the file again, or restore the library's folder.",
+            )
     empty = sum(d.empty_pages for c in truth.collections() for d in truth.documents(c.id))
     if empty:
         yield Check(

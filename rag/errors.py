@@ -108,6 +108,13 @@ class LibraryFormat(StoreError):
     code = "format"
 
 
+class LibraryDamaged(StoreError):
+    """The library's file does not hold what was written to it: the disk, or another program, changed it."""
+
+    code = "damaged"
+    hint = "Restore the library's folder from a backup; `rag doctor` says what is damaged."
+
+
 class DiskFull(StoreError):
     """A write failed for lack of space. Nothing that was acknowledged is lost."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from rag import Library
 from rag.errors import (
     ConfigError,
     EmbedderMismatch,
+    LibraryDamaged,
     LibraryLocked,
     PathError,
     QuestionError,
@@ -22,6 +25,7 @@ from rag.errors import (
     UnknownSource,
 )
 from rag.models.builtin import BuiltinEmbedding
+from rag.store.database import FILE_NAME
 from rag.types import Done, IngestEvent, Retrieved, Support, Token, Turn
 
 LEAVE = """# Leave policy
@@ -274,3 +278,20 @@ def test_the_doctor_finds_a_healthy_library_healthy(library: Library, docs: Path
     checks = {check.name: check for check in library.doctor()}
     assert {checks[n].state for n in ("library", "database", "index", "disk")} == {"ok"}
     assert checks["ollama"].state == "warn"
+
+
+def test_the_doctor_says_what_is_damaged_and_an_answer_never_quotes_it(library: Library, docs: Path) -> None:
+    library.ingest([docs])
+    with closing(sqlite3.connect(library.path / FILE_NAME)) as connection, connection:
+        connection.execute("UPDATE text SET data = CAST(replace(CAST(data AS TEXT), '140 cars', '940 cars') AS BLOB)")
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute("INSERT INTO layout VALUES (999, '[]', '[]')")
+    with pytest.raises(LibraryDamaged, match=r"parking\.txt is damaged") as caught:
+        library.ask("How many cars does the car park hold?")
+    assert "rag remove parking.txt" in caught.value.hint
+    checks = {check.name: check for check in library.doctor()}
+    assert checks["documents"].state == "bad" and "of parking.txt." in checks["documents"].message
+    assert checks["database"].message == "a row of layout refers to a missing row of document."
+    library.remove("parking.txt")
+    library.ingest([docs])
+    assert "140 cars" in library.ask("How many cars does the car park hold?").text

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
-from rag.errors import DiskFull, LibraryFormat, StoreError
+from rag.errors import DiskFull, LibraryDamaged, LibraryFormat, StoreError
 from rag.store import schema
 from rag.store.lock import prepare_folder, unusable
 
@@ -19,6 +19,7 @@ FILE_NAME = "library.sqlite3"
 BUSY_SECONDS = 5.0
 _WAL_SINCE = (3, 51, 3)
 _IDLE_READERS = 8
+_NOT_TEXT = "Could not decode to UTF-8"
 
 
 def choose_journal(version: tuple[int, int, int]) -> str:
@@ -199,12 +200,20 @@ def translated(path: Path) -> Iterator[None]:
         if known is None:
             raise
         raise known from error
+    except UnicodeDecodeError as error:
+        # Of a name in the schema, which Python decodes by itself.
+        raise LibraryDamaged(f"{path} is damaged: {error}.") from error
 
 
 def _meaning(error: sqlite3.Error, path: Path) -> StoreError | None:
     code: int | None = getattr(error, "sqlite_errorcode", None)
     if code is None:
-        return None
+        # Python's own complaint about a text that SQLite hands over as it finds it.
+        return LibraryDamaged(f"{path} is damaged: {error}.") if _NOT_TEXT in str(error) else None
+    if code == sqlite3.SQLITE_CORRUPT_VTAB:
+        return LibraryDamaged(
+            f"The full-text index in {path} is damaged.", hint="`rag compact` writes it anew from the documents' text."
+        )
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
         return DiskFull(f"No space left to write {path}.")
     match code & 0xFF:
@@ -219,7 +228,7 @@ def _meaning(error: sqlite3.Error, path: Path) -> StoreError | None:
                 hint="Restore it from a backup, or choose another library with --library.",
             )
         case sqlite3.SQLITE_CORRUPT:
-            return StoreError(f"{path} is damaged: {error}.", hint="Restore it from a backup; `rag doctor` says more.")
+            return LibraryDamaged(f"{path} is damaged: {error}.")
         case sqlite3.SQLITE_IOERR:
             return StoreError(f"Cannot read or write {path}: {error}.", hint="Check the disk it lies on.")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:

@@ -7,18 +7,17 @@ import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rag.errors import StoreError, UnknownSource
+from rag.errors import LibraryDamaged, StoreError, UnknownSource
 from rag.store import passages as slices
 from rag.store import schema
 from rag.store.catalog import Collection, find_collection, touch
 from rag.store.database import Database
-from rag.store.passages import numbers
+from rag.store.passages import numbers, text_key
 from rag.store.terms import searchable
 from rag.types import Document, Heading, Page, ParsedDocument, index_text
 
@@ -40,11 +39,6 @@ class NewPassage:
     key: bytes
 
 
-def text_key(index_text: str) -> bytes:
-    """The 16-byte BLAKE2b hash of an index text: equal texts share one vector."""
-    return blake2b(index_text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
 class Documents(Database):
     """The part of the truth that holds documents."""
 
@@ -58,26 +52,44 @@ class Documents(Database):
         """The present version of a source, or None."""
         return self._document("d.collection_id = ? AND d.source = ?", (collection_id, source))
 
-    def document_by_id(self, document_id: int) -> Document | None:
-        """The document of that number, or None once it is replaced or removed."""
-        return self._document("d.id = ?", (document_id,))
-
     def text(self, document_id: int) -> str:
-        """A document's canonical text. Raises UnknownSource when the document is gone."""
+        """A document's canonical text. Raises UnknownSource when the document is gone, LibraryDamaged."""
         with self.reading() as connection:
-            _expect_document(connection, document_id)
+            source, characters = _expect_document(connection, document_id)
             rows = connection.execute("SELECT data FROM text WHERE document_id = ? ORDER BY part", (document_id,))
-            return slices.join_parts(row[0] for row in rows)
+            text = "".join(slices.decoded(row[0]) for row in rows)
+        if len(text) != characters:
+            raise slices.changed(source)
+        return text
 
     def layout(self, document_id: int) -> tuple[tuple[Heading, ...], tuple[Page, ...]]:
-        """A document's headings and pages, in order. Raises UnknownSource when the document is gone."""
+        """A document's headings and pages, in order.
+
+        Raises UnknownSource when the document is gone, LibraryDamaged.
+        """
         with self.reading() as connection:
-            _expect_document(connection, document_id)
+            source, _ = _expect_document(connection, document_id)
             row = connection.execute(
                 "SELECT headings, pages FROM layout WHERE document_id = ?", (document_id,)
             ).fetchone()
-        headings, pages = (json.loads(part) for part in row)
-        return tuple(Heading(*h) for h in headings), tuple(Page(*p) for p in pages)
+        try:
+            headings, pages = (json.loads(part) for part in row)
+            return tuple(Heading(*h) for h in headings), tuple(Page(*p) for p in pages)
+        except (TypeError, ValueError) as error:
+            raise slices.changed(source) from error
+
+    def damaged_sources(self, collection_id: int) -> tuple[str, ...]:
+        """The sources whose passages are not what was put in, by name. Reads all of the text."""
+        found = []
+        for document in self.documents(collection_id):
+            with self.reading() as connection:
+                try:
+                    whole = len(slices.of_document(connection, document.id)) == document.passages
+                except LibraryDamaged:
+                    whole = False
+            if not whole:
+                found.append(document.source)
+        return tuple(found)
 
     def original(self, document_id: int) -> bytes | None:
         """The file's bytes, where they were kept (PDF), else None."""
@@ -137,20 +149,18 @@ class Documents(Database):
             _drop_orphans(connection, collection_id, _retire(connection, collection_id, source))
             touch(connection, collection_id)
 
-    def rebuild_lexical(self, collection_id: int) -> int:
-        """Write a collection's full-text table again from the canonical texts; how many passages it holds."""
-        with self.writing() as connection:
-            find_collection(connection, collection_id)
-            connection.execute(f"DROP TABLE IF EXISTS {schema.fts(collection_id)}")
-            schema.create_fts(connection, collection_id)
-            documents = connection.execute("SELECT id FROM document WHERE collection_id = ?", (collection_id,))
-            count = 0
-            for (document_id,) in documents.fetchall():
-                rows = _lexical_rows(connection, document_id)
-                _write_lexical(connection, collection_id, rows)
-                count += len(rows)
-            touch(connection, collection_id)
-        return count
+    def mend_lexical(self, collection_id: int) -> bool:
+        """Write a collection's full-text table again from the canonical texts if it is damaged; whether it was."""
+        table = schema.fts(collection_id)
+        try:
+            with self.writing() as connection:
+                connection.execute(f"INSERT INTO {table}({table}) VALUES ('integrity-check')")
+        except LibraryDamaged:
+            with self.writing() as connection:
+                _write_lexical_anew(connection, collection_id)
+                touch(connection, collection_id)
+            return True
+        return False
 
     def _document(self, where: str, values: tuple[object, ...]) -> Document | None:
         with self.reading() as connection:
@@ -189,11 +199,14 @@ def _check_passages(parsed: ParsedDocument, passages: Sequence[NewPassage]) -> N
             raise StoreError(f"The key of the passage {passage.start}..{passage.end} is not that of its text.")
 
 
-def _expect_document(connection: sqlite3.Connection, document_id: int) -> None:
-    if not connection.execute("SELECT 1 FROM document WHERE id = ?", (document_id,)).fetchone():
+def _expect_document(connection: sqlite3.Connection, document_id: int) -> tuple[str, int]:
+    """Its source and its length in characters."""
+    row = connection.execute("SELECT source, characters FROM document WHERE id = ?", (document_id,)).fetchone()
+    if row is None:
         raise UnknownSource(
             f"Document number {document_id} is gone: it was replaced or removed.", hint="Ask again for the new version."
         )
+    return str(row[0]), int(row[1])
 
 
 def _insert_document(
@@ -268,14 +281,23 @@ def _retire(connection: sqlite3.Connection, collection_id: int, source: str) -> 
     if row is None:
         return []
     rows = connection.execute("SELECT id, content_id FROM passage WHERE document_id = ?", row).fetchall()
-    table = schema.fts(collection_id)
-    connection.executemany(
-        f"INSERT INTO {table}({table}, rowid, head, body) VALUES ('delete', ?, ?, ?)",
-        _lexical_rows(connection, row[0]),
-    )
+    readable = _forget_words(connection, collection_id, row[0])
     _tell_index(connection, collection_id, [passage_id for passage_id, _ in rows], removed=True)
     connection.execute("DELETE FROM document WHERE id = ?", row)
+    if not readable:
+        _write_lexical_anew(connection, collection_id)
     return [content_id for _, content_id in rows]
+
+
+def _forget_words(connection: sqlite3.Connection, collection_id: int, document_id: int) -> bool:
+    """Take a document out of the full-text table; False where its words are damaged, so that nobody knows them."""
+    try:
+        rows = _lexical_rows(connection, document_id)
+    except LibraryDamaged:
+        return False
+    table = schema.fts(collection_id)
+    connection.executemany(f"INSERT INTO {table}({table}, rowid, head, body) VALUES ('delete', ?, ?, ?)", rows)
+    return True
 
 
 def _drop_orphans(connection: sqlite3.Connection, collection_id: int, contents: Sequence[int]) -> None:
@@ -307,9 +329,20 @@ def _columns(title: str, heading: tuple[str, ...], text: str) -> tuple[str, str]
     return searchable(index_text(title, heading, "")), searchable(text)
 
 
-def _lexical_rows(connection: sqlite3.Connection, document_id: int) -> list[tuple[int, str, str]]:
-    return [(p.id, *_columns(p.title, p.heading, p.text)) for p in slices.of_document(connection, document_id)]
+def _lexical_rows(
+    connection: sqlite3.Connection, document_id: int, *, as_found: bool = False
+) -> list[tuple[int, str, str]]:
+    passages = slices.of_document(connection, document_id, as_found=as_found)
+    return [(p.id, *_columns(p.title, p.heading, p.text)) for p in passages]
 
 
 def _write_lexical(connection: sqlite3.Connection, collection_id: int, rows: Iterable[tuple[int, str, str]]) -> None:
     connection.executemany(f"INSERT INTO {schema.fts(collection_id)}(rowid, head, body) VALUES (?, ?, ?)", rows)
+
+
+def _write_lexical_anew(connection: sqlite3.Connection, collection_id: int) -> None:
+    connection.execute(f"DROP TABLE IF EXISTS {schema.fts(collection_id)}")
+    schema.create_fts(connection, collection_id)
+    documents = connection.execute("SELECT id FROM document WHERE collection_id = ?", (collection_id,))
+    for (document_id,) in documents.fetchall():
+        _write_lexical(connection, collection_id, _lexical_rows(connection, document_id, as_found=True))

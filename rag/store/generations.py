@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rag.errors import StoreError
+from rag.errors import LibraryDamaged, StoreError
 from rag.store import catalog
 from rag.store.catalog import Collection, EmbedderInfo, find_collection, touch
 from rag.store.database import Database
 from rag.store.documents import Vector, unit_bytes
 from rag.store.passages import numbers, of_contents
 
+_ROUNDING = 1e-3
 _STEP = 4096
 _MISSING = """FROM content c WHERE c.collection_id = ?
     AND NOT EXISTS (SELECT 1 FROM vector v WHERE v.generation = ? AND v.content_id = c.id)"""
@@ -113,13 +114,6 @@ class Generations(Database):
             _drop(connection, old)
             touch(connection, owner)
 
-    def abandon(self, generation: int) -> None:
-        """Drop an unfinished generation. Raises StoreError for the one in use."""
-        with self.writing() as connection:
-            if find_collection(connection, _collection_of(connection, generation)).generation == generation:
-                raise StoreError(f"Generation {generation} is in use.", hint="Delete the collection instead.")
-            _drop(connection, generation)
-
 
 def passage_ids(connection: sqlite3.Connection, collection_id: int) -> npt.NDArray[np.int64]:
     """Every passage's number, ascending, in the state that ``connection`` sees."""
@@ -147,9 +141,11 @@ def all_vectors(connection: sqlite3.Connection, collection: Collection) -> tuple
     at = 0
     while chunk := rows.fetchmany(_STEP):
         contents[at : at + len(chunk)] = [number for number, _ in chunk]
-        matrix[at : at + len(chunk)] = _matrix([data for _, data in chunk], collection.embedder.dimension)
+        matrix[at : at + len(chunk)] = _matrix([data for _, data in chunk], collection)
         at += len(chunk)
     places = np.searchsorted(contents, pairs[:, 1])
+    if not np.array_equal(contents[np.minimum(places, count - 1)] if count else contents, pairs[:, 1]):
+        raise _damaged(collection)
     if len(places) == count and np.array_equal(places, np.arange(count)):
         return pairs[:, 0], matrix
     return pairs[:, 0], matrix[places]
@@ -166,15 +162,30 @@ def some_vectors(
         (collection.id, collection.generation, numbers(ids)),
     ).fetchall()
     found = np.array([number for number, _ in rows], dtype=np.int64)
-    return found, _matrix([data for _, data in rows], collection.embedder.dimension)
+    return found, _matrix([data for _, data in rows], collection)
 
 
 def _array(pairs: list[tuple[int, int]]) -> npt.NDArray[np.int64]:
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
-def _matrix(rows: list[bytes], dimension: int) -> Vector:
-    return np.frombuffer(b"".join(rows), dtype="<f4").reshape(-1, dimension)
+def _matrix(rows: list[bytes], collection: Collection) -> Vector:
+    size = 4 * collection.embedder.dimension
+    if any(not isinstance(row, bytes) or len(row) != size for row in rows):
+        raise _damaged(collection)
+    matrix = np.frombuffer(b"".join(rows), dtype="<f4").reshape(-1, collection.embedder.dimension)
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.einsum("ij,ij->i", matrix, matrix)
+    if not np.all((np.abs(lengths - 1) < _ROUNDING) | (lengths == 0)):
+        raise _damaged(collection)
+    return matrix
+
+
+def _damaged(collection: Collection) -> LibraryDamaged:
+    return LibraryDamaged(
+        f"The stored vectors of the collection {collection.name!r} are damaged.",
+        hint=f"`rag reindex {collection.embedder.name}` computes them anew from the documents' text.",
+    )
 
 
 def _vector(data: bytes) -> Vector:

@@ -6,16 +6,28 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 from typing import Any
 
+from rag.errors import LibraryDamaged
 from rag.store.database import Database
 from rag.types import Passage
 
 PART = 4096
 """Characters of canonical text in one row: a passage of 1,000 lies in one or two."""
 
-_COLUMNS = """SELECT p.id, p.document_id, d.source, d.title, p.ordinal, p.start, p.stop, p.page, p.heading
+_COLUMNS = """SELECT p.id, p.document_id, d.source, d.title, p.ordinal, p.start, p.stop, p.page, p.heading,
+    (SELECT key FROM content WHERE content.id = p.content_id)
     FROM passage p JOIN document d ON d.id = p.document_id"""
+
+_KINDS = (int, int, str, str, int, int, int, int | None, str, bytes)
+_MOST_PARTS = 4096
+"""More than any passage has; a damaged row may say so."""
+
+
+def text_key(index_text: str) -> bytes:
+    """The 16-byte BLAKE2b hash of an index text: equal texts share one vector, and a changed one is found out."""
+    return blake2b(index_text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 class Passages(Database):
@@ -63,29 +75,52 @@ def numbers(ids: Iterable[int]) -> str:
     return json.dumps([int(number) for number in ids])
 
 
-def build(connection: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> list[Passage]:
-    """Passages from rows of passage and document, with their slices of text."""
-    rows = list(rows)
+def build(connection: sqlite3.Connection, rows: Iterable[tuple[Any, ...]], *, as_found: bool = False) -> list[Passage]:
+    """Passages from rows of passage and document, with their slices of text.
+
+    Each is proven by the hash of what was put in. Raises LibraryDamaged for one that is not what it was, unless it is
+    wanted ``as_found``, to save what is left of it.
+    """
+    rows = [row for row in rows if _sound(row, as_found=as_found)]
     parts: dict[int, set[int]] = defaultdict(set)
     for row in rows:
-        if row[6] > row[5]:
-            parts[row[1]].update(range(row[5] // PART, (row[6] - 1) // PART + 1))
+        parts[row[1]].update(_parts(row[5], row[6]))
     texts = {
         (document, part): text for document, wanted in parts.items()
         for part, text in _read_parts(connection, document, wanted)
     }  # fmt: skip
-    return [
-        Passage(number, document, source, title, ordinal, start, stop,
-                _slice(texts, document, start, stop), page, tuple(json.loads(heading)))
-        for number, document, source, title, ordinal, start, stop, page, heading in rows
-    ]  # fmt: skip
+    found = []
+    for number, document, source, title, ordinal, start, stop, page, heading, key in rows:
+        passage = Passage(
+            number, document, source, title, ordinal, start, stop,
+            _slice(texts, document, start, stop), page, _heading(heading),
+        )  # fmt: skip
+        if not as_found and text_key(passage.index_text) != key:
+            raise changed(source)
+        found.append(passage)
+    return found
 
 
-def of_document(connection: sqlite3.Connection, document_id: int) -> list[Passage]:
-    """Every passage of a document in the state that ``connection`` sees, in order."""
-    return build(
-        connection, connection.execute(f"{_COLUMNS} WHERE p.document_id = ? ORDER BY p.ordinal", (document_id,))
+def _sound(row: tuple[Any, ...], *, as_found: bool) -> bool:
+    """Whether the row holds what its columns are for: SQLite lets a damaged one hold anything."""
+    sound = all(isinstance(value, kind) for value, kind in zip(row, _KINDS, strict=True))
+    if not sound and not as_found:
+        raise changed(str(row[2]))
+    return sound
+
+
+def changed(source: str) -> LibraryDamaged:
+    """The error of a document whose text is not what was put in."""
+    return LibraryDamaged(
+        f"The stored text of {source} is damaged: it is not what was put in.",
+        hint=f"Run `rag remove {source}` and ingest the file again, or restore the library's folder from a backup.",
     )
+
+
+def of_document(connection: sqlite3.Connection, document_id: int, *, as_found: bool = False) -> list[Passage]:
+    """Every passage of a document in the state that ``connection`` sees, in order; see ``build``."""
+    rows = connection.execute(f"{_COLUMNS} WHERE p.document_id = ? ORDER BY p.ordinal", (document_id,))
+    return build(connection, rows, as_found=as_found)
 
 
 def of_contents(connection: sqlite3.Connection, contents: Iterable[int]) -> dict[int, Passage]:
@@ -106,22 +141,39 @@ def split_parts(text: str) -> list[bytes]:
     return [text[at : at + PART].encode("utf-8", "surrogatepass") for at in range(0, len(text), PART)]
 
 
-def join_parts(parts: Iterable[bytes]) -> str:
-    """Canonical text from its rows."""
-    return "".join(part.decode("utf-8", "surrogatepass") for part in parts)
-
-
 def _read_parts(connection: sqlite3.Connection, document: int, wanted: set[int]) -> list[tuple[int, str]]:
     rows = connection.execute(
         "SELECT part, data FROM text WHERE document_id = ? AND part IN (SELECT value FROM json_each(?))",
         (document, numbers(wanted)),
     )
-    return [(part, join_parts([data])) for part, data in rows]
+    return [(part, decoded(data)) for part, data in rows]
+
+
+def decoded(data: object) -> str:
+    """The text of a row; of a damaged one something else, which the hashes of its passages give away."""
+    if not isinstance(data, bytes):
+        return ""
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "replace")
+
+
+def _heading(stored: str) -> tuple[str, ...]:
+    """A heading path; of a damaged row an empty one, which its passage's hash gives away."""
+    try:
+        return tuple(map(str, json.loads(stored)))
+    except (ValueError, TypeError):
+        return ()
 
 
 def _slice(texts: dict[tuple[int, int], str], document: int, start: int, stop: int) -> str:
-    if stop <= start:
-        return ""
     first = start // PART
-    whole = "".join(texts[document, part] for part in range(first, (stop - 1) // PART + 1))
+    whole = "".join(texts.get((document, part), "") for part in _parts(start, stop))
     return whole[start - first * PART : stop - first * PART]
+
+
+def _parts(start: int, stop: int) -> range:
+    """The rows of text that a passage lies in."""
+    first = start // PART
+    return range(first, min((stop - 1) // PART + 1, first + _MOST_PARTS) if stop > start >= 0 else first)

@@ -96,10 +96,6 @@ def test_an_interrupted_generation_is_resumed_and_another_replaces_it(library: t
         with pytest.raises(StoreError, match="no generation"):
             again.pending(generation, 1)
         assert again.facts().collections[0].unfinished_generations == 1
-        again.abandon(other)
-        assert again.facts().collections[0].unfinished_generations == 0
-        with pytest.raises(StoreError, match="in use"):
-            again.abandon(collection.generation)
         with pytest.raises(StoreError, match="dimensions"):
             again.put_vectors(again.begin_generation(collection, NEXT), {b"0" * 16: embed(b"0" * 16, 3)})
         check(again)

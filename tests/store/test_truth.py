@@ -57,7 +57,7 @@ def test_a_document_comes_back_as_it_was_put(tmp_path: Path) -> None:
             len(text), len(passages), 3, 1,
         )  # fmt: skip
         assert (stored.collection, stored.source, stored.sha256, stored.owner) == ("default", "a.pdf", "ab", "ann")
-        assert truth.document(collection.id, "a.pdf") == truth.document_by_id(stored.id) == stored
+        assert truth.document(collection.id, "a.pdf") == stored
         assert truth.documents(collection.id) == (stored,)
         assert truth.text(stored.id) == text
         assert truth.layout(stored.id) == (document.headings, document.pages)
@@ -84,7 +84,6 @@ def test_a_new_version_replaces_the_old_one_whole(tmp_path: Path) -> None:
         assert truth.revision(collection.id) > before
         assert second.id > other.id, "numbers are never used again"
         assert truth.passages(old) == {}
-        assert truth.document_by_id(first.id) is None
         with pytest.raises(UnknownSource):
             truth.text(first.id)
         assert truth.text(other.id) == prose(1)
@@ -280,16 +279,6 @@ def test_a_busy_file_is_an_error_of_ours(tmp_path: Path, monkeypatch: pytest.Mon
             truth.set_meta("a", 1)
         other.close()
         truth.set_meta("a", 2)
-
-
-def test_full_text_can_be_written_again(tmp_path: Path) -> None:
-    with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
-        put(truth, collection, "a.txt", prose(1))
-        with truth.writing() as connection:
-            connection.execute(f"DROP TABLE {schema.fts(collection.id)}")
-        assert truth.rebuild_lexical(collection.id) == truth.documents(collection.id)[0].passages
-        check(truth)
 
 
 def test_the_key_of_a_text_never_changes() -> None:
