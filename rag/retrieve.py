@@ -24,6 +24,7 @@ from rag.types import Hit, Passage
 
 NEAR_DUPLICATE = 0.9
 """Share of common words (Jaccard) from which two passages count as the same text."""
+_TURNS = frozenset("not no never cannot without neither nor isn aren wasn weren don doesn didn won can couldn".split())
 
 
 DOCUMENT_PASSAGES = 8
@@ -172,7 +173,10 @@ def _alike(a: frozenset[str], b: frozenset[str]) -> bool:
     if not a or not b:
         return a == b
     small, large = sorted((len(a), len(b)))
-    return small >= NEAR_DUPLICATE * large and len(a & b) >= NEAR_DUPLICATE * len(a | b)
+    if small < NEAR_DUPLICATE * large or len(a & b) < NEAR_DUPLICATE * len(a | b):
+        return False
+    # Another figure or a "not" makes it a text that contradicts the other, and no copy of it.
+    return not any(word in _TURNS or any(c.isdigit() for c in word) for word in a ^ b)
 
 
 def to_node(hit: Hit) -> NodeWithScore:

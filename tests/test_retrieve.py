@@ -3,6 +3,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,6 +63,16 @@ def test_near_duplicates_are_left_out() -> None:
     hits = [hit(1, text), hit(2, text.upper()), hit(3, "quite another passage about parking"), hit(4, text + " now")]
     assert [h.passage.id for h in distinct(hits, 10)] == [1, 3]
     assert [h.passage.id for h in distinct(hits, 1)] == [1]
+
+
+@pytest.mark.parametrize(
+    "other", ["all staff are not paid in the last week of every month by bank transfer to their own account now",
+              "all 40 staff are paid in the last week of every month by bank transfer to their own account now"],
+)  # fmt: skip
+def test_a_passage_that_contradicts_another_is_no_duplicate_of_it(other: str) -> None:
+    """Two versions of a rule differ by one figure or one "not"; both must reach the answer."""
+    text = "all staff are paid in the last week of every month by bank transfer to their own account now"
+    assert [h.passage.id for h in distinct([hit(1, text), hit(2, other)], 10)] == [1, 2]
 
 
 def test_a_node_carries_what_a_citation_needs() -> None:
