@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
 from rag.text import counted
@@ -16,15 +15,11 @@ CONTEXT = 220
 """Characters shown before and after the span; the reader pane shows the rest."""
 
 
-def panel_html(turns: Iterable[tuple[str, Record]]) -> list[str]:
-    """A section for each turn, in order; ids ``t1``, cards ``t1s1``. The last is the one to show."""
-    return [section_html(question, record, number) for number, (question, record) in enumerate(turns, 1)]
-
-
 def section_html(question: str, record: Record, turn: int, *, rated: bool = False) -> str:
-    """The section of one turn; ``data-copy`` holds the answer and its sources as plain text.
+    """The section of one turn, its id ``t1`` and its cards' ``t1s1``.
 
-    A complete answer can be saved as a draft of a gold question, which ``rated`` says was done.
+    ``data-copy`` holds the answer and its sources as plain text. A complete answer can be saved as a draft of a gold
+    question, which ``rated`` says was done.
     """
     cards, others = _cards(record, turn)
     more = ""

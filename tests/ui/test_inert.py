@@ -11,7 +11,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from tests.ui.test_render import hostile_record
 from ui.markdown import TAGS, open_ended, to_html
-from ui.panels import panel_html
+from ui.panels import section_html
 from ui.render import answer_html, question_html
 
 CASES = 60_000 if os.environ.get("RAG_SOAK") == "1" else 3_000
@@ -142,7 +142,7 @@ def every_piece(text: str, state: str) -> Iterator[str]:
     record["state"] = "" if state == "abstained" else state
     yield answer_html(record, 1)
     yield question_html(text)
-    yield from (section.replace("\n", " ") for section in panel_html([(text, record)]))
+    yield section_html(text, record, 1).replace("\n", " ")
 
 
 def test_hostile_text_stays_text() -> None:

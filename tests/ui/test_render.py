@@ -12,7 +12,7 @@ from rag.types import Support
 from tests.ui.records import LEAVE, abstained_record, answer, citation, leave_record, passage
 from ui.export import plain_turn, to_json, to_markdown
 from ui.markdown import Chip, Flag, open_ended, to_html
-from ui.panels import panel_html
+from ui.panels import section_html
 from ui.render import answer_html, question_html
 
 
@@ -49,7 +49,7 @@ def test_citations_by_the_check_are_told_apart() -> None:
     assert texts(html, "div.answer > p > a.cite.added") == ["2"]
     assert texts(html, "div.answer > p > a.cite.fixed") == ["3"]
     assert "added by the check" in attribute(parsed(html).css("a.added")[0], "title")
-    cards = panel_html([("q", leave_record())])[0]
+    cards = section_html("q", leave_record(), 1)
     assert len(texts(cards, "#t1s2 .tag.added")) == 1
     assert len(texts(cards, "#t1s3 .tag.fixed")) == 1
     assert texts(cards, "#t1s1 .tag") == []
@@ -61,7 +61,7 @@ def test_sentences_without_support_are_marked_and_counted() -> None:
     assert texts(html, "mark.unsup") == ["Managers approve within two days."]
     assert texts(html, "mark.partly") == ["It ends on 31 March for all."]
     assert attribute(only(html, "mark.unsup"), "title")
-    summary = texts(panel_html([("q", record)])[0], "p.sum")[0]
+    summary = texts(section_html("q", record, 1), "p.sum")[0]
     assert summary == "3 citations · ⚠ 1 sentence without support · ◐ 1 sentence only partly supported"
 
 
@@ -99,7 +99,7 @@ def test_an_abstention_says_so_and_lists_the_nearest_passages() -> None:
     assert "This is not in the documents." in only(html, "div.abstain").text()
     assert "nothing found that answers the question" in only(html, "div.abstain").text()
     assert [attribute(a, "href") for a in parsed(html).css("div.abstain a.cite")] == ["#t1s1"]
-    cards = panel_html([("q", record)])[0]
+    cards = section_html("q", record, 1)
     assert texts(cards, "p.sum") == ["Not in the documents · 1 nearest passage"]
     assert len(parsed(cards).css("article#t1s1")) == 1
     assert parsed(cards).css("mark") == []
@@ -130,7 +130,7 @@ def test_growing_text_keeps_its_start() -> None:
 
 
 def test_each_citation_has_one_card_with_file_place_and_one_mark() -> None:
-    html = panel_html([("How much?", leave_record())])[0]
+    html = section_html("How much?", leave_record(), 1)
     cards = parsed(html).css("section#t1 > article.src")
     assert [card.attributes["id"] for card in cards] == ["t1s1", "t1s2", "t1s3"]
     for card in cards:
@@ -150,7 +150,7 @@ def test_long_passages_are_cut_around_the_span_at_words() -> None:
     made = answer("Yes. [1]", {"Yes.": Support.SUPPORTED}, (citation(1, where, "THE SPAN"),))
     record = {**made.to_dict(), "hits": [{"passage": {**leave_record()["hits"][0]["passage"], "id": 1}}]}
     record["hits"][0]["passage"].update(text=where.text, start=where.start, end=where.end)
-    shown = only(panel_html([("q", record)])[0], "p.passage").text()
+    shown = only(section_html("q", record, 1), "p.passage").text()
     assert shown.startswith("… word") and shown.endswith(" …")
     assert "THE SPAN" in shown
     assert len(shown) < 600
@@ -159,12 +159,12 @@ def test_long_passages_are_cut_around_the_span_at_words() -> None:
 def test_a_span_that_does_not_fit_its_passage_is_shown_alone() -> None:
     record = leave_record()
     record["citations"][0]["start"] += 3
-    card = only(panel_html([("q", record)])[0], "#t1s1 p.passage")
+    card = only(section_html("q", record, 1), "#t1s1 p.passage")
     assert card.text() == record["citations"][0]["quote"]
 
 
 def test_the_panel_carries_the_plain_answer_for_copying() -> None:
-    section = only(panel_html([("q", leave_record())])[0], "section")
+    section = only(section_html("q", leave_record(), 1), "section")
     copied = attribute(section, "data-copy")
     assert copied == plain_turn(leave_record())
     assert "Staff get **28 days** of leave. [1]" in copied
