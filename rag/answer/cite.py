@@ -7,28 +7,55 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _SPACE = "[ \t\u00a0\u200b-\u200f\u2060\ufeff]{0,3}"
-_WORD = "(?:sources?|src|docs?|documents?|passages?|refs?|references?|citations?|quellen?)"
-_NUMBER = rf"(?:{_WORD}{_SPACE})?[#^]?{_SPACE}\d{{1,20}}"
-_INSIDE = (
-    rf"{_SPACE}\^?{_SPACE}(?:{_WORD}{_SPACE}[:#.]?{_SPACE})?"
-    rf"{_NUMBER}(?:{_SPACE}(?:,|;|&|and|-|–){_SPACE}{_NUMBER}){{0,20}}"
-    rf"{_SPACE}(?:†[^\n\[\]【】()]{{0,60}}|[,:|]{_SPACE}[^\W\d_][^\n\[\]【】()]{{0,60}})?"
+_NAMES = (
+    "Sources", "Source", "SOURCES", "SOURCE", "Quellen", "Quelle", "Fuentes", "Fuente", "Fontes", "Fonte", "Fonti",
+    "Bronnen", "Bron", "Источники", "Источник",
+)  # fmt: skip
+"""What a model calls the sources in a sentence, in the languages it answers in."""
+_WORD = (
+    "(?:sources?|src|docs?|documents?|passages?|refs?|references?|citations?|excerpts?|quellen?|dokumente?|fuentes?|"
+    "font[ei]s?|documento?s?|documenti|bron(?:nen)?|источник[аи]?|документы?|来源|來源|资料|資料|出处|出典|文档|文書|"
+    "출처|자료|문서|(?:ال)?مصدر|(?:ال)?مصادر)"
 )
+_LEAD = "(?:see|cf\\.?|according to|as in|from|per|in|siehe|laut|vgl\\.?|voir|selon|ver|según|vedi|zie|см\\.?)"
+_NUMBER = rf"(?:{_WORD}{_SPACE})?[#^]?{_SPACE}\d{{1,20}}"
+_AND = rf"{_SPACE}(?:,|;|&|and|-|–|，|、|；){_SPACE}"
+_LISTED = rf"{_NUMBER}(?:{_AND}{_NUMBER}){{0,20}}\^?"
+_REST = r"[^\n\[\]【】]{0,120}"
+_TAIL = rf"(?::\d{{1,3}}(?=†))?{_SPACE}(?:†{_REST}|[,:;|–—，：-]{_SPACE}[^\W\d_]{_REST}|\([^\n()\[\]【】]{{0,120}}\))?"
+_NAMED = rf"{_WORD}{_SPACE}[:#.：]?{_SPACE}"
+_INSIDE = rf"{_SPACE}\^?{_SPACE}(?:{_NAMED}{_LISTED}(?:{_TAIL}|[ \u00a0][^\W\d_]{_REST})|{_LISTED}{_TAIL})"
 _BRACKETED = re.compile(
-    rf"\[{{1,2}}(?P<square>{_INSIDE})\]{{1,2}}|【(?P<lens>{_INSIDE})】|［(?P<wide>{_INSIDE})］|〔(?P<shell>{_INSIDE})〕",
+    rf"\[\[(?P<double>{_INSIDE})\]\]|\[(?P<square>{_INSIDE})\]|【(?P<lens>{_INSIDE})】|［(?P<wide>{_INSIDE})］"
+    rf"|〔(?P<shell>{_INSIDE})〕",
     re.IGNORECASE,
 )
-_NAMED_ROUND = re.compile(rf"\((?P<inside>{_SPACE}{_WORD}{_INSIDE})\)", re.IGNORECASE)
-_ROUND = re.compile(rf"\((?P<inside>{_INSIDE})\)", re.IGNORECASE)
-_BARE = re.compile(r"Sources?[ \u00a0]#?\d{1,3}(?:(?: and | & |, )\d{1,3}){0,9}(?![\w.,]?\d|\w)")
+_WITHIN = rf"{_SPACE}[\[【［]{_SPACE}\^?{_LISTED}{_SPACE}[\]】］]"
+_GROUP = rf"(?:{_WITHIN}(?:{_AND}|{_SPACE})){{1,9}}"
+_PAGE = rf"(?:[,:;]{_SPACE}[^\W\d_][^\n()\[\]【】]{{0,120}})?"
+_NAMED_ROUND = re.compile(
+    rf"\((?P<inside>{_SPACE}(?:{_LEAD}{_SPACE})?(?:(?:{_NAMED})?{_GROUP}|{_NAMED}{_LISTED}{_SPACE}{_PAGE}))\)",
+    re.IGNORECASE,
+)
+_ROUND = re.compile(rf"{_NAMED_ROUND.pattern}|\((?P<bare>{_SPACE}{_LISTED}{_SPACE}{_PAGE})\)", re.IGNORECASE)
+_BARE = re.compile(
+    rf"(?:{'|'.join(_NAMES)})[ \u00a0](?:\[\d{{1,3}}\](?:(?:,? |,)?\[\d{{1,3}}\]){{0,9}}"
+    r"|#?\d{1,3}(?:(?: and | & |, )\d{1,3}){0,9}(?![\w.,]?\d|\w))"
+)
 _LINK = re.compile(r"\([^\s()]{0,300}\)")
-_TRIGGER = re.compile(r"[\[【［〔(`~]|(?<!\w)S(?=$|o$|ou$|our$|ourc$|ource)", re.MULTILINE)
+_BEGUN = "|".join(sorted({name[:length] for name in _NAMES for length in range(1, len(name))}))
+_TRIGGER = re.compile(rf"[\[【［〔(`~]|(?<!\w)(?:{'|'.join(_NAMES)}|(?:{_BEGUN})\Z)")
+_FIRST_LIST = re.compile(
+    rf"[\s\u200b-\u200f\u2060\ufeff^]*(?:{_LEAD}{_SPACE})?(?:{_NAMED})?(?P<list>{_LISTED})", re.IGNORECASE
+)
+_INNER_LIST = re.compile(rf"[\[【［]{_SPACE}\^?({_LISTED})", re.IGNORECASE)
+_BETWEEN = re.compile(rf"{_SPACE}(?:[,;，、；]{_SPACE})?")
 _DIGITS = re.compile(r"\d+")
 _RANGE = re.compile(rf"(\d+){_SPACE}[-–]{_SPACE}(\d+)")
 _CODE_LINE = 400
 _LONGEST_RUN = 16
 _INDENT = 4
-_LONGEST = 160
+_LONGEST = 240
 _WIDEST_RANGE = 20
 
 
@@ -43,7 +70,7 @@ class Marker:
 class MarkerParser:
     """Parts a streamed answer into text and citation markers.
 
-    Understands ``[1]``, ``[1, 3]``, ``[1-3]``, ``[1][3]``, ``[^1]``, ``【1】``, ``[Source 1]``, ``(Source 1)``,
+    Understands ``[1]``, ``[1, 3]``, ``[1-3]``, ``[1], [3]``, ``[^1]``, ``【1†x】``, ``[Source 1: x]``, ``(see [1])``,
     ``Source 1`` and, with ``parentheses``, ``(1)``; leaves code alone. Numbers outside 1..``count`` are counted as
     invalid (the unbracketed form is then plain text). The result does not depend on how the text is cut into pieces.
     """
@@ -100,9 +127,9 @@ class MarkerParser:
         symbol = buffer[at]
         if symbol in "`~":
             return self._code(buffer, at, final)
-        if symbol == "S":
-            return self._bare(buffer, at, final)
-        return self._bracketed(buffer, at, final)
+        if symbol in "[【［〔(":
+            return self._bracketed(buffer, at, final)
+        return self._bare(buffer, at, final)
 
     def _bracketed(self, buffer: str, at: int, final: bool) -> tuple[int, Marker | None, int] | None:
         pattern = self._round if buffer[at] == "(" else _BRACKETED
@@ -111,16 +138,17 @@ class MarkerParser:
             undecided = not final and _may_become_marker(buffer, at)
             return None if undecided else (at + 1, None, at)
         end = found.end()
-        if end == len(buffer) and not final:
-            return None
-        if buffer[at] != "(" and end < len(buffer) and buffer[end] == "(":
+        if end < len(buffer) and buffer[end] == "(" and buffer[at] != "(":
             link = _LINK.match(buffer, end)
             if link is not None and _is_address(link[0]):
                 end = link.end()
             elif link is None and not final and _unfinished_link(buffer, end):
                 return None
+        following = _next_marker(buffer, end, final)
+        if following is None:
+            return None
         inside = next(group for group in found.groups() if group is not None)
-        return end, self._marker(inside), at
+        return following, self._marker(inside), at
 
     def _bare(self, buffer: str, at: int, final: bool) -> tuple[int, Marker | None, int] | None:
         if at == 0 and (self._before.isalnum() or self._before == "_"):
@@ -129,20 +157,25 @@ class MarkerParser:
         if not final and len(window) < 64 and _BARE_PREFIX.fullmatch(window):
             return None
         found = _BARE.match(buffer, at)
-        numbers = tuple(dict.fromkeys(int(n) for n in _DIGITS.findall(found[0]))) if found else ()
-        if found is None or not all(1 <= number <= self._count for number in numbers):
+        if found is None:
             return at + 1, None, at
-        return found.end(), Marker(numbers), at
+        marker = self._counted(_DIGITS.findall(found[0]))
+        if marker.invalid and "[" not in found[0]:
+            return at + 1, None, at
+        return found.end(), marker, at
 
     def _marker(self, inside: str) -> Marker:
-        listed = re.split(r"[†:|]|,\s*[^\W\d_](?!\w*\s*\d)", inside.replace("^", " "), maxsplit=1)
-        body = listed[0] if _DIGITS.search(listed[0]) else inside
-        wanted = [int(number) for number in _DIGITS.findall(body)]
-        for low, high in _RANGE.findall(body):
+        lists = _INNER_LIST.findall(inside) or [_FIRST_LIST.match(inside)["list"]]  # type: ignore[index]
+        wanted = [number for listed in lists for number in _DIGITS.findall(listed)]
+        for low, high in (ends for listed in lists for ends in _RANGE.findall(listed)):
             if int(low) < int(high) <= int(low) + _WIDEST_RANGE:
-                wanted.extend(range(int(low) + 1, int(high)))
-        numbers = tuple(n for n in dict.fromkeys(wanted) if 1 <= n <= self._count)
-        return Marker(numbers, len(set(wanted)) - len(numbers))
+                wanted.extend(map(str, range(int(low) + 1, int(high))))
+        return self._counted(wanted)
+
+    def _counted(self, written: Iterable[str]) -> Marker:
+        wanted = dict.fromkeys(map(int, written))
+        numbers = tuple(number for number in wanted if 1 <= number <= self._count)
+        return Marker(numbers, len(wanted) - len(numbers))
 
     def _code(self, buffer: str, at: int, final: bool) -> tuple[int, Marker | None, int] | None:
         """Steps over code; a run of back-ticks without its partner on the line is plain text."""
@@ -192,11 +225,31 @@ class MarkerParser:
         return bool(line.strip(" " + self._fence[0])) or len(line) > _CODE_LINE
 
 
+_LETTERS = r"[^\W\d_]{1,14}[\s:#.：^\u200b-\u200f\u2060\ufeff]*"
+_BLANK = r"[\^\s\u200b-\u200f\u2060\ufeff]*"
 _INSIDE_PREFIX = re.compile(
-    r"[\[(【［〔]{1,2}[\^\s\u200b-\u200f\u2060\ufeff]*(?:[a-z]{1,10}[\s:#.^\u200b-\u200f\u2060\ufeff]*){0,2}(?:\d[^\n\[\]【】()]*)?[\]］】〕)]?",
-    re.IGNORECASE,
+    rf"[\[【［〔]{{1,2}}{_BLANK}#?(?:{_LETTERS}){{0,2}}(?:\d[^\n\[\]【】]*)?[\]］】〕]?"
+    rf"|\({_BLANK}#?(?:{_LETTERS}){{0,4}}[#\[【［\^\s\u200b-\u200f\u2060\ufeff]*(?:{_LETTERS})?(?:\d[^\n()]*)?"
 )
-_BARE_PREFIX = re.compile(r"S(?:o(?:u(?:r(?:c(?:e(?:s)?)?)?)?)?)?(?:[ \u00a0]#?(?:\d[\d, &and]*(?:[,.] ?)?)?)?")
+_BARE_PREFIX = re.compile(
+    rf"(?:{_BEGUN})|(?:{'|'.join(_NAMES)})(?:[ \u00a0](?:#?(?:\d[\d, &and]*(?:[,.] ?)?)?|\[[\d\[\], ]*)?)?"
+)
+
+
+def _next_marker(buffer: str, end: int, final: bool) -> int | None:
+    """Where to go on after a marker that ends at ``end``: past a comma, if the next marker stands behind it.
+
+    None means that more input is needed to decide.
+    """
+    between = _BETWEEN.match(buffer, end)
+    after = between.end() if between else end
+    if after == len(buffer):
+        return end if final else None
+    if after == end or buffer[end:after].isspace():
+        return end
+    if _BRACKETED.match(buffer, after):
+        return after
+    return None if not final and buffer[after] in "[【［〔" and _may_become_marker(buffer, after) else end
 
 
 def _may_become_marker(buffer: str, at: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rag.answer.budget import Assembled, Message
@@ -25,6 +25,7 @@ _DECLINED = re.compile(
 _LONGEST_DECLINE = 400
 _MARKED = re.compile(r"\[\d+\]")
 _WORD = re.compile(r"\w")
+_BLANKS = " \t\u00a0"
 _NOISE = re.compile(r"[\s*_`\"'.>#-]+")
 
 
@@ -62,7 +63,7 @@ def write(chat: Chat, prompt: Assembled, draft: Draft) -> Iterator[str]:
     model ends without a word (markers are none), and whatever typed error ``chat`` raises.
     """
     started = time.perf_counter()
-    parser = MarkerParser(len(prompt.hits))
+    parser, shown = MarkerParser(len(prompt.hits)), _Shown()
     held = ""
     open_gate = False
     chunks = chat(prompt.messages)
@@ -71,7 +72,7 @@ def write(chat: Chat, prompt: Assembled, draft: Draft) -> Iterator[str]:
             _count(draft, chunk)
             if chunk.text and not draft.first_token_ms:
                 draft.first_token_ms = (time.perf_counter() - started) * 1000
-            piece = _render(parser.feed(chunk.text), draft)
+            piece = shown.text(parser.feed(chunk.text))
             if not open_gate:
                 held += piece
                 open_gate = not may_be_refusal(held)
@@ -82,7 +83,8 @@ def write(chat: Chat, prompt: Assembled, draft: Draft) -> Iterator[str]:
         close = getattr(chunks, "close", None)
         if close is not None:
             close()
-    tail = held + _render(parser.finish(), draft)
+    tail = held + shown.text(parser.finish()) + shown.rest()
+    draft.dropped = shown.dropped
     if not open_gate and is_refusal(tail):
         draft.refused = True
         return
@@ -140,15 +142,56 @@ def _count(draft: Draft, chunk: Chunk) -> None:
     draft.reason = chunk.reason or draft.reason
 
 
-def _render(pieces: Sequence[str | Marker], draft: Draft) -> str:
-    out: list[str] = []
-    for piece in pieces:
-        if isinstance(piece, str):
-            out.append(piece)
-            continue
-        draft.dropped += piece.invalid
-        out.extend(f"[{number}]" for number in piece.numbers)
-    return "".join(out)
+class _Shown:
+    """The parser's pieces as text with markers ``[n]``; a marker that names no source goes with the blanks before it.
+
+    Blanks are held back until it is known what follows them.
+    """
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._blanks = self._after = ""
+        self._fresh, self._lost = True, False
+
+    def text(self, pieces: Iterable[str | Marker]) -> str:
+        """What the pieces add."""
+        return "".join(self._said(piece) if isinstance(piece, str) else self._marked(piece) for piece in pieces)
+
+    def rest(self) -> str:
+        """The blanks that end the text."""
+        return self._before("")
+
+    def _marked(self, marker: Marker) -> str:
+        self.dropped += marker.invalid
+        if marker.numbers:
+            numbers = "".join(f"[{number}]" for number in marker.numbers)
+            return self._before(numbers) + numbers
+        self._blanks, self._after, self._lost = self._after or self._blanks, "", True
+        return ""
+
+    def _said(self, piece: str) -> str:
+        body = piece.lstrip(_BLANKS)
+        blanks = piece[: len(piece) - len(body)]
+        if self._lost:
+            self._after += blanks
+        else:
+            self._blanks += blanks
+        if not body:
+            return ""
+        kept = body.rstrip(_BLANKS)
+        before = self._before(kept)
+        self._blanks = body[len(kept) :]
+        self._fresh = kept.endswith("\n")
+        return before + kept
+
+    def _before(self, text: str) -> str:
+        """The blanks to show before ``text``; there are no more then."""
+        blanks = self._blanks
+        if self._lost:
+            needed = self._blanks if text[:1].isalnum() or text[:1] == "[" else ""
+            blanks = "" if self._fresh else self._after or needed
+        self._blanks, self._after, self._fresh, self._lost = "", "", False, False
+        return blanks
 
 
 def _squeeze(text: str) -> str:

@@ -11,7 +11,8 @@ from rag.answer.cite import Marker, MarkerParser, join, parse
 PIECES = st.lists(
     st.sampled_from(
         ["[", "]", "[[", "]]", "(", ")", "【", "】", "［", "］", "1", "2", "12", "³", "٣", " ", ", ", "-", "–", "^",
-         "#", "and", "Source ", "Sources 1", "source", "So", "S", "`", "``", "```", "~~~", "\n", "x", "word ", "†",
+         "#", "and", "Source ", "Sources 1", "source", "So", "S", "Quelle", "Bron ", "来源",
+         "(see ", "; ", " – ", "`", "``", "```", "~~~", "\n", "x", "word ", "†",
          ":", ".", "/a.md", "\u200b", "\u202e", "é"]
     ),
     max_size=30,
@@ -53,6 +54,39 @@ PIECES = st.lists(
         ("[2, 9]", (2,), 1),
         ("[999999999]", (), 1),
         ("[2024]", (), 1),
+        ("[1, page 3]", (1,), 0),
+        ("[2; leave.pdf]", (2,), 0),
+        ("[Source 2 – leave (final).pdf]", (2,), 0),
+        ("[Source 2 (leave.pdf)]", (2,), 0),
+        ("[Source 2 leave.pdf]", (2,), 0),
+        ("【2:0†leave.pdf】", (2,), 0),
+        ("[^2^]", (2,), 0),
+        ("([2])", (2,), 0),
+        ("([1], [3])", (1, 3), 0),
+        ("([7])", (), 1),
+        ("(see [2])", (2,), 0),
+        ("(see source 2)", (2,), 0),
+        ("(according to source 2)", (2,), 0),
+        ("(Source: 2)", (2,), 0),
+        ("(Source [2])", (2,), 0),
+        ("(Sources: [1], [3])", (1, 3), 0),
+        ("(Source 2, page 3)", (2,), 0),
+        ("(source 1; source 2)", (1, 2), 0),
+        ("Source [2]", (2,), 0),
+        ("Source [7]", (), 1),
+        ("Sources [1], [2]", (1, 2), 0),
+        ("SOURCE 2", (2,), 0),
+        ("Quelle 2", (2,), 0),
+        ("[Quelle 2]", (2,), 0),
+        ("[Document 2]", (2,), 0),
+        ("[Fuentes 1, 2]", (1, 2), 0),
+        ("[fonte 2]", (2,), 0),
+        ("[bron 2]", (2,), 0),
+        ("[Источник 2]", (2,), 0),
+        ("[来源2]", (2,), 0),
+        ("[出典：2]", (2,), 0),
+        ("[المصدر ٢]", (2,), 0),
+        ("(siehe Quelle 2)", (2,), 0),
     ],
 )
 def test_variants(text: str, numbers: tuple[int, ...], invalid: int) -> None:
@@ -77,6 +111,11 @@ def test_variants(text: str, numbers: tuple[int, ...], invalid: int) -> None:
         "【",
         "\\[x\\]",
         "(see Source)",
+        "(see 2) and (page 1)",
+        "(in 2 days) (from 1 to 3)",
+        "[2 apples] [1/2] [+1]",
+        "Bronze 2 and Sourced 1",
+        "a source 2 miles away",
     ],
 )
 def test_plain_text_stays(text: str) -> None:
@@ -90,6 +129,9 @@ def test_parentheses_only_where_asked_for() -> None:
 
 def test_neighbours_and_words_after_a_marker() -> None:
     assert parse("A [1][3] (really).", 3) == ["A ", Marker((1,)), Marker((3,)), " (really)."]
+    assert parse("A [1], [2]; [3].", 3) == ["A ", Marker((1,)), Marker((2,)), Marker((3,)), "."]
+    assert parse("A [1], B [2], [x].", 3) == ["A ", Marker((1,)), ", B ", Marker((2,)), ", [x]."]
+    assert parse("[see [1]] [[2]", 3) == ["[see ", Marker((1,)), "] [", Marker((2,))]
     assert parse("A [1](really).", 3) == ["A ", Marker((1,)), "(really)."]
 
 
@@ -138,7 +180,8 @@ def test_nothing_is_lost_but_markers(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["[", "`", "~", "[1", "``a", "Source ", "(", "[1, ", "S", "`a``b```c", "[1](", "【", "\n```"]
+    "unit",
+    ["[", "`", "~", "[1", "``a", "Source ", "(", "[1, ", "S", "`a``b```c", "[1](", "【", "\n```", "[1 (a", "(see "],
 )
 def test_hostile_input_is_held_back_only_within_bounds(unit: str) -> None:
     text = unit * (20_000 // len(unit))
@@ -155,7 +198,8 @@ def test_hostile_input_is_held_back_only_within_bounds(unit: str) -> None:
 @pytest.mark.parametrize(
     "unit",
     ["[", "`", "~", "[1", "``a", "Source ", "(", "[1, ", "S", "`a``b```c", "[1](", "【", "\n```", "[1]",
-     "[^1](http://a", " ", "[\u200b", "Sources 1 and ", "\0", "\u202e", "[1-999999999]", "[source: ", "(Source "],
+     "[^1](http://a", " ", "[\u200b", "Sources 1 and ", "\0", "\u202e", "[1-999999999]", "[source: ", "(Source ",
+     "([1], ", "[1], ", "[1 - a (", "(see [1] [", "Quelle [1]", "Sourc"],
 )  # fmt: skip
 @pytest.mark.parametrize("parentheses", [False, True])
 def test_a_long_text_is_parsed_in_one_pass(unit: str, parentheses: bool) -> None:

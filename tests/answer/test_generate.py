@@ -72,6 +72,21 @@ def test_answers(reply: str, text: str | None) -> None:
     assert shown == reply
 
 
+@pytest.mark.parametrize(
+    ("reply", "shown"),
+    [
+        ("The pumps cost 4 million [9].", "The pumps cost 4 million."),
+        ("The pumps [9] cost [8] [9] 4 million [2] [7].", "The pumps cost 4 million [2]."),
+        ("The pumps [9], which [2, 9] cost 4 million [9]", "The pumps, which [2] cost 4 million"),
+        ("[9] The pumps cost 4 million.\n\n[9] They\tlast.", "The pumps cost 4 million.\n\nThey\tlast."),
+        ("The pumps [9]cost\n  - 4 million ", "The pumps cost\n  - 4 million "),
+    ],
+)
+def test_a_marker_without_a_source_leaves_no_gap(reply: str, shown: str) -> None:
+    draft, streamed = written(reply)
+    assert draft.text == streamed == shown and draft.dropped
+
+
 def test_a_long_text_is_no_refusal_in_its_own_words() -> None:
     assert not declines("The sources do not agree on the year. " + "The pumps were old. " * 30)
 
