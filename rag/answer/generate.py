@@ -9,24 +9,13 @@ from dataclasses import dataclass
 
 from rag.answer.budget import Assembled, Message
 from rag.answer.cite import Marker, MarkerParser
+from rag.answer.refusal import declines, is_refusal, may_be_refusal, without_refusal
 from rag.errors import EmptyAnswer
 from rag.tokens import fewest
 
-REFUSAL = "NOT IN THE DOCUMENTS"
-_REFUSED = re.compile(rf"\s*\W?{REFUSAL}\W?(?=\s|$)")
-_DECLINED = re.compile(
-    r"\W*(?:(?:i(?:'m| am) sorry|sorry|unfortunately|based on the [\w ]{3,30})\W+(?:but )?)*"
-    r"(?:there is no (?:information|mention|answer)\b"
-    r"|(?:none|neither) of the (?:\w+ )?(?:sources|documents|passages)\b"
-    r"|(?:the|these|your) (?:\w+ )?(?:sources?|documents?|passages?|text|context)\b[^.!?\[]{0,40}?"
-    r"\b(?:do(?:es)?(?: not|n't|n’t)|contains? no|provides? no|gives? no|says? nothing|(?:is|are) silent)\b)",
-    re.IGNORECASE,
-)
-_LONGEST_DECLINE = 400
-_MARKED = re.compile(r"\[\d+\]")
 _WORD = re.compile(r"\w")
+_MARKER = re.compile(r"\[\d+\]")
 _BLANKS = " \t\u00a0"
-_NOISE = re.compile(r"[\s*_`\"'.>#-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,29 +83,9 @@ def write(chat: Chat, prompt: Assembled, draft: Draft) -> Iterator[str]:
     if declines(draft.text):
         draft.refused = True
         return
-    draft.text = _REFUSED.sub("", draft.text)
-    if not _WORD.search(_MARKED.sub("", draft.text)):
+    draft.text = without_refusal(draft.text)
+    if not _WORD.search(_MARKER.sub("", draft.text)):
         raise EmptyAnswer("The model ended without writing an answer.", hint="Ask again, or choose another model.")
-
-
-def may_be_refusal(text: str) -> bool:
-    """Whether what has come so far could still become the agreed refusal."""
-    squeezed = _squeeze(text)
-    wanted = _squeeze(REFUSAL)
-    return wanted.startswith(squeezed) or (squeezed.startswith(wanted) and len(squeezed) <= len(wanted) + 20)
-
-
-def is_refusal(text: str) -> bool:
-    """Whether the whole reply is the agreed refusal."""
-    return _squeeze(text).startswith(_squeeze(REFUSAL))
-
-
-def declines(text: str) -> bool:
-    """Whether a reply without any marker says that the sources do not have it: by the agreed words somewhere in it, or
-    in words of its own at its beginning, as small models do."""
-    if _MARKED.search(text):
-        return False
-    return bool(_REFUSED.search(text)) or (len(text) <= _LONGEST_DECLINE and bool(_DECLINED.match(text)))
 
 
 def calibration_notices(prompt: Assembled, draft: Draft, window: int) -> Mapping[str, str]:
@@ -192,7 +161,3 @@ class _Shown:
             blanks = "" if self._fresh else self._after or needed
         self._blanks, self._after, self._fresh, self._lost = "", "", False, False
         return blanks
-
-
-def _squeeze(text: str) -> str:
-    return _NOISE.sub("", text).upper()

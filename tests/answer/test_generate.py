@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from rag.answer.budget import Assembled, Message
-from rag.answer.generate import REFUSAL, Chunk, Draft, calibration_notices, declines, write
+from rag.answer.generate import Chunk, Draft, calibration_notices, write
+from rag.answer.refusal import REFUSAL, declines
 from rag.errors import EmptyAnswer
 from rag.types import Hit, Passage
 
@@ -42,6 +43,24 @@ def written(reply: str) -> tuple[Draft, str]:
         "Based on the provided sources, there is no information about the budget.",
         "None of the sources says who paid. It may have been the state.",
         "I'm sorry, but the sources do not answer this question.",
+        "The sources do not contain information about the budget [1][2][3].",
+        "Die Dokumente enthalten keine Angaben zum Haushalt.",
+        "In den Quellen steht nichts über den Haushalt [1].",
+        "Leider wird der Haushalt in den vorliegenden Unterlagen nicht erwähnt.",
+        "Les documents ne contiennent aucune information sur le budget.",
+        "Je suis désolé, les sources n'indiquent pas qui a payé.",
+        "Los documentos no mencionan quién pagó las bombas.",
+        "No se encuentra esa información en las fuentes.",
+        "Le fonti non contengono informazioni sul bilancio.",
+        "Os documentos não mencionam o orçamento.",
+        "De bronnen bevatten geen informatie over de begroting.",
+        "В документах нет информации о бюджете.",
+        "Источники не содержат сведений о том, кто заплатил.",
+        "文档中没有提到预算。",
+        "提供的資料未提及誰付款。",
+        "文書には予算についての記載がありません。",
+        "提供された資料には、誰が支払ったかは書かれていません。",
+        "لا تحتوي المستندات على معلومات عن الميزانية.",
     ],
 )
 def test_refusals(reply: str) -> None:
@@ -62,6 +81,18 @@ def test_of_a_plain_refusal_nothing_is_shown(reply: str) -> None:
         ("The documents were signed in 1648.", None),
         ("The text does its work in two pages.", None),
         ("There is no information desk at the plant [2].", None),
+        ("The sources do not give a sum [1]. The state paid [2].", None),
+        ("The sources do not say who paid, only that the state lent money [1].", None),
+        ("Die Dokumente wurden nicht vor 1648 unterzeichnet.", None),
+        ("Laut den Quellen nennt der Vertrag keine Frist.", None),
+        ("Die Quellen nennen keine Summe, aber der Staat hat gezahlt.", None),
+        ("Les documents furent signés en 1648.", None),
+        ("Selon les documents, le contrat ne donne aucun délai.", None),
+        ("La fuente de la plaza no tiene agua.", None),
+        ("Он не подписал документ в 1648 году.", None),
+        ("根据文件，该合同没有提供期限。", None),
+        ("他没有看文件。", None),
+        ("لم يوقع الوزير في عام 1648.", None),
         (f"The pumps cost 4 million [1]. {REFUSAL}", "The pumps cost 4 million [1]."),
         (f"{REFUSAL}. The pumps cost 4 million [1].", " The pumps cost 4 million [1]."),
     ],
