@@ -20,6 +20,7 @@ BUSY_SECONDS = 5.0
 _WAL_SINCE = (3, 51, 3)
 _IDLE_READERS = 8
 _NOT_TEXT = "Could not decode to UTF-8"
+_SCHEMA_LOST = ("unsupported file format", "no such table: ", "no such column: ")
 
 
 def choose_journal(version: tuple[int, int, int]) -> str:
@@ -228,6 +229,8 @@ def _meaning(error: sqlite3.Error, path: Path) -> StoreError | None:
                 hint="Restore it from a backup, or choose another library with --library.",
             )
         case sqlite3.SQLITE_CORRUPT:
+            return LibraryDamaged(f"{path} is damaged: {error}.")
+        case sqlite3.SQLITE_ERROR if str(error).startswith(_SCHEMA_LOST):
             return LibraryDamaged(f"{path} is damaged: {error}.")
         case sqlite3.SQLITE_IOERR:
             return StoreError(f"Cannot read or write {path}: {error}.", hint="Check the disk it lies on.")
