@@ -20,7 +20,7 @@ BUSY_SECONDS = 5.0
 _WAL_SINCE = (3, 51, 3)
 _IDLE_READERS = 8
 _NOT_TEXT = "Could not decode to UTF-8"
-_SCHEMA_LOST = ("unsupported file format", "no such table: ", "no such column: ")
+_NOT_A_FORMAT = "unsupported file format"
 
 
 def choose_journal(version: tuple[int, int, int]) -> str:
@@ -230,7 +230,7 @@ def _meaning(error: sqlite3.Error, path: Path) -> StoreError | None:
             )
         case sqlite3.SQLITE_CORRUPT:
             return LibraryDamaged(f"{path} is damaged: {error}.")
-        case sqlite3.SQLITE_ERROR if str(error).startswith(_SCHEMA_LOST):
+        case sqlite3.SQLITE_ERROR if str(error) == _NOT_A_FORMAT:
             return LibraryDamaged(f"{path} is damaged: {error}.")
         case sqlite3.SQLITE_IOERR:
             return StoreError(f"Cannot read or write {path}: {error}.", hint="Check the disk it lies on.")
