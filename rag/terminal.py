@@ -92,7 +92,8 @@ def _flagged(answer: Answer) -> str:
     for sentence in answer.sentences:
         flag = flag_of(sentence)
         if flag:
-            stop = max([sentence.end, *(m.end for m in answer.markers if sentence.end <= m.start <= sentence.end + 12)])
+            end = sentence.end - sentence.text.endswith("|")  # within the last cell of a table's row
+            stop = max([end, *(m.end for m in answer.markers if end <= m.start <= end + 12)])
             out += text[at:stop] + f" (⚠ {flag})"
             at = stop
     return safe(out + text[at:])

@@ -215,8 +215,9 @@ class Answer:
     """All there is to tell about one answer.
 
     ``text`` holds citation n as ``[n]`` at the places ``markers`` lists; ``hits`` are the passages found, best
-    first. ``asked`` is the question that was searched for when it was rewritten. ``timings`` are milliseconds,
-    ``tokens`` counts. ``notices`` are sentences for the user (a suspected truncation, a failed rewriting).
+    first, and ``used`` the indexes of those that the citations rest on. ``asked`` is the question that was searched
+    for when it was rewritten. ``timings`` are milliseconds, ``tokens`` counts. ``notices`` are sentences for the user
+    (a suspected truncation, a failed rewriting).
     """
 
     question: str
@@ -235,6 +236,7 @@ class Answer:
     timings: Mapping[str, float] = field(default_factory=lambda: EMPTY)
     tokens: Mapping[str, float] = field(default_factory=lambda: EMPTY)
     notices: tuple[str, ...] = ()
+    used: tuple[int, ...] = ()
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ _FIRST_LIST = re.compile(
     rf"[\s\u200b-\u200f\u2060\ufeff^]*(?:{_LEAD}{_SPACE})?(?:{_NAMED})?(?P<list>{_LISTED})", re.IGNORECASE
 )
 _INNER_LIST = re.compile(rf"[\[【［]{_SPACE}\^?({_LISTED})", re.IGNORECASE)
-_BETWEEN = re.compile(rf"{_SPACE}(?:[,;，、；]{_SPACE})?")
+_BETWEEN = re.compile(rf"{_SPACE}(?:(?P<comma>[,;，、；]){_SPACE})?")
 _DIGITS = re.compile(r"\d+")
 _RANGE = re.compile(rf"(\d+){_SPACE}[-–]{_SPACE}(\d+)")
 _CODE_LINE = 400
@@ -242,10 +242,10 @@ def _next_marker(buffer: str, end: int, final: bool) -> int | None:
     None means that more input is needed to decide.
     """
     between = _BETWEEN.match(buffer, end)
-    after = between.end() if between else end
+    after, comma = (between.end(), between["comma"]) if between else (end, None)
     if after == len(buffer):
         return end if final else None
-    if after == end or buffer[end:after].isspace():
+    if comma is None:
         return end
     if _BRACKETED.match(buffer, after):
         return after

@@ -79,6 +79,22 @@ def located(citations: Sequence[Citation], headings: Callable[[int], Sequence[He
     return tuple(replace(c, heading=heading_path(known[c.document_id], c.start)) for c in citations)
 
 
+def flag_place(sentence: Sentence) -> int:
+    """The offset for a remark on a sentence: after it, but in the last cell of a table's row."""
+    return sentence.end - 1 if sentence.text.endswith("|") else sentence.end
+
+
+def used_hits(answer: Answer) -> tuple[int, ...]:
+    """Which of the answer's hits its citations and disagreements rest on, as indexes in order."""
+    claims = [claim.citation for found in answer.disagreements for claim in found.claims]
+    places = {(c.document_id, c.start, c.end) for c in (*answer.citations, *claims)}
+    return tuple(
+        index
+        for index, passage in enumerate(hit.passage for hit in answer.hits)
+        if any(d == passage.document_id and passage.start <= s and e <= passage.end for d, s, e in places)
+    )
+
+
 def located_claims(
     found: Sequence[Disagreement], headings: Callable[[int], Sequence[Heading]]
 ) -> tuple[Disagreement, ...]:

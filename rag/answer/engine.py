@@ -17,15 +17,18 @@ from llama_index.core.schema import QueryBundle
 
 from rag.answer.abstain import Abstainer
 from rag.answer.budget import Assembled, Message, assemble
-from rag.answer.compose import abstention, located, located_claims, quoted_answer
+from rag.answer.compose import abstention, located, located_claims, quoted_answer, used_hits
 from rag.answer.condense import condense_by_rule, longest_rewriting, rewriting_prompt, rewritten
 from rag.answer.disagree import disagreements
+from rag.answer.fence import clean_reply
 from rag.answer.generate import Chunk, Draft, calibration_notices, write
 from rag.answer.judge import Judge, Opinions
 from rag.answer.quotes import Quoter
+from rag.answer.references import without_references
 from rag.answer.verify import Verified, Verifier
 from rag.errors import ModelError, PromptTooLong
 from rag.models.embed import asking
+from rag.models.foreign import replies
 from rag.prompts import Prompt
 from rag.retrieve import HybridRetriever, to_node
 from rag.tokens import TokenCounter, caution
@@ -88,7 +91,7 @@ class CitedQueryEngine(BaseQueryEngine):
         A ``Token`` without text is a chance to stop while a model's server is silent, also before ``Retrieved``.
         Raises ModelError when a model fails; closing the generator closes its request.
         """
-        clock = _Clock()
+        clock, question = _Clock(), clean_reply(question)
         condensed = yield from self._condense(question, history)
         asked = condensed.question if condensed else question
         if condensed:
@@ -113,6 +116,7 @@ class CitedQueryEngine(BaseQueryEngine):
         answer = replace(
             answer,
             asked=asked,
+            used=used_hits(answer),
             probability=probability,
             model=self._settings.model,
             timings={**answer.timings, **clock.finish()},
@@ -188,7 +192,8 @@ class CitedQueryEngine(BaseQueryEngine):
     def _checked(
         self, question: str, asked: str, prompt: Assembled, draft: Draft, hits: Sequence[Hit], clock: _Clock
     ) -> Generator[AnswerEvent, None, Answer]:
-        verified = self._tools.verifier.verify(draft.text, prompt.hits, self._tools.neighbours, question=asked)
+        text = without_references(draft.text, [hit.passage for hit in prompt.hits])
+        verified = self._tools.verifier.verify(text, prompt.hits, self._tools.neighbours, question=asked)
         citations = located(verified.citations, self._tools.headings)
         clock.lap("verify")
         opinions = Opinions(verified.sentences)
@@ -241,20 +246,15 @@ class CitedQueryEngine(BaseQueryEngine):
     def _chat(self, messages: Sequence[Message], **options: Any) -> Generator[Chunk, None, None]:
         assert self._llm is not None
         sent = [ChatMessage(role=MessageRole(m.role), content=m.content) for m in messages]
-        replies = self._llm.stream_chat(sent, **options)
-        try:
-            for reply in replies:
-                counts = reply.additional_kwargs or {}
+        with closing(replies(self._llm, sent, **options)) as responses:
+            for response in responses:
+                counts = response.additional_kwargs or {}
                 yield Chunk(
-                    reply.delta or "",
+                    clean_reply(response.delta or ""),
                     int(counts.get("prompt_tokens") or 0),
                     int(counts.get("completion_tokens") or 0),
                     str(counts.get("done_reason") or ""),
                 )
-        finally:
-            close = getattr(replies, "close", None)
-            if close is not None:
-                close()
 
     def _query(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
         events = self.stream(query_bundle.query_str)

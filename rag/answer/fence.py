@@ -9,26 +9,41 @@ import unicodedata
 from rag.text import remove_invisible
 
 _KEPT_CONTROLS = "\n\t"
-_VARIATION = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+# What shows nothing: variation selectors, joiners, fillers and marks that Unicode calls ignorable.
+_IGNORABLE = re.compile(
+    "[\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 _BARS = "|\uff5c\u2502\u00a6"
 _ANGLE_OPEN = "<\uff1c"
 _ANGLE_CLOSE = ">\uff1e"
 _BAR_TOKEN = re.compile(f"[{_ANGLE_OPEN}](?=[{_BARS}])|[{_BARS}](?=[{_ANGLE_CLOSE}])")
 _ANGLE_TOKEN = re.compile(
-    f"[{_ANGLE_OPEN}](?=/?(?:s|bos|eos|pad|unk|mask|sep|cls|think(?:ing)?|tool_(?:call|response)s?|tools?"
-    "|function_calls?|(?:start|end)_of_[a-z]+|(?:begin|end)▁of▁[a-z]+|system|user|assistant|human|model"
-    f"|extra_id_\\d+|reserved_\\w+|special_\\w+|unused\\d+)[{_ANGLE_CLOSE}])",
+    f"[{_ANGLE_OPEN}](?=/?(?:s|bos|eos|pad|unk|mask|sep|cls|sop|eop|eo[tmd]|image|img|audio|video|think(?:ing)?"
+    "|tools?|system|user|assistant|human|bot|model|channel|message|turn|unused\\d+"
+    f"|(?=[^{_ANGLE_CLOSE}]{{0,60}}[_:▁=])[\\w▁:=.-]{{1,60}})[{_ANGLE_CLOSE}])",
     re.IGNORECASE,
 )
 _SQUARE_TOKEN = re.compile(
     r"\[(?=/?(?:INST|SYS|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS?|TOOL_RESULTS?|TOOL_CONTENT|ARGS|IMG|IMG_BREAK"
-    r"|IMG_END|PREFIX|MIDDLE|SUFFIX|CLS|SEP|MASK|PAD|UNK|BOS|EOS|gMASK|sMASK|THINK)\])",
+    r"|IMG_END|PREFIX|MIDDLE|SUFFIX|CLS|SEP|MASK|PAD|UNK|BOS|EOS|gMASK|sMASK|THINK)\])"
+    r"|\[(?=\||e~\[)|\|(?=\])|\](?=<\]|~!?b[\[\]])",
     re.IGNORECASE,
 )
 _FENCE_RUN = re.compile(f"[{_ANGLE_OPEN}{_ANGLE_CLOSE}]{{2,}}")
 # All but printable ASCII, Latin letters, dashes and quotes, which are visible for sure: looking at each is slow.
 _UNUSUAL = re.compile("[^\t\n -~\u00a0-\u0377\u2010-\u2027]")
+_UNWANTED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2060-\u206f\ud800-\udfff\ufdd0-\ufdef\ufeff"
+    "\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
+)
 _LABEL_LENGTH = 200
+
+
+def clean_reply(text: str) -> str:
+    """What a person or a model wrote, without characters that no text should hold: controls other than line breaks and
+    tabs, lone surrogates, those that reverse the direction of what follows, and invisible tags."""
+    return _UNWANTED.sub("", text)
 
 
 def clean_for_prompt(text: str) -> str:
@@ -37,7 +52,7 @@ def clean_for_prompt(text: str) -> str:
     Control tokens are broken by a space (``<|im_end|>`` becomes ``< |im_end| >``) instead of removed, because
     removing one can join its neighbours into another.
     """
-    shown = _VARIATION.sub("", remove_invisible(text))
+    shown = _IGNORABLE.sub("", remove_invisible(text))
     shown = _UNUSUAL.sub(lambda character: _visible(character[0]), shown)
     shown = _FENCE_RUN.sub(lambda run: " ".join(run[0]), shown)
     for token in (_BAR_TOKEN, _ANGLE_TOKEN, _SQUARE_TOKEN):

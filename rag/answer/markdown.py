@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 
+from rag.answer.compose import flag_place
 from rag.types import Answer, Citation, Support
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
@@ -48,7 +49,7 @@ def _body(answer: Answer) -> str:
     starts = [span.start for span in answer.markers]
     for sentence in answer.sentences:
         if sentence.support in _FLAGS:
-            end = sentence.end
+            end = flag_place(sentence)
             for span in answer.markers[bisect_left(starts, end) :]:
                 if answer.text[end : span.start].strip():
                     break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from sentencex import get_sentence_boundaries  # type: ignore[attr-defined]  # compiled, without stubs
@@ -18,7 +18,26 @@ _NUMBER = re.compile(r"[-+(]?[$€£¥]?\s?\d[\d.,]*%?\)?")
 _TERMINAL = re.compile(r"[.!?:;,。！？；：，؟۔।…][\"'”’»)\]】」』*_]*$")
 _STARTS_ANEW = re.compile(r"[\"'“‘«(\[]*[^\W\d_a-z]|[\"'“‘«(\[$€£]*\d")
 _LEADING_MARKERS = re.compile(r"(?:\s*\[\^?\d{1,3}(?:\s*[,;–-]\s*\d{1,3})*\])+(?=[\s.,;:!?]|$)[.,;:!?]?")
-_ENUMERATOR = re.compile(r"\s*(?:[-*+•]\s+)?\(?(?:\d{1,3}|[a-zA-Z])[.)]\s*$")
+_MARK = re.compile(
+    r"(?:>[ \t]?)*(?:(?:[-*+•‣▪◦]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{2,5})[.)])[ \t]+)?(?:\[[ xX]\][ \t]+)?"
+)
+_MONTHS = (
+    "Januar|Jänner|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember|Jahrhunderts?|Jh\\."
+)
+_DATED = re.compile(rf"\d{{1,2}}\.\s+(?:{_MONTHS})\b")
+_RULED = re.compile(r"\s*([-=*_])(?:[ \t]*\1){2,}\s*$")
+_CLOSING = re.compile(r"[*_~]{1,3}(?=\s|$)")
+# What ends in a stop and no sentence: before a small letter, before a number, and a day before its month.
+_SHORT = re.compile(
+    r"(?:\d\s?[^\W\d_]{1,4}|\b(?:[^\W\d_]|approx|ca|etc|incl|vs|bzw|usw|ggf|evtl|рис|см|стр|тыс|млн|млрд|им|др|гг))\.$",
+    re.IGNORECASE,
+)
+_COUNTED = re.compile(r"\b(?:рис|см|стр|табл|гл|abb|tab|nr|bd|art|núm)\.$", re.IGNORECASE)
+_DAY = re.compile(r"\b\d{1,2}\.$")
+_MONTH = re.compile(rf"(?:{_MONTHS})\b")
+_RULE = re.compile(r"[ \t]*\|?[ \t:|-]*-{2,}[ \t:|-]*")
+_DIGIT = re.compile(r"\d")
+_ENUMERATOR = re.compile(r"\s*(?:[-*+•]\s+)?\(?(?:\d{1,3}|[a-zA-Z]|[IVX]{2,5})[.)]\s*$")
 _CLOSED_QUOTE = re.compile(r"(?<=[^\W\d_]{3})[.!?][\"'”’)\]]+(?=\s+[\"'“‘(]?[A-ZÀ-ÞА-Я])")
 _FUNCTION_WORDS = {
     code: frozenset(cues.split())
@@ -54,6 +73,25 @@ def sentences(text: str) -> list[Span]:
     return found
 
 
+def list_mark(text: str, start: int, end: int) -> int:
+    """The length of the bullet, number or quotation mark (``>``) that begins the sentence ``text[start:end]``, where
+    it begins a line; else 0. A number before a month is a date."""
+    line = text.rfind("\n", 0, start) + 1
+    if text[line:start].strip():
+        return 0
+    mark = _MARK.match(text, start, end)
+    return mark.end() - start if mark and not _DATED.match(text, start, end) else 0
+
+
+def table_heads(text: str, spans: Sequence[Span]) -> frozenset[int]:
+    """Which of the sentences at ``spans`` name the columns of a table: a row without digits above its rule."""
+    return frozenset(
+        place
+        for place, ((start, end), (after, last)) in enumerate(pairwise(spans))
+        if _RULE.fullmatch(text, after, last) and "|" in text[start:end] and not _DIGIT.search(text, start, end)
+    )
+
+
 def _trim(text: str, start: int, end: int) -> Span:
     while start < end and text[start].isspace():
         start += 1
@@ -67,7 +105,7 @@ def _language(text: str) -> str:
     words = re.findall(r"[^\W\d_]+", text[:2_000].lower())
     counts = {code: sum(word in cues for word in words) for code, cues in _FUNCTION_WORDS.items()}
     best = max(counts, key=lambda code: counts[code])
-    return best if counts[best] > max(2, counts["en"] * 1.5) else "en"
+    return best if counts[best] > max(1, counts["en"] * 1.5) else "en"
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int, bool]]:
@@ -88,7 +126,7 @@ def _blocks(text: str) -> Iterator[tuple[int, int, bool]]:
         elif not line.strip():
             yield from _paragraphs(text, plain)
             plain = []
-        elif _HEADING.match(line) or _is_row(line):
+        elif _HEADING.match(line) or _RULED.match(line) or _is_row(line):
             yield from _paragraphs(text, plain)
             plain = []
             yield start, end, False
@@ -160,14 +198,17 @@ def _prose(text: str, start: int, end: int, language: str) -> list[Span]:
 
 
 def _repair(text: str, cuts: list[int]) -> list[Span]:
-    """Moves leading markers to the sentence before, joins bare enumerators, parts what follows a closed quotation."""
+    """Moves leading markers and closing asterisks to the sentence before, joins bare enumerators and abbreviations,
+    parts what follows a closed quotation."""
     spans: list[Span] = []
     pending = cuts[0]
     for begin, end in pairwise(cuts):
-        if spans and pending == begin and (markers := _LEADING_MARKERS.match(text, begin, end)):
-            spans[-1] = (spans[-1][0], markers.end())
-            pending = markers.end()
-        if end - pending < 16 and end < cuts[-1] and _ENUMERATOR.match(text, pending, end):
+        for belonging in (_CLOSING, _LEADING_MARKERS):
+            glued = belonging is _LEADING_MARKERS or not text[begin - 1].isspace()
+            if spans and pending == spans[-1][1] and glued and (found := belonging.match(text, pending, end)):
+                spans[-1] = (spans[-1][0], found.end())
+                pending = found.end()
+        if end < cuts[-1] and (_goes_on(text, pending, end) or _enumerates(text, pending, end)):
             continue
         for closed in _CLOSED_QUOTE.finditer(text, pending, end):
             if closed.end() < end:
@@ -177,3 +218,20 @@ def _repair(text: str, cuts: list[int]) -> list[Span]:
             spans.append((pending, end))
         pending = end
     return spans
+
+
+def _enumerates(text: str, start: int, end: int) -> bool:
+    return end - start < 16 and bool(_ENUMERATOR.match(text, start, end))
+
+
+def _goes_on(text: str, start: int, end: int) -> bool:
+    """Whether the sentence goes on after ``end``, where the splitter saw it end."""
+    before, following = text[max(start, end - 12) : end].rstrip(), text[end : end + 16].lstrip()
+    if following[:1].islower() and _SHORT.search(before):
+        return True
+    if following[:1].isdigit() and _COUNTED.search(before):
+        return True
+    if _DAY.search(before) and _MONTH.match(following):
+        return True
+    # ".NET", and Japanese speech that its sentence reports.
+    return (before[-2:] in (" .", ".") and text[end - 1] == ".") or (before[-1:] in "」』" and following[:1] == "と")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,11 +10,13 @@ from dataclasses import dataclass, field
 from rag.answer.check import Checker, Verdict, is_claim
 from rag.answer.cite import Marker, parse
 from rag.answer.compose import citation_for
-from rag.answer.sentences import sentences
+from rag.answer.sentences import list_mark, sentences, table_heads
 from rag.models.static import StaticVectors
 from rag.types import Citation, Hit, MarkerSpan, Origin, Passage, Sentence, Support
 
 _LONGEST = 600
+# After nothing, a blank, another marker, an opening bracket or the beginning of an emphasis a marker needs no blank.
+_OPEN = re.compile(r"(?:^|[\s\](\[{“„«]|(?:^|\s)[*_]{1,3})\Z")
 
 Neighbours = Callable[[Passage], Sequence[Passage]]
 
@@ -78,9 +81,13 @@ class Verifier:
         plain, markers, dropped = _without_markers(text, len(hits))
         spans = list(_bounded(plain, sentences(plain)))
         owned = _owners(plain, spans, markers)
+        heads = table_heads(plain, spans)
         checked = []
-        for (start, end), own in zip(spans, owned, strict=True):
-            one, lost = self._sentence(plain, start, end, own, hits, neighbours, question)
+        for place, ((start, end), own) in enumerate(zip(spans, owned, strict=True)):
+            if place in heads:
+                one, lost = _Checked(start, end, Verdict(Support.NOT_A_CLAIM, 0.0, 0, 0, 0)), len(own)
+            else:
+                one, lost = self._sentence(plain, start, end, own, hits, neighbours, question)
             checked.append(one)
             dropped += lost
         return _assembled(plain, checked, dropped)
@@ -96,7 +103,7 @@ class Verifier:
         question: str,
     ) -> tuple[_Checked, int]:
         """The sentence's verdict and citations, and how many of its markers were dropped."""
-        sentence = plain[start:end]
+        sentence = plain[start + list_mark(plain, start, end) : end]
         if not hits or not is_claim(sentence):
             verdict = Verdict(Support.NOT_A_CLAIM if not is_claim(sentence) else Support.UNCITED, 0.0, 0, 0, 0)
             return _Checked(start, end, verdict), len(markers)
@@ -268,8 +275,8 @@ def _with_markers(plain: str, marks: Sequence[tuple[int, int, int]]) -> tuple[st
         pieces.append(plain[done:at])
         done = at
         length = at + sizes[-1]
-        before = pieces[-1][-1:] or ("]" if spans and spans[-1].end == length else "")
-        space = "" if not before or before.isspace() or before == "]" else " "
+        before = pieces[-1] or ("]" if spans and spans[-1].end == length else "")
+        space = "" if _OPEN.search(before[-5:]) else " "
         mark = f"{space}[{index + 1}]"
         pieces.append(mark)
         spans.append(MarkerSpan(length + len(space), length + len(mark), index))

@@ -10,16 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.answer import fence as fence_module
-from rag.answer.fence import clean_for_prompt, clean_label, fence, new_nonce
+from rag.answer.fence import clean_for_prompt, clean_label, clean_reply, fence, new_nonce
 
 TOKENS = [
     "<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|start_header_id|>", "<|system|>", "<｜User｜>",
     "<｜begin▁of▁sentence｜>", "<s>", "</s>", "<bos>", "<eos>", "<pad>", "<unk>", "[INST]", "[/INST]", "<<SYS>>",
     "<</SYS>>", "<start_of_turn>", "<end_of_turn>", "<think>", "</think>", "<tool_call>", "</tool_response>",
     "[TOOL_CALLS]", "[AVAILABLE_TOOLS]", "[SYSTEM_PROMPT]", "[gMASK]", "<|channel|>", "<extra_id_0>", "<unused12>",
+    "<BOS_TOKEN>", "<|START_OF_TURN_TOKEN|>", "<|start_of_role|>", "<sop>", "<seed:bos>", "<fim_prefix>", "<image>",
+    "<minimax:tool_call>", "<end_of_utterance>", "<longcat_user>", "<_bot>", "[|assistant|]", "]~b]", "[e~[",
+    "]<]start[>",
 ]  # fmt: skip
 HIDDEN = re.compile(
-    "[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufe00-\ufe0f\U000e0000-\U000e01ef\x00-\x08]"
+    "[\u034f\u061c\u115f\u1160\u17b4\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\u3164\ufeff"
+    "\ufe00-\ufe0f\uffa0\U0001d173\U000e0000-\U000e01ef\x00-\x08]"
 )
 
 
@@ -34,7 +38,7 @@ def test_control_tokens_are_broken(token: str) -> None:
 
 @given(
     st.lists(
-        st.sampled_from([*TOKENS, "<", ">", "|", "[", "]", "INST", "s", "\u200b", "\u202e", "\x00", "/", " "])
+        st.sampled_from([*TOKENS, "<", ">", "|", "[", "]", "INST", "s", "\u200b", "\u202e", "\u061c", "\x00", "/", " "])
     ).map("".join)
 )
 def test_no_token_can_be_put_together(text: str) -> None:
@@ -57,6 +61,12 @@ def test_any_text_is_cleaned_and_stays_encodable(text: str) -> None:
 )
 def test_ordinary_text_is_untouched(text: str) -> None:
     assert clean_for_prompt(text) == text
+
+
+def test_a_reply_keeps_its_words_and_nothing_that_acts() -> None:
+    kept = "Straße, עברית\u200f, می\u200cخواهم, 👩\u200d🚀\n\t漢字 ½"
+    assert clean_reply(kept) == kept
+    assert clean_reply("a\x00\x1b[31m\ud800\u202eb\u2066\ufffe\U000e0041\r\n") == "a[31mb\n"
 
 
 def test_fence_holds_one_source() -> None:

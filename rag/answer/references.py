@@ -1,0 +1,72 @@
+"""The list of sources that models append to an answer, in the prompt's numbers: the footnotes say it better."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from rag.types import Passage
+
+_BULLET = re.compile(r"[\s>*_#•–—-]*(?:\d{1,3}[.):]\s)?\s*")
+_HEADER = re.compile(
+    r"(?:sources?|references?|citations?|footnotes?|quellen?(?:angaben?)?|sources citées|références?|fuentes?|"
+    r"referencias?|font[ei]s?|riferimenti|referências?|bron(?:nen)?|источники?|来源|來源|参考文献|出典|المصادر|المراجع)"
+    r"(?:\s+(?:used|cited))?(?:\s+\d{1,3})?[\s*_]*(?:[:：][\s*_]*|$)",
+    re.IGNORECASE,
+)
+_MARKERS = re.compile(r"(?:\[\d{1,3}\][\s,;:*_.–—-]*)+")
+_PLACE = re.compile(r"\b(?:source|pages?|p|pp|seiten?|s|section)\b\.?|\d{1,4}|[\s\W_]", re.IGNORECASE)
+_EMPTY = re.compile(r"[\s*_=-]*")
+_LONGEST = 300
+
+
+def without_references(text: str, passages: Sequence[Passage]) -> str:
+    """The text without the list of sources at its end, if it has one and something else beside it.
+
+    Such a list is lines of nothing but markers, pages, and names, titles or headings of ``passages``, under a heading
+    such as "Sources:"; without a heading, each begins with a marker. Any other line shows that it is no such list.
+    """
+    names = _names(passages)
+    lines = text.split("\n")
+    begin = found = len(lines)
+    headed, marked = False, True
+    while begin and not headed:
+        line = lines[begin - 1]
+        if not _EMPTY.fullmatch(line):
+            item = line[_BULLET.match(line).end() :]  # type: ignore[union-attr]
+            header = _HEADER.match(item)
+            entry = item[header.end() :] if header else item
+            named = _names_only(entry, names)
+            headed = header is not None and (named is not None or (not entry and found < len(lines)))
+            if named is None and not headed:
+                break
+            marked = marked and bool(named and _MARKERS.match(entry))
+            found = begin - 1
+        begin -= 1
+    if found == len(lines) or not (headed or marked):
+        return text
+    while found and _EMPTY.fullmatch(lines[found - 1]):
+        found -= 1
+    body = "\n".join(lines[:found])
+    return body if any(map(str.isalnum, _MARKERS.sub("", body))) else text
+
+
+def _names(passages: Sequence[Passage]) -> list[str]:
+    """What the sources may be called, the longest first."""
+    names = {
+        name.lower()
+        for passage in passages
+        for name in (passage.source, PurePosixPath(passage.source).name, passage.title, *passage.heading)
+    }
+    return sorted(filter(None, names), key=len, reverse=True)
+
+
+def _names_only(item: str, names: Sequence[str]) -> bool | None:
+    """Whether a line of nothing but markers and places names a source; None for any other line."""
+    if len(item) > _LONGEST or not item.strip():
+        return None
+    rest = marks = _MARKERS.sub(" ", item).lower()
+    for name in names:
+        rest = rest.replace(name, " ")
+    return None if _PLACE.sub("", rest) else rest != marks

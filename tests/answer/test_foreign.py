@@ -1,0 +1,92 @@
+"""A LlamaIndex model of another package: its failures are typed errors, and whatever it writes is fit to be shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llama_index.core.llms import CompletionResponse, CustomLLM, LLMMetadata
+
+from rag import Library
+from rag.answer.markdown import to_markdown
+from rag.errors import ModelError, ModelTimeout, ServerUnreachable, WrongModelKind
+from rag.terminal import answer_text
+
+OPENED = "The Alpha bridge was opened in 1931 by Queen Maud"
+QUESTION = "When was the Alpha bridge opened?"
+
+
+class Vendor(CustomLLM):
+    """Says ``pieces`` and then fails with ``error``, if there is one."""
+
+    pieces: list[str] = []
+    error: Any = None
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        return LLMMetadata(context_window=4_096, num_output=256, is_chat_model=True)
+
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        raise AssertionError("answers are streamed")
+
+    def stream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> Generator[CompletionResponse, None, None]:
+        for piece in self.pieces:
+            yield CompletionResponse(text=piece, delta=piece)
+        if self.error is not None:
+            raise self.error
+
+
+def library(tmp_path: Path, llm: Vendor) -> Library:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "alpha.md").write_text(f"# Alpha\n\n{OPENED}.\n", encoding="utf-8")
+    (tmp_path / "docs" / "beta.md").write_text("# Beta\n\nThe Beta tunnel was opened in 1967.\n", encoding="utf-8")
+    opened = Library.open(tmp_path / "library", llm=llm, embedder="builtin", abstain_below=0.0)
+    opened.ingest([tmp_path / "docs"])
+    return opened
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (RuntimeError("quota of key used up"), ModelError),
+        (ValueError(), ModelError),
+        (TimeoutError("60 s"), ModelTimeout),
+        (ConnectionRefusedError("port 8080"), ServerUnreachable),
+        (NotImplementedError("no streaming"), WrongModelKind),
+    ],
+)
+@pytest.mark.parametrize("pieces", [[], ["The Alpha ", "bridge"]])
+def test_a_failure_is_a_typed_error_and_the_next_question_works(
+    tmp_path: Path, error: Exception, kind: type[ModelError], pieces: list[str]
+) -> None:
+    llm = Vendor(pieces=pieces, error=error)
+    with library(tmp_path, llm) as opened:
+        with pytest.raises(ModelError) as caught:
+            opened.ask(QUESTION)
+        assert type(caught.value) is kind and caught.value.hint and caught.value.__cause__ is error
+        assert "Vendor" in str(caught.value) and str(error) in str(caught.value)
+        llm.pieces, llm.error = [f"{OPENED} [1]."], None
+        assert opened.ask(QUESTION).text == f"{OPENED} [1]."
+
+
+def test_what_is_no_text_is_left_out(tmp_path: Path) -> None:
+    said = f"{OPENED} \ud800[1\udfff].\x00\r\n\nIt \x1b]0;title\x07\u202eis \U000e0041long [7]."
+    with library(tmp_path, Vendor(pieces=list(said))) as opened:
+        answer = opened.ask(f"{QUESTION}\udc80\x00")
+        assert answer.text == f"{OPENED} [1].\n\nIt ]0;titleis long."
+        assert answer.question == QUESTION and answer.dropped_markers == 1
+        for shown in (to_markdown(answer), answer_text(answer), json.dumps(answer.to_dict(), ensure_ascii=False)):
+            shown.encode()
+
+
+def test_a_list_of_sources_is_no_part_of_the_answer_and_what_was_used_is_told(tmp_path: Path) -> None:
+    with library(tmp_path, Vendor(pieces=[f"{OPENED} [1].\n\nSources:\n[1] alpha.md\n", "[2] beta.md"])) as opened:
+        answer = opened.ask(QUESTION)
+        assert answer.text == f"{OPENED} [1]." and answer.sources == ("alpha.md",)
+        assert [hit.passage.source for hit in answer.hits] == ["alpha.md", "beta.md"] and answer.used == (0,)
+        assert answer.to_dict()["used"] == [0]
