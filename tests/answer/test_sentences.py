@@ -33,6 +33,14 @@ def split(text: str) -> list[str]:
         ("هل هذا جيد؟ نعم، هذا جيد. شكرا.", ["هل هذا جيد؟", "نعم، هذا جيد.", "شكرا."]),
         ("Am 3. Oktober 2020 kam Dr. Müller nicht und das ist die Regel. Er ging.",
          ["Am 3. Oktober 2020 kam Dr. Müller nicht und das ist die Regel.", "Er ging."]),
+        ("Am 3. Oktober 1990 war es so. Ende.", ["Am 3. Oktober 1990 war es so.", "Ende."]),
+        ("**Bold.** Next. *It is [1].* [2] Last.", ["**Bold.**", "Next.", "*It is [1].* [2]", "Last."]),
+        ("It cost 5.5 bn. in 2004. So.", ["It cost 5.5 bn. in 2004.", "So."]),
+        ("Это второе, т. е. важное. См. рис. 5. Да.", ["Это второе, т. е. важное.", "См. рис. 5.", "Да."]),
+        ("We like .NET. Use Node.js.", ["We like .NET.", "Use Node.js."]),
+        ("I. First.\nII. Second.", ["I. First.", "II. Second."]),
+        ("「三文。」と言った。次。", ["「三文。」と言った。", "次。"]),
+        ("Costs\n=====\nIt is so.\n\n---\nMore.", ["Costs", "=====", "It is so.", "---", "More."]),
         ("यह एक है। वह दो है।", ["यह एक है।", "वह दो है।"]),
         ("Visit example.com. Version 3.5.2 is out.", ["Visit example.com.", "Version 3.5.2 is out."]),
         ("Products $ 63,355 $ 72,075\nServices 19,604 17,486",
@@ -51,7 +59,8 @@ def test_table(text: str, expected: list[str]) -> None:
         st.lists(
             st.sampled_from(
                 ["A b. ", "c", "\n", "\n\n", "[1]", " [2, 3]", "# ", "- ", "1. ", "|", "```", "~~~", ".", "?", '"', ")",
-                 "。", "م؟", " ", "\t", "$ 1,000 2,000 ", "Dr. ", "x" * 90, "😀", "\r\n", "\u2028"]
+                 "。", "م؟", " ", "\t", "$ 1,000 2,000 ", "Dr. ", "x" * 90, "😀", "\r\n", "\u2028",
+                 "**", " .", "т. ", "рис. ", "3. Oktober ", "」と", "---\n", "5 bn. in ", "[ ] ", "II. "]
             )
         ).map("".join),
     )
