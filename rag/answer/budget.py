@@ -73,7 +73,7 @@ def assemble(
     The question and the instructions are kept whole; the newest turns get up to a quarter of what is left, the
     sources, best first, the rest. Turns go in as a fenced transcript and not as messages, because what was said may
     quote documents, and without markers, because their numbers meant other sources. Raises PromptTooLong when
-    instructions and question alone do not fit.
+    instructions and question do not fit, or leave no room for a source.
     """
     nonce = new_nonce()
     bare_system, bare_user = prompt.render(sources="", question=clean_for_prompt(question), nonce=nonce)
@@ -86,20 +86,33 @@ def assemble(
     turns = trim_history(history, int((room - fixed) * HISTORY_SHARE), counter)
     said = transcript(turns, nonce)
     blocks, cut = _blocks(nonce, hits, room - fixed - counter.count(said), counter)
+    if hits and not blocks and turns:
+        turns, said = [], ""
+        blocks, cut = _blocks(nonce, hits, room - fixed, counter)
     while True:
         sources = "\n\n".join([*([said] if said else []), *blocks])
         system, user = prompt.render(sources=sources, question=clean_for_prompt(question), nonce=nonce)
         total = counter.message(system) + counter.message(user)
         # Counts of parts and of the whole differ by a few tokens where parts meet; the whole decides.
         if total <= room:
+            _require_source(hits, blocks, fixed, room)
             messages = (Message("system", system), Message("user", user))
             return Assembled(messages, tuple(hits[: len(blocks)]), total, len(turns), cut, counter.factor)
         cut = True
-        if blocks:
-            blocks.pop()
-        else:
+        if turns and len(blocks) < 2:
             turns = turns[1:]
             said = transcript(turns, nonce)
+        else:
+            blocks.pop()
+
+
+def _require_source(hits: Sequence[Hit], blocks: Sequence[str], fixed: int, room: int) -> None:
+    """Without a source a model could only refuse, and the documents would seem not to have it."""
+    if hits and not blocks:
+        raise PromptTooLong(
+            f"No source fits: the question and the instructions take {fixed} tokens; the model's window leaves {room}.",
+            hint="Raise num_ctx, lower num_predict, or shorten the question.",
+        )
 
 
 def trim_history(history: Sequence[Turn], room: int, counter: TokenCounter) -> list[Turn]:

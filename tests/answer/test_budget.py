@@ -38,9 +38,12 @@ def test_any_prompt_fits(question: str, history: list[Turn], texts: list[str], r
     try:
         prompt = assemble(PROMPT, question, history, hits, room=room, counter=counter)
     except PromptTooLong:
-        bare = assemble(PROMPT, question, [], [], room=1_000_000, counter=counter)
-        assert bare.tokens > room - 10
+        least = hit(1, texts[0][:40]) if texts else None
+        bare = assemble(PROMPT, question, [], [least] if least else [], room=1_000_000, counter=counter)
+        # A source of fewer than 40 tokens is left out; the rest is the frame and where parts meet.
+        assert bare.tokens > room - 60
         return
+    assert prompt.hits or not hits
     assert sum(counter.message(m.content) for m in prompt.messages) == prompt.tokens <= room
     assert list(prompt.hits) == hits[: len(prompt.hits)]
     assert prompt.cut or len(prompt.hits) == len(hits)
@@ -63,6 +66,17 @@ def test_the_best_sources_and_the_newest_turns_stay() -> None:
 def test_a_question_that_cannot_fit_is_refused_by_name() -> None:
     with pytest.raises(PromptTooLong, match="window leaves 500"):
         assemble(PROMPT, "word " * 2_000, [], [], room=500, counter=TokenCounter(1.0, 1))
+
+
+def test_rather_the_history_goes_than_the_last_source() -> None:
+    counter = TokenCounter(1.0, 1)
+    hits, history = [hit(1, "alpha " * 150)], [Turn("what " * 20, "that " * 20)]
+    bare = assemble(PROMPT, "What?", [], [], room=10_000, counter=counter).tokens
+    prompt = assemble(PROMPT, "What?", history, hits, room=bare + 150, counter=counter)
+    assert prompt.turns == 0 and "alpha" in prompt.messages[-1].content and prompt.cut
+    with pytest.raises(PromptTooLong, match="No source fits") as caught:
+        assemble(PROMPT, "What?", history, hits, room=bare + 60, counter=counter)
+    assert "num_ctx" in caught.value.hint
 
 
 def test_half_a_turn_is_never_kept() -> None:
