@@ -16,13 +16,16 @@ from rag.answer.lexicon import Word, words_of
 from rag.answer.ranking import Unit, units_of
 from rag.answer.values import Value, values_of
 from rag.answer.weights import VERIFY, VERIFY_BIAS
-from rag.models.static import StaticVectors
+from rag.models.static import DIMENSION, StaticVectors
 
 Array = npt.NDArray[np.float64]
 
 _SOFT_FROM, _SOFT_TO, _SOFT_MOST = 0.4, 0.85, 0.85
 _COMMON_BEGINNING = 5
 _WIDEST = 2
+_PIECES = (5, 8, 12, 18, 27, 40)
+_SHORTER, _LONGER = 0.6, 2.4
+_PATCHED = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A passage's text taken apart: ``rows[u]`` lists the vocabulary rows of sentence ``u``'s content words."""
+    """A passage's text taken apart: ``rows[u]`` lists the vocabulary rows of sentence ``u``'s content words.
+
+    ``tokens`` are the embedder's, sentence ``u``'s from ``bounds[u]`` to ``bounds[u + 1]``; ``lengths[n][i]`` is the
+    length of the sum of the ``n`` token vectors from the ``i``-th.
+    """
 
     text: str
     units: tuple[Unit, ...]
@@ -62,14 +69,19 @@ class Source:
     digits: tuple[int, ...]
     word_vectors: npt.NDArray[np.float32]
     vectors: npt.NDArray[np.float32]
+    tokens: npt.NDArray[np.int64]
+    bounds: tuple[int, ...]
+    lengths: dict[int, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
     """Sentences ``first..last`` of a source say what ``parts`` measure; ``logit`` sums them up.
 
-    ``parts``: ``recall`` of content words (with synonyms), ``pairs`` and ``triples`` of neighbouring words,
-    ``cosine``; each in [0, 1]. ``matched[k]`` tells how well content word k of the claim is found.
+    ``parts``: ``recall`` of content words (with synonyms), ``pairs`` and ``triples`` of neighbouring words, ``cosine``
+    (the mean of the sentence's and of its best piece's), ``patched`` (it is copied in pieces: neither in the source's
+    order nor in words of its own); each in [0, 1]; and ``words``, the logarithm of how many content words there are.
+    ``matched[k]`` tells how well content word k of the claim is found.
     """
 
     source: Source
@@ -123,6 +135,9 @@ class Reader:
         words = [claim.text[w.start : w.end].lower() for w in claim.content]
         return np.concatenate([self._vectors.embed([claim.text]), self._vectors.embed_words(words)])
 
+    def _size_of(self, claim: Claim) -> int:
+        return len(self._vectors.token_ids([claim.text])[0])
+
     def _source(self, text: str) -> Source:
         units = units_of(text)
         stems = [[word.stem for word in unit.words] for unit in units]
@@ -139,6 +154,10 @@ class Reader:
                     shown.append(unit.text[word.start : word.end].lower())
                 row.append(vocabulary[word.stem])
             rows.append(tuple(row))
+        tokens = self._vectors.token_ids([unit.text for unit in units])
+        bounds = np.cumsum([0, *map(len, tokens)])
+        ids = np.concatenate(tokens) if tokens else np.zeros(0, dtype=np.int64)
+        sums = np.concatenate([np.zeros((1, DIMENSION)), np.cumsum(self._vectors.table[ids], axis=0, dtype=np.float64)])
         return Source(
             text=text,
             units=units,
@@ -149,7 +168,10 @@ class Reader:
             beginnings=_beginnings(vocabulary),
             digits=tuple(row for row, word in enumerate(vocabulary) if any(c.isdigit() for c in word)),
             word_vectors=self._vectors.embed_words(shown),
-            vectors=self._vectors.embed([unit.text for unit in units]),
+            vectors=_unit_rows(sums[bounds[1:]] - sums[bounds[:-1]]),
+            tokens=ids,
+            bounds=tuple(int(bound) for bound in bounds),
+            lengths={n: _norms(sums[n:] - sums[:-n]) for n in _PIECES if n <= len(ids)},
         )
 
     def windows(self, claim: Claim, source: Source, widest: int = _WIDEST) -> list[Window]:
@@ -157,13 +179,30 @@ class Reader:
         matched = self._matches(claim, source)
         pairs = _present(list(pairwise(claim.stems)), source.pairs)
         triples = _present(list(zip(claim.stems, claim.stems[1:], claim.stems[2:], strict=False)), source.triples)
-        cosines = source.vectors @ self._claim_vectors(claim)[0]
+        whole = source.vectors @ self._claim_vectors(claim)[0]
+        cosines = (whole + np.maximum(whole, self._pieces(claim, source))) / 2
         found = []
         for first in range(len(source.units)):
             for last in range(first, min(first + widest, len(source.units))):
                 rows = slice(first, last + 1)
                 found.append(_window(source, first, last, matched[rows], pairs[rows], triples[rows], cosines[rows]))
         return sorted(found, key=lambda window: -window.logit)
+
+    def _pieces(self, claim: Claim, source: Source) -> Array:
+        """For each sentence of the source, the cosine of the piece of it that is likest to the claim; pieces are about
+        as long as the claim, since a clause of a long sentence may say all of it."""
+        best = np.full(len(source.units), -1.0)
+        size = self._size_of(claim)
+        sums = np.cumsum(self._vectors.table[source.tokens] @ self._claim_vectors(claim)[0], dtype=np.float64)
+        sums = np.concatenate([[0.0], sums])
+        for length, norms in source.lengths.items():
+            if not _SHORTER * size <= length <= _LONGER * size:
+                continue
+            cosines = (sums[length:] - sums[:-length]) / norms
+            for u, (start, end) in enumerate(pairwise(source.bounds)):
+                if end - start > length:
+                    best[u] = max(best[u], cosines[start : end - length + 1].max())
+        return best
 
     def _matches(self, claim: Claim, source: Source) -> Array:
         """For each sentence of the source and each content word of the claim, how well it is found, in [0, 1]."""
@@ -183,6 +222,16 @@ class Reader:
             if rows:
                 table[u] = similar[:, rows].max(axis=1)
         return table
+
+
+def _norms(rows: Array) -> npt.NDArray[np.float32]:
+    """The length of each row, never 0."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return np.asarray(np.maximum(lengths, 1e-6), dtype=np.float32)
+
+
+def _unit_rows(rows: Array) -> npt.NDArray[np.float32]:
+    return np.asarray(rows / _norms(rows)[:, None], dtype=np.float32)
 
 
 def _beginnings(vocabulary: Iterable[str]) -> dict[str, list[int]]:
@@ -219,6 +268,8 @@ def _window(
         "cosine": float(max(cosines)),
     }
     parts["pairs"] = float(pairs.max(axis=0).mean()) if pairs.shape[1] else parts["recall"]
-    parts["triples"] = float(triples.max(axis=0).mean()) if triples.shape[1] else parts["pairs"]
+    parts["triples"] = copied = float(triples.max(axis=0).mean()) if triples.shape[1] else parts["pairs"]
+    parts["patched"] = min(1.0, copied / _PATCHED) * (1 - copied)
+    parts["words"] = math.log(max(1, found.size))
     logit = VERIFY_BIAS + sum(VERIFY[name] * value for name, value in parts.items()) + VERIFY["wider"] * (last - first)
     return Window(source, first, last, logit, parts, tuple(float(x) for x in found))

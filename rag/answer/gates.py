@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from rag.answer.binding import OPPOSED, another_period, compared_the_other_way, stands_with_another, turned_round
 from rag.answer.contrast import (
     APPROXIMATE,
     AT_LEAST,
@@ -30,13 +31,17 @@ _SMALL = 10
 _NAME_BEGINNING = 4
 _BEFORE = 2
 _REACH = 4
+_ASTRAY = 1
 _PASSIVE = re.compile(r"\b(?:is|are|was|were|be|been|being|got)\s+(?:\w+\s+)?$", re.IGNORECASE)
-DOUBT = 0.5
+# Of the words that look like "un-": no denials.
+_NOT_UNDOING = re.compile(r"un(?:it|der|til|ion|ivers|iq|iform|less|cle)", re.IGNORECASE)
+DOUBT, UNPROVEN = 0.5, 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """1 passed, 0.5 in doubt, 0 failed; for each kind, and the ``worst`` of them."""
+    """1 passed, 0.5 in doubt, 0.25 found nowhere (a small number, which may be a count), 0 failed; for each kind, and
+    the ``worst`` of them."""
 
     values: float = 1.0
     names: float = 1.0
@@ -59,7 +64,7 @@ def gates(claim: Claim, window: Window, context: str, question: str = "") -> Gat
     only ``question`` has leave a doubt.
     """
     return Gates(
-        values=_values(claim, window.text, context),
+        values=_values(claim, window, context),
         names=_names(claim, window, context, question),
         roles=_roles(claim, window),
         negation=_negation(claim, window),
@@ -68,18 +73,24 @@ def gates(claim: Claim, window: Window, context: str, question: str = "") -> Gat
     )
 
 
-def _values(claim: Claim, window: str, context: str) -> float:
-    near, far = _values_in(window), _values_in(context)
+def _values(claim: Claim, window: Window, context: str) -> float:
+    near, far = _values_in(window.text), _values_in(context)
     others = [v for v in near if not any(same_value(v, own) for own in claim.values)]
-    result = 1.0
+    result = 0.0 if another_period(claim.text, window.text) else 1.0
+
+    def same(value: Value, other: Value) -> bool:
+        return _same(value, other, claim.text, window.text)
+
     for value in claim.values:
-        if any(_same(value, other, claim.text, window) for other in near):
-            if _counts_something_else(value, claim, window, near):
+        if any(same(value, other) for other in near):
+            if _counts_something_else(value, claim, window.text, near):
                 return 0.0
+            if stands_with_another(claim, value, window, same, _same_sort) >= _ASTRAY:
+                result = min(result, DOUBT)
         elif any(_same(value, other, claim.text, context) for other in far):
             if any(_same_sort(value, other) for other in others):
                 return 0.0
-            result = DOUBT
+            result = min(result, DOUBT)
         elif (
             not claim.text[value.start : value.end].isalpha()
             or value.number > _SMALL
@@ -88,7 +99,7 @@ def _values(claim: Claim, window: str, context: str) -> float:
         ):
             return 0.0
         elif value.number != 1:
-            result = DOUBT
+            result = min(result, UNPROVEN)
     return result
 
 
@@ -107,8 +118,11 @@ def _same(value: Value, other: Value, claim: str, text: str) -> bool:
         return False
     if same_value(value, other):
         return True
+    beyond = (AT_LEAST.search(before) and value.number > other.number) or (
+        AT_MOST.search(before) and value.number < other.number
+    )
     close = abs(value.number - other.number) <= _APPROXIMATELY * max(abs(value.number), abs(other.number))
-    return bool(value.kind == other.kind and value.number and close and APPROXIMATE.search(before))
+    return bool(value.kind == other.kind and value.number and close and not beyond and APPROXIMATE.search(before))
 
 
 def _same_sort(a: Value, b: Value) -> bool:
@@ -127,9 +141,13 @@ def _counts_something_else(value: Value, claim: Claim, window: str, near: Sequen
 
 
 def _after(value: Value, values: Sequence[Value], words: Sequence[Word]) -> set[str]:
-    """The stems of the content words right after a value, up to the next one."""
-    stop = min((v.start for v in values if v.start >= value.end), default=1 << 30)
-    return {w.stem for w in [w for w in words if w.content and value.end <= w.start < stop][:_REACH]}
+    """The stems of the content words right after a value, up to the next one; "the first two" share theirs."""
+    end = value.end
+    for start, stop in sorted((v.start, v.end) for v in values if v.start >= value.end):
+        if start > end + 1:
+            return {w.stem for w in [w for w in words if w.content and end <= w.start < start][:_REACH]}
+        end = stop
+    return {w.stem for w in [w for w in words if w.content and end <= w.start][:_REACH]}
 
 
 def _names(claim: Claim, window: Window, context: str, question: str) -> float:
@@ -197,6 +215,8 @@ def _initials(text: str, words: Sequence[Word]) -> str:
 
 def _roles(claim: Claim, window: Window) -> float:
     """Fails where two names change places around a word both texts have, or another name stands right before it."""
+    if turned_round(claim, window):
+        return 0.0
     there = words_of(window.text)
     for verb, before, after, passive in _acts(claim.text, claim.words):
         for other, theirs_before, theirs_after, theirs_passive in _acts(window.text, there):
@@ -249,17 +269,40 @@ def _negation(claim: Claim, window: Window) -> float:
     """Words the claim negates must be negated in the window too, and the other way round."""
     own = _content(claim.words)
     text = max((u.text for u in window.units), key=lambda t: len(own & _content(words_of(t))))
-    claimed, stated = _negated(claim.text, claim.words), _negated(text, words_of(text))
-    shared = {stem for stem in claimed | stated if stem in own and stem in _content(words_of(text))}
+    words = words_of(text)
+    claimed, stated = _negated(claim.text, claim.words), _negated(text, words)
+    both = own & _content(words)
+    shared = (claimed | stated) & both
     turned = {stem for stem in shared if (stem in claimed) != (stem in stated)}
-    if turned and turned == shared:
-        contrary = bool(CONTRARY.search(text)) if turned & claimed else bool(CONTRARY.search(claim.text))
-        return DOUBT if contrary else 0.0
-    if (NEGATION.search(claim.text) or DENIAL.search(claim.text)) and not (
-        NEGATION.search(window.text) or CONTRARY.search(window.text)
-    ):
+    denied = (_heads(claim.text, claim.words) & both) - stated
+    if denied or (turned and turned == shared):
+        ours, theirs = denied or turned & claimed, turned & stated
+        undone = _undone(text, words, ours) or _undone(claim.text, claim.words, theirs)
+        return DOUBT if undone else 0.0
+    if not (NEGATION.search(claim.text) or DENIAL.search(claim.text)):
+        return 1.0
+    if not (NEGATION.search(window.text) or CONTRARY.search(window.text)):
         return 0.0
-    return 1.0
+    said = claimed - _negated(window.text, words_of(window.text))
+    return DOUBT if claimed and said == claimed and not _undone(window.text, words_of(window.text), own) else 1.0
+
+
+def _heads(text: str, words: Sequence[Word]) -> set[str]:
+    """The stem that each "not" or "never" stands right before; "no city is larger" denies no city."""
+    verbs = [match for match in _negations(text) if match[0].lower() != "no"]
+    return {word.stem for match in verbs if (word := next(iter(_scope(text, words, match)), None))}
+
+
+def _undone(text: str, words: Sequence[Word], stems: set[str]) -> bool:
+    """Whether a word that acts like a "not" stands in one clause with one of the stems: "refused to approve"."""
+    for match in CONTRARY.finditer(text):
+        if _NOT_UNDOING.match(match[0]):
+            continue
+        start = max((m.end() for m in CLAUSE_END.finditer(text, 0, match.start())), default=0)
+        end = next((m.start() for m in CLAUSE_END.finditer(text, match.end())), len(text))
+        if any(start <= word.start < end and word.stem in stems for word in words):
+            return True
+    return False
 
 
 def _content(words: Sequence[Word]) -> set[str]:
@@ -268,16 +311,22 @@ def _content(words: Sequence[Word]) -> set[str]:
 
 def _negated(text: str, words: Sequence[Word]) -> set[str]:
     """The stems that occur only within five content words after a negation, up to the end of its clause."""
-    inside: set[Word] = set()
-    for match in NEGATION.finditer(text):
-        if text[match.start() : match.end() + 5].lower() in ("not only", "no doubt"):
-            continue
-        end = CLAUSE_END.search(text, match.end())
-        stop = end.start() if end else len(text)
-        scope = [word for word in words if match.end() <= word.start < stop and word.content]
-        inside.update(scope[:_SCOPE_WORDS])
+    inside = {word for match in _negations(text) for word in _scope(text, words, match)}
     outside = {word.stem for word in words if word not in inside}
     return {word.stem for word in inside if not word.name} - outside
+
+
+def _negations(text: str) -> Iterator[re.Match[str]]:
+    for match in NEGATION.finditer(text):
+        if text[match.start() : match.end() + 5].lower() not in ("not only", "no doubt"):
+            yield match
+
+
+def _scope(text: str, words: Sequence[Word], match: re.Match[str]) -> list[Word]:
+    """The content words after a negation that it reaches."""
+    end = CLAUSE_END.search(text, match.end())
+    stop = end.start() if end else len(text)
+    return [word for word in words if match.end() <= word.start < stop and word.content][:_SCOPE_WORDS]
 
 
 def _quantity(claim: Claim, window: Window) -> float:
@@ -292,9 +341,9 @@ def _opposite(claim: Claim, window: Window) -> float:
     """A word of the claim whose opposite stands in the window instead of it; a negation on one side lifts it."""
     stated = {word.stem for word in words_of(window.text)}
     own = set(claim.stems)
-    for left, right in OPPOSITES:
+    for left, right in (*OPPOSITES, *OPPOSED):
         for ours, theirs in ((left, right), (right, left)):
             if own & ours and not own & theirs and stated & theirs and not stated & ours:
                 turned = bool(NEGATION.search(claim.text)) != bool(NEGATION.search(window.text))
                 return 1.0 if turned else 0.0
-    return 1.0
+    return DOUBT if compared_the_other_way(claim, window) else 1.0

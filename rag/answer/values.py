@@ -56,6 +56,14 @@ _NUMBER = re.compile(
     rf"(?:\s?(?P<percent>%|per\s?cent\b|percent(?:age points?)?\b)|(?:[ -](?P<unit>[A-Za-z]{{1,20}})))?",
     re.IGNORECASE,
 )
+_PART = re.compile(
+    r"\b(?:(?P<part>half|(?:a |one[ -])?quarter of|three[ -]quarters of)\s)?an?\s"
+    r"(?P<scale>hundred|thousand|million|billion|trillion|dozen)\b(?:[ ](?P<scale2>(?:m|b|tr)illion|thousand)\b)?"
+    r"(?:[ -](?P<unit>[A-Za-z]{1,20}))?",
+    re.IGNORECASE,
+)
+_PARTS = {"half": 0.5, "quarter": 0.25, "three": 0.75}
+_TIMES = re.compile(r"\b(?:(?P<twice>twice)|thrice)\b(?! as\b)", re.IGNORECASE)
 _ORDINAL = re.compile(rf"\b(?:(?P<tens>{_TENS})-)?(?P<word>{'|'.join(_ORDINAL_WORDS)})\b", re.IGNORECASE)
 _MONEY_UNITS = {
     word: symbol
@@ -120,6 +128,11 @@ def values_of(text: str) -> tuple[Value, ...]:
         if _free(match, taken):
             number = _ORDINAL_WORDS[match["word"].lower()] + _NUMBER_WORDS.get((match["tens"] or "").lower(), 0)
             found.append(_take(taken, Value("ordinal", *match.span(), number=float(number))))
+    for match in _PART.finditer(text):
+        if _free(match, taken):
+            found.append(_take(taken, _part(match)))
+    for match in _TIMES.finditer(text):
+        found.append(_take(taken, Value("number", *match.span(), number=2.0 if match["twice"] else 3.0, unit="times")))
     for match in _NUMBER.finditer(text):
         if _free(match, taken) and not _is_pronoun(match, text):
             found.append(_take(taken, _number(match)))
@@ -155,6 +168,17 @@ def _date(match: re.Match[str]) -> Value:
         month=int(month) if month.isdigit() else MONTHS[month],
         day=int(kinds.get("d", 0)),
     )
+
+
+def _part(match: re.Match[str]) -> Value:
+    """ "Half a million people", "a dozen"."""
+    words = (match["part"] or "").lower().replace("-", " ").split()
+    share = next((_PARTS[word] for word in words if word in _PARTS), 1.0)
+    number = share * _SCALES[match["scale"].lower()] * _SCALES.get((match["scale2"] or "").lower(), 1.0)
+    unit = (match["unit"] or "").lower()
+    end = match.start("unit") - 1 if match["unit"] else match.end()
+    money = currency_of(unit)
+    return Value("money" if money else "number", match.start(), end, number, money or unit)
 
 
 def _number(match: re.Match[str]) -> Value:

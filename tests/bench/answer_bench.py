@@ -21,11 +21,11 @@ from rag.config import Config
 from rag.library import Library
 from rag.models.static import static_vectors
 from rag.text import words
-from rag.types import Answer, Passage
+from rag.types import Answer, Passage, Support
 from tests.answer.spoofs import accepted_spoofs
 from tests.bench import answer_data as data
 from tests.bench import tables
-from tests.bench.made_claims import RIGHT, WRONG
+from tests.bench.claims_data import about_briefs, about_paragraphs, of_briefs
 from tests.bench.tables import say, table
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
@@ -67,17 +67,35 @@ def verify() -> None:
 
 
 def _made(verifier: Verifier) -> None:
-    texts, _ = data.briefs()
-    index = data.corpus_of(static_vectors(), texts).index
-    rows = []
-    for name, claims in (("right, in other words", RIGHT), ("wrong in one respect", WRONG)):
-        found = [
-            verifier.check(sentence, [p for p in index.passages if p.source == source]).support.value
-            for source, sentence in claims
-        ]
-        kinds = ("quoted", "supported", "partial", "unsupported")
-        rows.append([name, len(claims), *[found.count(kind) / len(found) for kind in kinds]])
-    table(["made sentences", "count", "quoted", "supported", "partial", "unsupported"], rows)
+    """Sentences in other words: the made ones, of which each right one has a wrong twin, and the briefs' own."""
+    sets = {
+        "made, about the briefs": about_briefs,
+        "made, about XQuAD": about_paragraphs,
+        "the briefs', about the originals": of_briefs,
+    }
+    rows: list[list[object]] = []
+    for name, claims in sets.items():
+        said = list(claims())
+        verdicts = [verifier.check(one.sentence, [_whole(text) for text in one.sources]) for one in said]
+        for half, label in HALVES:
+            own = [i for i, one in enumerate(said) if half is None or one.half == half]
+            if own:
+                right = [said[i].right for i in own]
+                rows.append([name, label, len(own), _auc_of(verdicts, own, right), *_states(verdicts, own, right)])
+    head = ["in other words", "half", "sentences", "AUC"]
+    states = [f"{kind} {state}" for kind in ("right:", "wrong:") for state in ("supported", "partial", "unsupported")]
+    table([*head, *states], rows)
+
+
+def _states(verdicts: Sequence[Verdict], own: Sequence[int], right: Sequence[bool]) -> list[float]:
+    """Which share of the right, and of the wrong, is supported (or quoted), partial and unsupported."""
+    shares = []
+    for kind in (True, False):
+        found = [verdicts[i].support for i, is_right in zip(own, right, strict=True) if is_right is kind]
+        held = fmean(state in (Support.SUPPORTED, Support.QUOTED) for state in found)
+        partial = fmean(state is Support.PARTIAL for state in found)
+        shares += [held, partial, 1 - held - partial]
+    return shares
 
 
 def quotes() -> None:
