@@ -154,7 +154,7 @@ class CitedQueryEngine(BaseQueryEngine):
             return abstention(question, hits, "no sentence answers the question")
         answer = quoted_answer(question, quotes, hits)
         answer = replace(answer, citations=located(answer.citations, self._tools.headings))
-        return self._compared(answer)
+        return self._compared(answer, asked)
 
     def _generate(
         self, question: str, asked: str, history: Sequence[Turn], hits: Sequence[Hit], clock: _Clock
@@ -211,11 +211,11 @@ class CitedQueryEngine(BaseQueryEngine):
             dropped_markers=draft.dropped + verified.dropped,
             notices=(opinions.notice,) if opinions.notice else (),
         )
-        return self._compared(answer)
+        return self._compared(answer, asked)
 
-    def _compared(self, answer: Answer) -> Answer:
+    def _compared(self, answer: Answer, asked: str) -> Answer:
         """The answer with what the sources say against each other."""
-        found = disagreements(answer.sentences, answer.citations, answer.hits)
+        found = disagreements(answer.sentences, answer.citations, answer.hits, asked)
         return replace(answer, disagreements=located_claims(found, self._tools.headings))
 
     def _judged(self, judge: Judge, verified: Verified, hits: Sequence[Hit]) -> Generator[AnswerEvent, None, Opinions]:

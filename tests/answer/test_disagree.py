@@ -26,12 +26,12 @@ FEES = {
 }
 
 
-def between(texts: Mapping[str, str]) -> tuple[Disagreement, ...]:
+def between(texts: Mapping[str, str], question: str = "") -> tuple[Disagreement, ...]:
     """What is found when the whole first text is quoted and the others are among the hits."""
     found = hits(texts)
     first = found[0].passage
-    answer = quoted_answer("q", [Quote(first, first.start, first.end, 1.0)], found)
-    return disagreements(answer.sentences, answer.citations, found)
+    answer = quoted_answer(question or "q", [Quote(first, first.start, first.end, 1.0)], found)
+    return disagreements(answer.sentences, answer.citations, found, question)
 
 
 # Two sources, and the values that must be shown; in both orders.
@@ -121,6 +121,149 @@ def test_both_sides_cited_are_told_once_with_the_answers_own_markers() -> None:
     assert [(c.source, c.citation.marker) for c in only.claims] == [("b.md", 1), ("a.md", 2)]
 
 
+# A question and what two sources say on it in words of their own; the values that must be shown.
+IN_OTHER_WORDS = (
+    ("How many people did the Danford flood kill?", "The Danford flood killed 212 people, according to the Red Cross.",
+     "In the Danford flood, 340 people lost their lives.", "212 people", "340 people"),
+    ("When did the Corran bridge open?", "The Corran bridge was opened to traffic in 1934 by the king.",
+     "Crossing the bay takes two minutes since the Corran bridge opened in 1931.", "1934", "1931"),
+    ("By how much did sales of the Brio bicycle fall?", "Sales of the Brio bicycle fell by 12 percent.",
+     "According to dealers, Brio bicycle sales dropped by 20 percent.", "12 percent", "20 percent"),
+    ("What is the population of Ostend Bay?", "Ostend Bay has a population of 48,000.",
+     "61,000 people live in Ostend Bay.", "48,000", "61,000 people"),
+    ("What is the maximum load of the Corvo lift?", "Corvo lift, maximum load: 450 kg",
+     "The Corvo lift has a maximum load of 600 kg.", "450 kg", "600 kg"),
+    ("Who designed the Osprey theatre?", "The Osprey theatre was designed by Karin Holt and finished in three years.",
+     "Ben Adeyemi designed the Osprey theatre after a visit to Japan.", "Karin Holt", "Ben Adeyemi"),
+    ("Is air quality in Lomond getting better or worse?", "Air quality in Lomond has been improving, the agency says.",
+     "Residents say that the air quality in Lomond is getting worse every winter.",
+     "Air quality in Lomond has been improving, the agency says.",
+     "Residents say that the air quality in Lomond is getting worse every winter."),
+    ("Does the Merle contract include maintenance?",
+     "Maintenance is included in the Merle contract for the whole term.",
+     "The Merle contract does not include maintenance; it has to be ordered separately.",
+     "Maintenance is included in the Merle contract for the whole term.",
+     "The Merle contract does not include maintenance; it has to be ordered separately."),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("question", "one", "other", "first", "second"), IN_OTHER_WORDS)
+def test_a_contradiction_in_other_words_is_told(
+    question: str, one: str, other: str, first: str, second: str, turned: bool
+) -> None:
+    texts = {"a.md": one, "b.md": other}
+    (found,) = between(dict(reversed(texts.items())) if turned else texts, question)
+    assert {claim.source: claim.value for claim in found.claims} == {"a.md": first, "b.md": second}
+
+
+# Each pair differs in what the sentences are about, however alike they are.
+LOOKALIKES = (
+    ("What did the Norton bridge cost?", "The Norton bridge was planned to cost 30 million euros.",
+     "The Norton bridge cost 41 million euros."),
+    ("How many people live in Pernu?", "About 5 million people live in Pernu.", "5.02 million people live in Pernu."),
+    ("How many books does the Quint library hold?", "The Quint library holds more than 70,000 books.",
+     "The Quint library holds 72,415 books."),
+    ("What is the speed limit on Tanner Road?", "Until 2019 the speed limit on Tanner Road was 60 km/h.",
+     "Since 2019 the speed limit on Tanner Road has been 40 km/h."),
+    ("Is swimming allowed in the Clune lake?", "Swimming is allowed in the Clune lake in summer.",
+     "Swimming is not allowed in the Clune lake in winter."),
+    ("Are dogs allowed in the Dunmore park?", "Dogs on a leash are allowed in the Dunmore park.",
+     "Dogs without a leash are not allowed in the Dunmore park."),
+    ("How much did the Ebert fund grow?", "The Ebert fund grew by 4 percent.", "The Ebert fund grew to 9 percent."),
+    ("How big is the Farrow estate?", "The Farrow estate has 300 hectares of forest.",
+     "The Farrow estate has 90 hectares of meadow."),
+    ("How many passengers were on the Mistral?", "The Mistral carried 310 passengers.",
+     "The Mistral carried 45 first-class passengers."),
+    ("How many visitors did the Aster museum have?", "In 2018 the Aster museum had 40,000 visitors.",
+     "In 2019 the Aster museum had 52,000 visitors."),
+    ("Who chairs the Upton council?", "In 2015 the chair of the Upton council was Mary Lowe.",
+     "Since 2021 the chair of the Upton council has been Peter Nash."),
+    ("Who is the head of the Bentham lab?", "The head of the Bentham lab is Nina Ross.",
+     "The deputy head of the Bentham lab is Carl Moe."),
+    ("Who works at the Gosling institute?", "Anna Reid is a researcher at the Gosling institute.",
+     "Tom Falk is a researcher at the Gosling institute."),
+    ("When was the Weir mill built?", "The Weir mill was built in 1820.", "The Weir mill burnt down in 1871."),
+    ("What did the minister say about the Lenz affair?", "The minister denied any part in the Lenz affair.",
+     "The minister was questioned about the Lenz affair for six hours."),
+    ("What does the Jessop device measure?", "Contrary to cheaper devices, the Jessop device measures humidity.",
+     "The Jessop device measures humidity and heat."),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("question", "one", "other"), LOOKALIKES)
+def test_what_only_looks_alike_gives_no_alarm(question: str, one: str, other: str, turned: bool) -> None:
+    assert between({"b.md": other, "a.md": one} if turned else {"a.md": one, "b.md": other}, question) == ()
+
+
+def test_reports_on_two_quarters_do_not_disagree() -> None:
+    texts = {
+        "2022 Q3 X.pdf": "Cloud revenue increased to $27.1 billion.",
+        "2023 Q1 X.pdf": "Cloud revenue increased to $28.5 billion.",
+    }
+    assert between(texts, "How did cloud revenue change?") == ()
+    assert (
+        len(
+            between({"a.pdf": texts["2022 Q3 X.pdf"], "b.pdf": texts["2023 Q1 X.pdf"]}, "How did cloud revenue change?")
+        )
+        == 1
+    )
+
+
+def test_three_sources_are_one_disagreement_with_every_value() -> None:
+    texts = {
+        name: f"The Ando tank holds {litres} litres." for name, litres in (("a.md", 500), ("b.md", 550), ("c.md", 620))
+    }
+    (found,) = between(texts, "How many litres does the Ando tank hold?")
+    assert [(c.source, c.value) for c in found.claims] == [
+        ("a.md", "500 litres"),
+        ("b.md", "550 litres"),
+        ("c.md", "620 litres"),
+    ]
+
+
+REPORTED = (
+    ("How old is the oak of Fenwick?", "Experts disagree about the age of the oak of Fenwick: some say 600 years."),
+    ("Who wrote the Tolland chronicle?",
+     "The catalogue names Aldo as author of the Tolland chronicle, but a letter of 1312 contradicts this."),
+    ("Was the bell of Ruden cast in Riga?",
+     "The parish book says that the bell of Ruden was cast in Riga; the restorer considers this mistaken."),
+    ("Is Chabahar one of Pakistan's ports?",
+     "Gorka names Chabahar as a seaport of Pakistan, and this is an error: a reader points out that it is Iran's."),
+    ("Did the Orban wall fall because of rain?", "The mason denies that the Orban wall fell because of rain."),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("question", "text"), REPORTED)
+def test_what_a_document_itself_reports_is_told_by_its_words(question: str, text: str) -> None:
+    (found,) = between({"notes 2020-02-01.md": text}, question)
+    assert [(c.source, c.date, c.value) for c in found.claims] == [("notes 2020-02-01.md", "2020-02-01", text)]
+
+
+def test_a_denial_stands_beside_what_it_denies() -> None:
+    texts = {"mason.md": "The mason denies that the Orban wall fell because of rain.",
+             "inspector.md": "The inspector says that the Orban wall fell because of rain."}  # fmt: skip
+    (found,) = between(texts, "Why did the Orban wall fall?")
+    assert {claim.source for claim in found.claims} == set(texts)
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("Who owns the Ivor shipyard?",
+         "The Ivor shipyard, whose owner Lars Bruun denies any wrongdoing, builds ferries."),
+        ("Why did the founders of Mosel Bikes part?",
+         "The founders of Mosel Bikes parted as they disagreed over money."),
+        ("Do the figures for attacks and lives match?",
+         "The 1,007 attacks and the 77,000 lives that Mammadov gives measure different things and cannot be compared."),
+        ("What fuel does the engine use?", "The engine uses ethanol, a choice that experts disputed for years."),
+    ],
+)  # fmt: skip
+def test_a_quarrel_a_denial_aside_or_an_explained_difference_is_no_disagreement(question: str, text: str) -> None:
+    assert between({"a.md": text}, question) == ()
+
+
 @pytest.fixture(scope="module")
 def briefs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
     with Library.open(tmp_path_factory.mktemp("briefs") / "library", llm="quotes", embedder="builtin") as library:
@@ -128,8 +271,30 @@ def briefs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
         yield library
 
 
+KNOWN = (
+    ("Is Chabahar really one of Pakistan's ports?", {"khan-election-and-moscow.md"}),
+    ("Are US-Pakistani relations getting better or worse?",
+     {"new-us-pakistan-relationship.md", "khan-election-and-moscow.md"}),
+    ("Do the Taliban have sanctuaries in Pakistan, or is that denied?",
+     {"new-us-pakistan-relationship.md", "afghanistan-end-state-collage.md"}),
+    ("Is Imran Khan still prime minister in the page about the new relationship?", {"new-us-pakistan-relationship.md"}),
+    ("Are the Taliban winning or past their best?",
+     {"widening-rift-trump-khan.md", "afghanistan-end-state-collage.md"}),
+    ("What is Khan's reputation, according to Gorka and to the reader who disagrees?", {"khan-election-and-moscow.md"}),
+    ("Do the White House and the Pentagon take the same tone on Pakistan?", {"widening-rift-trump-khan.md"}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("question", "sources"), KNOWN)
+def test_what_the_sample_corpus_is_known_to_disagree_on_is_told(
+    briefs: Library, question: str, sources: set[str]
+) -> None:
+    (found,) = briefs.ask(question).disagreements
+    assert {claim.source for claim in found.claims} == sources
+
+
 def test_the_sample_corpus_raises_no_false_alarm(briefs: Library) -> None:
-    """Its authors differ in views and in what they count, never in a value of the same thing."""
+    """Its authors never differ in a value of the same thing."""
     for question in (
         "How long was Khan's visit to the United States to last?",
         "What is Pakistan's rank by population?",
