@@ -225,6 +225,11 @@ def currency_of(word: str) -> str:
     return _MONEY_UNITS.get(word.lower(), "")
 
 
+def measure_of(word: str) -> str:
+    """The one name of a unit of measure, such as "kilometre" for "km"; empty if the word is none."""
+    return _UNITS.get(word.lower(), "")
+
+
 def other_unit(a: Value, b: Value) -> bool:
     """Whether two values are measured differently: days and weeks, dollars and euros."""
     if a.kind == b.kind == "money":
