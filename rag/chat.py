@@ -13,7 +13,7 @@ import click
 
 from rag.cli import common, echo_notices, opened, settings
 from rag.errors import RagError
-from rag.terminal import answer_text, fitted, hits_text, safe, screen_width, sources_text
+from rag.terminal import answer_text, fitted, hits_text, safe, screen_width, sources_text, without_echo
 from rag.types import Answer, Condensed, Done, Token, Turn
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def stream_answer(library: Library, question: str, history: Sequence[Turn]) -> A
     grown, started = "", time.monotonic()
     stream = library.stream(question, history=history)
     try:
-        with Live(Text("...", style="dim"), console=console, transient=True, refresh_per_second=12) as live:
+        waiting = Text("...", style="dim")
+        with without_echo(), Live(waiting, console=console, transient=True, refresh_per_second=12) as live:
             for event in stream:
                 if isinstance(event, Condensed) and event.question != event.original:
                     live.console.print(Text(f"Searching for: {safe(event.question)}", style="dim"))

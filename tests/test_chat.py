@@ -132,6 +132,18 @@ def test_an_answer_streams_and_ends_with_its_footnotes(home: Path, server: FakeO
     assert terminal.child.returncode == 0
 
 
+def test_what_is_typed_while_an_answer_grows_waits_for_the_prompt(home: Path, server: FakeOllama) -> None:
+    with chat("--llm", "ollama:chat-ramble") as terminal:
+        start = len(terminal.seen)
+        terminal.type("How often does the foghorn of the Skerry lighthouse sound in winter?\r")
+        terminal.wait("The foghorn", start)
+        terminal.type("/sources\r")
+        terminal.wait(lambda text: "keeper.txt  —" in text and text.endswith("\n> "), start)
+        text = terminal.seen[start:]
+        assert text.count("/sources") == 1 and text.index("characters") < text.index("> /sources")
+        terminal.type("\x04")
+
+
 def test_follow_ups_are_rewritten_and_the_rewriting_is_shown(home: Path, server: FakeOllama) -> None:
     with chat("--llm", "ollama:chat-s") as terminal:
         terminal.enter("Who is the keeper of the Skerry lighthouse?", "characters")
