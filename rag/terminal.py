@@ -1,0 +1,225 @@
+"""Answers, hits and reports as plain text for a terminal. Documents' control characters never reach it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import termios
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rag.text import counted, remove_invisible
+from rag.types import (
+    Answer,
+    Check,
+    Citation,
+    Claim,
+    Document,
+    Hit,
+    IngestEvent,
+    IngestReport,
+    IngestStatus,
+    Sentence,
+    Support,
+)
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_WIDTH = 100
+_NARROWEST = 20
+_LONGEST_SIDE = 240
+_FLAGS = {
+    Support.UNSUPPORTED: "not supported by the passage it cites",
+    Support.UNCITED: "not in your documents",
+    Support.PARTIAL: "only partly supported",
+}
+_STATES = {"ok": "ok  ", "warn": "warn", "bad": "BAD "}
+
+
+def safe(text: str) -> str:
+    """Text without control, escape and direction characters; line breaks and tabs stay."""
+    return _CONTROL.sub("", remove_invisible(text))
+
+
+def one_line(text: str, width: int = _WIDTH) -> str:
+    """Text on one line of at most ``width`` characters."""
+    return textwrap.shorten(safe(text), width, placeholder=" …")
+
+
+def screen_width() -> int | None:
+    """Columns of the terminal that the standard output is; None where it is a file or a pipe."""
+    if not sys.stdout.isatty():
+        return None
+    return shutil.get_terminal_size((_WIDTH, 24)).columns
+
+
+@contextmanager
+def without_echo() -> Iterator[None]:
+    """Keys typed meanwhile do not show; they wait for the next prompt. Ctrl-C works. Only where the standard input is
+    the terminal that this program is in front of."""
+    try:
+        descriptor = sys.stdin.fileno()
+        in_front = os.isatty(descriptor) and os.tcgetpgrp(descriptor) == os.getpgrp()
+        before = termios.tcgetattr(descriptor) if in_front else None
+    except (OSError, ValueError, termios.error):
+        before = None
+    if before is None:
+        yield
+        return
+    silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    termios.tcsetattr(descriptor, termios.TCSADRAIN, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def fitted(text: str, width: int | None) -> str:
+    """Text whose lines are broken between words at ``width`` columns, indented as they begin; as it is for None."""
+    if width is None:
+        return text
+    return "\n".join(_broken(line, max(width, _NARROWEST)) for line in text.split("\n"))
+
+
+def _broken(line: str, width: int) -> str:
+    indent = line[: len(line) - len(line.lstrip(" "))]
+    if len(line) <= width:
+        return line
+    return textwrap.fill(
+        line.lstrip(" "), width, initial_indent=indent, subsequent_indent=indent, break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def place(citation: Citation) -> str:
+    """Where a citation points: file, page, heading."""
+    return _place(citation.source, citation.page, citation.heading)
+
+
+def _place(source: str, page: int | None, heading: Sequence[str]) -> str:
+    parts = [one_line(source)]
+    if page is not None:
+        parts.append(f"p. {page}")
+    if heading:
+        parts.append(f"“{one_line(heading[-1], 60)}”")
+    return ", ".join(parts)
+
+
+def answer_text(answer: Answer, width: int | None = None) -> str:
+    """The answer with its flags, footnotes, disagreements, notices; for an abstention the nearest passages.
+
+    Broken at ``width`` columns, where one is given.
+    """
+    blocks = [_flagged(answer)]
+    if answer.citations:
+        blocks.append("\n".join(_footnote(c, width or _WIDTH) for c in answer.citations))
+    for item in answer.disagreements:
+        sides = "\n".join(f"  - {_side(claim)}" for claim in item.claims)
+        blocks.append(f"The sources disagree on {safe(item.subject)}:\n{sides}")
+        known = {citation.marker for citation in answer.citations}
+        more = {c.citation.marker: c.citation for c in item.claims if c.citation.marker not in known}
+        blocks.extend(_footnote(citation, width or _WIDTH) for citation in more.values())
+    if answer.abstained and answer.hits:
+        blocks.append("Nearest passages:\n" + "\n".join(_nearest(hit) for hit in answer.hits[:3]))
+    blocks.extend(f"Note: {safe(notice)}" for notice in answer.notices)
+    return fitted("\n\n".join(blocks), width)
+
+
+def _side(claim: Claim) -> str:
+    """One side of a disagreement: where it stands, the source's date if it has one, what it says."""
+    dated = f" ({one_line(claim.date)})" if claim.date else ""
+    return f"{place(claim.citation)}{dated}: {one_line(claim.value, _LONGEST_SIDE)} [{claim.citation.marker}]"
+
+
+def _flagged(answer: Answer) -> str:
+    text, out, at = answer.text, "", 0
+    for sentence in answer.sentences:
+        flag = flag_of(sentence)
+        if flag:
+            end = sentence.end - sentence.text.endswith("|")  # within the last cell of a table's row
+            stop = max([end, *(m.end for m in answer.markers if end <= m.start <= end + 12)])
+            out += text[at:stop] + f" (⚠ {flag})"
+            at = stop
+    return safe(out + text[at:])
+
+
+def flag_of(sentence: Sentence) -> str:
+    """What to warn of in a sentence, or nothing."""
+    return _FLAGS.get(sentence.support, "")
+
+
+def _footnote(citation: Citation, width: int) -> str:
+    origin = {"attributed": " (found by this program)", "corrected": " (corrected by this program)"}
+    head = f"[{citation.marker}] {place(citation)}, characters {citation.start}-{citation.end}"
+    quote = textwrap.fill(
+        f"“{safe(' '.join(citation.quote.split()))}”",
+        max(min(width, _WIDTH), _NARROWEST),
+        initial_indent="    ",
+        subsequent_indent="    ",
+    )
+    return f"{head}{origin.get(citation.origin, '')}\n{quote}"
+
+
+def _nearest(hit: Hit) -> str:
+    passage = hit.passage
+    return f"  - {_place(passage.source, passage.page, passage.heading)}: {one_line(passage.text, 160)}"
+
+
+def hits_text(hits: Sequence[Hit]) -> str:
+    """Search results, numbered."""
+    rows = []
+    for number, hit in enumerate(hits, start=1):
+        passage = hit.passage
+        where = _place(passage.source, passage.page, passage.heading)
+        rows.append(f"{number}. {where}  (score {hit.score:.2f})\n   {one_line(passage.text, 240)}")
+    return "\n".join(rows) or "Nothing found."
+
+
+def sources_text(documents: Sequence[Document]) -> str:
+    """The documents of a collection, a line each."""
+    rows = []
+    for d in documents:
+        pages = f", {d.pages} pages" if d.pages else ""
+        empty = f" ({d.empty_pages} without text)" if d.empty_pages else ""
+        rows.append(f"{one_line(d.source)}  —  {d.passages} passages{pages}{empty}")
+    return "\n".join(rows) or "No documents."
+
+
+def duration(seconds: float) -> str:
+    """A time that is still to pass, in the two units that matter: ``40 s``, ``12 min``, ``2 h 5 min``."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def report_text(report: IngestReport) -> str:
+    """The sum of an ingest and the reason for every file that failed."""
+    names: tuple[IngestStatus, ...] = ("added", "updated", "unchanged", "failed")
+    counts = [f"{report.count(status)} {status}" for status in names if report.count(status)]
+    passages = sum(e.passages for e in report.events if e.status in ("added", "updated"))
+    empty = sum(e.empty_pages for e in report.events if e.status in ("added", "updated"))
+    lines = [failure_text(event) for event in report.failed]
+    lines.append(f"{', '.join(counts) or 'nothing to do'}; {counted(passages, 'passage')} in {report.seconds:.1f} s.")
+    if empty:
+        have = "has" if empty == 1 else "have"
+        lines.append(f"{counted(empty, 'page')} {have} no text (scanned, most likely) and cannot be searched.")
+    return "\n".join(lines)
+
+
+def failure_text(event: IngestEvent) -> str:
+    """One failed file: name, reason, remedy."""
+    remedy = f" {safe(event.hint)}" if event.hint else ""
+    return f"Failed: {one_line(event.source)}: {safe(event.error)}{remedy}"
+
+
+def checks_text(checks: Sequence[Check]) -> str:
+    """The doctor's findings."""
+    rows = []
+    for check in checks:
+        rows.append(f"{_STATES[check.state]}  {check.name}: {safe(check.message)}")
+        if check.hint:
+            rows.append(textwrap.indent(safe(check.hint), "      "))
+    return "\n".join(rows)
