@@ -24,7 +24,7 @@ from rag.answer.fence import clean_reply
 from rag.answer.generate import Chunk, Draft, calibration_notices, write
 from rag.answer.judge import Judge, Opinions
 from rag.answer.quotes import Quoter
-from rag.answer.references import without_references
+from rag.answer.references import without_fences, without_references
 from rag.answer.verify import Verified, Verifier
 from rag.errors import ModelError, PromptTooLong
 from rag.models.embed import asking
@@ -192,7 +192,7 @@ class CitedQueryEngine(BaseQueryEngine):
     def _checked(
         self, question: str, asked: str, prompt: Assembled, draft: Draft, hits: Sequence[Hit], clock: _Clock
     ) -> Generator[AnswerEvent, None, Answer]:
-        text = without_references(draft.text, [hit.passage for hit in prompt.hits])
+        text = without_references(without_fences(draft.text), [hit.passage for hit in prompt.hits])
         verified = self._tools.verifier.verify(text, prompt.hits, self._tools.neighbours, question=asked)
         citations = located(verified.citations, self._tools.headings)
         clock.lap("verify")

@@ -1,4 +1,4 @@
-"""The list of sources that models append to an answer, in the prompt's numbers: the footnotes say it better."""
+"""What models copy from their prompt into an answer: the sources' list at the end, and the fences around them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ _HEADER = re.compile(
 _MARKERS = re.compile(r"(?:\[\d{1,3}\][\s,;:*_.–—-]*)+")
 _PLACE = re.compile(r"\b(?:source|pages?|p|pp|seiten?|s|section)\b\.?|\d{1,4}|[\s\W_]", re.IGNORECASE)
 _EMPTY = re.compile(r"[\s*_=-]*")
+_FENCE = re.compile(r"<<<[0-9a-f]{32} [^\n]{0,300}?>>>[ \t]*\n?")
 _LONGEST = 300
+
+
+def without_fences(text: str) -> str:
+    """The text without the lines that the prompt puts around its sources; as it was, if nothing else is in it."""
+    kept = _FENCE.sub("", text)
+    return kept if any(map(str.isalnum, kept)) else text
 
 
 def without_references(text: str, passages: Sequence[Passage]) -> str:

@@ -15,6 +15,10 @@ from rag.models.static import StaticVectors
 from rag.types import Citation, Hit, MarkerSpan, Origin, Passage, Sentence, Support
 
 _LONGEST = 600
+# Alone this is the answer, and no passage can be held against it.
+_YES_OR_NO = re.compile(
+    r"\W*(?:yes|no|ja|nein|oui|non|s[ií]|sì|sim|não|nee|да|нет|是的?|不是?|はい|いいえ|نعم|لا)\W*", re.IGNORECASE
+)
 # After nothing, a blank, another marker, an opening bracket or the beginning of an emphasis a marker needs no blank.
 _OPEN = re.compile(r"(?:^|[\s\](\[{“„«]|(?:^|\s)[*_]{1,3})\Z")
 
@@ -105,7 +109,8 @@ class Verifier:
         """The sentence's verdict and citations, and how many of its markers were dropped."""
         sentence = plain[start + list_mark(plain, start, end) : end]
         if not hits or not is_claim(sentence):
-            verdict = Verdict(Support.NOT_A_CLAIM if not is_claim(sentence) else Support.UNCITED, 0.0, 0, 0, 0)
+            nothing = not is_claim(sentence) and not _YES_OR_NO.fullmatch(plain)
+            verdict = Verdict(Support.NOT_A_CLAIM if nothing else Support.UNCITED, 0.0, 0, 0, 0)
             return _Checked(start, end, verdict), len(markers)
         if not markers:
             return self._uncited(sentence, start, end, hits, question), 0

@@ -6,7 +6,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from rag.answer.markdown import to_markdown
-from rag.answer.references import without_references
+from rag.answer.references import without_fences, without_references
 from rag.answer.verify import Verified, Verifier
 from rag.models.static import static_vectors
 from rag.terminal import answer_text
@@ -39,6 +39,20 @@ def states(done: Verified) -> list[str]:
 )
 def test_the_number_of_a_list_is_no_claim(text: str) -> None:
     assert states(VERIFIER.verify(text, FOUND)) == ["quoted", "quoted"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Yes.", ["uncited"]),
+        ("**No** [1].", ["uncited"]),
+        ("نعم", ["uncited"]),
+        (f"Yes. {OPENED} [1].", ["not-a-claim", "quoted"]),
+        ("Hello!", ["not-a-claim"]),
+    ],
+)
+def test_a_bare_yes_is_not_left_without_a_remark(text: str, expected: list[str]) -> None:
+    assert states(VERIFIER.verify(text, FOUND)) == expected
 
 
 def test_a_number_that_is_no_list_mark_is_checked() -> None:
@@ -105,6 +119,13 @@ def test_a_list_of_sources_at_the_end_is_left_out(listed: str) -> None:
 )
 def test_what_says_something_is_no_list_of_sources(said: str) -> None:
     assert without_references(f"{OPENED} [1].\n\n{said}", PASSAGES) == f"{OPENED} [1].\n\n{said}"
+
+
+def test_fences_of_the_prompt_are_left_out() -> None:
+    nonce = "0123456789abcdef" * 2
+    echoed = f"<<<{nonce} SOURCE 1: docs/alpha.md>>>\n{OPENED} [1].\n<<<{nonce} END 1>>>"
+    assert without_fences(echoed) == f"{OPENED} [1].\n"
+    assert without_fences("if a <<< b and c >>> d") == "if a <<< b and c >>> d"
 
 
 @pytest.mark.parametrize("unit", ["[1] alpha.md\n", "Sources:\n", "- \n", "\n", "* ", "[1]", "alpha.md"])
