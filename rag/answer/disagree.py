@@ -13,6 +13,7 @@ from itertools import combinations
 
 from rag.answer.compose import citation_for
 from rag.answer.conflict import Conflict, conflicts, opposed_views, sides_asked
+from rag.answer.lexicon import Word
 from rag.answer.stated import only_denies, other_side, reports_difference, words_in_common
 from rag.answer.statement import Statement, statements_of
 from rag.answer.values import values_of
@@ -20,6 +21,17 @@ from rag.types import Citation, Claim, Disagreement, Hit, Passage, Sentence, Sup
 
 _LONGEST_VALUE = 240
 _LONGEST_SUBJECT = 8
+_PREPOSITIONS = ("of", "in", "on", "at", "for", "to", "by", "from", "with")
+_JOINING = frozenset(
+    (
+        *_PREPOSITIONS,
+        "and",
+        "the",
+        "a",
+        "an",
+        *(f"{p} {article}" for p in _PREPOSITIONS for article in ("the", "a", "an")),
+    )
+)
 _FILE_DATE = re.compile(r"(?:19|20)\d{2}(?:[-_. ]?(?:Q[1-4]|\d{2}(?:[-_. ]?\d{2})?))?", re.IGNORECASE)
 
 
@@ -97,8 +109,8 @@ class _Told:
             if any(_same(side, known) for side in sides for known in group.sides):
                 group.sides += [side for side in sides if not any(_same(side, known) for known in group.sides)]
                 return
-        subject = [one.text[w.start : w.end] for k, w in sorted(one.topic.items(), key=_place) if k in conflict.subject]
-        self.groups.append(_Group(" ".join(subject[:_LONGEST_SUBJECT]), sides))
+        words = [word for k, word in one.topic.items() if k in conflict.subject]
+        self.groups.append(_Group(_joined(one, words), sides))
 
     def report(self, statement: Statement, other: Statement | None, question: str) -> None:
         """A document's own word that accounts differ, with the other side where it was found."""
@@ -107,8 +119,7 @@ class _Told:
         sides = [(statement, statement.text[:_LONGEST_VALUE])]
         if other:
             sides.insert(0, (other, other.text[:_LONGEST_VALUE]))
-        words = sorted(words_in_common(statement, question), key=lambda w: w.start)
-        subject = " ".join(statement.text[w.start : w.end] for w in words[:_LONGEST_SUBJECT])
+        subject = _joined(statement, words_in_common(statement, question))
         self.groups.append(_Group(subject or question.rstrip("?"), sides))
 
     def disagreements(self) -> tuple[Disagreement, ...]:
@@ -130,8 +141,16 @@ def _same(side: tuple[Statement, str], known: tuple[Statement, str]) -> bool:
     return side[0] == known[0] and side[1] == known[1]
 
 
-def _place(item: tuple[str, object]) -> int:
-    return int(getattr(item[1], "start", 0))
+def _joined(statement: Statement, words: Sequence[Word]) -> str:
+    """The words as they stand, with what joins them: "employees of Norvik, days of leave"."""
+    subject, last = "", 0
+    for word in sorted(words, key=lambda w: w.start)[:_LONGEST_SUBJECT]:
+        gap = " ".join(statement.text[last : word.start].split())
+        if subject:
+            subject += f" {gap} " if gap in _JOINING else "-" if gap == "-" else ", " if gap else " "
+        subject += statement.text[word.start : word.end].removesuffix("'s").removesuffix("’s")
+        last = word.end
+    return subject
 
 
 def _date(passage: Passage) -> str:

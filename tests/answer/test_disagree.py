@@ -13,8 +13,10 @@ from rag.answer.disagree import disagreements
 from rag.answer.quotes import Quote
 from rag.answer.verify import Verifier
 from rag.models.static import static_vectors
+from rag.terminal import answer_text
 from rag.types import Disagreement
 from tests.answer.passages import hits
+from tests.fake_ollama import FakeModel, FakeOllama
 
 VERIFIER = Verifier(static_vectors())
 SEEDS = Path(__file__).parents[2] / "seeds"
@@ -305,3 +307,23 @@ def test_the_sample_corpus_raises_no_false_alarm(briefs: Library) -> None:
     ):
         answer = briefs.ask(question)
         assert not answer.abstained and answer.disagreements == (), question
+
+
+def test_a_models_answer_tells_it_too(tmp_path: Path) -> None:
+    """Whatever side a model cites, the other one is named with its file and its date."""
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    (folder / "handbook-2019.md").write_text("Employees of Norvik Ltd get 25 days of annual leave.\n", "utf-8")
+    (folder / "intranet 2022-05-01.md").write_text("Staff of Norvik Ltd have 28 days of annual leave.\n", "utf-8")
+    with FakeOllama([FakeModel("chat-honest")]) as server:
+        with Library.open(
+            tmp_path / "library", llm="ollama:chat-honest", embedder="builtin", ollama_host=server.url
+        ) as library:
+            library.ingest([folder])
+            answer = library.ask("How many days of annual leave do employees of Norvik Ltd get?")
+    (found,) = answer.disagreements
+    assert {(claim.source, claim.date, claim.value) for claim in found.claims} == {
+        ("handbook-2019.md", "2019", "25 days"),
+        ("intranet 2022-05-01.md", "2022-05-01", "28 days"),
+    }
+    assert "2022-05-01): 28 days" in answer_text(answer) and "2019): 25 days" in answer_text(answer)

@@ -48,7 +48,7 @@ def test_footnotes_are_numbered_and_resolve() -> None:
     assert shown.startswith("## What is the harbour fee?\n\nBoats moor at the western pier [^1].")
     assert set(_REFERENCE.findall(shown)) == set(_NOTE.findall(shown)) == {"1", "2", "3"}
     assert "[^1]: fees.md: “Boats moor at the western pier.”" in shown
-    assert "**The sources disagree on harbour fee Bergen" in shown
+    assert "**The sources disagree on harbour fee in Bergen" in shown
     assert "- 2019-06-01 fees.md (2019-06-01): 55 crowns [^3]" in shown
 
 
