@@ -58,9 +58,15 @@ def _body(answer: Answer) -> str:
     out: list[str] = []
     done = 0
     for start, end, replacement in sorted(changes):
-        out += [_inert(answer.text[done:start]), replacement]
+        out += [_after_marker(answer.text[done:start], out), replacement]
         done = end
-    return "".join([*out, _inert(answer.text[done:])])
+    return "".join([*out, _after_marker(answer.text[done:], out)])
+
+
+def _after_marker(text: str, before: list[str]) -> str:
+    """Inert text; where it follows a footnote's mark, it makes neither a link nor the footnote's definition of it."""
+    acts = text.startswith(("(", ":")) and bool(before) and before[-1].endswith("]")
+    return "\\" * acts + _inert(text)
 
 
 def _footnote(citation: Citation) -> str:

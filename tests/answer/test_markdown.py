@@ -86,6 +86,11 @@ def test_an_abstention_lists_the_nearest_passages() -> None:
     assert "Nearest passages:\n\n- fees.md\n- 2019-06-01 fees.md" in shown and "[^" not in shown
 
 
+def test_what_follows_a_footnote_makes_it_no_link_and_no_definition() -> None:
+    shown = to_markdown(answer("[1]: Boats moor at the western pier. Boats moor at the western pier [1](really)."))
+    assert "\n[^1]\\: Boats" in shown and "pier [^1]\\(really)." in shown
+
+
 def test_notices_are_shown() -> None:
     shown = to_markdown(replace(answer("Boats moor at the western pier [1]."), notices=("It may be cut <off>.",)))
     assert "*It may be cut \\<off\\>.*" in shown
@@ -97,7 +102,7 @@ HOSTILE = st.lists(
          "</p>", "<img src=x onerror=alert(1)>", "https://evil.example", "www.evil.example", "<http://evil.example>",
          "&lt;", "`a`", "\n\n", "\n", "# ", "[a]: http://evil.example\n", "\\", "]", "[", "(", ")", "!", "|",
          "Boats moor at the pier [1]. ", "```\n", "    ", "~~x~~", "${x}", "\u202e", "\0", "<!--", "[[1]]",
-         "http:\\//x", "javascript:alert(1)"]
+         "http:\\//x", "javascript:alert(1)", "[1]: ", "[1]()", ": ", "- ", "> ", "| a | b |\n|---|---|\n"]
     ),
     max_size=14,
 ).map("".join)  # fmt: skip
