@@ -181,9 +181,9 @@ def sources_text(documents: Sequence[Document]) -> str:
     """The documents of a collection, a line each."""
     rows = []
     for d in documents:
-        pages = f", {d.pages} pages" if d.pages else ""
+        pages = f", {counted(d.pages, 'page')}" if d.pages else ""
         empty = f" ({d.empty_pages} without text)" if d.empty_pages else ""
-        rows.append(f"{one_line(d.source)}  —  {d.passages} passages{pages}{empty}")
+        rows.append(f"{one_line(d.source)}  —  {counted(d.passages, 'passage')}{pages}{empty}")
     return "\n".join(rows) or "No documents."
 
 
