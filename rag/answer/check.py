@@ -9,7 +9,7 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from rag.answer.contrast import CONTRARY, NEGATION
-from rag.answer.evidence import Claim, Reader, Window, claim_of
+from rag.answer.evidence import Claim, Reader, Window
 from rag.answer.gates import UNPROVEN, Gates, gates
 from rag.answer.lexicon import stem, words_of
 from rag.answer.ranking import units_of
@@ -108,7 +108,7 @@ class Checker:
         """The verdict of the best passage. Names that only ``question`` has leave a doubt instead of failing."""
         if not is_claim(sentence):
             return Verdict(Support.NOT_A_CLAIM, 0.0, 0, passages[0].start, passages[0].start)
-        claim = claim_of(sentence)
+        claim = self.reader.claim(sentence)
         windows = [
             (place, passage, window)
             for place, passage in enumerate(passages)
@@ -126,7 +126,7 @@ class Checker:
 
     def together(self, sentence: str, passages: Sequence[Passage], spans: Sequence[tuple[int, int]]) -> Verdict:
         """The verdict of several spans, each ``start:end`` in its passage's document, taken as one text."""
-        claim = claim_of(sentence)
+        claim = self.reader.claim(sentence)
         texts = [p.text[start - p.start : end - p.start] for p, (start, end) in zip(passages, spans, strict=True)]
         source = self.reader.source("\n\n".join(texts))
         window = next(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rag.answer.lexicon import Word, words_of
+from rag.answer.lexicon import TITLES, Word, words_of
 from rag.answer.ranking import Unit, units_of
 from rag.answer.values import Value, values_of
 from rag.answer.weights import VERIFY, VERIFY_BIAS
@@ -117,11 +117,6 @@ class Window:
         return 1 / (1 + math.exp(-max(-50.0, min(50.0, self.logit))))
 
 
-def claim_of(text: str) -> Claim:
-    """Take a sentence apart."""
-    return Claim(text, words_of(text))
-
-
 class Reader:
     """Takes passages apart and compares sentences with them. Keeps the last 512 passages; thread-safe."""
 
@@ -129,6 +124,17 @@ class Reader:
         self._vectors = vectors
         self.source = lru_cache(maxsize=512)(self._source)
         self._claim_vectors = lru_cache(maxsize=64)(self._vectors_of)
+
+    def claim(self, text: str) -> Claim:
+        """Take a sentence apart. Where a capital is no sign of a name, at its beginning, the embedder's vocabulary
+        tells one: it knows "London" as one word, and "london" only in pieces."""
+        words = list(words_of(text))
+        for place, word in enumerate(words):
+            shown = text[word.start : word.end]
+            if word.content and not word.name and shown[0].isupper() and shown.lower() not in TITLES:
+                whole, small = map(len, self._vectors.token_ids([shown, shown.lower()]))
+                words[place] = replace(word, name=whole == 1 < small)
+        return Claim(text, tuple(words))
 
     def _vectors_of(self, claim: Claim) -> npt.NDArray[np.float32]:
         """The vector of the whole claim, then one for each of its content words."""

@@ -35,6 +35,7 @@ _ASTRAY = 1
 _PASSIVE = re.compile(r"\b(?:is|are|was|were|be|been|being|got)\s+(?:\w+\s+)?$", re.IGNORECASE)
 # Of the words that look like "un-": no denials.
 _NOT_UNDOING = re.compile(r"un(?:it|der|til|ion|ivers|iq|iform|less|cle)", re.IGNORECASE)
+_OF_THE_NEXT = frozenset(["former", "past", "few", "little"])
 DOUBT, UNPROVEN = 0.5, 0.25
 
 
@@ -298,9 +299,12 @@ def _undone(text: str, words: Sequence[Word], stems: set[str]) -> bool:
     for match in CONTRARY.finditer(text):
         if _NOT_UNDOING.match(match[0]):
             continue
-        start = max((m.end() for m in CLAUSE_END.finditer(text, 0, match.start())), default=0)
-        end = next((m.start() for m in CLAUSE_END.finditer(text, match.end())), len(text))
-        if any(start <= word.start < end and word.stem in stems for word in words):
+        near = _scope(text, words, match)[:1]
+        if match[0].lower() not in _OF_THE_NEXT:
+            start = max((m.end() for m in CLAUSE_END.finditer(text, 0, match.start())), default=0)
+            end = next((m.start() for m in CLAUSE_END.finditer(text, match.end())), len(text))
+            near = [word for word in words if start <= word.start < end]
+        if any(word.stem in stems for word in near):
             return True
     return False
 

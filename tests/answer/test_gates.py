@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.answer.evidence import Reader, claim_of
+from rag.answer.evidence import Reader
 from rag.answer.gates import Gates, gates
 from rag.answer.verify import Verifier
 from rag.models.static import static_vectors
@@ -17,7 +17,7 @@ VERIFIER = Verifier(static_vectors())
 
 def held(claim: str, text: str, context: str = "", question: str = "") -> Gates:
     """The gates of a claim against the window of ``text`` that supports it best."""
-    taken = claim_of(claim)
+    taken = READER.claim(claim)
     return gates(taken, READER.windows(taken, READER.source(text))[0], f"{context}\n{text}", question)
 
 
@@ -38,19 +38,31 @@ WRONG = (
     ("The third edition appeared in Oslo.", "The fourth edition appeared in Oslo.", "values"),
     ("Seventeen ships left the harbour.", "Twelve ships left the harbour.", "values"),
     ("Sixteen teams and 24 referees took part.", "Sixteen referees and 24 teams took part.", "values"),
+    ("More than 310 people came to the fair.", "More than 300 people came to the fair.", "values"),
+    ("Half a million people came to the fair.", "A quarter of a million people came to the fair.", "values"),
+    ("The team won the cup twice.", "The team won the cup three times.", "values"),
+    ("Every week the board meets in Halden.", "The board meets in Halden each year.", "values"),
     ("The cooling pumps of the Bergen plant were replaced in March 2019.", PLANT, "names"),
+    ("Berlin hosted the fair of the bakers in the spring.", "Vienna hosted the fair of the bakers in spring.", "names"),
     ("According to Angela Brown, the cooling pumps of the Halden plant were replaced in March 2019.", PLANT, "names"),
     ("The visit was planned by Iran.", "The visit was planned by Iraq.", "names"),
     ("The visit was planned by Niger.", "The visit was planned by Nigeria.", "names"),
     ("The pilots of Norway trained the crews of Kenya.", "The pilots of Kenya trained the crews of Norway.", "roles"),
     ("Anna Holm sued Peter Dahl over the farm.", "Peter Dahl sued Anna Holm over the farm.", "roles"),
+    ("Dahl thanked Holm for the farm.", "In the end Holm warmly thanked Peter Dahl for the farm.", "roles"),
     ("The committee did not approve the new budget.", "The committee approved the new budget.", "negation"),
+    (
+        "The freeze of aid was not announced by the envoy.",
+        "The former envoy to the United Nations announced that aid was frozen.",
+        "negation",
+    ),
     ("The committee approved the new budget.", "The committee did not approve the new budget.", "negation"),
     ("The committee never approved the new budget.", "The committee approved the new budget.", "negation"),
     ("The committee refused to approve the new budget.", "The committee approved the new budget.", "negation"),
     ("The price of bread increased in the spring.", "The price of bread decreased in the spring.", "opposite"),
     ("The home team won the final.", "The home team lost the final.", "opposite"),
     ("The museum opens in winter.", "The museum closes in winter.", "opposite"),
+    ("Most visitors were glad about the change.", "Most visitors were unhappy about the change.", "opposite"),
 )
 
 
@@ -69,6 +81,8 @@ DOUBTFUL = (
     ("Most staff receive annual leave.", "Staff receive annual leave.", "", "quantity"),
     ("In 2019 the pumps were replaced.", "The pumps were replaced.", "Report for 2019", "values"),
     ("The pumps of Halden were replaced.", "The pumps were replaced.", "Halden", "names"),
+    ("The bridge opened in 1931.", "The road was built in 1931, and the bridge opened in 1954.", "", "values"),
+    ("The new engine uses less steam.", "The new engine uses more steam, and has fewer parts.", "", "opposite"),
 )
 
 
@@ -85,6 +99,11 @@ RIGHT = (
     ("Part-time staff receive 15 days of annual leave.", STAFF),
     ("About 300 people came.", "Precisely 303 people came."),
     ("Twelve ships left the harbour.", "12 ships left the harbour."),
+    ("Half a million people came.", "Precisely 500,000 people came."),
+    ("More than 300 people came.", "Precisely 303 people came."),
+    ("The first roads brought traffic.", "The first two roads brought traffic."),
+    ("Holm thanked Dahl.", "Anna Holm thanked Peter Dahl, and Dahl thanked Holm."),
+    ("The bridge opened in 1954.", "The road was built in 1931, and the bridge opened in 1954."),
     ("The ticket costs 12 dollars.", "The ticket costs $12."),
     ("Norwegian pilots trained the crews.", "The pilots of Norway trained the crews."),
     ("The US sent pilots.", "The United States sent pilots."),
@@ -105,6 +124,12 @@ def test_names_of_the_question_are_not_missing_but_in_doubt() -> None:
     claim, source = "The plant of Halden replaced its pumps.", "The plant replaced its pumps."
     assert held(claim, source).names == 0
     assert held(claim, source, question="What did Halden replace?").names == 0.5
+
+
+def test_a_small_number_that_stands_nowhere_may_be_a_count_but_is_not_supported() -> None:
+    claim, source = "The two pumps of the plant were replaced in the spring.", "Both pumps of the plant were replaced."
+    assert held(claim, source).values == 0.25
+    assert not VERIFIER.check(claim, [passage(source)]).holds
 
 
 def test_the_worst_gate_decides() -> None:

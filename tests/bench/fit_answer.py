@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from rag.answer.abstain import Abstainer, Features
 from rag.answer.check import quoted_span
-from rag.answer.evidence import Reader, claim_of
+from rag.answer.evidence import Reader
 from rag.answer.gates import gates
 from rag.answer.question import analyse
 from rag.answer.ranking import FEATURES, rank
@@ -100,7 +100,7 @@ def fit_verify(vectors: StaticVectors) -> None:
     for one in claims:
         if one.half != data.TUNE or any(quoted_span(one.sentence, text) for text in one.sources):
             continue
-        claim = claim_of(one.sentence)
+        claim = reader.claim(one.sentence)
         context = "\n".join(one.sources)
         windows = [w for text in one.sources for w in reader.windows(claim, reader.source(text))[:_TRIED]]
         passing = [w for w in windows if gates(claim, w, context).worst > 0]
