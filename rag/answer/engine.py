@@ -172,6 +172,8 @@ class CitedQueryEngine(BaseQueryEngine):
             prompt = self._assembled(asked, history, hits, wary, clock)
             yield from self._written(prompt, draft, clock)
         if draft.refused:
+            if draft.text:
+                yield Token("\n\n")
             answer = abstention(question, hits, "the model found no answer in the sources")
         else:
             answer = yield from self._checked(question, asked, prompt, draft, hits, clock)

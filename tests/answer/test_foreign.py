@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from llama_index.core.llms import CompletionResponse, CustomLLM, LLMMetadata
+from pydantic import Field
 
 from rag import Library
 from rag.answer.markdown import to_markdown
 from rag.errors import ModelError, ModelTimeout, ServerUnreachable, WrongModelKind
 from rag.terminal import answer_text
+from rag.types import Done, Token
 
 OPENED = "The Alpha bridge was opened in 1931 by Queen Maud"
 QUESTION = "When was the Alpha bridge opened?"
@@ -22,7 +24,7 @@ QUESTION = "When was the Alpha bridge opened?"
 class Vendor(CustomLLM):
     """Says ``pieces`` and then fails with ``error``, if there is one."""
 
-    pieces: list[str] = []
+    pieces: list[str] = Field(default_factory=list)
     error: Any = None
 
     @property
@@ -72,6 +74,15 @@ def test_a_failure_is_a_typed_error_and_the_next_question_works(
         assert "Vendor" in str(caught.value) and str(error) in str(caught.value)
         llm.pieces, llm.error = [f"{OPENED} [1]."], None
         assert opened.ask(QUESTION).text == f"{OPENED} [1]."
+
+
+def test_after_a_refusal_in_other_words_the_plain_one_is_a_paragraph_of_its_own(tmp_path: Path) -> None:
+    said = ["Die Dokumente nennen ", "keinen Preis."]
+    with library(tmp_path, Vendor(pieces=said)) as opened:
+        events = list(opened.stream(QUESTION))
+        assert isinstance(events[-1], Done) and events[-1].answer.abstained
+        shown = "".join(event.text for event in events if isinstance(event, Token))
+        assert shown == f"{''.join(said)}\n\n{events[-1].answer.text}"
 
 
 def test_what_is_no_text_is_left_out(tmp_path: Path) -> None:
