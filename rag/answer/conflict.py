@@ -3,44 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import pairwise
 
-from rag.answer.contrast import CONTRARY, NEGATION
+from rag.answer.contrast import CONTRARY
 from rag.answer.countries import VARIANTS
 from rag.answer.figures import different_figures
+from rag.answer.holders import different_holders
 from rag.answer.kindred import VIEWS, key
 from rag.answer.lexicon import QUESTION_WORDS, Word, seat_of, stem
-from rag.answer.statement import Statement, asked_of
-from rag.answer.values import same_value
-from rag.answer.wanted import wanted_of
+from rag.answer.statement import Statement, asked_of, same_ties, share_of
 
 _ASKED_ANYWAY = frozenset(map(stem, QUESTION_WORDS))
 _SHARED, _SHARED_OF_LONGER, _FEWEST_SHARED = 0.7, 0.5, 2
-_COVERED, _HALF = 0.7, 0.5
+_COVERED, _HALF = 0.65, 0.5
 _LONGEST = 240
 _REPLACED = 3
-_REACH = 2
 _SUBJECT, _OBJECT = 4, 3
-# Of these a thing has one alone: who or where it was tells one source from another.
-_ONLY_ONE = re.compile(
-    r"\b(?:the (?:[\w-]+ ){0,2}?(?:director|mayor|president|chair|chairman|chairwoman|chairperson|head|chief|ceo"
-    r"|principal|captain"
-    r"|king|queen|leader|capital|headquarters|seat|author|founder|inventor|architect|designer|owner|editor"
-    r"|treasurer|secretary"
-    r"|minister|governor|manager|rector|dean|winner|champion|birthplace|venue|location|landlord|tenant|contact"
-    r"|supplier)"
-    r"|(?:director|mayor|president|chair|head|ceo|captain|capital|headquarters|author|founder|owner|editor"
-    r"|treasurer|manager)\s?:"
-    r"|(?:project |team )?lead(?:er)? of|leads|heads|chairs|owns|runs|manages|designed|wrote|written|invented"
-    r"|founded|composed|painted|discovered|directed|sculpted|led by|headed by|chaired by|owned by"
-    r"|built by|won by|born (?:in|at)|died (?:in|at)|buried|located|situated|based|headquartered|lies in|is in"
-    r"|held (?:in|at)"
-    r"|takes place (?:in|at)|signed (?:in|at))\b",
-    re.IGNORECASE,
-)
 _PERIOD = r"q[1-4]|h[12]|january|february|march|april|may|june|july|august|september|october|november|december"
 _PERIODIC = re.compile(rf"\b(?:{_PERIOD}|quarterly|annual|monthly|weekly)\b")
 _SERIAL = re.compile(rf"\b(?:{_PERIOD}|\d+)\b")
@@ -67,7 +48,7 @@ def conflicts(one: Statement, other: Statement, question: str = "") -> list[Conf
     if known and _about_the_same(one, other, asked) and not _told_apart(one, other):
         found = different_figures(one, other, question)
         found = found or _negated(one, other, asked) or _opposite(one, other, asked)
-    found = found or _different_names(one, other, question)
+    found = found or different_holders(one, other, question)
     return [Conflict(a, b, shared) for a, b in found]
 
 
@@ -87,19 +68,14 @@ def opposed_views(one: Statement, other: Statement, view: int, asked: frozenset[
     """The contradiction of two sentences that take opposite sides of ``view`` on what the keys ``asked`` name."""
     if one.passage.document_id == other.passage.document_id:
         return []
-    if any(_share(asked, s, s.around) < 1 for s in (one, other)):
+    if any(share_of(asked, s, s.around) < 1 for s in (one, other)):
         return []
-    for a, mine in _sides(one, view):
-        for b, theirs in _sides(other, view):
+    for a, mine in one.views.get(view, ()):
+        for b, theirs in other.views.get(view, ()):
             near = _near(one, mine) & _near(other, theirs)
             if a == -b and near & asked and one.ties(*mine) - {"?"} == other.ties(*theirs) - {"?"}:
                 return [Conflict(one.text[:_LONGEST], other.text[:_LONGEST], asked)]
     return []
-
-
-def _share(asked: set[str] | frozenset[str], statement: Statement, context: frozenset[str]) -> float:
-    own = {*statement.topic, *context}
-    return sum(1.0 for k in asked if k in own or any(seat_of(k, o) for o in own)) / len(asked) if asked else 0.0
 
 
 def _about_the_same(one: Statement, other: Statement, asked: dict[str, Word]) -> bool:
@@ -110,14 +86,22 @@ def _about_the_same(one: Statement, other: Statement, asked: dict[str, Word]) ->
         return False
     small, large = sorted((len(a), len(b)))
     enough = min(_FEWEST_SHARED, small) if one.header & other.header & {*asked} else _FEWEST_SHARED
-    if len(shared) >= max(enough, _SHARED * small) and len(shared) >= _SHARED_OF_LONGER * large:
-        return not _replaced(one, other)
+    for common in (len(shared), len(shared) + 1):
+        alike = common >= max(enough, _SHARED * small) and common >= _SHARED_OF_LONGER * large
+        # Two sides of one view are said of one thing.
+        if alike and (common == len(shared) or _opposite_sides(one, other)):
+            return not _replaced(one, other)
     if len(asked) < 2:
         return False
     covered = all(
-        _share({*asked}, s, s.header) >= _COVERED and _share({*asked}, s, frozenset()) >= _HALF for s in (one, other)
+        share_of({*asked}, s, s.header) >= _COVERED and share_of({*asked}, s, frozenset()) >= _HALF
+        for s in (one, other)
     )
     return covered and len(shared & asked.keys()) >= min(2, len(asked)) and not _replaced(one, other)
+
+
+def _opposite_sides(one: Statement, other: Statement) -> bool:
+    return any(one.views[v][0][0] == -other.views[v][0][0] for v in one.views.keys() & other.views.keys())
 
 
 def _replaced(one: Statement, other: Statement) -> bool:
@@ -144,9 +128,13 @@ def _gap(statement: Statement, words: Sequence[Word], place: int) -> str:
 
 
 def _opposites_only(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether what was replaced are two sides of one view."""
+    """Whether what was replaced are two sides of one view, and no two things beside them."""
     a, b = " ".join(one), " ".join(other)
-    return any((x.search(a) and y.search(b)) or (y.search(a) and x.search(b)) for x, y in VIEWS)
+    for left, right in VIEWS:
+        for x, y in ((left, right), (right, left)):
+            if x.search(a) and y.search(b):
+                return not (x.sub("", a).strip() and y.sub("", b).strip())
+    return False
 
 
 def _same_names(one: Statement, other: Statement) -> bool:
@@ -188,20 +176,9 @@ def _of_other_times(one: Statement, other: Statement) -> bool:
     return bool(years[0] and years[1] and years[0].isdisjoint(years[1]))
 
 
-def _same_tie(
-    one: Statement, other: Statement, mine: tuple[int, int], theirs: tuple[int, int], *, loosely: bool = False
-) -> bool:
-    """Whether both tie what they say to the same times and cases; ``loosely``: what came before or after is none."""
-    free = {"after", "before", "during", "when"} if loosely else set()
-    if one.ties(*mine) - free != other.ties(*theirs) - free:
-        return False
-    times = [[v for v in s.values if not loosely or v.kind in ("date", "year")] for s in (one, other)]
-    return all(any(same_value(v, w) for w in b) for a, b in (times, times[::-1]) for v in a)
-
-
 def _negated(one: Statement, other: Statement, asked: dict[str, Word]) -> list[tuple[str, str]]:
     """Both sentences, if one denies what the other says."""
-    if any(CONTRARY.search(s.text) for s in (one, other)):
+    if len({frozenset(m[0].lower()[:4] for m in CONTRARY.finditer(s.text)) for s in (one, other)}) > 1:
         return []
     both = (one.topic.keys() & other.topic.keys()) - one.names.keys()
     turned = [k for k in both if (k in one.denied) != (k in other.denied)]
@@ -210,33 +187,17 @@ def _negated(one: Statement, other: Statement, asked: dict[str, Word]) -> list[t
     if asked and not any(k in asked or k in _ASKED_ANYWAY for k in turned):
         return []
     spans = [(s.topic[turned[0]].start, s.topic[turned[0]].end) for s in (one, other)]
-    return [(one.text[:_LONGEST], other.text[:_LONGEST])] if _same_tie(one, other, spans[0], spans[1]) else []
+    return [(one.text[:_LONGEST], other.text[:_LONGEST])] if same_ties(one, other, spans[0], spans[1]) else []
 
 
 def _opposite(one: Statement, other: Statement, asked: dict[str, Word]) -> list[tuple[str, str]]:
     """Both sentences, if they take opposite sides of one view of the same subject."""
-    for view in range(len(VIEWS)):
-        for a, mine in _sides(one, view):
-            for b, theirs in _sides(other, view):
-                if a == -b and _near(one, mine) & _near(other, theirs) and _same_tie(one, other, mine, theirs):
+    for view in one.views.keys() & other.views.keys():
+        for a, mine in one.views.get(view, ()):
+            for b, theirs in other.views.get(view, ()):
+                if a == -b and _near(one, mine) & _near(other, theirs) and same_ties(one, other, mine, theirs):
                     return [(one.text[:_LONGEST], other.text[:_LONGEST])]
     return []
-
-
-def _sides(statement: Statement, view: int) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Which side of a view the sentence takes, 1 or -1, and by which words; none if it takes both."""
-    found = []
-    for sign, pattern in zip((1, -1), VIEWS[view], strict=True):
-        for match in pattern.finditer(statement.text):
-            first, _ = statement.clause(match.start(), match.end())
-            turned = any(
-                len(statement.text[no.end() : match.start()].split()) < _REACH
-                for no in NEGATION.finditer(statement.text, first, match.start())
-            )
-            if any(w.start == match.start() for w in statement.words):
-                found.append((-sign if turned else sign, match.span()))
-    if len({sign for sign, _ in found}) == 1:
-        yield from found
 
 
 def _near(statement: Statement, span: tuple[int, int]) -> set[str]:
@@ -248,43 +209,3 @@ def _near(statement: Statement, span: tuple[int, int]) -> set[str]:
         before = [w for w in telling if w.start < span[0]][-_SUBJECT:]
     behind = [w for w in telling if span[1] <= w.start < last][:_OBJECT]
     return {key(w.stem) for w in (*before, *behind)}
-
-
-def _different_names(one: Statement, other: Statement, question: str) -> list[tuple[str, str]]:
-    """The two names, if each sentence has one where the other has another, of what there is but one of."""
-    roles = [_ONLY_ONE.search(s.text) for s in (one, other)]
-    if not roles[0] or not roles[1] or any(NEGATION.search(s.text) for s in (one, other)):
-        return []
-    mine, theirs = ({k: w for k, w in s.names.items() if k not in o.topic} for s, o in ((one, other), (other, one)))
-    shown = _run(one, mine, roles[0]), _run(other, theirs, roles[1])
-    asked = asked_of(question)
-    if not shown[0] or not shown[1] or any(k in asked or k in VARIANTS for k in shown[0][1] | shown[1][1]):
-        return []
-    if any(k in o.around for names, o in ((shown[0][1], other), (shown[1][1], one)) for k in names):
-        return []
-    if not _same_tie(one, other, roles[0].span(), roles[1].span(), loosely=True):
-        return []
-    if asked and wanted_of(question) not in ("person", "place", "thing", "whether"):
-        return []
-    rest = [{k for k in s.topic if k not in names} for s, names in ((one, mine), (other, theirs))]
-    shared = rest[0] & rest[1]
-    covered = bool(asked) and all(_share({*asked}, s, s.header) >= _COVERED for s in (one, other))
-    if len(shared) < _FEWEST_SHARED or len(shared) < _SHARED * min(map(len, rest)):
-        return []
-    return [(shown[0][0], shown[1][0])] if covered or rest[0] == rest[1] else []
-
-
-def _run(statement: Statement, names: dict[str, Word], role: re.Match[str]) -> tuple[str, frozenset[str]] | None:
-    """The names that stand together nearest to ``role``, as written, and their keys."""
-    runs: list[list[tuple[str, Word]]] = []
-    for k, word in sorted(names.items(), key=lambda item: item[1].start):
-        if runs and re.fullmatch(
-            r"[\s.'’-]+|\s(?:van|von|de|der|di|da|la)\s", statement.text[runs[-1][-1][1].end : word.start]
-        ):
-            runs[-1].append((k, word))
-        else:
-            runs.append([(k, word)])
-    if not runs:
-        return None
-    best = min(runs, key=lambda run: max(role.start() - run[-1][1].end, run[0][1].start - role.end()))
-    return statement.text[best[0][1].start : best[-1][1].end], frozenset(k for k, _ in best)

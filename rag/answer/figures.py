@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rag.answer.contrast import APPROXIMATE, AT_LEAST, AT_MOST
-from rag.answer.kindred import key
+from rag.answer.kindred import LIGHT, key
 from rag.answer.lexicon import words_of
-from rag.answer.statement import Statement, asked_of
+from rag.answer.statement import Statement, asked_of, share_of
 from rag.answer.values import Value, currency_of, measure_of, other_unit, same_value
 
 _DATES = ("date", "year")
 _ABOUT, _ROUNDED = 0.1, 0.02
 _MOST_VALUES = 4
+# Of the words of the question, or of the shorter sentence, that make it the same event.
+_EVENT = 0.7
 _LONGEST_NOUN = 4
 _RATE = re.compile(
     r"\W*(?:[^\W\d_]+\W+)?(?:an?|per|each|every|/)\W?(second|minute|hour|day|night|week|month|quarter|year|person|child|adult|head"
@@ -72,7 +74,11 @@ def different_figures(one: Statement, other: Statement, question: str) -> list[t
         if any(_agree(a, one, b, other) for b in theirs):
             continue
         rivals = [b for b in theirs if _same_thing(a, one, b, other, asked)]
-        if len(rivals) != 1 or any(_agree(c, one, rivals[0], other) for c in mine):
+        if (
+            not rivals
+            or any(not same_value(rivals[0].value, b.value) for b in rivals)
+            or any(_agree(c, one, rivals[0], other) for c in mine)
+        ):
             continue
         if sum(_same_thing(c, one, rivals[0], other, asked) for c in mine) == 1 and _tied_alike(
             a, one, rivals[0], other
@@ -129,9 +135,10 @@ def _tail(text: str) -> frozenset[str]:
         return frozenset()
     found = []
     for place, word in enumerate(words_of(text)):
-        if word.content:
+        behind = text[word.start :]
+        if word.content and word.stem not in LIGHT:
             found.append(key(word.stem))
-        elif place and not _JOINS.match(" " + text[word.start :]) and not _DETERMINER.match(text[word.start :]):
+        elif word.content or (place and not _JOINS.match(" " + behind) and not _DETERMINER.match(behind)):
             break
     return frozenset(found)
 
@@ -172,11 +179,13 @@ def _same_thing(a: Figure, one: Statement, b: Figure, other: Statement, asked: f
     """Whether two values measure the same: kind, unit, noun with its modifiers, rate, "by" or "to"."""
     x, y = a.value, b.value
     if x.kind in _DATES and y.kind in _DATES:
+        shared, fewest = len(one.topic.keys() & other.topic.keys()), min(len(one.topic), len(other.topic))
+        if shared < _EVENT * fewest and any(share_of(asked, s, s.header) < _EVENT for s in (one, other)):
+            return False
         return a.before == b.before or not {a.before, b.before} & {"until", "till", "since", "before", "after", "from"}
     if x.kind != y.kind or other_unit(x, y) or a.rate != b.rate:
         return False
-    turning = {"by", "to", "from"}
-    if a.before != b.before and {a.before, b.before} & turning:
+    if a.before != b.before and ("by" in (a.before, b.before) or "from" in (a.before, b.before)):
         return False
     near = (*one.topic, *one.header), (*other.topic, *other.header)
     if (a.tail - asked).difference(near[1], other.around) or (b.tail - asked).difference(near[0], one.around):
@@ -194,7 +203,8 @@ def _same_noun(one: Sequence[str], other: Sequence[str], a: Figure, b: Figure) -
         if word in other:
             return set(one[:place]) == set(other[: list(other).index(word)])
     if one and other:
-        return False
+        # "4,000 victims" and "killed 6,500 people"
+        return ("person" in other and one[0] in b.clause) or ("person" in one and other[0] in a.clause)
     # "Floors: 44", "a population of 900": what is counted stands before the number.
     first = (one or other)[:1]
     return bool(a.clause & b.clause) if not first else first[0] in (b.clause if one else a.clause)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from rag.answer.contrast import NEGATION
-from rag.answer.kindred import LIGHT, key
-from rag.answer.lexicon import QUESTION_WORDS, Word, stem, words_of
+from rag.answer.kindred import LIGHT, VIEWS, key
+from rag.answer.lexicon import QUESTION_WORDS, Word, seat_of, stem, words_of
 from rag.answer.ranking import units_of
-from rag.answer.values import Value
+from rag.answer.values import Value, same_value
 from rag.types import Passage
 
 _REPORT = (
@@ -65,10 +65,11 @@ _CONDITION = re.compile(
 # "After ten years", "stronger than before" and "every winter" tie nothing to a time.
 _NO_TIE = re.compile(
     r"\b(?:after|before) (?:\d[\d,.]*(?! \w+ \d{4})|(?:one|two|three|ten|a|an|many|several|some)\b)"
-    r"|\bthan (?:ever )?before\b|\bevery \w+",
+    r"|\bthan (?:ever )?before\b|\bevery \w+|\bfor (?:\w+ )?(?:days|weeks|months|years|decades)",
     re.IGNORECASE,
 )
 _OPENING = re.compile(r"^[^,;:]{1,40},(?=\s)")
+_REACH = 2
 # "No need of refuge", "no sign of life": what is denied comes behind them.
 _CARRIERS = frozenset(map(stem, "need sign trace evidence kind sort use chance possibility longer real".split()))
 
@@ -158,6 +159,29 @@ class Statement:
         return frozenset(found)
 
     @cached_property
+    def views(self) -> dict[int, list[tuple[int, tuple[int, int]]]]:
+        """For each view that it takes one side of: which, 1 or -1, and by which words."""
+        found: dict[int, list[tuple[int, tuple[int, int]]]] = {}
+        starts = {word.start for word in self.words}
+        for view, patterns in enumerate(VIEWS):
+            sides = [
+                (-sign if self._turned(match.start()) else sign, match.span())
+                for sign, pattern in zip((1, -1), patterns, strict=True)
+                for match in pattern.finditer(self.text)
+                if match.start() in starts
+            ]
+            if len({sign for sign, _ in sides}) == 1:
+                found[view] = sides
+        return found
+
+    def _turned(self, place: int) -> bool:
+        """Whether a negation stands right before ``place`` or one word before."""
+        first, _ = self.clause(place, place + 1)
+        return any(
+            len(self.text[match.end() : place].split()) < _REACH for match in NEGATION.finditer(self.text, first, place)
+        )
+
+    @cached_property
     def denied(self) -> frozenset[str]:
         """The keys of the words that a negation denies: the next telling word in its clause."""
         found: set[str] = set()
@@ -190,6 +214,24 @@ def statements_of(passage: Passage) -> Iterator[Statement]:
         if not unit.text.startswith(("#", "|")) and not unit.text.rstrip().endswith("?"):
             start = passage.start + unit.start
             yield Statement(passage, start, passage.start + unit.end, unit.text, unit.words, unit.values)
+
+
+def share_of(asked: Iterable[str], statement: Statement, context: frozenset[str] = frozenset()) -> float:
+    """The share of the keys that the sentence or ``context`` has, a capital standing for its country; 0 for no keys."""
+    own, keys = {*statement.topic, *context}, list(asked)
+    return sum(1.0 for k in keys if k in own or any(seat_of(k, o) for o in own)) / len(keys) if keys else 0.0
+
+
+def same_ties(
+    one: Statement, other: Statement, mine: tuple[int, int], theirs: tuple[int, int], free: frozenset[str] = frozenset()
+) -> bool:
+    """Whether both tie what they say at the two spans to the same times and cases, and have the same values.
+
+    Ties in ``free`` do not count.
+    """
+    if one.ties(*mine) - free != other.ties(*theirs) - free:
+        return False
+    return all(any(same_value(v, w) for w in b.values) for a, b in ((one, other), (other, one)) for v in a.values)
 
 
 @lru_cache(maxsize=256)
