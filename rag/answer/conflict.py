@@ -19,7 +19,6 @@ from rag.answer.statement import Statement, asked_of, same_ties, share_of
 _ASKED_ANYWAY = frozenset(map(stem, QUESTION_WORDS))
 _SHARED, _SHARED_OF_LONGER, _FEWEST_SHARED = 0.7, 0.5, 2
 _COVERED, _HALF = 0.65, 0.5
-_LONGEST = 240
 _REPLACED = 3
 _SUBJECT, _OBJECT = 4, 3
 _PERIOD = r"q[1-4]|h[12]|january|february|march|april|may|june|july|august|september|october|november|december"
@@ -44,6 +43,8 @@ def conflicts(one: Statement, other: Statement, question: str = "") -> list[Conf
     shared = frozenset(one.topic.keys() & other.topic.keys())
     asked = asked_of(question)
     found: list[tuple[str, str]] = []
+    if not _both_asked_of(one, other, asked):
+        return []
     known = not (one.names and other.names) or _same_names(one, other)
     if known and _about_the_same(one, other, asked) and not _told_apart(one, other):
         found = different_figures(one, other, question)
@@ -74,7 +75,7 @@ def opposed_views(one: Statement, other: Statement, view: int, asked: frozenset[
         for b, theirs in other.views.get(view, ()):
             near = _near(one, mine) & _near(other, theirs)
             if a == -b and near & asked and one.ties(*mine) - {"?"} == other.ties(*theirs) - {"?"}:
-                return [Conflict(one.text[:_LONGEST], other.text[:_LONGEST], asked)]
+                return [Conflict(one.text, other.text, asked)]
     return []
 
 
@@ -137,6 +138,15 @@ def _opposites_only(one: Sequence[str], other: Sequence[str]) -> bool:
     return False
 
 
+def _both_asked_of(one: Statement, other: Statement, asked: dict[str, Word]) -> bool:
+    """Whether each name of the question is known around both sentences or around neither."""
+    return all(
+        len({name in s.topic or name in s.around or any(seat_of(name, k) for k in s.topic) for s in (one, other)}) == 1
+        for name, word in asked.items()
+        if word.name
+    )
+
+
 def _same_names(one: Statement, other: Statement) -> bool:
     """Whether each sentence's names are known around the other."""
     return all(
@@ -187,7 +197,7 @@ def _negated(one: Statement, other: Statement, asked: dict[str, Word]) -> list[t
     if asked and not any(k in asked or k in _ASKED_ANYWAY for k in turned):
         return []
     spans = [(s.topic[turned[0]].start, s.topic[turned[0]].end) for s in (one, other)]
-    return [(one.text[:_LONGEST], other.text[:_LONGEST])] if same_ties(one, other, spans[0], spans[1]) else []
+    return [(one.text, other.text)] if same_ties(one, other, spans[0], spans[1]) else []
 
 
 def _opposite(one: Statement, other: Statement, asked: dict[str, Word]) -> list[tuple[str, str]]:
@@ -196,7 +206,7 @@ def _opposite(one: Statement, other: Statement, asked: dict[str, Word]) -> list[
         for a, mine in one.views.get(view, ()):
             for b, theirs in other.views.get(view, ()):
                 if a == -b and _near(one, mine) & _near(other, theirs) and same_ties(one, other, mine, theirs):
-                    return [(one.text[:_LONGEST], other.text[:_LONGEST])]
+                    return [(one.text, other.text)]
     return []
 
 

@@ -21,6 +21,7 @@ from rag.types import Citation, Claim, Disagreement, Hit, Passage, Sentence, Sup
 
 _LONGEST_VALUE = 240
 _LONGEST_SUBJECT = 8
+_BULLET = re.compile(r"^(?:[-*•]|\d{1,2}[.)]) ")
 _PREPOSITIONS = ("of", "in", "on", "at", "for", "to", "by", "from", "with")
 _JOINING = frozenset(
     (
@@ -116,9 +117,9 @@ class _Told:
         """A document's own word that accounts differ, with the other side where it was found."""
         if any(known[0] == statement for group in self.groups for known in group.sides):
             return
-        sides = [(statement, statement.text[:_LONGEST_VALUE])]
+        sides = [(statement, statement.text)]
         if other:
-            sides.insert(0, (other, other.text[:_LONGEST_VALUE]))
+            sides.insert(0, (other, other.text))
         subject = _joined(statement, words_in_common(statement, question))
         self.groups.append(_Group(subject or question.rstrip("?"), sides))
 
@@ -132,13 +133,19 @@ class _Told:
                 if citation is None:
                     marker += 1
                     citation = citation_for(statement.passage, statement.start, statement.end, marker, "attributed")
-                claims.append(Claim(statement.passage.source, _date(statement.passage), value, citation))
+                claims.append(Claim(statement.passage.source, _date(statement.passage), _shown(value), citation))
             found.append(Disagreement(group.subject, tuple(claims)))
         return tuple(found)
 
 
 def _same(side: tuple[Statement, str], known: tuple[Statement, str]) -> bool:
     return side[0] == known[0] and side[1] == known[1]
+
+
+def _shown(value: str) -> str:
+    """The value or sentence on one line, without a list's bullet, shortened at a word."""
+    line = _BULLET.sub("", " ".join(value.split()))
+    return line if len(line) <= _LONGEST_VALUE else line[:_LONGEST_VALUE].rsplit(" ", 1)[0] + " …"
 
 
 def _joined(statement: Statement, words: Sequence[Word]) -> str:

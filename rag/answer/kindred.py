@@ -44,6 +44,8 @@ pupil student
 leave holiday vacation
 car vehicle
 firm company
+army military
+support backing
 refuge haven sanctuary shelter
 know aware known
 reach arrive

@@ -65,6 +65,7 @@ _MATTER = re.compile(
 )
 _DENIAL = re.compile(r"\b(?:den|disput|refut|rebut|contest|reject)\w*", re.IGNORECASE)
 _COVERED, _HALF, _OTHER_SIDE = 0.6, 0.5, 0.7
+_SUBJECTS = frozenset(key(w.stem) for w in words_of("reader author article text page document opinion view"))
 _DISPUTE = frozenset(key(w.stem) for w in words_of(
     "disagree disagreement contradict contradiction dispute deny denial differ difference agree match conflict reader"
     " author article text page document really truly everybody same opinion view"))  # fmt: skip
@@ -83,7 +84,7 @@ def reports_difference(statement: Statement, question: str, *, quoted: bool) -> 
     mutual = next((m for pattern in _MUTUAL if (m := pattern.search(statement.text))), None)
     if mutual:
         matter = _MATTER.match(statement.text, mutual.end())
-        if matter and not asked.keys() & {key(w.stem) for w in words_of(matter[0])}:
+        if matter and not _disputed(question) and not asked.keys() & {key(w.stem) for w in words_of(matter[0])}:
             return False
         context = len(asked.keys() & {*own, *statement.around}) / len(asked) if asked else 0.0
         return share >= (_HALF if quoted else 1.0) or (quoted and context >= _COVERED and len(asked.keys() & own) > 1)
@@ -104,15 +105,20 @@ def only_denies(statement: Statement, question: str) -> bool:
     against = _AGAINST.search(statement.text)
     if not against or not _DENIAL.search(against[0]):
         return False
-    disputed = any(key(w.stem) in _DISPUTE for w in words_of(question))
-    return not disputed and not (wanted_of(question) == "whether" and against[0].lower().endswith("that"))
+    return not _disputed(question) and not (wanted_of(question) == "whether" and against[0].lower().endswith("that"))
+
+
+def _disputed(question: str) -> bool:
+    """Whether the question itself asks who disagrees or what is denied."""
+    return any(key(w.stem) in _DISPUTE - _SUBJECTS for w in words_of(question))
 
 
 def other_side(statement: Statement, found: Sequence[Statement]) -> Statement | None:
     """The sentence of the same or another document that best holds what ``statement`` goes against; None if unclear."""
     against = _AGAINST.search(statement.text)
     start = against.end() if against else 0
-    matter = {key(w.stem) for w in statement.words if statement.tells(w) and w.start >= start}
+    end = statement.clause(start, start)[1] if against and _DENIAL.search(against[0]) else len(statement.text)
+    matter = {key(w.stem) for w in statement.all_words if statement.tells(w) and start <= w.start < end}
     best: tuple[float, Statement] | None = None
     for other in found:
         same = other.passage.document_id == statement.passage.document_id

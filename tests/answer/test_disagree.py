@@ -351,3 +351,28 @@ def test_a_models_answer_tells_it_too(tmp_path: Path) -> None:
         ("intranet 2022-05-01.md", "2022-05-01", "28 days"),
     }
     assert "2022-05-01): 28 days" in answer_text(answer) and "2019): 25 days" in answer_text(answer)
+
+
+def test_the_same_line_of_two_products_sheets_is_no_disagreement() -> None:
+    texts = {
+        "solano.md": "# Solano pump\n\n- Weight: 12 kg\n- Warranty: 24 months\n",
+        "marla.md": "# Marla pump\n\n- Weight: 9 kg\n- Warranty: 36 months\n",
+    }
+    assert between(texts, "What is the warranty of the Solano pump?") == ()
+    texts["solano-2020.md"] = "# Solano pump\n\n- Warranty: 36 months\n"
+    (found,) = between(texts, "What is the warranty of the Solano pump?")
+    assert [(c.source, c.value) for c in found.claims] == [("solano.md", "24 months"), ("solano-2020.md", "36 months")]
+
+
+def test_a_reported_sentence_is_shown_on_one_line_without_its_bullet_and_cited_as_it_stands() -> None:
+    text = (
+        "- Experts disagree about the age of the oak of Fenwick:\n  some say 600 years, "
+        + "or even more, " * 20
+        + "others 900."
+    )
+    (found,) = between({"oak.md": text}, "How old is the oak of Fenwick?")
+    (claim,) = found.claims
+    assert claim.value.startswith(
+        "Experts disagree about the age of the oak of Fenwick: some say"
+    ) and claim.value.endswith(" …")
+    assert len(claim.value) <= 242 and claim.citation.quote == text[claim.citation.start : claim.citation.end]
