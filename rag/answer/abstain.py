@@ -16,12 +16,13 @@ from rag.answer.weights import ABSTAIN, ABSTAIN_BIAS
 from rag.models.static import StaticVectors
 from rag.types import Hit
 
-DEFAULT_THRESHOLD = 0.22
+DEFAULT_THRESHOLD = 0.2
 """Below this probability nothing is answered. Refusing an answerable question costs more than showing quotes."""
 
 _BEST = 3
 _SMALLEST = 10
 _PRESENT = 0.5
+_STRONG = 30.0
 _LEAST_WINDOW = 0.2
 _SORTS: Mapping[Wanted, str] = {
     "count": "number", "amount": "number", "percent": "number", "measure": "number", "time": "time",
@@ -35,8 +36,8 @@ class Features:
 
     ``passage``: weighted share of the question's terms in the best single passage. ``unknown``: share of its terms
     that no passage of the collection has, times the collection's size (the natural logarithm of its passages over
-    10, over 10): in a large one hardly any word that matters is missing. ``chance``: how far ``cosine`` stays below
-    1, times the size: among many passages one comes near by chance. ``unknown_names``: 1 if an unknown term is a
+    10, over 10): in a large one hardly any word that matters is missing. ``weak``: how far the best BM25 stays below
+    30, over 30, times the size: among many passages some match a little. ``unknown_names``: 1 if an unknown term is a
     name. ``names``: how well its names are matched in the best sentence's passage. ``focus_missing``: 1 if the noun
     that types the answer is nowhere. ``cosine``: the best sentences' largest. ``gap_*``: for a question that wants a
     number, a time or a name, how far the sentences that hold one fall behind those that hold the question's terms,
@@ -48,7 +49,7 @@ class Features:
 
     passage: float = 0.0
     unknown: float = 0.0
-    chance: float = 0.0
+    weak: float = 0.0
     unknown_names: float = 0.0
     names: float = 0.0
     focus_missing: float = 0.0
@@ -129,7 +130,7 @@ def features_of(question: Question, ranked: Ranked, hits: Sequence[Hit], cosines
     return Features(
         passage=float(max(row @ weights for row in covered.values())),
         unknown=float(np.mean(unknown)) * size,
-        chance=(1 - near) * size,
+        weak=max(0.0, 1 - max(hit.lexical for hit in hits) / _STRONG) * size,
         unknown_names=float(bool(question.count) and any(unknown[row] for row in names)),
         names=float(here[names].mean()) if names else 0.5,
         focus_missing=float(focus is not None and focus.frequency == 0 and column["focus"][top].max() < _PRESENT),

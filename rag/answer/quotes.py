@@ -15,7 +15,7 @@ from rag.models.static import StaticVectors
 from rag.types import Hit, Passage
 
 LIMIT = 4
-_SAME_DOCUMENT, _OTHER_DOCUMENT = 5.5, 0.7
+_SAME_DOCUMENT, _OTHER_DOCUMENT = 7.5, 0.7
 """How far below the best a further quote may lie, in log-odds, in the same and in another document."""
 _COVERED = 0.7
 """What share of the question's terms, by weight, a quote from another document than the best must hold."""
@@ -135,7 +135,7 @@ def says_nothing(candidate: Candidate) -> bool:
 
 
 def _quote(ranked: Ranked, row: int, share: float) -> Quote:
-    """The sentence, with the one before it where a pronoun, "however" or the question's words point there.
+    """The sentence, with the one before it where a pronoun, "these", "however" or the question's words point there.
 
     A table's row comes with the table's header where both stand in the passage.
     """
@@ -146,7 +146,7 @@ def _quote(ranked: Ranked, row: int, share: float) -> Quote:
         first = _table_head(candidate)
     elif candidate.before and not candidate.before.text.startswith("#"):
         unit = candidate.unit
-        if unit.points_back or unit.connects or named > _NAMED_BEFORE:
+        if unit.points_back or unit.connects or unit.refers or named > _NAMED_BEFORE:
             first -= 1
     return Quote(candidate.passage, candidate.passage.start + candidate.units[first].start, candidate.end, share)
 

@@ -38,6 +38,10 @@ _CONNECTS = re.compile(
     r"|instead|as a result|consequently|then|later|afterwards|subsequently|meanwhile|similarly|in turn)\b",
     re.IGNORECASE,
 )
+_REFERS = re.compile(
+    r"\b(?:this|these|those|such|all of (?:this|these)) (?!(?:an?|the|who|that|which|of|in|is|are|was|were|as)\b)\w",
+    re.IGNORECASE,
+)
 _GOES_ON = re.compile(r"\W*(?:another|other|the \w+)\b", re.IGNORECASE)
 
 FEATURES = (
@@ -72,6 +76,11 @@ class Unit:
     def connects(self) -> bool:
         """Whether it opens with a word that ties it to the sentence before: "however", "for example"."""
         return bool(_CONNECTS.match(self.text))
+
+    @property
+    def refers(self) -> bool:
+        """Whether it speaks of "these devices" or "such a law" that it does not name itself."""
+        return bool(_REFERS.search(self.text))
 
     @property
     def goes_on(self) -> bool:

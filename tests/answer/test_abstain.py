@@ -102,7 +102,15 @@ def test_a_missing_word_says_more_in_a_large_collection() -> None:
     small, large = (abstainer(TEXTS, count).probability(question, hits(TEXTS)) for count in (10, 10_000))
     assert large < small
     few, many = (abstainer(TEXTS, count).features(question, hits(TEXTS)) for count in (10, 10_000))
-    assert few is not None and many is not None and few.unknown == few.chance == 0 < many.unknown < many.chance
+    assert few is not None and many is not None and few.unknown == few.weak == 0 < many.unknown < many.weak
+
+
+def test_a_weak_match_says_more_in_a_large_collection() -> None:
+    strong, weak = ([replace(hit, lexical=bm25) for hit in hits(TEXTS)] for bm25 in (25.0, 5.0))
+    for count, least in ((10, 0.0), (10_000, 0.05)):
+        judge = abstainer(TEXTS, count)
+        loss = judge.probability(ANSWERED[1], strong) - judge.probability(ANSWERED[1], weak)
+        assert loss > least if least else loss == 0
 
 
 def test_a_missing_name_counts_against_an_answer() -> None:
@@ -129,7 +137,7 @@ def test_a_number_is_missing_where_one_is_asked_for() -> None:
     assert features is not None and features.gap_number < 0.2
 
 
-AGAINST = {"unknown", "chance", "unknown_names", "focus_missing", "gap_number", "gap_time", "gap_name"}
+AGAINST = {"unknown", "weak", "unknown_names", "focus_missing", "gap_number", "gap_time", "gap_name"}
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Features) if field.name != "open"])

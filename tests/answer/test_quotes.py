@@ -55,6 +55,17 @@ def test_a_pronoun_takes_its_noun_along() -> None:
     assert holding.text.startswith("Full-time staff receive") and holding.text.endswith("two weeks ahead.")
 
 
+def test_what_a_sentence_only_points_to_comes_along() -> None:
+    text = (
+        "The clinic is old. Hyperbaric medicine uses special oxygen chambers. Carbon monoxide poisoning is sometimes "
+        "treated with these devices. The garden is open on Sundays."
+    )
+    (best, *_) = ask("What is carbon monoxide poisoning treated with?", text)
+    assert best.text.startswith("Hyperbaric medicine uses special oxygen chambers.")
+    (best, *_) = ask("When is the garden open?", text)
+    assert best.text == "The garden is open on Sundays."
+
+
 def test_a_table_row_comes_with_its_header() -> None:
     table = (
         "| City | Population | River |\n|---|---|---|\n| Oslo | 709,000 | Akerselva |\n| Bergen | 291,000 | Vosso |\n"

@@ -223,6 +223,19 @@ def unanswerable(corpus: Corpus, questions: list[Asked]) -> Iterator[tuple[str, 
             yield "made", corpus.ask(replace(no, text=template.format(own)))
 
 
+def alone(vectors: StaticVectors, documents: dict[str, str], questions: list[Asked]) -> Iterator[Asked]:
+    """The questions asked of a collection that holds their document only, and then of the next one's."""
+    names = sorted({name for question in questions for name in question.sources})
+    for number, name in enumerate(names):
+        corpus = corpus_of(vectors, {name: documents[name]})
+        other = names[(number + 1) % len(names)]
+        for question in questions:
+            if name in question.sources:
+                yield corpus.ask(question)
+            elif other in question.sources:
+                yield corpus.ask(replace(question, answerable=False, sources=frozenset(), strings=(), spans=()))
+
+
 def corpus_of(vectors: StaticVectors, documents: dict[str, str]) -> Corpus:
     """An index over the documents."""
     return Corpus(MemoryIndex(vectors, documents))

@@ -29,7 +29,7 @@ Example = tuple[Array, npt.NDArray[np.bool_]]
 
 _QUOTE_SIGNS = {"short": -1, "question": -1, "untyped": -1, "elsewhere": -1, "long": 0}
 _ABSTAIN_SIGNS = {
-    "unknown": -1, "chance": -1, "unknown_names": -1, "focus_missing": -1,
+    "unknown": -1, "weak": -1, "unknown_names": -1, "focus_missing": -1,
     "gap_number": -1, "gap_time": -1, "gap_name": -1, "open": 0,
 }  # fmt: skip
 _BRIEFS_COUNT = 4
@@ -40,7 +40,8 @@ _TRIED = 3
 _CLAIM_SHARES = {"qags": 1.0, "briefs": 0.4, "paragraphs": 0.1, "originals": 0.4, "others": 0.1}
 # How much each set weighs in the fit of the abstention, all its questions together.
 _SHARES = {
-    "xquad": 4.0, "paragraph": 0.5, "article": 0.4, "swap": 0.3, "made": 0.6, "reports-other": 2.0, "reports": 0.5,
+    "xquad": 4.0, "paragraph": 0.5, "article": 0.4, "swap": 0.3, "made": 0.6, "reports-other": 2.0, "reports": 0.7,
+    "alone": 1.0, "alone-other": 0.6,
     "briefs": 0.8, "briefs-none": 0.8, "originals": 0.8, "originals-none": 0.8,
 }  # fmt: skip
 
@@ -139,6 +140,8 @@ def _abstain_sets(vectors: StaticVectors) -> Mapping[str, list[data.Asked]]:
     sets: dict[str, list[data.Asked]] = {"xquad": [corpus.ask(q) for q in tune]}
     for kind, asked in data.unanswerable(corpus, tune[::3]):
         sets.setdefault(kind, []).append(asked)
+    for asked in data.alone(vectors, documents, tune[::2]):
+        sets.setdefault("alone" if asked.answerable else "alone-other", []).append(asked)
     reports = data.corpus_of(vectors, data.reports())
     sets["reports"] = [reports.ask(q) for q in data.report_questions() if q.half == data.TUNE]
     sets["reports-other"] = [_none(reports.ask(q)) for q in tune[::2]]

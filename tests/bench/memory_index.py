@@ -16,8 +16,9 @@ from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
 from rag.models.static import StaticVectors
 from rag.retrieve import Fusion, fuse
+from rag.store.lexical import HEAD_WEIGHT, MAX_TERMS
 from rag.store.terms import TOKENIZER, query_terms, searchable
-from rag.types import Hit, Passage
+from rag.types import Hit, Passage, index_text
 
 CANDIDATES = 50
 
@@ -32,9 +33,10 @@ class MemoryIndex:
         self._sizes = Counter(p.document_id for p in self.passages)
         self._rows = vectors.embed([p.index_text for p in self.passages])
         self._db = sqlite3.connect(":memory:")
-        self._db.execute(f'CREATE VIRTUAL TABLE fts USING fts5(body, tokenize="{TOKENIZER}")')
+        self._db.execute(f'CREATE VIRTUAL TABLE fts USING fts5(head, body, tokenize="{TOKENIZER}")')
         self._db.executemany(
-            "INSERT INTO fts(rowid, body) VALUES (?, ?)", [(p.id, searchable(p.index_text)) for p in self.passages]
+            "INSERT INTO fts(rowid, head, body) VALUES (?, ?, ?)",
+            [(p.id, searchable(index_text(p.title, p.heading, "")), searchable(p.text)) for p in self.passages],
         )
         self.document_frequency = lru_cache(maxsize=100_000)(self._document_frequency)
 
@@ -50,10 +52,11 @@ class MemoryIndex:
         """The best ``k`` passages; passages whose id is in ``without`` do not exist for this question."""
         dense = self._rows @ self._vectors.embed([question])[0]
         lexical = np.zeros(len(self.passages))
-        terms = [t for t in query_terms(question, 32) if self._useful(t.text)] or query_terms(question, 32)
-        if terms:
+        if terms := query_terms(question, MAX_TERMS):
             query = " OR ".join(term.match for term in terms)
-            rows = self._db.execute("SELECT rowid, -bm25(fts) FROM fts WHERE fts MATCH ?", (query,))
+            rows = self._db.execute(
+                f"SELECT rowid, -bm25(fts, {HEAD_WEIGHT}, 1.0) FROM fts WHERE fts MATCH ?", (query,)
+            )
             for row, score in rows:
                 lexical[row] = max(score, 0.0)
         hidden = list(without)
@@ -66,9 +69,6 @@ class MemoryIndex:
         return [
             Hit(self.passages[ids[i]], float(fused[i]), float(dense[ids[i]]), float(lexical[ids[i]])) for i in order
         ]
-
-    def _useful(self, word: str) -> bool:
-        return self.document_frequency(word) <= max(1, 0.1 * len(self.passages))
 
 
 def _passages(documents: Mapping[str, str]) -> list[Passage]:
