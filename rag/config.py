@@ -37,7 +37,7 @@ class Config:
 
     ``llm``: ``auto``, ``quotes`` or ``ollama:NAME``; ``embedder``: ``auto``, ``builtin`` or ``ollama:NAME``.
     ``top_k`` passages go to the answer; ``fusion_weight`` is the dense part's share in [0, 1] (0.5 = equal);
-    ``document_weight`` >= 0 is what the rest of its document adds to a passage's score.
+    ``document_weight`` >= 0 is what a document that is about what is asked adds to its passages' scores.
     ``abstain_below``: probability in [0, 1] under which the answer is "not in the documents"; -1 means the
     value fitted for the collection, or else the shipped one. ``allow_remote`` lets ``*-cloud`` models see documents.
     ``query_prefix`` and ``document_prefix`` go, with a space, before what an Ollama embedder gets: ``auto`` takes those
@@ -63,7 +63,7 @@ class Config:
     top_k: int = 6
     candidates: int = 50
     fusion_weight: float = 0.5
-    document_weight: float = 0.25
+    document_weight: float = 0.8
     abstain_below: float = -1.0
     verify: str = "rules"
     passage_characters: int = 1_000

@@ -115,13 +115,14 @@ class Hit:
     """A passage with its scores for one question.
 
     ``score`` is the fused score in [0, 2]; ``dense`` the cosine in [-1, 1]; ``lexical`` the BM25 score, >= 0
-    (0 when no term matched).
+    (0 when no term matched); ``document`` how much its document, of those found, is about what is asked, in [0, 1].
     """
 
     passage: Passage
     score: float
     dense: float
     lexical: float
+    document: float = 0.0
 
 
 class Support(StrEnum):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.retrieve import Fusion, distinct, fuse, min_max, to_node
+from rag.retrieve import Fusion, distinct, fuse, min_max, subjects, to_node
 from rag.types import Hit, Passage
 
 
@@ -29,33 +29,54 @@ def test_equal_values_scale_to_zero() -> None:
     assert min_max(np.array([3.0, 3.0])).tolist() == [0.0, 0.0]
 
 
-scored = st.tuples(st.floats(-1, 1), st.floats(0, 50), st.integers(1, 5))
+scored = st.tuples(st.floats(-1, 1), st.floats(0, 50), st.floats(0, 1))
 
 
 @given(st.lists(scored, min_size=1, max_size=40), st.floats(0, 1), st.floats(0, 2))
-def test_fused_scores_lie_in_their_range(rows: list[tuple[float, float, int]], weight: float, document: float) -> None:
-    dense, lexical = np.array([d for d, _, _ in rows]), np.array([b for _, b, _ in rows])
-    homes = [(number, number * 7) for *_, number in rows]
-    fused = fuse(dense, lexical, homes, Fusion(weight=weight, document=document))
+def test_fused_scores_lie_in_their_range(
+    rows: list[tuple[float, float, float]], weight: float, document: float
+) -> None:
+    dense, lexical, own = (np.array(column) for column in zip(*rows, strict=True))
+    fused = fuse(dense, lexical, own, Fusion(weight=weight, document=document))
     assert ((fused >= 0) & (fused <= 2 + 1e-9)).all()
-    plain = fuse(dense, lexical, homes, Fusion(weight=weight, document=0.0))
+    plain = fuse(dense, lexical, own, Fusion(weight=weight, document=0.0))
     assert np.allclose(plain, 2 * weight * min_max(dense) + 2 * (1 - weight) * min_max(lexical))
     for one, other in combinations(range(len(rows)), 2):
-        if homes[one] == homes[other] and abs(plain[one] - plain[other]) > 1e-9:  # inside a document the order stays
+        if own[one] == own[other] and abs(plain[one] - plain[other]) > 1e-9:  # inside a document the order stays
             assert (fused[one] > fused[other]) == (plain[one] > plain[other])
 
 
-def test_of_equal_passages_that_of_the_document_on_the_subject_wins() -> None:
-    dense, lexical = np.array([0.5, 0.5, 0.48, 0.4, 0.1]), np.array([5.0, 5.0, 4.8, 4.0, 0.0])
-    homes = [(1, 90), (2, 90), (2, 90), (2, 90), (3, 90)]
-    fused = fuse(dense, lexical, homes, Fusion())
-    assert fused[1] > fused[0] > fused[4]
+@st.composite
+def counted(draw: st.DrawFn) -> tuple[list[int], list[list[int]]]:
+    sizes = draw(st.lists(st.integers(1, 5000), min_size=1, max_size=8))
+    term = st.tuples(*(st.integers(0, size) for size in sizes)).map(list)
+    return sizes, draw(st.lists(term, max_size=6))
 
 
-def test_a_long_document_wins_nothing_over_a_note_of_one_passage() -> None:
-    """One good passage among a book's and a whole note that is as good: the note is on the subject."""
-    fused = fuse(np.array([0.5, 0.5, 0.1]), np.array([5.0, 5.0, 0.0]), [(1, 900), (2, 1), (1, 900)], Fusion())
-    assert fused[1] > fused[0]
+@given(counted())
+def test_how_much_a_document_is_about_a_question_lies_between_0_and_1(case: tuple[list[int], list[list[int]]]) -> None:
+    sizes, counts = case
+    found = subjects(np.array(counts, dtype=np.int64).reshape(-1, len(sizes)), np.array(sizes))
+    assert found.shape == (len(sizes),)
+    assert ((found >= 0) & (found <= 1 + 1e-9)).all()
+    if len(sizes) == 1 or not counts:
+        assert not found.any()
+
+
+def test_a_document_is_about_what_it_names_throughout() -> None:
+    sizes = np.array([200, 200, 200])
+    company, everywhere, once = [150, 4, 0], [180, 190, 185], [0, 0, 1]
+    assert subjects(np.array([company]), sizes) == pytest.approx([0.681, 0.041, 0.023], abs=1e-3)
+    assert subjects(np.array([everywhere]), sizes).max() < 0.01, "what all name tells nothing"
+    assert subjects(np.array([once]), sizes).max() < 0.01, "what one names once is chance"
+    together = subjects(np.array([company, everywhere, once]), sizes)
+    assert together.argmax() == 0 and together[0] > 0.5
+
+
+def test_a_note_is_not_beaten_by_a_book_that_names_a_thing_more_often() -> None:
+    """The note names it in both of its passages, the book in five of nine hundred."""
+    note, book = subjects(np.array([[2, 5]]), np.array([2, 900]))
+    assert note > book
 
 
 def test_near_duplicates_are_left_out() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
@@ -186,7 +186,7 @@ def fit_weight(
     """The dense side's share in [0, 1] with the best mean reciprocal rank of the gold quotes (of the gold files, where
     a question has no quote).
 
-    The candidates are those found at the present weight, fused again from their two scores; what no weight near it
+    The candidates are those found at the present weight, fused again from their scores; what no weight near it
     would bring up is not among them.
     """
     if len(found) < _LEAST:
@@ -196,11 +196,10 @@ def fit_weight(
     from rag.retrieve import Fusion
 
     finder = Finder(LibraryCorpus(backend, collection))
-    sizes = {document.id: document.passages for document in backend.sources(collection)}
     weights = sorted({*WEIGHTS, old})
     table = {
         weight: {
-            ranked.question.id: _rank_score(ranked, Fusion(weight=weight, document=document_weight), sizes, finder)
+            ranked.question.id: _rank_score(ranked, Fusion(weight=weight, document=document_weight), finder)
             for ranked in found
         }
         for weight in weights
@@ -222,14 +221,15 @@ def fit_weight(
     return Fit("fusion_weight", old, best(found), "mean reciprocal rank", bootstrap(before), bootstrap(after), delta)
 
 
-def _rank_score(ranked: Ranked, fusion: Fusion, sizes: Mapping[int, int], finder: Finder) -> float:
+def _rank_score(ranked: Ranked, fusion: Fusion, finder: Finder) -> float:
     import numpy as np
 
     from rag.retrieve import fuse
 
-    homes = [(hit.passage.document_id, sizes[hit.passage.document_id]) for hit in ranked.hits]
-    dense, lexical = (np.array([getattr(hit, name) for hit in ranked.hits]) for name in ("dense", "lexical"))
-    order = np.argsort(-fuse(dense, lexical, homes, fusion), kind="stable")
+    dense, lexical, document = (
+        np.array([getattr(hit, name) for hit in ranked.hits]) for name in ("dense", "lexical", "document")
+    )
+    order = np.argsort(-fuse(dense, lexical, document, fusion), kind="stable")
     places = [ranked.hits[i].passage for i in order]
     quotes = [
         tuple(Place(s.file, *span) for span in finder.quote(s.file, s.quote, s.page))

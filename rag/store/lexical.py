@@ -7,9 +7,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from rag.store import schema
 from rag.store.catalog import revision
-from rag.store.passages import numbers
+from rag.store.passages import Home, numbers
 from rag.store.terms import Term, query_terms
 from rag.store.truth import Truth
 
@@ -22,6 +25,10 @@ SCORE_ROWS = 60_000
 """The candidates are scored by the rarest terms that occur in at most so many: leaving common words out here costs
 hits (measured on XQuAD among 4,259 passages: 0.912 right at rank 1 without the words of every tenth passage, 0.919
 with them), and passing over a row that is no candidate costs a tenth of scoring it."""
+
+COUNT_ROWS = 20_000
+"""The documents are told apart by the rarest terms that occur in at most so many passages: fetching a row's number
+costs about 0.1 µs."""
 
 HEAD_WEIGHT = 2.0
 """A match in title or headings counts for so many in the text."""
@@ -66,6 +73,21 @@ class Lexical:
                 best = {number: scored[number] for number in ranked[:limit]}
         wanted.update((number, scored[number]) for number in wanted if number in scored)
         return wanted | best
+
+    def counts(self, collection_id: int, question: str, homes: Sequence[Home]) -> npt.NDArray[np.int64]:
+        """In how many passages of each of these documents each term of the question occurs.
+
+        Of shape (terms, documents), with as many of the rarest terms as ``COUNT_ROWS`` allows.
+        """
+        firsts = np.array([home.first for home in homes], dtype=np.int64)
+        ends = firsts + np.array([home.size for home in homes], dtype=np.int64)
+        counted = []
+        with self._truth.reading() as connection:
+            table = schema.fts(collection_id)
+            for term in affordable(self._present(connection, collection_id, question), COUNT_ROWS):
+                found = np.sort(np.fromstring(_numbers_of(connection, table, term), dtype=np.int64, sep=","))
+                counted.append(np.searchsorted(found, ends) - np.searchsorted(found, firsts))
+        return np.array(counted, dtype=np.int64).reshape(-1, len(homes))
 
     def document_frequency(self, collection_id: int, term: str) -> int:
         """In how many passages a word occurs (all its words, when it is more than one), folded and stemmed."""
@@ -150,6 +172,12 @@ def _score(connection: sqlite3.Connection, table: str, terms: Sequence[Term], id
         (_match(terms), wanted),
     )
     return dict(rows.fetchall())
+
+
+def _numbers_of(connection: sqlite3.Connection, table: str, term: Term) -> str:
+    """The numbers of the passages with a term, with commas: as one text they come four times as fast as row by row."""
+    row = connection.execute(f"SELECT group_concat(rowid) FROM {table} WHERE {table} MATCH ?", (term.match,)).fetchone()
+    return str(row[0])
 
 
 def _bm25(table: str) -> str:

@@ -7,7 +7,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 from rag.errors import LibraryDamaged
 from rag.store.database import Database
@@ -30,6 +30,14 @@ def text_key(index_text: str) -> bytes:
     return blake2b(index_text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
+class Home(NamedTuple):
+    """A document and its passages, which are numbered without a gap: ``size`` of them from ``first`` on."""
+
+    document: int
+    first: int
+    size: int
+
+
 class Passages(Database):
     """The part of the truth that reads passages."""
 
@@ -44,15 +52,15 @@ class Passages(Database):
             found = {passage.id: passage for passage in build(connection, rows)}
         return {number: found[number] for number in dict.fromkeys(ids) if number in found}
 
-    def homes(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
-        """For each of these passages its document's id and how many passages that has; those gone are left out."""
+    def homes(self, ids: Sequence[int]) -> dict[int, Home]:
+        """Where each of these passages belongs; those gone are left out."""
         with self.reading() as connection:
             rows = connection.execute(
-                "SELECT p.id, d.id, d.passages FROM json_each(?) JOIN passage p ON p.id = value"
+                "SELECT p.id, d.id, p.id - p.ordinal, d.passages FROM json_each(?) JOIN passage p ON p.id = value"
                 " JOIN document d ON d.id = p.document_id",
                 (numbers(ids),),
             )
-            return {number: (document, count) for number, document, count in rows}
+            return {number: Home(*home) for number, *home in rows}
 
     def neighbours(self, passage: Passage) -> tuple[Passage | None, Passage | None]:
         """The passages before and after this one in its document."""

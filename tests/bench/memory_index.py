@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
 from rag.models.static import StaticVectors
-from rag.retrieve import Fusion, fuse
+from rag.retrieve import Fusion, fuse, subjects
 from rag.store.lexical import HEAD_WEIGHT, MAX_TERMS
 from rag.store.terms import TOKENIZER, query_terms, searchable
 from rag.types import Hit, Passage, index_text
@@ -63,12 +64,29 @@ class MemoryIndex:
         dense[hidden], lexical[hidden] = -1.0, 0.0
         union = set(np.argsort(-dense)[:CANDIDATES]) | {i for i in np.argsort(-lexical)[:CANDIDATES] if lexical[i] > 0}
         ids = np.array(sorted(i for i in union if int(i) not in without))
-        homes = [(p.document_id, self._sizes[p.document_id]) for p in (self.passages[i] for i in ids)]
-        fused = fuse(dense[ids].astype(np.float64), lexical[ids], homes, Fusion())
+        document = self._documents(question, [self.passages[i].document_id for i in ids], without)
+        fused = fuse(dense[ids].astype(np.float64), lexical[ids], document, Fusion())
         order = np.argsort(-fused, kind="stable")[:k]
         return [
-            Hit(self.passages[ids[i]], float(fused[i]), float(dense[ids[i]]), float(lexical[ids[i]])) for i in order
+            Hit(
+                self.passages[ids[i]], float(fused[i]), float(dense[ids[i]]), float(lexical[ids[i]]), float(document[i])
+            )
+            for i in order
         ]
+
+    def _documents(self, question: str, documents: list[int], without: frozenset[int]) -> npt.NDArray[np.float64]:
+        """What ``subjects`` gives each of these documents, one for each candidate."""
+        different = sorted(set(documents))
+        hidden = Counter(self.passages[i].document_id for i in without)
+        counts = []
+        for term in query_terms(question, MAX_TERMS):
+            rows = self._db.execute("SELECT rowid FROM fts WHERE fts MATCH ?", (term.match,))
+            held = Counter(self.passages[row].document_id for (row,) in rows if row not in without)
+            if held:
+                counts.append([held[d] for d in different])
+        sizes = np.array([self._sizes[d] - hidden[d] for d in different])
+        found = subjects(np.array(counts, dtype=np.int64).reshape(-1, len(different)), sizes)
+        return np.array([found[different.index(d)] for d in documents])
 
 
 def _passages(documents: Mapping[str, str]) -> list[Passage]:

@@ -28,6 +28,8 @@ def check(truth: Truth) -> None:
             assert len(text) == document.characters
             passages = truth.document_passages(document.id)
             assert len(passages) == document.passages
+            home = truth.homes([p.id for p in passages]).get(passages[0].id) if passages else None
+            assert home is None or [p.id for p in passages] == list(range(home.first, home.first + home.size))
             for passage in passages:
                 assert passage.text == text[passage.start : passage.end]
                 assert keys[passage.id] == text_key(passage.index_text)

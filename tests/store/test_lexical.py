@@ -181,3 +181,21 @@ def test_every_word_of_a_text_finds_it(library: tuple[Truth, Collection], text: 
     for term in query_terms(text, 1000)[:20]:
         if len(term.text) < 1000:
             assert ids & {i for i, _ in search.search(collection.id, term.text, 1000)}, term
+
+
+def test_each_documents_passages_with_a_term_are_counted(tmp_path: Path) -> None:
+    with writer(tmp_path) as truth:
+        collection = truth.create_collection("default", EMBEDDER, "v1")
+        for number in range(6):
+            put(truth, collection, f"{number}.txt", prose(number, 150), title=f"{number}")
+        put(truth, collection, "2.txt", prose(20, 90), title="2")
+        documents = truth.documents(collection.id)
+        passages = {d.id: truth.document_passages(d.id) for d in documents}
+        homes = truth.homes([own[0].id for own in passages.values()]).values()
+        assert [(home.document, home.size) for home in homes] == [(d.id, d.passages) for d in documents]
+        question = "word17 word3 word999 word201 word77"
+        counts = Lexical(truth).counts(collection.id, question, list(homes))
+        words = {d: [set(p.text.split()) for p in own] for d, own in passages.items()}
+        expected = [[sum(w in own for own in words[d.id]) for d in documents] for w in question.split()]
+        assert sorted(counts.tolist()) == sorted(row for row in expected if any(row)) != []
+        assert Lexical(truth).counts(collection.id, "absent?", list(homes)).shape == (0, 6)
