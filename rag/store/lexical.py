@@ -87,7 +87,7 @@ class Lexical:
             for term in affordable(self._present(connection, collection_id, question), COUNT_ROWS):
                 found = np.sort(np.fromstring(_numbers_of(connection, table, term), dtype=np.int64, sep=","))
                 counted.append(np.searchsorted(found, ends) - np.searchsorted(found, firsts))
-        return np.array(counted, dtype=np.int64).reshape(-1, len(homes))
+        return np.array(counted, dtype=np.int64).reshape(len(counted), len(homes))
 
     def document_frequency(self, collection_id: int, term: str) -> int:
         """In how many passages a word occurs (all its words, when it is more than one), folded and stemmed."""

@@ -199,3 +199,4 @@ def test_each_documents_passages_with_a_term_are_counted(tmp_path: Path) -> None
         expected = [[sum(w in own for own in words[d.id]) for d in documents] for w in question.split()]
         assert sorted(counts.tolist()) == sorted(row for row in expected if any(row)) != []
         assert Lexical(truth).counts(collection.id, "absent?", list(homes)).shape == (0, 6)
+        assert Lexical(truth).counts(collection.id, question, []).shape[1] == 0
