@@ -20,7 +20,7 @@ from rag.answer.values import values_of
 from rag.types import Citation, Claim, Disagreement, Hit, Passage, Sentence, Support
 
 _LONGEST_VALUE = 240
-_LONGEST_SUBJECT = 8
+_LONGEST_SUBJECT = 12
 _BULLET = re.compile(r"^(?:[-*•]|\d{1,2}[.)]) ")
 _PREPOSITIONS = ("of", "in", "on", "at", "for", "to", "by", "from", "with")
 _JOINING = frozenset(

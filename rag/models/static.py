@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -64,15 +64,6 @@ class StaticVectors:
         encoded = self._tokenizer.encode_batch_fast([_encodable(t) for t in texts], add_special_tokens=False)
         top = len(self.table) - 1
         return [np.minimum(np.asarray(e.ids, dtype=np.int64), top) for e in encoded]
-
-    def token_offsets(self, text: str) -> list[tuple[int, int]]:
-        """Where each token of ``token_ids([text])`` stands in ``text``."""
-        encoding: Any = self._tokenizer.encode(_encodable(text), add_special_tokens=False)
-        return [(int(a), int(b)) for a, b in encoding.offsets]
-
-    def token_vectors(self, text: str) -> Matrix:
-        """Unit vectors of a text's tokens, shape (tokens, 256); zero rows stay zero."""
-        return _unit(self.table[self.token_ids([text])[0]])
 
     def embed(self, texts: Sequence[str]) -> Matrix:
         """The unit mean vector of each text, shape (len(texts), 256), float32; a text without tokens gives zeros."""

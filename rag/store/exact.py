@@ -60,11 +60,6 @@ class ExactSearch:
         found = cosines(rows.matrix[places[present]], vector)
         return {int(i): float(s) for i, s in zip(wanted[present], found, strict=True)}
 
-    def snapshot(self, collection: Collection) -> tuple[Ids, Vector]:
-        """Every passage's number, ascending, and its unit vector; not to be written to."""
-        rows = self._rows(collection)
-        return rows.ids, rows.matrix
-
     def size(self, collection: Collection) -> int:
         """The bytes that the collection's vectors take in memory, as far as the newest committed state says."""
         with self._truth.reading() as connection:

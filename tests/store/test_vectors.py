@@ -85,7 +85,8 @@ def test_exact_search_is_exact_through_every_change(library: tuple[Truth, Collec
 def test_searches_under_way_keep_their_rows(library: tuple[Truth, Collection]) -> None:
     truth, collection = library
     dense = DenseIndex.open(truth, truth.path.parent)
-    before = dense._exact.snapshot(collection)
+    rows = dense._exact._rows(collection)
+    before = rows.ids, rows.matrix
     copy = before[0].copy(), before[1].copy()
     truth.remove_document(collection.id, "1.txt")
     for number in range(20, 30):
