@@ -107,8 +107,8 @@ class _Told:
     def add(self, one: Statement, other: Statement, conflict: Conflict) -> None:
         sides = [(one, conflict.one), (other, conflict.other)]
         for group in self.groups:
-            if any(_same(side, known) for side in sides for known in group.sides):
-                group.sides += [side for side in sides if not any(_same(side, known) for known in group.sides)]
+            if any(side in group.sides for side in sides):
+                group.sides += [side for side in sides if side not in group.sides]
                 return
         words = [word for k, word in one.topic.items() if k in conflict.subject]
         self.groups.append(_Group(_joined(one, words), sides))
@@ -136,10 +136,6 @@ class _Told:
                 claims.append(Claim(statement.passage.source, _date(statement.passage), _shown(value), citation))
             found.append(Disagreement(group.subject, tuple(claims)))
         return tuple(found)
-
-
-def _same(side: tuple[Statement, str], known: tuple[Statement, str]) -> bool:
-    return side[0] == known[0] and side[1] == known[1]
 
 
 def _shown(value: str) -> str:
