@@ -5,36 +5,41 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-FILES = sorted([*(ROOT / "rag").rglob("*.py"), *(ROOT / "ui").rglob("*.py")])
+from tests.house import ROOT, circles, files, floors, graph, imports, module_name, sheet
+
+FILES = files()
 
 # Imports run one way, from low to high; a module may import its own level and those below.
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("rag.errors", "rag.types"),
-    ("rag.text", "rag.config", "rag.prompts", "rag.tokens"),
+    ("rag.errors", "rag.types", "rag.data"),
+    ("rag.text", "rag.config", "rag.prompts", "rag.tokens", "rag.platform"),
+    ("rag.language",),
     ("rag.documents", "rag.store", "rag.models"),
-    ("rag.ingest", "rag.reindex", "rag.retrieve"),
+    ("rag.ingest", "rag.sync", "rag.reindex", "rag.retrieve"),
     ("rag.answer",),
     ("rag.library", "rag.doctor", "rag.fingerprint"),
     ("rag.gold",),
-    ("rag.cli", "rag.__main__", "rag.chat", "rag.terminal", "rag.models_command", "ui"),
+    ("rag.commands", "rag.cli", "rag.__main__", "rag.chat", "rag.terminal", "rag.models_command", "rag.api", "ui"),
 )
 ONLY_IN = {
     "llama_index": ("rag.models", "rag.retrieve", "rag.answer.engine"),
     "chromadb": ("rag.store",),
+    "sqlite3": ("rag.store",),
     "gradio": ("ui",),
-    "ollama": (),
+    "ollama": ("rag.models",),
+    "onnxruntime": ("rag.models",),
 }
-
-
-def module_name(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+# Circles that stood when the rule came; the list only gets shorter.
+KNOWN_CIRCLES = {
+    ("rag.chat", "rag.cli"),
+    ("rag.doctor", "rag.library"),
+    ("rag.gold.nodes", "rag.gold.quick_yaml"),
+    ("rag.store.build", "rag.store.keeper", "rag.store.vectors"),
+}
 
 
 def level(module: str) -> int | None:
@@ -42,23 +47,6 @@ def level(module: str) -> int | None:
         if any(module == name or module.startswith(f"{name}.") for name in names):
             return number
     return None
-
-
-def imports(tree: ast.AST, *, types_too: bool = True) -> Iterator[str]:
-    skipped: set[ast.AST] = set()
-    if not types_too:
-        for node in ast.walk(tree):
-            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-                skipped.update(ast.walk(node))
-    for node in ast.walk(tree):
-        if node in skipped:
-            continue
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            assert node.level == 0, "imports are absolute"
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: module_name(p))
@@ -84,13 +72,36 @@ def test_frameworks_stay_in_their_rooms(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: module_name(p))
-def test_files_and_functions_stay_small(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert text.count("\n") <= 400, f"{path} has {text.count(chr(10))} lines"
-    for node in ast.walk(ast.parse(text)):
+def test_functions_fit_a_screen(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             assert length <= 60, f"{path}:{node.lineno} {node.name} has {length} lines"
+
+
+def test_no_circles() -> None:
+    """Lazy and type-only imports count: a circle held open by one is a circle."""
+    assert not set(circles(graph())) - KNOWN_CIRCLES
+
+
+def test_the_sheet_counts_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "rag" / "a").mkdir(parents=True)
+    (tmp_path / "ui").mkdir()
+    texts = {
+        "rag/__init__.py": "",
+        "rag/a/__init__.py": "",
+        "rag/a/one.py": "def f():\n    from rag.a import two\n",
+        "rag/a/two.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from rag.a.one import f\n",
+        "ui/__init__.py": "",
+        "ui/page.py": "import rag.a.two\nfrom rag import a\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    edges = graph(tmp_path)
+    assert edges["ui.page"] == {"rag.a.two", "rag.a"}
+    assert circles(edges) == [("rag.a.one", "rag.a.two")]
+    assert floors(edges) == 2
+    assert "circles 1\n  rag.a.one, rag.a.two" in sheet(tmp_path)
 
 
 def test_help_imports_nothing_heavy() -> None:
