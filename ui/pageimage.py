@@ -1,7 +1,7 @@
 """A page of a PDF as a picture with the cited words marked, drawn in a child process with limits.
 
 PDFs come from anywhere, and drawing runs more of a C library than reading the text does: a crash, a loop or a bomb
-ends the child, not the page. Run as ``python -m ui.pageimage``, this module is that child.
+ends the child, not the page. The child is apart and confined as the parsers' are, and its picture is not trusted.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ import json
 import struct
 import subprocess
 import sys
+from io import BytesIO
 from typing import Any
 
+from rag.config import Limits
+from rag.documents.sandbox import isolated
 from rag.errors import ParserCrashed
 from rag.text import find_folded
 
 WIDTH = 1_100
 _MOST_PIXELS = 6_000_000
-_SECONDS = 20
-_MEMORY = 1 << 30
+_LIMITS = Limits(child_wall_seconds=20, child_cpu_seconds=20, child_memory_mb=1_024)
+_SECONDS = _LIMITS.child_wall_seconds
 _YELLOW = (250, 204, 21, 90)
 _LEAST_WORDS = 3
 
@@ -31,11 +34,13 @@ def draw(original: bytes, page: int, quote: str, *, width: int = WIDTH) -> bytes
     head = json.dumps({"page": page, "quote": quote, "width": width}).encode()
     message = struct.pack(">I", len(head)) + head + original
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "ui.pageimage"], input=message, capture_output=True, timeout=_SECONDS, check=False
+        done: subprocess.CompletedProcess[bytes] = subprocess.run(
+            **isolated("ui.pageimage"), input=message, capture_output=True, timeout=_SECONDS, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise ParserCrashed(f"Page {page} could not be drawn within {_SECONDS} s.", hint="Read its text.") from error
+    except OSError as error:
+        raise ParserCrashed(f"Page {page} could not be drawn: {error.strerror}.", hint="Read its text.") from error
     if done.returncode != 0 or not done.stdout.startswith(b"\x89PNG"):
         raise ParserCrashed(f"Page {page} could not be drawn.", hint="Read its text instead.")
     return done.stdout
@@ -65,8 +70,6 @@ def _longest_part(quote: list[str], text: str) -> tuple[int, int] | None:
 
 
 def _png(original: bytes, number: int, quote: str, width: int) -> bytes:
-    from io import BytesIO
-
     import pypdfium2 as pdfium
     from PIL import Image, ImageDraw
 
@@ -86,17 +89,14 @@ def _png(original: bytes, number: int, quote: str, width: int) -> bytes:
     return out.getvalue()
 
 
-def _child() -> None:
-    import resource
+def main() -> None:
+    """The child: takes the order and the PDF from its standard input, and after that nothing from anywhere."""
+    from rag.documents.worker import SAMPLES, confine
 
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     data = sys.stdin.buffer.read()
     size = struct.unpack(">I", data[:4])[0]
     head = json.loads(data[4 : 4 + size])
+    _png(SAMPLES["sample.pdf"], 1, "Sample", 9)  # loads what could not be loaded once confined
+    confine(_LIMITS)
     sys.stdout.buffer.write(_png(data[4 + size :], head["page"], head["quote"], head["width"]))
-
-
-if __name__ == "__main__":
-    _child()
+    sys.stdout.buffer.flush()

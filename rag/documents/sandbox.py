@@ -28,9 +28,20 @@ _STATUS_BYTES = 4
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _START_HINT = "Check that this program's packages are installed completely and that files can still be opened."
 _BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
-    "from rag.documents.worker import main; main()"
-)  # fmt: skip
+    "import json, sys; from importlib import import_module; sys.path[:] = json.loads(sys.argv[1]);"
+    "import_module(sys.argv[2]).main()"
+)
+
+
+def isolated(module: str) -> dict[str, Any]:
+    """What ``subprocess`` needs to run ``main()`` of ``module`` apart from this process: only its arguments, a few
+    variables of the environment, and an import path of which the working folder is no part."""
+    return {
+        "args": [sys.executable, "-I", "-c", _BOOT, json.dumps(_import_path()), module],
+        "env": {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
+        "cwd": "/",
+        "start_new_session": True,
+    }
 
 
 class ParserPool:
@@ -111,13 +122,10 @@ class _Server:
         with theirs, ExitStack() as undo:
             undo.callback(self._control.close)
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _BOOT, json.dumps(_import_path())],
+                **isolated("rag.documents.worker"),
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
-                cwd="/",
-                start_new_session=True,
             )
             undo.pop_all()
         self._lock = threading.Lock()
@@ -255,7 +263,14 @@ class _Run:
 
 
 def _import_path() -> list[str]:
-    """This process's import path without the working directory, and with the folder this package is in."""
+    """This process's import path without the working folder (unless this package lives there)."""
     home = str(Path(__file__).resolve().parents[2])
-    path = [entry for entry in sys.path if entry]
+    path = [entry for entry in sys.path if entry and (entry == home or not _is_working_folder(entry))]
     return path if home in path else [*path, home]
+
+
+def _is_working_folder(entry: str) -> bool:
+    try:
+        return Path(entry).samefile(".")
+    except OSError:  # one of them is not there
+        return not Path(entry).is_absolute()

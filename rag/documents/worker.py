@@ -35,7 +35,7 @@ _PARSERS = {PLAIN: "plain", MARKDOWN: "markdown", HTML: "html", PDF: "pdf"}
 _MOST_FDS = 256
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT = 444, 446
-_SAMPLES = {
+SAMPLES = {
     "sample.txt": b"Caf\xe9 au lait.",
     "sample.log": "\u65e5\u672c\u8a9e\u306e\u6587\u7ae0\u3067\u3059\u3002".encode("cp932") * 3,
     "sample.md": b"# Sample\n\nText with `code`.\n",
@@ -71,7 +71,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (_MOST_FDS, _MOST_FDS))
     for name in CODECS:
         import_module(f"encodings.{name}")
-    for source, data in _SAMPLES.items():
+    for source, data in SAMPLES.items():
         parse(data, wire.Job(source, Limits(), 1_000, 100))
     gc.collect()
     gc.disable()  # a child lives for one file, and would spend half its time looking for garbage

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from selectolax.lexbor import LexborHTMLParser
 
-from rag.errors import ParserCrashed
 from rag.library import Library
 from rag.types import Document, Heading, Page, to_plain
 from tests.ui.corpus import HOSTILE_NAME, POLICY
@@ -19,7 +16,6 @@ from ui.escape import plain_name
 from ui.intake import Intake
 from ui.lines import LineFinder
 from ui.lists import ConversationRow, FileRow, Status, conversations_html, documents_html, status_html
-from ui.pageimage import draw
 from ui.reader import WINDOW, Span, reader_html
 from ui.shelf import Shelf
 from ui.suggest import examples, follow_ups
@@ -137,29 +133,6 @@ def test_long_documents_are_read_in_parts() -> None:
             break
         offset = int(later[0].attributes["data-offset"] or 0)
     assert covered < 20
-
-
-def test_a_page_is_drawn_with_the_words_marked(library: Library, corpus: Path) -> None:
-    original = (corpus / "handbook.pdf").read_bytes()
-    plain = Image.open(io.BytesIO(draw(original, 2, "")))
-    marked = Image.open(io.BytesIO(draw(original, 2, "Full-time staff receive 28 days of paid annual leave.")))
-    assert plain.size == marked.size and plain.size[0] == 1_100
-    assert yellow(plain) == 0
-    assert yellow(marked) > 5_000
-    across = draw(original, 2, "Bank holidays are counted separately. Carry-over Requests go")
-    assert yellow(Image.open(io.BytesIO(across))) > 1_000
-
-
-def yellow(picture: Image.Image) -> int:
-    """How many pixels are of the marking's colour."""
-    data = picture.convert("RGB").tobytes()
-    return sum(red > 240 and blue < 200 for red, blue in zip(data[::3], data[2::3], strict=True))
-
-
-@pytest.mark.parametrize("data", [b"", b"no pdf", b"%PDF-1.7\n1 0 obj<<>>endobj"])
-def test_what_cannot_be_drawn_is_an_error(data: bytes) -> None:
-    with pytest.raises(ParserCrashed, match="Page 1"):
-        draw(data, 1, "x")
 
 
 def test_pictures_are_only_of_documents_in_the_library(shelf: Shelf, library: Library) -> None:
