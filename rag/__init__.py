@@ -31,6 +31,9 @@ __all__ = [
     "Turn",
 ]
 
+__version__ = "0.2.0"
+"""The one place the version is written: the package's metadata and ``rag --version`` read it here."""
+
 _HOME = {"Library": "rag.library", "Config": "rag.config", "Limits": "rag.config", "RagError": "rag.errors"}
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from rag import __version__
 from rag.errors import RagError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ _SUMMARIES = {
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(message="%(version)s", package_name="rag-cited", prog_name="rag")
+@click.version_option(__version__, message="%(version)s", prog_name="rag")
 def cli() -> None:
     """Answers from your own documents, on your own machine, with every sentence footnoted and checked."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -23,6 +24,8 @@ settings.load_profile("suite")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Started in the background, a shell has SIGINT ignored, and every child inherits that: Ctrl-C would do nothing.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     guard = TESTS / "netguard"
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if str(guard) not in paths:

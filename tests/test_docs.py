@@ -1,0 +1,48 @@
+"""What stands beside the README is true, too."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import rag
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_run(example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "seeds").symlink_to(ROOT / "seeds")
+    monkeypatch.chdir(tmp_path)
+    done = subprocess.run([sys.executable, example], input="", capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() and not done.stderr
+
+
+def test_examples_are_listed() -> None:
+    listed = re.findall(r"^\| \[(\w+\.py)\]\(\1\) \|", (ROOT / "examples/README.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(listed) == [path.name for path in EXAMPLES]
+
+
+def test_the_changelog_has_the_version() -> None:
+    heads = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert heads[:2] == ["Unreleased", rag.__version__] or heads[0] == rag.__version__
+
+
+def test_hooks_and_workflow_name_what_is_there() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"][0]["hooks"]
+    for hook in hooks:
+        for word in hook["entry"].split():
+            assert not word.endswith(".py") or (ROOT / word).exists(), hook["id"]
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text("utf-8"))["jobs"]
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    for job in jobs.values():
+        for step in job["steps"]:
+            for target in re.findall(r"^make (\w+)", step.get("run", ""), re.MULTILINE):
+                assert target in targets
