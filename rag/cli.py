@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_LAZY = {"gold": "rag.gold.command:gold", "models": "rag.models_command:models", "chat": "rag.chat:chat"}
+_LAZY = {"gold": "rag.gold.commands.cli:gold", "models": "rag.models_command:models", "chat": "rag.chat:chat"}
 
 
 class _Commands(click.Group):

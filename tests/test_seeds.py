@@ -12,7 +12,7 @@ import yaml
 REPO = Path(__file__).parents[1]
 BRIEFS = sorted((REPO / "seeds").glob("*.md"))
 ORIGINALS = REPO.parent / "shared" / "seeds"
-GOLD = REPO / "tests" / "gold" / "seeds.yaml"
+GOLD = REPO / "tests" / "data" / "seeds.yaml"
 KINDS = {
     "single-fact",
     "several-sources",

@@ -13,24 +13,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rag.gold.baseline import accept, load_baseline, save_baseline
-    from rag.gold.comparison import Comparison, State, compare
-    from rag.gold.gate import Exit, Verdict, verdict
-    from rag.gold.linting import lint
-    from rag.gold.records import Record, Run
-    from rag.gold.runfile import read_run, write_run
-    from rag.gold.runner import Settings, run
-    from rag.gold.schema import GoldSet, Question, load_gold
+    from rag.gold.commands.asking import Settings, run
+    from rag.gold.files.gold_set import load_gold
+    from rag.gold.files.lint import lint
+    from rag.gold.files.runs import accept, load_baseline, read_run, save_baseline, write_run
+    from rag.gold.metrics.comparison import Comparison, Exit, State, Verdict, compare, verdict
+    from rag.gold.types import GoldSet, Question, Record, Run
 
 _HOME = {
-    "accept": "baseline", "load_baseline": "baseline", "save_baseline": "baseline",
-    "Comparison": "comparison", "State": "comparison", "compare": "comparison",
-    "Exit": "gate", "Verdict": "gate", "verdict": "gate",
-    "lint": "linting",
-    "Record": "records", "Run": "records",
-    "read_run": "runfile", "write_run": "runfile",
-    "Settings": "runner", "run": "runner",
-    "GoldSet": "schema", "Question": "schema", "load_gold": "schema",
+    "accept": "files.runs", "load_baseline": "files.runs", "save_baseline": "files.runs",
+    "Comparison": "metrics.comparison", "State": "metrics.comparison", "compare": "metrics.comparison",
+    "Exit": "metrics.comparison", "Verdict": "metrics.comparison", "verdict": "metrics.comparison",
+    "lint": "files.lint",
+    "Record": "types", "Run": "types",
+    "read_run": "files.runs", "write_run": "files.runs",
+    "Settings": "commands.asking", "run": "commands.asking",
+    "GoldSet": "types", "Question": "types", "load_gold": "files.gold_set",
 }  # fmt: skip
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""``pytest --gold tests/gold/seeds.yaml``: a test item for each gold question, and the ``gold_case`` fixture.
+"""``pytest --gold tests/data/seeds.yaml``: a test item for each gold question, and the ``gold_case`` fixture.
 
 Inert without ``--gold``: nothing of the program is imported then, and tests that ask for ``gold_case`` are skipped.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from rag.gold.pytest_items import GoldCase, GoldRoom
+    from rag.gold.commands.pytest_items import GoldCase, GoldRoom
 
 _ROOM = "rag_gold_room"
 
@@ -34,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
     files = config.getoption("--gold")
     if not files:
         return
-    from rag.gold.pytest_items import GoldRoom
+    from rag.gold.commands.pytest_items import GoldRoom
 
     paths = [Path(file).absolute() for file in files]
     if missing := [file for file, path in zip(files, paths, strict=True) if not path.is_file()]:
@@ -49,7 +49,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     room = _room(parent.config)
     if room is None or file_path.absolute() not in room.files:
         return None
-    from rag.gold.pytest_items import GoldFile
+    from rag.gold.commands.pytest_items import GoldFile
 
     return GoldFile.from_parent(parent, path=file_path)
 

@@ -163,7 +163,7 @@ def report_questions() -> list[Asked]:
 def briefs() -> tuple[dict[str, str], list[Asked]]:
     """The sample corpus and its gold questions, follow-ups condensed; halves as the gold set tags them."""
     documents = {path.name: path.read_text("utf-8") for path in sorted((REPO / "seeds").glob("*.md"))}
-    gold = yaml.safe_load((REPO / "tests" / "gold" / "seeds.yaml").read_text("utf-8"))["questions"]
+    gold = yaml.safe_load((REPO / "tests" / "data" / "seeds.yaml").read_text("utf-8"))["questions"]
     return documents, [_gold(item, documents) for item in gold]
 
 

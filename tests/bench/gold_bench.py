@@ -11,7 +11,7 @@ import numpy as np
 
 from rag.config import Config
 from rag.gold import GoldSet, Question, Run, Settings, run
-from rag.gold.schema import Source
+from rag.gold.types import Source
 from rag.library import Library
 from rag.models.builtin import BuiltinEmbedding
 from rag.models.embed import describe_embedder

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from rag.gold.draft import from_feedback
+from rag.gold.commands.draft import from_feedback
 from rag.library import Library
 from tests.fake_ollama import FakeModel, FakeOllama
 from tests.ui.pilot import Pilot, page_over, tab

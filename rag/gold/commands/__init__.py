@@ -1,0 +1,1 @@
+"""What ``rag gold`` and ``pytest --gold`` do."""

@@ -1,0 +1,1 @@
+"""Gold sets, runs and baselines on disk."""

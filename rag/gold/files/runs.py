@@ -1,0 +1,419 @@
+"""Runs, recorded answers and baselines on disk: JSON lines, appended as questions are answered."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import IO, Any
+
+from rag.errors import GoldError
+from rag.gold.files.disk import from_plain, unwritable, write_whole
+from rag.gold.types import Acceptance, Found, Noise, Question, Record, Run, configuration_digest, corpus_digest, digest
+from rag.types import Answer, to_plain
+
+VERSION = 1
+_BULK = ("records", "passages", "finished", "noise")
+
+
+@dataclass(slots=True)
+class RunWriter:
+    """Appends a run to ``path``: a header, then each record with the texts of its new passages, then the end.
+
+    A record is written in one piece and flushed; what a kill leaves behind is a run with fewer records.
+    """
+
+    path: Path
+    _file: IO[str]
+    _known: set[str]
+
+    @classmethod
+    def start(cls, path: Path, header: Run) -> RunWriter:
+        """Begin a new file. Raises GoldError when it cannot be written."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise unwritable(path, error) from error
+        writer = cls(path, file, set())
+        writer._write(_header(header))
+        return writer
+
+    def add(self, record: Record, passages: Mapping[str, str]) -> None:
+        """Append a record."""
+        lines = [{"kind": "passage", "key": k, "text": t} for k, t in passages.items() if k not in self._known]
+        self._known.update(passages)
+        self._write(*lines, {"kind": "record", **to_plain(record)})
+
+    def finish(self, finished: float, noise: Noise | None) -> None:
+        """Append the end and close."""
+        self._write({"kind": "end", "finished": finished, "noise": to_plain(noise)})
+        self.close()
+
+    def close(self) -> None:
+        """Close; without ``finish`` the run counts as interrupted."""
+        # All was flushed line by line, so what fails now has been told already.
+        with suppress(OSError):
+            self._file.close()
+
+    def _write(self, *lines: Mapping[str, Any]) -> None:
+        try:
+            self._file.write("".join(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in lines))
+            self._file.flush()
+        except OSError as error:
+            self.close()
+            raise unwritable(self.path, error) from error
+
+
+def write_run(path: Path, run: Run) -> None:
+    """Write a whole run in one step: the old file stays until the new one is complete."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    writer = RunWriter.start(part, run)
+    try:
+        for record in run.records:
+            writer.add(record, passages_of([record], run.passages))
+        writer.finish(run.finished, run.noise)
+        part.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        writer.close()
+        part.unlink(missing_ok=True)
+
+
+def keys_of(record: Record) -> Iterator[str]:
+    """The keys of the passages a record speaks of."""
+    yield from (found.key for found in record.ranking)
+    if record.reply is not None:
+        yield from (citation.passage for citation in record.reply.citations)
+
+
+def read_run(path: Path, *, interrupted: bool = False) -> Run:
+    """Read a run. Raises GoldError naming file and line when it is damaged, and, unless ``interrupted`` runs are
+    wanted too, when it has no end."""
+    lines = _lines(path)
+    header = next(lines, None)
+    if header is None or header.get("kind") != "run" or header.get("version") != VERSION:
+        raise GoldError(
+            f"{path} is no run of this program, or of another version of it.", hint="Make one with `rag gold run`."
+        )
+    run = from_plain(Run, {**header, "records": ()})
+    records: list[Record] = []
+    passages: dict[str, str] = {}
+    end: Mapping[str, Any] | None = None
+    for line in lines:
+        if line["kind"] == "passage":
+            passages[str(line.get("key"))] = str(line.get("text"))
+        elif line["kind"] == "record":
+            records.append(from_plain(Record, line))
+        else:
+            end = line
+    if end is None and not interrupted:
+        raise GoldError(f"The run {path} was interrupted.", hint="Run the same command again; it goes on from there.")
+    noise = from_plain(Noise, end["noise"]) if end and end.get("noise") else None
+    finished = from_plain(float, end.get("finished")) if end else 0.0
+    return replace(run, records=tuple(records), passages=passages, finished=finished, noise=noise)
+
+
+def _header(run: Run) -> dict[str, Any]:
+    kept = {f.name: to_plain(getattr(run, f.name)) for f in fields(Run) if f.name not in _BULK}
+    return {"kind": "run", "version": VERSION, **kept}
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    for number, line in json_lines(path, "run", "Make one with `rag gold run`."):
+        if line.get("kind") not in ("run", "passage", "record", "end"):
+            raise _damaged(path, number)
+        yield line
+
+
+def json_lines(path: Path, what: str, hint: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a file of JSON lines with their numbers, from 1. Raises GoldError when it cannot be read (saying
+    that it is a ``what``, with ``hint``), and at a line that is damaged."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise GoldError(f"Cannot read the {what} {path}: {error.strerror}.", hint=hint) from error
+    rows = data.split(b"\n")
+    # What follows the last line break is empty, or a line that a kill cut off.
+    for number, row in enumerate(rows[:-1], 1):
+        try:
+            line = json.loads(row)
+        except (ValueError, RecursionError) as error:
+            raise _damaged(path, number) from error
+        if not isinstance(line, dict):
+            raise _damaged(path, number)
+        yield number, line
+
+
+def _damaged(path: Path, number: int) -> GoldError:
+    return GoldError(f"{path}:{number}: the line is damaged.", hint="Remove the file and make it again.")
+
+
+def passages_of(records: Iterable[Record], texts: Mapping[str, str]) -> dict[str, str]:
+    """Those of ``texts`` that the records speak of."""
+    return {key: texts[key] for record in records for key in keys_of(record) if key in texts}
+
+
+_DEPENDS_ON = ("model", "prompts", "options", "corpus", "parsed_text", "embedder", "splitter", "retrieval")
+_REMEDY = "Record again with `rag gold run --mode record`."
+
+
+class NotRecorded(GoldError):
+    """There is no recording of this question under these conditions; the message says what differs."""
+
+    code = "not-recorded"
+    hint = _REMEDY
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One recorded answer with the ranking of its question."""
+
+    answer: Answer
+    ranking: tuple[Found, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    key: str
+    id: str
+    repeat: int
+    parts: Mapping[str, str]
+    answer: Answer
+    ranking: tuple[Found, ...]
+
+
+@dataclass(slots=True)
+class Recording:
+    """A file of recorded answers, an answer a line. ``conditions`` is the part of the fingerprint that answers depend
+    on; a key is the digest of question, turns, repeat and conditions. ``depth`` is how long its rankings are."""
+
+    path: Path
+    conditions: Mapping[str, Any]
+    depth: int
+    _entries: dict[str, Recorded] = field(default_factory=dict)
+    _parts: dict[tuple[str, int], Mapping[str, str]] = field(default_factory=dict)
+
+    @classmethod
+    def create(cls, path: Path, fingerprint: Mapping[str, Any], depth: int) -> Recording:
+        """A new, empty file. Raises GoldError when it cannot be written."""
+        recording = cls(path, conditions_of(fingerprint), depth)
+        head = {"kind": "recording", "version": 1, "conditions": recording.conditions, "depth": depth}
+        write_whole(path, _line(head))
+        return recording
+
+    @classmethod
+    def resume(cls, path: Path, fingerprint: Mapping[str, Any], depth: int) -> Recording:
+        """The recording that was interrupted, to be added to; a new one if it was of other conditions. Raises GoldError
+        when it cannot be written."""
+        with suppress(GoldError):
+            earlier = cls.load(path)
+            if (earlier.conditions, earlier.depth) == (conditions_of(fingerprint), depth):
+                whole = path.read_bytes()
+                write_whole(path, whole[: whole.rfind(b"\n") + 1])
+                return earlier
+        return cls.create(path, fingerprint, depth)
+
+    @classmethod
+    def load(cls, path: Path) -> Recording:
+        """Read a recording; half a line at its end, which a kill leaves, is passed over. Raises GoldError when it is
+        missing or damaged."""
+        lines = json_lines(path, "recording", _REMEDY)
+        _, head = next(lines, (0, {}))
+        if head.get("kind") != "recording" or not isinstance(head.get("conditions"), dict):
+            raise GoldError(f"{path} is no recording.", hint=_REMEDY)
+        recording = cls(path, head["conditions"], from_plain(int, head.get("depth")))
+        for _, line in lines:
+            entry = from_plain(_Entry, line)
+            recording._entries[entry.key] = Recorded(entry.answer, entry.ranking)
+            recording._parts[entry.id, entry.repeat] = entry.parts
+        return recording
+
+    def holds(self, question: Question, repeat: int) -> bool:
+        """Whether it was read with an answer to ``question`` under its own conditions."""
+        return digest(_parts(question, repeat, self.conditions)) in self._entries
+
+    def add(self, question: Question, repeat: int, recorded: Recorded) -> None:
+        """Append an answer."""
+        parts = _parts(question, repeat, self.conditions)
+        line = {"kind": "answer", "key": digest(parts), "id": question.id, "repeat": repeat, "parts": parts}
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(_line({**line, **to_plain(recorded)}))
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+
+    def find(self, question: Question, repeat: int, fingerprint: Mapping[str, Any], depth: int) -> Recorded:
+        """The answer recorded under the same conditions with at least ``depth`` passages. Raises NotRecorded, saying
+        what has changed since."""
+        if depth > self.depth:
+            raise NotRecorded(f"{self.path} has the first {self.depth} passages of each question, not {depth}.")
+        parts = _parts(question, repeat, conditions_of(fingerprint))
+        recorded = self._entries.get(digest(parts))
+        if recorded is not None:
+            return recorded
+        old = self._parts.get((question.id, repeat))
+        if old is None:
+            raise NotRecorded(f"No answer to '{question.id}' (repeat {repeat}) is in {self.path}.")
+        changed = ", ".join(name for name in parts if parts[name] != old.get(name))
+        raise NotRecorded(f"The answer to '{question.id}' was recorded before a change of: {changed}.")
+
+
+def conditions_of(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of a fingerprint that an answer depends on."""
+    return {name: fingerprint.get(name) for name in _DEPENDS_ON}
+
+
+def under_recorded_model(fingerprint: Mapping[str, Any], recording: Recording, wanted: str) -> dict[str, Any]:
+    """``fingerprint`` with the model of the recording in place of the one at hand, which replay does not ask.
+
+    ``wanted`` is the configured model (``ollama:NAME``, ``quotes`` or ``auto``). Raises NotRecorded when it is named
+    and another one was recorded.
+    """
+    model = recording.conditions.get("model")
+    name = str(model.get("name", "")) if isinstance(model, Mapping) else str(model)
+    if wanted not in ("", "auto") and wanted.removeprefix("ollama:") != name.removeprefix("ollama:"):
+        raise NotRecorded(f"{recording.path} was recorded with {name}, but {wanted} is configured.")
+    return {**fingerprint, "model": model}
+
+
+def _parts(question: Question, repeat: int, conditions: Mapping[str, Any]) -> dict[str, str]:
+    asked = {"question": question.question, "turns": to_plain(question.turns)}
+    return {"question": digest(asked), "repeat": str(repeat), **{k: digest(v) for k, v in conditions.items()}}
+
+
+def _line(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+class NotComparable(GoldError):
+    """The baseline cannot be held against this run."""
+
+    code = "baseline"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What ``accept`` did: ids ``added`` to and ``changed`` in the baseline; ``refused`` had an error; ``kept`` are
+    those of the baseline that it left as they were."""
+
+    baseline: Run
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    refused: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+def baseline_path(gold: str | Path) -> Path:
+    """Where the baseline of a gold set stands: ``seeds.yaml`` has ``seeds.baseline.jsonl``."""
+    path = Path(gold)
+    return path.with_name(f"{path.stem}.baseline.jsonl")
+
+
+def run_path(gold: str | Path, *, retrieval_only: bool = False) -> Path:
+    """Where the last run of a gold set is kept unless told otherwise: ``seeds.run.jsonl``, and
+    ``seeds.retrieval.run.jsonl`` for one without answers."""
+    path = Path(gold)
+    return path.with_name(f"{path.stem}{'.retrieval' if retrieval_only else ''}.run.jsonl")
+
+
+def load_baseline(gold: str | Path) -> Run | None:
+    """The baseline of a gold set, or ``None`` before the first accept. Raises GoldError when it is damaged."""
+    path = baseline_path(gold)
+    return read_run(path) if path.is_file() else None
+
+
+def accept(
+    run: Run, baseline: Run | None, ids: Sequence[str] = (), *, reason: str, now: float | None = None
+) -> Accepted:
+    """Take the records of ``ids`` (empty: all) of ``run`` into the baseline.
+
+    Raises GoldError for an empty reason, an id that did not run or that ended in an error, and for a retrieval-only
+    run over a baseline with answers. Without ids, questions with an error are left out and named in ``refused``.
+    Questions of the baseline that are not accepted now stay as they are, whether they ran or not.
+    """
+    if not reason.strip():
+        raise GoldError("Accepting needs a reason.", hint="Say why the answers are right: --reason '...'.")
+    if baseline is not None and run.retrieval_only and not baseline.retrieval_only:
+        raise GoldError(
+            "A retrieval-only run cannot replace a baseline with answers.", hint="Run without --retrieval-only first."
+        )
+    groups = run.by_id()
+    failed = {name for name, records in groups.items() if any(record.error for record in records)}
+    for name in ids:
+        if name not in groups:
+            raise GoldError(f"'{name}' did not run, so there is nothing to accept.", hint="Run it first.")
+        if name in failed:
+            raise GoldError(f"'{name}' ended in an error: {groups[name][0].error}", hint="Run it again.")
+    chosen = [name for name in (ids or groups) if name not in failed]
+    if not chosen:
+        raise GoldError("There is nothing to accept: every question ended in an error.", hint="Run again.")
+    old = baseline.by_id() if baseline is not None else {}
+    merged = _merge(run, baseline, chosen, Acceptance(
+        reason.strip(), time.time() if now is None else now,
+        corpus_digest(run.fingerprint), configuration_digest(run.fingerprint),
+    ))  # fmt: skip
+    return Accepted(
+        merged,
+        added=tuple(name for name in chosen if name not in old),
+        changed=tuple(name for name in chosen if name in old and not _alike(old[name], groups[name])),
+        refused=tuple(sorted(failed)) if not ids else (),
+        kept=tuple(name for name in old if name not in chosen),
+    )
+
+
+def save_baseline(gold: str | Path, baseline: Run) -> Path:
+    """Write the baseline beside the gold set in one step, with the texts of cited passages only."""
+    path = baseline_path(gold)
+    cited = {c.passage for record in baseline.records if record.reply for c in record.reply.citations}
+    kept = {key: text for key, text in baseline.passages.items() if key in cited}
+    write_run(path, replace(baseline, passages=kept))
+    return path
+
+
+def _merge(run: Run, baseline: Run | None, chosen: Sequence[str], acceptance: Acceptance) -> Run:
+    groups = run.by_id()
+    old = baseline.by_id() if baseline is not None else {}
+    accepted = dict(baseline.accepted) if baseline is not None else {}
+    records: list[Record] = []
+    names = dict.fromkeys([*(q.id for q in run.questions), *old])
+    for name in names:
+        if name not in chosen:
+            records.extend(old.get(name, []))
+            continue
+        # What came out the same stays as it was written, so that the file's own history shows changes only.
+        same = name in old and _alike(old[name], groups[name])
+        records.extend(old[name] if same else groups[name])
+        if not (same and _settled(accepted.get(name), acceptance)):
+            accepted[name] = acceptance
+    known = {q.id: q for q in (*(baseline.questions if baseline else ()), *run.questions)}
+    there = {record.id for record in records}
+    return replace(
+        run,
+        questions=tuple(known[name] for name in names if name in there),
+        records=tuple(records),
+        passages={**(baseline.passages if baseline else {}), **run.passages},
+        accepted=accepted,
+        noise=run.noise or (baseline.noise if baseline else None),
+    )
+
+
+def _settled(old: Acceptance | None, new: Acceptance) -> bool:
+    return old is not None and (old.corpus, old.configuration) == (new.corpus, new.configuration)
+
+
+def _alike(old: Sequence[Record], new: Sequence[Record]) -> bool:
+    return [_told(record) for record in old] == [_told(record) for record in new]
+
+
+def _told(record: Record) -> tuple[object, ...]:
+    """What of a record a reader would see change: not the times."""
+    kept = {name: round(value, 6) for name, value in record.metrics.items() if not name.endswith("_ms")}
+    reply = record.reply
+    places = tuple(found.place for found in record.ranking)
+    return (places, reply.text, reply.citations, kept) if reply is not None else (places, kept)

@@ -1,0 +1,115 @@
+"""A second opinion by a model on whether the cited passages support each sentence: reported, never gating."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from rag.answer.judge import SCHEMA
+from rag.errors import ConfigError, ModelError
+from rag.gold.types import Record, Reply, Said
+from rag.prompts import Prompt
+
+if TYPE_CHECKING:
+    from rag.config import Config
+
+
+Ask = Callable[[str, str, Mapping[str, Any]], str]
+"""System text, user text and JSON schema in; the reply out. Raises ModelError."""
+_BRACES = re.compile(r"\{.*\}", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A chat model by ``name`` with the ``digest`` of its weights."""
+
+    name: str
+    digest: str
+    ask: Ask
+
+
+@contextmanager
+def open_chat(config: Config, name: str) -> Iterator[Chat]:
+    """The chat model ``name`` (``ollama:NAME`` or ``auto``). Raises ConfigError when it means no model, ModelError when
+    it cannot be used."""
+    from rag.models.choose import choose_llm
+
+    llm, choice = choose_llm(config.with_(llm=name))
+    if llm is None:
+        raise ConfigError(
+            f"This needs a chat model, and '{name}' is none.",
+            hint="Start Ollama and name a model, as ollama:qwen3:8b; `rag models` lists those it has.",
+        )
+    model = llm
+
+    def ask(system: str, user: str, schema: Mapping[str, Any]) -> str:
+        return str(model.complete(f"{system}\n\n{user}", format=schema).text)
+
+    try:
+        yield Chat(choice.name, str(getattr(llm, "digest", "")), ask)
+    finally:
+        close = getattr(llm, "close", None)
+        if close is not None:
+            close()
+
+
+def read_json(reply: str) -> Mapping[str, Any] | None:
+    """The JSON object in a reply, with or without words around it; ``None`` when there is none."""
+    found = _BRACES.search(reply)
+    if found is None:
+        return None
+    try:
+        value = json.loads(found[0])
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def fence() -> str:
+    """A mark that no document can foresee."""
+    return secrets.token_hex(8)
+
+
+_VERDICTS = frozenset(SCHEMA["properties"]["verdict"]["enum"])
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Asks ``chat`` about every cited sentence. What it replies beside the verdict counts as an error."""
+
+    chat: Chat
+    prompt: Prompt
+
+    def judged(self, record: Record, passages: Mapping[str, str]) -> Record:
+        """``record`` with ``judge_support``, the share of its cited sentences judged supported.
+
+        One verdict that cannot be read, or a failing model, leaves the metric out and says so in the notes: an error
+        is neither 0 nor a number.
+        """
+        reply = record.reply
+        if reply is None or reply.abstained:
+            return record
+        verdicts = [self._verdict(said, reply, passages) for said in reply.sentences if said.claim and said.citations]
+        errors = [verdict for verdict in verdicts if verdict not in _VERDICTS]
+        if errors:
+            return replace(record, notes=(*record.notes, f"judge error: {errors[0]}"))
+        if not verdicts:
+            return record
+        share = sum(verdict == "supported" for verdict in verdicts) / len(verdicts)
+        return replace(record, metrics={**record.metrics, "judge_support": share})
+
+    def _verdict(self, said: Said, reply: Reply, passages: Mapping[str, str]) -> str:
+        keys = dict.fromkeys(reply.citations[number].passage for number in said.citations)
+        text = "\n\n".join(passages[key] for key in keys if key in passages)
+        system, user = self.prompt.render(passage=text, sentence=said.text, nonce=fence())
+        try:
+            answer = self.chat.ask(system, user, dict(SCHEMA))
+        except ModelError as error:
+            return f"{error}"
+        verdict = (read_json(answer) or {}).get("verdict")
+        return verdict if isinstance(verdict, str) and verdict in _VERDICTS else f"unreadable verdict {answer[:80]!r}"

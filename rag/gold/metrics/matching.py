@@ -1,0 +1,469 @@
+"""Where gold words stand: quotes in documents, facts and forbidden wordings in answers, numbers as numbers."""
+
+from __future__ import annotations
+
+import re
+import signal
+import string
+import threading
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from types import FrameType
+from typing import Any, Protocol
+
+from rag.errors import GoldError
+from rag.gold.types import Fact, Span
+from rag.text import fold, fold_with_map
+from rag.types import Answer, Document, Heading, Hit, Page, Turn
+
+SECONDS = 2.0
+"""Of the processor, for one pattern on one text of at most 50,000 characters; a sound one takes milliseconds."""
+
+
+class SlowPattern(GoldError):
+    """A regular expression of the gold set took too long on a text."""
+
+    code = "gold"
+    hint = "Repeats within repeats, as in (a+)+, try every way to part a text; write the pattern without them."
+
+
+@contextmanager
+def time_limit(pattern: str, seconds: float = SECONDS) -> Iterator[None]:
+    """Stop a search after ``seconds`` of processor time with SlowPattern naming ``pattern``.
+
+    By a signal, since `re` looks for signals while it searches; so only in the main thread, elsewhere without limit.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SlowPattern(f"The regular expression '{pattern[:80]}' took over {seconds:g} s on one text.")
+
+    # Not SIGALRM, which other programs' time limits use; this clock stands still while nothing is computed.
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+_WORD = re.compile(r"\w+")
+_NEAREST_LIMIT = 2_000_000
+
+
+class Corpus(Protocol):
+    """The documents a gold set speaks of, by source name."""
+
+    def files(self) -> tuple[str, ...]:
+        """All source names."""
+
+    def text(self, file: str) -> str | None:
+        """The canonical text, or ``None`` for an unknown file."""
+
+    def page(self, file: str, number: int) -> Span | None:
+        """The span of page ``number`` (from 1), or ``None`` when the file has no such page."""
+
+
+@dataclass(slots=True)
+class Finder:
+    """Finds quotes in the documents of a corpus; a document is folded once, however many quotes are sought."""
+
+    corpus: Corpus
+    _folded: dict[str, tuple[str, list[int]]] = field(default_factory=dict)
+    _found: dict[tuple[str, int | None, str], tuple[Span, ...]] = field(default_factory=dict)
+
+    def quote(self, file: str, quote: str, page: int | None = None) -> tuple[Span, ...]:
+        """Every place of ``quote`` in ``file`` (on ``page``, if given; a quote may begin there and run on), compared
+        after NFKC, de-hyphenation and folding of case and white space. Empty when it is nowhere."""
+        key = (file, page, quote)
+        if key not in self._found:
+            places = self._search(file, quote)
+            if page is not None:
+                bounds = self.corpus.page(file, page)
+                places = tuple(p for p in places if bounds and bounds[0] <= p[0] < max(bounds[1], bounds[0] + 1))
+            self._found[key] = places
+        return self._found[key]
+
+    def _search(self, file: str, quote: str) -> tuple[Span, ...]:
+        text = self.corpus.text(file)
+        if text is None:
+            return ()
+        words = quote.split()
+        exact = re.compile(r"\s+".join(re.escape(word) for word in words))
+        if words and (places := tuple(match.span() for match in exact.finditer(text))):
+            return places
+        if file not in self._folded:
+            self._folded[file] = fold_with_map(text)
+        return occurrences(fold(quote), text, *self._folded[file])
+
+
+def occurrences(needle: str, text: str, folded: str, origin: list[int]) -> tuple[Span, ...]:
+    """Spans in ``text`` of every occurrence of the folded ``needle`` in ``folded`` (see ``fold_with_map``)."""
+    places: list[Span] = []
+    at = folded.find(needle) if needle else -1
+    while at >= 0:
+        last = origin[at + len(needle) - 1]
+        after = at + len(needle)
+        while after < len(origin) - 1 and origin[after] <= last:
+            after += 1
+        stop = max(origin[after], last + 1)
+        places.append((origin[at], last + max(len(text[last:stop].rstrip()), 1)))
+        at = folded.find(needle, at + len(needle))
+    return tuple(places)
+
+
+def nearest(quote: str, text: str) -> str:
+    """The stretch of ``text`` (of about the quote's length) that shares most words with ``quote``; empty if none does.
+
+    Linear in the text; of a very long text the first two million characters are looked at.
+    """
+    wanted = Counter(match.group().lower() for match in _WORD.finditer(quote))
+    found = [(m.start(), m.end(), m.group().lower()) for m in _WORD.finditer(text[:_NEAREST_LIMIT])]
+    width = max(1, sum(wanted.values()))
+    inside: Counter[str] = Counter()
+    best, place, shared = 0, 0, 0
+    for index, (_, _, word) in enumerate(found):
+        inside[word] += 1
+        shared += inside[word] <= wanted[word]
+        if index >= width:
+            gone = found[index - width][2]
+            shared -= inside[gone] <= wanted[gone]
+            inside[gone] -= 1
+        if shared > best:
+            best, place = shared, index
+    if best * 3 < width:
+        return ""
+    first = max(0, place - width + 1)
+    return " ".join(text[found[first][0] : found[place][1]].split())
+
+
+class Backend(Protocol):
+    """Searches, answers, and shows its documents."""
+
+    def search(self, question: str, k: int | None = None, collection: str | None = None) -> tuple[Hit, ...]:
+        """The best ``k`` passages, best first."""
+
+    def ask(self, question: str, *, history: Sequence[Turn] = (), collection: str | None = None) -> Answer:
+        """The answer."""
+
+    def sources(self, collection: str | None = None) -> tuple[Document, ...]:
+        """The documents."""
+
+    def text(self, document_id: int) -> str:
+        """A document's canonical text."""
+
+    def layout(self, document_id: int) -> tuple[tuple[Heading, ...], tuple[Page, ...]]:
+        """A document's headings and pages."""
+
+    def fingerprint(self, collection: str | None = None) -> Mapping[str, Any]:
+        """Everything that can change an answer, JSON-ready."""
+
+
+@dataclass(slots=True)
+class LibraryCorpus:
+    """The documents of a library's collection; texts are read once, when asked for."""
+
+    backend: Backend
+    collection: str | None = None
+    _documents: dict[str, Document] | None = None
+    _texts: dict[str, str] = field(default_factory=dict)
+    _pages: dict[str, tuple[Page, ...]] = field(default_factory=dict)
+
+    def files(self) -> tuple[str, ...]:
+        """All source names."""
+        return tuple(self._listed())
+
+    def text(self, file: str) -> str | None:
+        """The canonical text, or ``None`` for an unknown file."""
+        if file not in self._listed():
+            return None
+        if file not in self._texts:
+            self._texts[file] = self.backend.text(self._listed()[file].id)
+        return self._texts[file]
+
+    def page(self, file: str, number: int) -> Span | None:
+        """The span of page ``number``, or ``None`` when the file has no such page."""
+        if file not in self._listed():
+            return None
+        if file not in self._pages:
+            self._pages[file] = self.backend.layout(self._listed()[file].id)[1]
+        return next(((page.start, page.end) for page in self._pages[file] if page.number == number), None)
+
+    def _listed(self) -> dict[str, Document]:
+        if self._documents is None:
+            self._documents = {document.source: document for document in self.backend.sources(self.collection)}
+        return self._documents
+
+
+_GROUP = "[,'’\u00a0\u202f\u2009]"
+_DIGITS = re.compile(
+    rf"(?<![\w.,])(?P<sign>(?<!\S)[-−]|(?<=[(\s])[-−])?(?:(?P<before>[A-Z]{{1,3}}\$|[$€£¥₹])\s?(?P<minus>[-−])?)?"
+    rf"(?P<number>\d{{1,3}}(?:{_GROUP}\d{{3}})+(?:\.\d+)?|\d{{1,3}}(?:\.\d{{3}}){{2,}}(?:,\d+)?|\d{{1,3}}(?:\.\d{{3}})+,\d+"
+    rf"|\d+(?:[.,]\d+)?|\.\d+)(?![.,]?\d)"
+)
+_ATTACHED = re.compile(r"(?:st|nd|rd|th)\b", re.IGNORECASE)
+_SCALE = {
+    "hundred": 100, "thousand": 1_000, "k": 1_000, "million": 1_000_000, "millions": 1_000_000, "m": 1_000_000,
+    "mn": 1_000_000, "mio": 1_000_000, "billion": 1_000_000_000, "billions": 1_000_000_000, "bn": 1_000_000_000,
+    "b": 1_000_000_000, "trillion": 1_000_000_000_000, "trillions": 1_000_000_000_000, "tn": 1_000_000_000_000,
+}  # fmt: skip
+_ONES = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_SPELLED = {word: value for value, word in enumerate(_ONES)} | {word: 20 + 10 * i for i, word in enumerate(_TENS)}
+_WORDS = re.compile(
+    rf"(?<![\w-])(?:(?P<tens>{'|'.join(_TENS)})(?:[-\s](?P<unit>{'|'.join(_ONES[1:10])}))?|(?P<plain>{'|'.join(_ONES)})"
+    rf"|(?P<scaled>a(?=\s(?:hundred|thousand|million|billion|trillion)\b)))(?!\w)",
+    re.IGNORECASE,
+)
+_NEXT = re.compile(r"[\s\u00a0-]{0,2}([^\W\d_]+|%|‰|[$€£¥₹°])")
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number at ``text[start:end]``: ``values`` are its readings (with and without a word such as "million");
+    ``before`` is a currency sign in front, ``spelled`` says that it was written in words."""
+
+    start: int
+    end: int
+    values: tuple[Decimal, ...]
+    before: str = ""
+    spelled: bool = False
+
+
+def numbers(text: str) -> Iterator[Number]:
+    """The numbers of a text, first those in digits and then those in words. Ordinals, versions and digits inside a
+    name ("H1N1") are none."""
+    plain = _western(text)
+    for match in _DIGITS.finditer(plain):
+        if match["number"][-1].isdigit() and _ATTACHED.match(plain, match.end()):
+            continue
+        value = _value(match["number"])
+        if value is None:
+            continue
+        value = -value if match["sign"] or match["minus"] else value
+        end, values = _scaled(plain, match.end(), value)
+        yield Number(match.start(), end, values, (match["before"] or "").strip())
+    for match in _WORDS.finditer(plain):
+        if match["scaled"]:
+            amount = 1
+        elif match["plain"]:
+            amount = _SPELLED[match["plain"].lower()]
+        else:
+            amount = _SPELLED[match["tens"].lower()] + (_SPELLED[match["unit"].lower()] if match["unit"] else 0)
+        end, values = _scaled(plain, match.end(), Decimal(amount))
+        yield Number(match.start(), end, values[-1:], spelled=True)
+
+
+def words_after(text: str, position: int, count: int) -> list[str]:
+    """Up to ``count`` words or unit signs right after ``position``, within the sentence, lower-cased."""
+    found: list[str] = []
+    while len(found) < count and (match := _NEXT.match(text, position)):
+        found.append(match[1].lower())
+        position = match.end()
+    return found
+
+
+def _western(text: str) -> str:
+    """Decimal digits of any script, and their separators, as ASCII; the length stays."""
+    if text.isascii():
+        return text
+    marks = {"٫": ".", "٬": ","}
+    return "".join(
+        str(unicodedata.decimal(c)) if c.isdecimal() else marks.get(c, c) if not c.isascii() else c for c in text
+    )
+
+
+def _value(digits: str) -> Decimal | None:
+    plain = re.sub("['’\u00a0\u202f\u2009]", "", digits)
+    if "," in plain and "." in plain:
+        decimal = "," if plain.rindex(",") > plain.rindex(".") else "."
+    elif re.fullmatch(r"\d{1,3}(?:,\d{3})+", plain) or plain.count(".") > 1:
+        decimal = ""
+    else:
+        decimal = "," if "," in plain else "."
+    whole, mark, part = plain.rpartition(decimal) if decimal else (plain, "", "")
+    if decimal and not mark:
+        whole, part = plain, ""
+    try:
+        return Decimal(re.sub(r"[.,]", "", whole) + (f".{part}" if part else "") or "0")
+    except InvalidOperation:
+        return None
+
+
+def _scaled(text: str, position: int, value: Decimal) -> tuple[int, tuple[Decimal, ...]]:
+    """The value, and the value times a scale word that follows; the end moves behind that word."""
+    end = position
+    values: tuple[Decimal, ...] = (value,)
+    while match := _NEXT.match(text, end):
+        factor = _SCALE.get(match[1].lower())
+        if factor is None or (len(match[1]) == 1 and match.start(1) > position):
+            break
+        values, end = (*values, values[-1] * factor), match.end()
+    return end, values
+
+
+_LIMIT = 50_000
+_UNITS = {
+    "%": "percent", "‰": "permille", "$": "dollar", "us$": "dollar", "usd": "dollar", "€": "euro", "eur": "euro",
+    "£": "pound", "gbp": "pound", "¥": "yen", "jpy": "yen", "₹": "rupee", "inr": "rupee", "pct": "percent",
+    "kilometre": "km", "kilometer": "km", "kilogram": "kg", "metre": "m", "meter": "m",
+}  # fmt: skip
+_REACH = 3
+"""A unit may stand at most this many words after its number ("5 paid working days")."""
+
+
+def states(fact: Fact, text: str) -> bool:
+    """Whether ``text`` (an answer without its markers) states ``fact``."""
+    if fact.number is not None:
+        return _states_number(fact, text[:_LIMIT])
+    return any(occurs(wording, text) for wording in fact.any)
+
+
+def violations(patterns: Sequence[str], text: str) -> tuple[str, ...]:
+    """Those of the forbidden wordings that occur in ``text``."""
+    return tuple(pattern for pattern in patterns if occurs(pattern, text))
+
+
+def occurs(wording: str, text: str) -> bool:
+    """Whether a plain wording or ``re:`` pattern occurs in ``text`` with no token cut at its edges.
+
+    Both sides are folded (NFKC, case, dashes, quotation marks, white space); "12" is not in "2012", "12.5" or
+    "1,012", and a pattern is also tried on the unfolded text. Raises SlowPattern when a pattern explodes on it.
+    """
+    text = text[:_LIMIT]
+    if wording.startswith("re:"):
+        pattern = re.compile(wording[3:], re.IGNORECASE)
+        with time_limit(wording[3:]):
+            return _bounded(pattern, fold(text)) or _bounded(pattern, text)
+    needle = fold(wording)
+    return bool(needle) and _bounded(re.compile(f"(?={re.escape(needle)})"), fold(text), len(needle))
+
+
+def _bounded(pattern: re.Pattern[str], text: str, width: int | None = None) -> bool:
+    return any(
+        not cuts_token(text, match.start())
+        and not cuts_token(text, match.end() if width is None else match.start() + width)
+        for match in pattern.finditer(text)
+        if width is not None or match.group()
+    )
+
+
+def cuts_token(text: str, position: int) -> bool:
+    """Whether a cut at ``position`` would part a word or a number."""
+    if not 0 < position < len(text):
+        return False
+    left, right = text[position - 1], text[position]
+    if _is_word(left) and _is_word(right):
+        return not (_unspaced(left) or _unspaced(right))
+    inner_right = right in ".," and left.isdigit() and text[position + 1 : position + 2].isdigit()
+    inner_left = left in ".," and right.isdigit() and text[position - 2 : position - 1].isdigit() and position > 1
+    return inner_left or inner_right
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or unicodedata.category(character).startswith("M")
+
+
+def _unspaced(character: str) -> bool:
+    """Scripts that put no space between words, or attach particles without one."""
+    code = ord(character)
+    return (
+        0x0E00 <= code <= 0x0EFF  # Thai, Lao
+        or 0x1000 <= code <= 0x109F  # Burmese
+        or 0x1100 <= code <= 0x11FF  # Hangul letters
+        or 0x1780 <= code <= 0x17FF  # Khmer
+        or 0x2E80 <= code <= 0xA4CF  # CJK, kana
+        or 0xAC00 <= code <= 0xD7FF  # Hangul
+        or 0xF900 <= code <= 0xFAFF  # CJK compatibility
+        or 0x20000 <= code <= 0x3FFFF  # CJK extensions
+    )
+
+
+def _states_number(fact: Fact, text: str) -> bool:
+    wanted, tolerance = Decimal(fact.number or "0"), Decimal(fact.tolerance)
+    # A bare "one" is far more often a pronoun than a count, so it needs its unit.
+    return any(
+        any(abs(value - wanted) <= tolerance for value in number.values) and _has_unit(fact.unit, number, text)
+        for number in numbers(text)
+        if fact.unit or not (number.spelled and number.values == (Decimal(1),))
+    )
+
+
+def _has_unit(unit: str, number: Number, text: str) -> bool:
+    if not unit:
+        return True
+    wanted = [_unit(word) for word in re.findall(r"[^\W\d_]+|[^\w\s]+", fold(unit))]
+    if wanted == ["per", "cent"]:
+        wanted = ["percent"]
+    if len(wanted) == 1 and number.before and _unit(number.before) == wanted[0]:
+        return True
+    if len(wanted) == 1 and _unit(_word_before(text, number.start)) == wanted[0]:
+        return True
+    # The reading without its scale word ("200" of "200 million") has the unit "million".
+    after = [_unit(word) for start in {number.end, _digits_end(text, number)} for word in _after(text, start, wanted)]
+    return any(after[at : at + len(wanted)] == wanted for at in range(len(after)))
+
+
+def _after(text: str, start: int, wanted: list[str]) -> list[str]:
+    found = words_after(text, start, _REACH + len(wanted))
+    if found[:2] == ["per", "cent"]:
+        found[:2] = ["percent"]
+    return [*found[: _REACH + len(wanted) - 1], ""]
+
+
+def _digits_end(text: str, number: Number) -> int:
+    end = number.start
+    while end < number.end and not (text[end - 1 : end].isdigit() and not (text[end].isdigit() or text[end] in ".,'")):
+        end += 1
+    return end
+
+
+def _word_before(text: str, position: int) -> str:
+    match = re.search(r"([^\W\d_]+|[$€£¥₹])\s?$", text[max(0, position - 40) : position])
+    return match[1].lower() if match else ""
+
+
+def _unit(word: str) -> str:
+    word = word.lower()
+    single = word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+    return _UNITS.get(word) or _UNITS.get(single) or single
+
+
+def number_support(answer: str, evidence: Iterable[str]) -> float | None:
+    """Share of the numbers of ``answer`` that also stand in one of the ``evidence`` texts; ``None`` without numbers."""
+    stated = [number for number in numbers(answer) if not (number.spelled and number.values == (Decimal(1),))]
+    if not stated:
+        return None
+    known = {value for text in evidence for number in numbers(text) for value in number.values}
+    return sum(any(value in known for value in number.values) for number in stated) / len(stated)
+
+
+def token_f1(answer: str, references: Sequence[str]) -> float:
+    """The best token F1 of ``answer`` against the references, as SQuAD's evaluation script defines it: lower case,
+    without punctuation and articles."""
+    return max((_f1(_tokens(answer), _tokens(reference)) for reference in references), default=0.0)
+
+
+def _tokens(text: str) -> list[str]:
+    bare = "".join(character for character in text.lower() if character not in string.punctuation)
+    return re.sub(r"\b(a|an|the)\b", " ", bare).split()
+
+
+def _f1(predicted: list[str], gold: list[str]) -> float:
+    if not predicted or not gold:
+        return float(predicted == gold)
+    shared = sum((Counter(predicted) & Counter(gold)).values())
+    if not shared:
+        return 0.0
+    precision, recall = shared / len(predicted), shared / len(gold)
+    return 2 * precision * recall / (precision + recall)

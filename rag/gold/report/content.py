@@ -1,0 +1,281 @@
+"""What every report shows, put together once: verdict, changes, cases by stage, metrics, slices, latency."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Literal
+
+from rag.gold.metrics.comparison import Comparison, Pair, State, Verdict, pass_rate, requirements, stage_of
+from rag.gold.metrics.definitions import Metric, Stage, known_names, metric
+from rag.gold.metrics.retrieval import first_occurrences
+from rag.gold.metrics.statistics import Interval, bootstrap, power_text, quantile
+from rag.gold.types import Noise, Question, Record, Run
+
+Label = Literal["regression", "error", "flaky", "failing", "new", "fixed", "passing"]
+LABELS: tuple[Label, ...] = ("regression", "error", "flaky", "failing", "new", "fixed", "passing")
+_WRAP = re.compile(r"(?<=\S)[^\S\n]*\n[^\S\n]*(?=\S)(?![-*+•|#>]|\d+[.)]\s)")
+_ALIKE = 0.25
+_TOKEN = re.compile(r"\s+|\w+|[^\w\s]")
+_SLICED = ("fact_recall", "citation_recall", "abstention_accuracy")
+_TIMES = ("retrieve_ms", "first_token_ms", "total_ms", "prompt_tokens", "answer_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A question with all there is to show of it. ``missed`` are the requirements it does not reach; ``stage`` is
+    where it got worse, or, without a baseline, where it fails."""
+
+    question: Question
+    label: Label
+    stage: Stage | None
+    worse: tuple[str, ...]
+    better: tuple[str, ...]
+    missed: tuple[str, ...]
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    old: Record | None
+    new: Record | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A metric's means; ``before`` and ``delta`` only with a baseline."""
+
+    metric: Metric
+    before: Interval | None
+    after: Interval
+    delta: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The questions with one tag: share that passes, and some means, before (if there is a baseline) and after."""
+
+    tag: str
+    questions: int
+    passed: tuple[float | None, float | None]
+    means: Mapping[str, tuple[float | None, float | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Median and 95th percentile of a time (ms) or a token count, before and after."""
+
+    metric: Metric
+    before: tuple[float, float] | None
+    after: tuple[float, float]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All of it, in the order in which a person wants to know."""
+
+    run: Run
+    comparison: Comparison | None
+    verdict: Verdict
+    cases: tuple[Case, ...]
+    rows: tuple[Row, ...]
+    slices: tuple[Slice, ...]
+    costs: tuple[Cost, ...]
+    power: str
+    noise: str
+
+    def counts(self) -> dict[Label, int]:
+        """How many cases carry each label."""
+        return {label: sum(case.label == label for case in self.cases) for label in LABELS}
+
+    def at(self, stage: Stage) -> tuple[Case, ...]:
+        """The regressions (without a baseline: the failures) of a stage."""
+        wanted = "regression" if self.comparison is not None else "failing"
+        return tuple(case for case in self.cases if case.stage is stage and case.label == wanted)
+
+
+def build_report(run: Run, comparison: Comparison | None, verdict: Verdict) -> Report:
+    """Put the report of ``run`` together, with a comparison if there is a baseline."""
+    cases = tuple(_compared(p, run.k) for p in comparison.pairs) if comparison is not None else _alone(run)
+    noise = comparison.noise if comparison is not None else run.noise
+    return Report(
+        run=run,
+        comparison=comparison,
+        verdict=verdict,
+        cases=tuple(sorted(cases, key=lambda case: LABELS.index(case.label))),
+        rows=_rows(run, comparison),
+        slices=_slices(cases, run.k, comparison is not None),
+        costs=_costs(run, comparison),
+        power=power_text(comparison.regressions, comparison.fixes) if comparison is not None else "",
+        noise=describe_noise(noise),
+    )
+
+
+def describe_noise(noise: Noise | None) -> str:
+    """A noise floor in one sentence."""
+    if noise is None:
+        return "The noise floor has not been measured; `rag gold run --noise` asks everything twice to measure it."
+    if noise.silent:
+        return (
+            f"Run twice, all {noise.questions} questions came out the same to the letter: "
+            "any later difference is a change."
+        )
+    flipped = f"; {', '.join(noise.flips[:5])} flipped between passing and failing" if noise.flips else ""
+    return (
+        f"Run twice, {noise.questions - noise.identical} of {noise.questions} questions came out differently{flipped}."
+    )
+
+
+def _compared(pair: Pair, k: int) -> Case:
+    missed = _missed(pair.question, pair.after, k)
+    label: Label
+    if pair.state is State.STABLE:
+        label = "failing" if missed else "passing"
+    else:
+        label = {
+            State.REGRESSION: "regression", State.FIXED: "fixed", State.FLAKY: "flaky", State.NEW: "new",
+            State.ERROR: "error",
+        }[pair.state]  # type: ignore[assignment]  # fmt: skip
+    return Case(
+        pair.question, label, pair.stage, pair.worse, pair.better, missed, pair.before, pair.after, pair.old, pair.new
+    )
+
+
+def _alone(run: Run) -> tuple[Case, ...]:
+    scores, groups = run.scores(), run.by_id()
+    cases: list[Case] = []
+    for question in run.questions:
+        if question.id not in groups:
+            continue
+        after = scores.get(question.id, {})
+        missed = _missed(question, after, run.k)
+        rate = pass_rate(question, groups[question.id], run.k)
+        label: Label = "passing"
+        if question.id not in scores:
+            label = "error"
+        elif 0 < rate < 1:
+            label = "flaky"
+        elif missed:
+            label = "failing"
+        wanted = {need.metric: need.value for need in requirements(question, run.k)}
+        stage = stage_of(question, wanted, after, missed) if label == "failing" else None
+        cases.append(Case(question, label, stage, (), (), missed, {}, after, None, groups[question.id][0]))
+    return tuple(cases)
+
+
+def _missed(question: Question, metrics: Mapping[str, float], k: int) -> tuple[str, ...]:
+    return tuple(need.metric for need in requirements(question, k) if not need.met_by(metrics))
+
+
+def _rows(run: Run, comparison: Comparison | None) -> tuple[Row, ...]:
+    rank = {name: place for place, name in enumerate(known_names(0))}
+    rows: list[Row] = []
+    if comparison is not None:
+        for shift in comparison.shifts:
+            known = metric(shift.metric)
+            if known is not None and shift.metric not in _TIMES:
+                rows.append(Row(known, shift.before, shift.after, shift.delta))
+    else:
+        values: dict[str, list[float]] = {}
+        for scores in run.scores().values():
+            for name, value in scores.items():
+                values.setdefault(name, []).append(value)
+        for name, column in values.items():
+            known = metric(name)
+            if known is not None and name not in _TIMES:
+                rows.append(Row(known, None, bootstrap(column), None))
+    order = re.compile(r"@\d+")
+    return tuple(sorted(rows, key=lambda row: (rank.get(order.sub("@0", row.metric.name), 99), row.metric.name)))
+
+
+def _slices(cases: Sequence[Case], k: int, paired: bool) -> tuple[Slice, ...]:
+    tags = dict.fromkeys(tag for case in cases for tag in case.question.tags)
+    return tuple(_slice(tag, [case for case in cases if tag in case.question.tags], k, paired) for tag in tags)
+
+
+def _slice(tag: str, cases: Sequence[Case], k: int, paired: bool) -> Slice:
+    def passed(scores: Sequence[tuple[Question, Mapping[str, float]]]) -> float | None:
+        known = [not _missed(question, metrics, k) for question, metrics in scores if metrics]
+        return sum(known) / len(known) if known else None
+
+    after = [(case.question, case.after) for case in cases]
+    before = [(case.question, case.before) for case in cases] if paired else []
+    names = [n for n in (f"file_hit@{k}", *_SLICED) if any(n in metrics for _, metrics in after)]
+    means = {name: (_mean(before, name), _mean(after, name)) for name in names}
+    return Slice(tag, len(cases), (passed(before), passed(after)), means)
+
+
+def _mean(scores: Sequence[tuple[Question, Mapping[str, float]]], name: str) -> float | None:
+    values = [metrics[name] for _, metrics in scores if name in metrics]
+    return sum(values) / len(values) if values else None
+
+
+def _costs(run: Run, comparison: Comparison | None) -> tuple[Cost, ...]:
+    costs: list[Cost] = []
+    for name in _TIMES:
+        known, after = metric(name), _values(run, name)
+        before = _values(comparison.a, name) if comparison is not None else []
+        if known is not None and after:
+            costs.append(Cost(known, _spread(before) if before else None, _spread(after), tuple(sorted(after))))
+    return tuple(costs)
+
+
+def _values(run: Run, name: str) -> list[float]:
+    return [record.metrics[name] for record in run.records if name in record.metrics]
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float]:
+    return quantile(values, 0.5), quantile(values, 0.95)
+
+
+def unwrapped(text: str) -> str:
+    """``text`` without the line breaks of a document's narrow lines; paragraphs and lists stay."""
+    return _WRAP.sub(" ", text)
+
+
+def alike(edits: Sequence[Edit]) -> bool:
+    """Whether two texts share so much (a quarter of the longer one) that marking their difference helps a reader."""
+    size = {kind: sum(len(words) for each, words in edits if each == kind) for kind in ("same", "gone", "come")}
+    return size["same"] >= _ALIKE * (size["same"] + max(size["gone"], size["come"]))
+
+
+Edit = tuple[Literal["same", "gone", "come"], str]
+
+
+def word_diff(old: str, new: str) -> list[Edit]:
+    """The words that stayed, went and came, in reading order; their texts joined give ``old`` or ``new`` again.
+
+    White space alone between two changes counts as changed, so that a rewritten phrase reads as one.
+    """
+    a, b = _TOKEN.findall(old), _TOKEN.findall(new)
+    edits: list[Edit] = []
+    gone = come = ""
+    codes = SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
+    for index, (what, i, j, m, n) in enumerate(codes):
+        left, right = "".join(a[i:j]), "".join(b[m:n])
+        if what != "equal" or (left.isspace() and 0 < index < len(codes) - 1):
+            gone, come = gone + left, come + right
+            continue
+        edits.extend(_changed(gone, come))
+        edits.append(("same", left))
+        gone = come = ""
+    return [*edits, *_changed(gone, come)]
+
+
+def _changed(gone: str, come: str) -> list[Edit]:
+    edits: list[Edit] = [("gone", gone), ("come", come)]
+    return [edit for edit in edits if edit[1]]
+
+
+def ranks(case: Case) -> list[tuple[str, int | None, int | None, bool]]:
+    """The files of both rankings with their rank before and after, and whether they are gold; gold ones first."""
+    old = first_occurrences(found.source for found in case.old.ranking) if case.old else []
+    new = first_occurrences(found.source for found in case.new.ranking) if case.new else []
+    files = dict.fromkeys([*case.question.files, *new, *old])
+    place = {name: index for index, name in enumerate(new, 1)}
+    was = {name: index for index, name in enumerate(old, 1)}
+    gold = set(case.question.files)
+    return sorted(
+        ((file, was.get(file), place.get(file), file in gold) for file in files),
+        key=lambda row: (not row[3], row[2] or 999, row[1] or 999),
+    )

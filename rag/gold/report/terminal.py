@@ -1,0 +1,231 @@
+"""The report in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from rag.gold.files.runs import Accepted
+from rag.gold.metrics.comparison import Exit
+from rag.gold.metrics.definitions import Metric, Stage
+from rag.gold.metrics.statistics import Interval
+from rag.gold.metrics.tuning import Fit, Sweep, sweep_rows
+from rag.gold.report.content import Case, Report, Row, describe_noise, ranks, word_diff
+from rag.gold.types import Run
+from rag.text import remove_invisible
+
+_COLOURS = {Exit.CLEAN: "green", Exit.REGRESSION: "red", Exit.INFRASTRUCTURE: "yellow", Exit.NOT_COMPARABLE: "yellow"}
+_CONTROL = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)))
+_EDITS = {"same": "", "gone": "red strike", "come": "green"}
+_BRACKETS = {"same": ("", ""), "gone": ("[-", "-]"), "come": ("{+", "+}")}
+"""As wdiff writes a difference of words where there are no colours."""
+
+
+def print_report(report: Report, console: Console, *, details: int = 10) -> None:
+    """Verdict first, then what changed, the regressions by stage (at most ``details`` of each in full), metrics, slices
+    and latency."""
+    for part in _parts(report, details, plain=console.color_system is None):
+        console.print(part)
+
+
+def shown(text: str) -> str:
+    """Text without control characters, which could reprogram a terminal; line breaks and tabs stay."""
+    return remove_invisible(text.translate(_CONTROL))
+
+
+def print_accepted(accepted: Accepted, baseline: Run | None, run: Run, console: Console) -> None:
+    """What an accept takes into the baseline: each answer that is new or changed, as a word difference."""
+    old = baseline.by_id() if baseline is not None else {}
+    new = run.by_id()
+    for name in (*accepted.changed, *accepted.added):
+        before = old[name][0].reply if name in old else None
+        after = new[name][0].reply
+        line = Text(f"{'changed' if name in old else 'new    '}  {name}  ", style="bold")
+        line.append_text(
+            _difference(before.text if before else None, after.text if after else "", console.color_system is None)
+        )
+        console.print(line)
+    if accepted.refused:
+        console.print(Text(f"Refused, since they ended in an error: {', '.join(accepted.refused)}.", style="yellow"))
+    console.print(
+        f"Accepted: {len(accepted.added)} new, {len(accepted.changed)} changed; "
+        f"{len(accepted.kept)} kept as they were, {len(accepted.baseline.by_id())} in the baseline."
+    )
+    console.print(Text(describe_noise(accepted.baseline.noise)))
+
+
+def _difference(old: str | None, new: str, plain: bool) -> Text:
+    """``new`` with what changed since ``old`` marked: by colours, or in ``plain`` text by brackets."""
+    made = Text()
+    for kind, words in word_diff(old, new) if old is not None else [("same", new)]:
+        before, after = _BRACKETS[kind] if plain else ("", "")
+        made.append(shown(f"{before}{' '.join(words.splitlines())}{after}"), style=_EDITS[kind])
+    return made
+
+
+def _parts(report: Report, details: int, *, plain: bool) -> Iterator[RenderableType]:
+    colour = _COLOURS.get(report.verdict.code, "red")
+    yield Text(report.verdict.headline, style=f"bold {colour}")
+    for reason in report.verdict.reasons[1:]:
+        yield Text(f"  {reason}", style=colour)
+    counts = ", ".join(f"{number} {label}" for label, number in report.counts().items() if number)
+    yield Text(f"{len(report.cases)} questions: {counts}.")
+    if report.comparison is not None:
+        yield Text(report.power)
+        for what, names in (("not run", report.comparison.not_run), ("no longer asked", report.comparison.removed)):
+            if names:
+                yield Text(f"In the baseline, but {what}: {', '.join(names)}.")
+    yield Text(report.noise)
+    yield from _changes(report)
+    for stage in Stage:
+        yield from _stage(stage, report.at(stage), details, plain=plain)
+    yield from _errors(report)
+    yield from (Text("\nMetrics: mean and 95 % interval", style="bold"), _metrics(report.rows))
+    if report.slices:
+        yield from (Text("\nBy tag", style="bold"), _slices(report))
+    if report.costs:
+        yield from (Text("\nTime and tokens: median and 95th percentile", style="bold"), _costs(report))
+
+
+def _changes(report: Report) -> Iterator[RenderableType]:
+    if report.comparison is None:
+        return
+    if not report.comparison.changes:
+        yield Text("\nThe configuration is the baseline's.", style="bold")
+        return
+    yield Text("\nChanged since the baseline", style="bold")
+    for change in report.comparison.changes:
+        yield Text(shown(f"  {change.key}: {_short(change.old)} → {_short(change.new)}"))
+
+
+def _stage(stage: Stage, cases: Sequence[Case], details: int, *, plain: bool) -> Iterator[RenderableType]:
+    if not cases:
+        return
+    yield Text(f"\n{stage.value} ({len(cases)})", style="bold red")
+    for case in cases[:details]:
+        yield _case(case, plain)
+    if len(cases) > details:
+        yield Text(f"  and {len(cases) - details} more: {', '.join(case.question.id for case in cases[details:])}")
+
+
+def _case(case: Case, plain: bool) -> RenderableType:
+    head = Text(f"  {case.question.id}", style="bold")
+    head.append(shown(f" [{', '.join(case.question.tags)}] {case.question.question}"), style="")
+    moved = [f"{name} {case.before[name]:.3g} → {case.after[name]:.3g}" for name in case.worse]
+    lines = [head, Text(f"    {'; '.join(moved or case.missed)}", style="dim")]
+    notes = case.new.notes if case.new else ()
+    lines.extend(Text(shown(f"    {note}"), style="yellow") for note in notes)
+    moves = [f"{file} {_rank(old)} → {_rank(new)}" for file, old, new, gold in ranks(case) if gold and old != new]
+    if case.old is not None and moves:
+        lines.append(Text(shown(f"    rank of gold file: {'; '.join(moves)}")))
+    lines.extend(_answers(case, plain))
+    return Group(*lines)
+
+
+def _answers(case: Case, plain: bool) -> list[Text]:
+    old = case.old.reply.text if case.old and case.old.reply else None
+    new = case.new.reply.text if case.new and case.new.reply else ""
+    return [Text("    ").append_text(_difference(old, new, plain))] if new else []
+
+
+def _errors(report: Report) -> Iterator[RenderableType]:
+    failed = [case for case in report.cases if case.label == "error" and case.new is not None]
+    if failed:
+        yield Text(f"\nCould not be asked ({len(failed)})", style="bold yellow")
+        for case in failed[:10]:
+            yield Text(shown(f"  {case.question.id}: {case.new.error if case.new else ''}"))
+
+
+def _metrics(rows: Sequence[Row]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("metric", "before", "now", "change", "n"):
+        table.add_column(name, justify="left" if name == "metric" else "right", no_wrap=True)
+    for row in rows:
+        style = ""
+        if row.delta is not None and row.delta.significant:
+            style = "red" if row.metric.loss(0.0, row.delta.mean) > 0 else "green"
+        table.add_row(
+            row.metric.name,
+            f"{row.before.mean:.3f}" if row.before else "",
+            show_interval(row.after, row.metric),
+            show_interval(row.delta, row.metric, signed=True) if row.delta else "",
+            str(row.after.n),
+            style=style,
+        )
+    return table
+
+
+def show_interval(interval: Interval, metric: Metric, *, signed: bool = False) -> str:
+    """A mean with its interval; whole numbers for times and tokens."""
+    form = "+" if signed else ""
+    digits = ".3f" if metric.unit in ("share", "count") else ".0f"
+    mean, low, high = (format(value, form + digits) for value in (interval.mean, interval.low, interval.high))
+    return f"{mean} [{low}, {high}]"
+
+
+def _slices(report: Report) -> Table:
+    names = list(dict.fromkeys(name for part in report.slices for name in part.means))
+    table = Table(box=None, pad_edge=False)
+    for name in ("tag", "n", "pass", *names):
+        table.add_column(name, justify="left" if name == "tag" else "right", no_wrap=True)
+    for part in report.slices:
+        cells = [_moved(part.means.get(name, (None, None))) for name in names]
+        table.add_row(part.tag, str(part.questions), _moved(part.passed), *cells)
+    return table
+
+
+def _moved(pair: tuple[float | None, float | None]) -> str:
+    old, new = pair
+    if new is None:
+        return "–"
+    return f"{new:.2f}" if old is None or abs(old - new) < 0.005 else f"{old:.2f} → {new:.2f}"
+
+
+def _costs(report: Report) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("", "before", "now"):
+        table.add_column(name, justify="left" if not name else "right", no_wrap=True)
+    for cost in report.costs:
+        before = f"{cost.before[0]:.0f}, {cost.before[1]:.0f}" if cost.before else ""
+        table.add_row(cost.metric.name, before, f"{cost.after[0]:.0f}, {cost.after[1]:.0f}")
+    return table
+
+
+def _rank(rank: int | None) -> str:
+    return f"#{rank}" if rank else "not found"
+
+
+def _short(value: str) -> str:
+    return (value if len(value) <= 40 else f"{value[:12]}…") or "–"
+
+
+def fit_table(fit: Fit) -> Table:
+    """A fitted setting, before and after."""
+    word = "better" if fit.better else "not significantly better"
+    title = f"{fit.setting}: {fit.old:g} → {fit.new:g}, {word} on questions held out"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in ("", "before", "after (cross-validated)", "n"):
+        table.add_column(name, justify="left" if not name else "right", no_wrap=True)
+    change = f"{fit.delta.mean:+.3f} [{fit.delta.low:+.3f}, {fit.delta.high:+.3f}]"
+    table.add_row(fit.measure, _figure(fit.before), _figure(fit.after), str(fit.before.n))
+    table.add_row("change", "", change, str(fit.delta.n))
+    for name, before, after in fit.parts:
+        table.add_row(name, _figure(before), _figure(after), str(before.n))
+    return table
+
+
+def _figure(interval: Interval) -> str:
+    return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def sweep_table(found: Sweep) -> Table:
+    """The points of a sweep, the best first."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("settings", f"{found.metric} [95 %]", "median ms", "lead of the best", "adjusted p"):
+        table.add_column(name, justify="left" if name == "settings" else "right", no_wrap=name != "settings")
+    for row in sweep_rows(found):
+        table.add_row(*row)
+    return table

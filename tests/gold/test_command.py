@@ -1,0 +1,333 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from rag.answer.abstain import DEFAULT_THRESHOLD
+from rag.cli import run as rag
+from rag.gold import Question, Record, load_gold, read_run
+from rag.gold.commands.asking import Session
+from tests.fake_ollama import FakeOllama
+from tests.gold import handbook
+from tests.gold.invalid import INVALID, Invalid
+
+
+@pytest.fixture
+def room(tmp_path: Path, handbook_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with documents and a gold set, and a library that holds the documents already."""
+    handbook.write_corpus(tmp_path)
+    handbook.write_gold(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAG_EMBEDDER", "builtin")
+    monkeypatch.setenv("RAG_LLM", "quotes")
+    monkeypatch.setenv("RAG_LIBRARY", str(handbook_folder / "library"))
+    return tmp_path
+
+
+def test_from_nothing_to_a_gate(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert rag(["gold", "lint", "gold.yaml", "--corpus", "corpus"]) == 0
+    assert "10 questions, 0 errors, 0 warnings." in capsys.readouterr().out
+    reports = ["--html", "out/r.html", "--markdown", "out/r.md", "--junit", "out/r.xml"]
+    assert rag(["gold", "run", "gold.yaml", *reports]) == 0
+    out = capsys.readouterr().out
+    assert "Clean: all thresholds are reached; there is no baseline yet." in out
+    assert "all 10 questions came out the same to the letter" in out
+    assert (room / "out/r.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert (room / "out/r.md").read_text(encoding="utf-8").startswith("## ✅ Clean")
+    suite = ElementTree.parse(room / "out/r.xml").getroot().find("testsuite")
+    assert suite is not None and suite.get("tests") == "10" and suite.get("failures") == "0"
+
+    assert rag(["gold", "accept", "gold.yaml", "--all", "--reason", "all answers were read"]) == 0
+    assert "Accepted: 10 new, 0 changed; 0 kept as they were, 10 in the baseline." in capsys.readouterr().out
+    assert rag(["gold", "run", "gold.yaml"]) == 0
+    assert "nothing that gates got worse" in capsys.readouterr().out
+
+    (room / "rag.toml").write_text("abstain_below = 0.0\n", encoding="utf-8")
+    assert rag(["gold", "run", "gold.yaml"]) == 1
+    out = capsys.readouterr().out
+    assert "Worse: 2 questions got worse: volcano, symphony." in out
+    assert "retrieval.abstain_below" in out and "wrong abstention (2)" in out
+    assert rag(["gold", "report", "gold.yaml"]) == 1
+    assert "Worse: 2 questions" in capsys.readouterr().out
+
+    assert rag(["gold", "accept", "gold.yaml", "volcano", "--reason", "a test"]) == 0
+    out = capsys.readouterr().out
+    assert "1 changed; 9 kept" in out
+    assert "changed  volcano  " in out and "[-" in out and "{+" in out  # the old words and the new
+    assert rag(["gold", "run", "gold.yaml", "--id", "volcano"]) == 0
+    assert "not run: leave" in capsys.readouterr().out
+    assert rag(["gold", "compare", "gold.baseline.jsonl", "gold.run.jsonl"]) == 0
+
+
+def test_a_changed_gold_set_scores_the_baseline_again(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert rag(["gold", "run", "gold.yaml"]) == 0
+    assert rag(["gold", "accept", "gold.yaml", "--all", "--reason", "x"]) == 0
+    kept = (room / "gold.baseline.jsonl").read_bytes()
+    (room / "gold.yaml").write_text(handbook.GOLD.replace("number: 310", "number: 311"), encoding="utf-8")
+    capsys.readouterr()
+    assert rag(["gold", "run", "gold.yaml"]) == 0  # the answer is as it was; what is asked of it has changed
+    told = capsys.readouterr()
+    assert "The baseline's answers were scored again, since the gold set has changed." in told.err
+    assert "1 failing, 9 passing" in told.out and (room / "gold.baseline.jsonl").read_bytes() == kept
+
+
+def test_the_fast_gate_keeps_its_run_apart(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert rag(["gold", "run", "gold.yaml", "--retrieval-only", "--tag", "site"]) == 0
+    assert not (room / "gold.run.jsonl").exists()
+    kept = read_run(room / "gold.retrieval.run.jsonl")
+    assert kept.retrieval_only and len(kept.records) == 4
+
+
+def test_the_documents_of_the_baseline_changed(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert rag(["gold", "run", "gold.yaml", "--corpus", "corpus"]) == 0
+    assert rag(["gold", "accept", "gold.yaml", "--all", "--reason", "x"]) == 0
+    (room / "corpus" / "more.md").write_text("# More\n\nAnother document about nothing.\n", encoding="utf-8")
+    capsys.readouterr()
+    assert rag(["gold", "run", "gold.yaml", "--corpus", "corpus"]) == 4
+    assert "Not comparable: the documents have changed" in capsys.readouterr().out
+    assert rag(["gold", "run", "gold.yaml", "--corpus", "corpus", "--allow-corpus-change"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["lint", "missing.yaml"], 2, "Cannot read the gold set missing.yaml"),
+        (["run", "broken.yaml", "--corpus", "corpus"], 2, "broken.yaml:2: There are no questions."),
+        (["run", "gold.yaml", "--corpus", "nowhere"], 2, "nowhere"),
+        (["run", "gold.yaml", "--corpus", "corpus", "--id", "leafe"], 2, "Did you mean 'leave'?"),
+        (["run", "gold.yaml", "--library", "none"], 3, "There is no library"),
+        (["run", "gold.yaml", "--corpus", "corpus", "--llm", "ollama:none"], 3, "not running"),
+        (["run", "gold.yaml", "--corpus", "corpus", "--mode", "replay"], 2, "Cannot read the recording"),
+        (["run", "gold.yaml", "--corpus", "corpus", "--mode", "sideways"], 2, "sideways"),
+        (["accept", "gold.yaml", "--all", "--reason", "x"], 2, "There is no run of gold.yaml yet"),
+        (["accept", "gold.yaml", "--reason", "x"], 2, "Name the questions to accept"),
+        (["accept", "gold.yaml", "--all"], 2, "--reason"),
+        (["compare", "a.jsonl", "b.jsonl"], 2, "Cannot read the run a.jsonl"),
+        (["calibrate", "gold.yaml", "--corpus", "corpus"], 2, "10 answerable and 10 unanswerable"),
+        (["calibrate", "gold.yaml", "--corpus", "corpus", "--apply"], 2, "leave out --corpus"),
+        (["sweep", "gold.yaml", "--set", "top_k=2", "--work", "w"], 2, "name them with --corpus"),
+        (["sweep", "gold.yaml", "--set", "topk=2", "--work", "w", "--corpus", "corpus"], 2, "top_k=4,6,8"),
+        (["draft", "more.yaml", "--corpus", "corpus"], 2, "needs a chat model"),
+        (["import", "csv", "gold.yaml", "more.yaml"], 2, "not of the kind 'csv'"),
+    ],
+)
+def test_each_failure_has_its_exit_code_and_says_what_to_do(
+    room: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, message: str
+) -> None:
+    (room / "broken.yaml").write_text("version: 1\nquestions: []\n", encoding="utf-8")
+    assert rag(["gold", *arguments]) == code
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("case", INVALID, ids=lambda case: case.name)
+def test_every_invalid_file_ends_in_2_with_file_line_and_remedy(
+    room: Path, capsys: pytest.CaptureFixture[str], case: Invalid
+) -> None:
+    path = room / f"{case.name}.yaml"
+    path.write_bytes(case.content if isinstance(case.content, bytes) else case.content.encode())
+    for command in ("lint", "run"):
+        assert rag(["gold", command, path.name]) == 2
+        told = capsys.readouterr().err
+        assert re.search(rf"^(Error: )?{re.escape(path.name)}:{case.line}: ", told, re.MULTILINE), told
+        assert case.message in told and case.remedy in told
+
+
+def test_drafts_never_gate_even_when_asked_for(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draft = (
+        "- id: later\n  question: How many parking spaces does the garage have?\n  facts: [{id: n, number: 999}]\n"
+        "  thresholds: {fact_recall: 1}\n  review: {status: draft}\n"
+    )
+    (room / "gold.yaml").write_text(handbook.GOLD + draft, encoding="utf-8")
+    assert rag(["gold", "run", "gold.yaml"]) == 0
+    assert "10 questions" in capsys.readouterr().out
+    assert rag(["gold", "run", "gold.yaml", "--drafts"]) == 0
+    out = capsys.readouterr().out
+    assert "11 questions: 1 failing, 10 passing" in out and "fact missing: n" in out
+    approved = draft.replace("status: draft", "status: approved")
+    (room / "gold.yaml").write_text(handbook.GOLD + approved, encoding="utf-8")
+    assert rag(["gold", "run", "gold.yaml"]) == 1
+
+
+def test_ctrl_c_keeps_the_answers_and_the_same_command_goes_on(
+    room: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def ask(self: Session, question: Question, repeat: int) -> Record:
+        if len(asked) == 6:
+            raise KeyboardInterrupt
+        asked.append(question.id)
+        return original(self, question, repeat)
+
+    original = Session.ask
+    monkeypatch.setattr(Session, "ask", ask)
+    command = ["gold", "run", "gold.yaml", "--no-baseline", "--corpus", "corpus"]
+    assert rag(command) == 130
+    err = capsys.readouterr().err
+    assert "The answers so far are kept; the same command goes on from there." in err and "Interrupted." in err
+    first = list(asked)
+    asked.clear()
+    assert rag(command) == 0
+    assert len(asked) == 4 and not set(first) & set(asked)
+
+
+def test_what_cannot_be_written_is_no_traceback(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nowhere = "/proc/nothing/x"
+    for arguments in (
+        ["run", "gold.yaml", "--html", nowhere],
+        ["run", "gold.yaml", "--out", nowhere],
+        ["run", "gold.yaml", "--mode", "record", "--recording", nowhere],
+        ["export", "csv", "gold.yaml", "--out", nowhere],
+        ["import", "csv", "q.csv", nowhere],
+        ["sweep", "gold.yaml", "--corpus", "corpus", "--work", nowhere, "--set", "top_k=4"],
+        ["sweep", "gold.yaml", "--corpus", "corpus", "--work", "w", "--set", "top_k=4", "--html", nowhere],
+    ):
+        (room / "q.csv").write_text("question,answer\nWhy?,because\n", encoding="utf-8")
+        assert rag(["gold", *arguments]) == 2, arguments
+        assert f"Cannot write {nowhere}" in capsys.readouterr().err
+
+
+def test_two_settings_side_by_side(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (room / "a.toml").write_text("top_k = 6\n", encoding="utf-8")
+    (room / "b.toml").write_text("abstain_below = 1.0\n", encoding="utf-8")
+    code = rag(["gold", "run", "gold.yaml", "--compare-settings", "a.toml", "b.toml"])
+    assert code == 1
+    out = capsys.readouterr().out
+    assert "wrong abstention" in out and "retrieval.abstain_below" in out
+    (room / "c.toml").write_text("passage_characters = 300\n", encoding="utf-8")
+    capsys.readouterr()
+    assert rag(["gold", "run", "gold.yaml", "--compare-settings", "a.toml", "c.toml"]) == 2
+    assert "Name the documents with --corpus" in capsys.readouterr().err
+
+
+def test_a_sweep_ranks_and_goes_on(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = ["gold", "sweep", "gold.yaml", "--corpus", "corpus", "--work", "work", "--set", "abstain_below=0.2,1.0"]
+    assert rag([*sweep, "--html", "s.html"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"abstain_below=0\.2\s+1\.000", out)
+    assert "abstain_below=0.2 is best on pass, significantly so." in out
+    runs = {path: path.stat().st_mtime_ns for path in (room / "work").glob("run-*.jsonl")}
+    assert len(runs) == 2
+    page = (room / "s.html").read_text(encoding="utf-8")
+    assert "<svg" in page and "://" not in page
+    assert rag([*sweep, "--metric", "file_rr"]) == 0
+    assert "No winner on file_rr" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in (room / "work").glob("run-*.jsonl")} == runs
+    assert rag([*sweep, "--metric", "quality"]) == 2
+
+
+def test_a_sweep_over_the_size_of_passages_reads_the_documents_anew(
+    room: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = ["gold", "sweep", "gold.yaml", "--corpus", "corpus", "--work", "work", "--retrieval-only"]
+    sizes_of_passages = ["--set", "passage_overlap=0", "--set", "passage_characters=100,1000"]
+    assert rag([*sweep, *sizes_of_passages, "--metric", "character_precision@2"]) == 0
+    assert "passage_characters=100 is best on character_precision@2, significantly so." in capsys.readouterr().out
+    runs = [read_run(path) for path in (room / "work").glob("run-*.jsonl")]
+    sizes = [run.fingerprint["corpus"]["passages"] for run in runs]
+    assert len(runs) == 2 and max(sizes) > min(sizes) == len(handbook.DOCUMENTS)
+    assert all("retrieve_ms" in record.metrics for run in runs for record in run.records)
+
+
+def test_drafts_by_a_model_pass_lint_and_never_gate(
+    room: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = ["gold", "draft", "new.yaml", "--llm", "ollama:fake-chat", "--count", "3"]
+    assert rag(draft) == 3  # nothing listens at the default address
+    with FakeOllama() as server:
+        monkeypatch.setenv("RAG_OLLAMA_HOST", server.url)
+        assert rag(draft) == 0
+        assert rag(draft) == 0
+    assert "3 drafts added to new.yaml" in capsys.readouterr().out
+    made = load_gold(room / "new.yaml").questions
+    assert len(made) == 6 and len({question.id for question in made}) == 6
+    assert all(q.review.status == "draft" and q.sources[0].quote and not q.gates for q in made)
+    assert rag(["gold", "lint", "new.yaml"]) == 0
+
+
+def test_recorded_answers_are_replayed_when_the_model_is_gone(
+    room: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["gold", "run", "gold.yaml", "--llm", "ollama:fake-chat", "--details", "0"]
+    with FakeOllama() as server:
+        monkeypatch.setenv("RAG_OLLAMA_HOST", server.url)
+        assert rag([*asked, "--mode", "record", "--judge", "ollama:fake-chat"]) == 0
+        assert "judge_support" in capsys.readouterr().out
+    assert rag(["gold", "accept", "gold.yaml", "--all", "--reason", "recorded"]) == 0
+    assert rag(asked) == 3
+    capsys.readouterr()
+    assert rag([*asked, "--mode", "replay"]) == 0
+    out = capsys.readouterr().out
+    assert "0 regressions to 0 fixes" in out and "model" not in out.split("Metrics")[0]
+
+
+def test_what_readers_rated_becomes_drafts(
+    room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with handbook.library(room) as library:
+        talk = library.conversations.create("default")
+        answer = library.ask("What does a lost badge cost?")
+        library.conversations.append(talk, answer.question, answer.asked, answer.to_dict())
+        library.conversations.feedback(talk, 0, 1, "")
+    monkeypatch.setenv("RAG_LIBRARY", str(room / "library"))
+    assert rag(["gold", "draft", "rated.yaml", "--from-feedback"]) == 0
+    assert "1 draft added to rated.yaml" in capsys.readouterr().out
+    (draft,) = load_gold(room / "rated.yaml").questions
+    assert draft.files == ("security.md",) and draft.review.origin == "feedback"
+    assert rag(["gold", "draft", "rated.yaml", "--from-feedback"]) == 0
+    assert "0 drafts added to rated.yaml. There is nothing new." in capsys.readouterr().out
+    assert rag(["gold", "run", "rated.yaml"]) == 2  # nothing is approved yet
+    assert "rated.yaml has no approved question" in capsys.readouterr().err
+
+
+def test_calibration_writes_only_when_told(
+    room: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extra = "".join(
+        f"- {{id: n{n}, question: 'Which opera did Verdi write in {1840 + n}?', unanswerable: true}}\n"
+        for n in range(10)
+    )
+    again = (
+        handbook.GOLD.partition("questions:\n")[2].replace("- id: ", "- id: again-").partition("- id: again-volcano")[0]
+    )
+    (room / "gold.yaml").write_text(handbook.GOLD + again + extra, encoding="utf-8")
+    with handbook.library(room):
+        pass
+    monkeypatch.setenv("RAG_LIBRARY", str(room / "library"))
+    assert rag(["gold", "calibrate", "gold.yaml", "--fusion"]) == 0
+    out = capsys.readouterr().out
+    assert (
+        f"abstain_below: {DEFAULT_THRESHOLD:g} →" in out
+        and "fusion_weight: 0.5 →" in out
+        and "Nothing was written" in out
+    )
+    assert rag(["gold", "calibrate", "gold.yaml", "--apply"]) == 0
+    assert "Set abstain_below = " in capsys.readouterr().out
+    with handbook.library(room) as library:
+        assert set(library.collection_settings()) == {"abstain_below"}
+
+
+def test_export_and_import_give_the_questions_back(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for kind, name in (("csv", "q.csv"), ("llama-index", "q.json"), ("squad", "s.json")):
+        assert rag(["gold", "export", kind, "gold.yaml", "--out", name]) == 0
+        assert rag(["gold", "import", kind, name, f"{kind}.yaml"]) == 0
+        assert rag(["gold", "lint", f"{kind}.yaml"]) == 0
+        imported = load_gold(room / f"{kind}.yaml").questions
+        assert [q.question for q in imported if not q.unanswerable][:2] == [
+            "How many days of annual leave do full-time staff get?",
+            "Where is the travel desk that books train tickets?",
+        ]
+        assert imported[0].files == ("leave.md",)
+
+
+def test_help_of_every_command_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("lint", "run", "compare", "accept", "report", "draft", "calibrate", "sweep", "import", "export")
+    for name in names:
+        assert rag(["gold", name, "--help"]) == 0
+        assert "Usage:" in capsys.readouterr().out
+    assert rag(["gold", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in names) and "4 the baseline is of other documents" in text

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rag.errors import ModelTimeout
+from rag.gold import GoldSet, Run, compare, run, verdict
+from rag.gold.commands.draft import drafts, from_feedback
+from rag.gold.files.lint import lint
+from rag.gold.metrics.llm_judge import Chat, Judge, read_json
+from rag.gold.types import Fact, Review, Source
+from rag.library import Library
+from rag.prompts import load_prompt
+from tests.gold import handbook
+from tests.gold.corpus import Texts
+
+CORPUS = Texts(handbook.DOCUMENTS)
+GOOD = {"question": "What does a lost badge cost?", "fact": "15 euros", "quote": "A lost badge costs 15 euros."}
+
+
+def chat(*replies: object) -> Chat:
+    """A model that gives these replies in turn, the last one for ever."""
+    waiting = list(replies)
+
+    def ask(system: str, user: str, schema: Mapping[str, Any]) -> str:
+        reply = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+        if isinstance(reply, Exception):
+            raise reply
+        return reply if isinstance(reply, str) else json.dumps(reply)
+
+    return Chat("ollama:judge", "sha256:1", ask)
+
+
+def made(*rows: Mapping[str, object], files: tuple[str, ...] = ("security.md",), count: int = 20) -> list[object]:
+    replies = drafts(CORPUS, chat({"questions": list(rows)}), load_prompt("draft"), files=files, count=count)
+    return list(replies)
+
+
+def test_a_draft_holds_a_quote_that_lint_has_checked() -> None:
+    (draft,) = drafts(CORPUS, chat({"questions": [GOOD]}), load_prompt("draft"), files=["security.md"])
+    assert draft.id == "security-01"
+    assert draft.review == Review("draft", "model") and not draft.gates
+    assert draft.facts == (Fact("answer", any=("15 euros",)),)
+    assert draft.sources == (Source("security.md", quote="A lost badge costs 15 euros."),)
+    assert lint(GoldSet("x", (draft,)), CORPUS) == ()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"quote": "A lost badge costs 99 euros."},
+        {"quote": "A"},
+        {"quote": ""},
+        {"fact": "99 euros"},
+        {"fact": ""},
+        {"question": " "},
+        {"question": None, "fact": 3},
+    ],
+)
+def test_what_the_model_makes_up_is_dropped(change: Mapping[str, object]) -> None:
+    assert made({**GOOD, **change}) == []
+
+
+def test_a_question_is_drafted_once_and_ids_are_fresh() -> None:
+    assert len(made(GOOD, GOOD)) == 1
+    prompt = load_prompt("draft")
+    (draft,) = drafts(CORPUS, chat({"questions": [GOOD]}), prompt, files=["security.md"], taken=["security-01"])
+    assert draft.id == "security-02"
+
+
+@pytest.mark.parametrize("reply", ["", "no", "[1]", '{"questions": 3}', '{"questions": [1, null]}', '{"questions": ['])
+def test_a_reply_that_is_no_list_of_drafts_is_dropped(reply: str) -> None:
+    assert drafts(CORPUS, chat(reply), load_prompt("draft")) == ()
+
+
+def test_the_pieces_go_round_the_files_until_there_are_enough() -> None:
+    seen: list[str] = []
+    drafts(CORPUS, chat({"questions": []}), load_prompt("draft"), progress=lambda done, count, file: seen.append(file))
+    assert seen == list(handbook.DOCUMENTS)
+
+
+def test_json_is_found_among_words() -> None:
+    assert read_json('Here: {"a": {"b": 1}} as asked') == {"a": {"b": 1}}
+    assert read_json("{broken}") is None
+    assert read_json("[1]") is None
+
+
+def judged(healthy: Run, *replies: object) -> Run:
+    judge = Judge(chat(*replies), load_prompt("judge"))
+    return replace(healthy, records=tuple(judge.judged(record, healthy.passages) for record in healthy.records))
+
+
+def test_the_judge_is_reported_and_never_gates(healthy: Run) -> None:
+    second = judged(healthy, {"verdict": "unsupported"})
+    leave = second.scores()["leave"]
+    assert leave["judge_support"] == 0.0
+    assert "judge_support" not in second.scores()["volcano"]
+    comparison = compare(judged(healthy, {"verdict": "supported"}), second)
+    assert verdict(second, comparison).code == 0
+    assert next(shift for shift in comparison.shifts if shift.metric == "judge_support").delta.mean < -0.9
+
+
+@pytest.mark.parametrize(
+    "reply", ["", "0.7", "supported", {"verdict": "maybe"}, {"verdict": 1}, {}, ModelTimeout("No answer in 300 s.")]
+)
+def test_a_verdict_that_cannot_be_read_is_an_error_and_no_number(healthy: Run, reply: object) -> None:
+    found = judged(healthy, reply)
+    record = found.records[0]
+    assert "judge_support" not in record.metrics
+    assert record.notes[-1].startswith("judge error: ")
+    assert found.scores()["leave"] == healthy.scores()["leave"]
+
+
+def test_the_judge_is_pinned_by_its_digest(library: Library, gold: GoldSet) -> None:
+    judge = Judge(chat({"verdict": "supported"}), load_prompt("judge"))
+    found = run(gold, library, judge=judge)
+    assert found.fingerprint["judge"] == {"name": "ollama:judge", "digest": "sha256:1"}
+    assert found.scores()["leave"]["judge_support"] == 1.0
+
+
+def test_rated_answers_become_drafts(tmp_path: Path) -> None:
+    with handbook.library(tmp_path) as library:
+        talk = library.conversations.create("default")
+        for question in ("What does a lost badge cost?", "And who cooks?", "Which volcano erupted in Iceland?"):
+            answer = library.ask(question)
+            library.conversations.append(talk, question, answer.asked, answer.to_dict())
+        library.conversations.feedback(talk, 0, 1, "")
+        library.conversations.feedback(talk, 1, -1, "It is Tomas\nHorak.")
+        library.conversations.feedback(talk, 2, 1, "")
+        liked, disliked, refused = from_feedback(library.conversations, "default")
+    assert liked.sources and liked.sources[0].file == "security.md" and liked.severity == "must"
+    assert disliked.aliases == ("It is Tomas Horak.",) and disliked.severity == "watch" and disliked.sources == ()
+    assert disliked.turns[0].user == "What does a lost badge cost?"
+    assert refused.unanswerable
+    assert {q.review for q in (liked, disliked, refused)} == {Review("draft", "feedback")}
