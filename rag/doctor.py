@@ -9,10 +9,9 @@ from pathlib import Path
 
 from rag.config import Config
 from rag.errors import ConfigError, RagError
-from rag.models.choose import AUTO, OLLAMA, choose_llm, server_facts
+from rag.models.choose import AUTO, OLLAMA, ModelRegistry, choose_llm, embedder_info, server_facts
 from rag.models.families import recommended_lines
 from rag.models.host import is_loopback, redact, resolve_host
-from rag.models.registry import ModelRegistry, embedder_info
 from rag.store.database import FILE_NAME
 from rag.store.lock import WriterLock
 from rag.store.truth import Collection, Truth

@@ -15,7 +15,7 @@ from rag.doctor import examine, index_facts, notices
 from rag.documents import SPLITTER_VERSION, ParserPool
 from rag.errors import LibraryLocked, QuestionError, UnknownCollection, UnknownSource
 from rag.ingest import Ingestor, passage_size
-from rag.models.registry import ModelRegistry, embedder_info
+from rag.models.choose import ModelRegistry, embedder_info
 from rag.store.conversations import Conversations
 from rag.store.lexical import Lexical
 from rag.store.lock import WriterLock

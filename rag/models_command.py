@@ -19,8 +19,7 @@ from rag.errors import ConfigError, ModelMissing
 from rag.terminal import one_line, safe
 
 if TYPE_CHECKING:
-    from rag.models.ollama_client import OllamaClient
-    from rag.models.ollama_values import ModelInfo, Running
+    from rag.models.client import ModelInfo, OllamaClient, Running
 
 _OF_KIND = {"chat": ("completion",), "embedding": ("embedding",)}
 _SETTING = re.compile(r"^llm\s*=.*$", re.MULTILINE)

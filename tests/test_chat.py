@@ -283,7 +283,7 @@ def test_without_documents_it_says_so_at_once(home: Path) -> None:
 def test_an_embedder_pulled_anew_meanwhile_is_told_once(
     home: Path, server: FakeOllama, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rag.models.ollama_embedding._DIGEST_SECONDS", 0.0)
+    monkeypatch.setattr("rag.models.ollama._DIGEST_SECONDS", 0.0)
     server.models["embed-s:latest"] = FakeModel("embed-s").completed()
     with Library.open(write=True, llm="quotes") as library:
         list(library.reindex_events("ollama:embed-s"))

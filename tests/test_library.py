@@ -24,7 +24,7 @@ from rag.errors import (
     UnknownCollection,
     UnknownSource,
 )
-from rag.models.builtin import BuiltinEmbedding
+from rag.models.embed import BuiltinEmbedding
 from rag.store.database import FILE_NAME
 from rag.types import Done, IngestEvent, Retrieved, Support, Token, Turn
 

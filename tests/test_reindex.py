@@ -242,7 +242,7 @@ def test_a_changed_digest_warns_everywhere_until_the_reindex(
 def test_a_model_pulled_anew_is_noticed_while_the_library_is_open(
     home: Path, server: FakeOllama, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rag.models.ollama_embedding._DIGEST_SECONDS", 0.0)
+    monkeypatch.setattr("rag.models.ollama._DIGEST_SECONDS", 0.0)
     with Library.open(write=True) as library:
         list(library.reindex_events("ollama:embed-s"))
         assert not list(library.notices)
@@ -255,7 +255,7 @@ def test_a_model_pulled_anew_is_noticed_while_the_library_is_open(
 def test_a_model_pulled_anew_in_the_middle_is_not_switched_to(
     home: Path, server: FakeOllama, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rag.models.ollama_embedding._DIGEST_SECONDS", 0.0)
+    monkeypatch.setattr("rag.models.ollama._DIGEST_SECONDS", 0.0)
     with Library.open(write=True) as library:
         events = library.reindex_events("ollama:embed-s")
         next(events)

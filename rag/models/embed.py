@@ -1,23 +1,69 @@
-"""Embedding with any LlamaIndex ``BaseEmbedding``: one array in, checked and of unit length out."""
+"""Embedding with any LlamaIndex ``BaseEmbedding``: one array in, checked and of unit length out; the built-in one."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from llama_index.core.base.embeddings.base import BaseEmbedding
-from pydantic import ValidationError
+from pydantic import PrivateAttr, ValidationError
 
 from rag.errors import ModelError
+from rag.models.static import DIMENSION, NAME, StaticVectors, static_vectors
 
 Matrix = npt.NDArray[np.float32]
 
 BUILTIN = "builtin"
 _PROBE = "How long is a vector of this model?"
 _HINT = "Choose another embedding model, or update this one."
+
+
+class BuiltinEmbedding(BaseEmbedding):
+    """Static 256-dimensional embeddings computed in this process; needs no server and no download."""
+
+    _vectors: StaticVectors = PrivateAttr()
+
+    def __init__(self, vectors: StaticVectors | None = None, **kwargs: Any) -> None:
+        super().__init__(model_name=NAME, **kwargs)
+        self._vectors = vectors or static_vectors()
+
+    @property
+    def dimension(self) -> int:
+        """256."""
+        return DIMENSION
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the weights."""
+        return self._vectors.digest
+
+    @property
+    def vectors(self) -> StaticVectors:
+        """The token vectors behind it."""
+        return self._vectors
+
+    def embed_array(self, texts: Sequence[str]) -> Matrix:
+        """Unit vectors of documents as one array, shape (len(texts), 256)."""
+        return self._vectors.embed(texts)
+
+    def _get_text_embedding(self, text: str) -> list[float]:
+        return self._row(text)
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        return [[float(x) for x in row] for row in self._vectors.embed(texts)]
+
+    def _get_query_embedding(self, query: str) -> list[float]:
+        return self._row(query)
+
+    async def _aget_query_embedding(self, query: str) -> list[float]:
+        return self._row(query)
+
+    def _row(self, text: str) -> list[float]:
+        return [float(x) for x in self._vectors.embed([text])[0]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ from rag.config import Config
 from rag.gold import GoldSet, Question, Run, Settings, run
 from rag.gold.types import Source
 from rag.library import Library
-from rag.models.builtin import BuiltinEmbedding
-from rag.models.embed import describe_embedder
+from rag.models.embed import BuiltinEmbedding, describe_embedder
 from rag.store.truth import EmbedderInfo, Truth
 from rag.store.vectors import DenseIndex
 from tests.bench.search_bench import A_DOCUMENT, PASSAGES, documents, fill

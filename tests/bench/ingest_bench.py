@@ -98,7 +98,7 @@ def measure_default(folder: Path, questions: Sequence[tuple[str, frozenset[str]]
     from llama_index.core.node_parser import SentenceSplitter
     from llama_index.vector_stores.chroma import ChromaVectorStore
 
-    from rag.models.builtin import BuiltinEmbedding
+    from rag.models.embed import BuiltinEmbedding
 
     logging.getLogger("pypdf").setLevel(logging.ERROR)
     embedder = BuiltinEmbedding()

@@ -57,14 +57,14 @@ class TimedTokens(BaseHTTPRequestHandler):
             self._send(b'{"capabilities":["completion"],"model_info":{}}')
             return
         if json.loads(body).get("model") == "arrival":
-            self._send(json.dumps({"message": {"content": f"{arrived}"}, "done": True}).encode())
+            self._send(json.dumps({"message": {"role": "assistant", "content": f"{arrived}"}, "done": True}).encode())
             return
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         for number in range(TOKENS + 1):
             time.sleep(PAUSE)
-            row = {"message": {"content": f"{time.monotonic_ns()} "}, "done": number == TOKENS}
+            row = {"message": {"role": "assistant", "content": f"{time.monotonic_ns()} "}, "done": number == TOKENS}
             line = json.dumps(row).encode() + b"\n"
             self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
         self.wfile.write(b"0\r\n\r\n")
@@ -149,8 +149,8 @@ def added_time(port: int) -> None:
 def _fill(folder: Path) -> None:
     """A library of 100,000 passages, its Chroma index ready."""
     from rag.documents import SPLITTER_VERSION
-    from rag.models.builtin import BuiltinEmbedding
-    from rag.models.registry import embedder_info
+    from rag.models.choose import embedder_info
+    from rag.models.embed import BuiltinEmbedding
     from rag.store.truth import Truth
     from rag.store.vectors import DenseIndex
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rag.models.builtin import BuiltinEmbedding
-from rag.models.embed import describe_embedder, embed_query
+from rag.models.embed import BuiltinEmbedding, describe_embedder, embed_query
 from rag.retrieve import Fusion, HybridRetriever
 from rag.store.lexical import Lexical
 from rag.store.truth import Collection, EmbedderInfo, NewPassage, Truth, text_key

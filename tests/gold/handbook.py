@@ -13,7 +13,7 @@ from rag.errors import ServerNotRunning
 from rag.gold.files.gold_set import load_gold
 from rag.gold.types import GoldSet, Run
 from rag.library import Library
-from rag.models.builtin import BuiltinEmbedding
+from rag.models.embed import BuiltinEmbedding
 from rag.types import Answer, Document, Heading, Hit, Page, Turn
 
 DOCUMENTS = {

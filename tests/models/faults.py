@@ -37,7 +37,8 @@ STREAM_FAULTS = [
     pytest.param(Fault(after=1, line=b"[1,2]"), StreamBroken, "a list", id="a list for an object"),
     pytest.param(Fault(after=1, line=b'{"done":false}'), StreamBroken, "message", id="a line without a message"),
     pytest.param(
-        Fault(after=1, line=b'{"message":{"content":7}}'), StreamBroken, "not text", id="a number for a text"
+        Fault(after=1, line=b'{"message":{"role":"assistant","content":7}}'), StreamBroken, "not text",
+        id="a number for a text",
     ),
     pytest.param(Fault(after=1, line=b"[" * 100_000), StreamBroken, "no answer", id="a bomb of brackets"),
     pytest.param(
@@ -58,12 +59,14 @@ STREAM_FAULTS = [
     pytest.param(Fault(raw=b"SSH-2.0-OpenSSH_9\r\n"), StreamBroken, "broke off", id="no HTTP"),
     pytest.param(Fault(body=b""), StreamBroken, "last line", id="empty 200"),
     pytest.param(
-        Fault(body=b'{"message":{"content":" "},"done":true,"done_reason":"stop"}\n'), EmptyAnswer, "without a word",
-        id="an answer of blanks",
+        Fault(body=b'{"message":{"role":"assistant","content":" "},"done":true,"done_reason":"stop"}\n'),
+        EmptyAnswer, "without a word", id="an answer of blanks",
     ),
     pytest.param(
-        Fault(body=b'{"message":{"content":"","thinking":"Hm."},"done":true,"done_reason":"length"}\n'), EmptyAnswer,
-        "ran out of room", id="only thoughts",
+        Fault(
+            body=b'{"message":{"role":"assistant","content":"","thinking":"Hm."},"done":true,"done_reason":"length"}\n'
+        ),
+        EmptyAnswer, "ran out of room", id="only thoughts",
     ),
     pytest.param(Fault(status=404, text="model 'chat-s' not found"), ModelMissing, "chat-s", id="missing model"),
     pytest.param(

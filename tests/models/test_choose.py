@@ -15,8 +15,8 @@ import pytest
 
 from rag.config import Config
 from rag.errors import ConfigError, EmbedderMismatch, ModelMissing, ModelRefused, ServerNotRunning, WrongModelKind
-from rag.models.builtin import BuiltinEmbedding
 from rag.models.choose import choose_embedder, choose_llm, open_client, server_facts
+from rag.models.embed import BuiltinEmbedding
 from rag.models.ollama import OllamaEmbedding, OllamaLLM
 from tests.fake_ollama import FakeModel, FakeOllama, Fault
 

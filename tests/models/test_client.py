@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from rag.errors import ModelError, ServerBusy, ServerNotRunning
-from rag.models.ollama_client import OllamaClient
+from rag.models.client import OllamaClient
 from tests.fake_ollama import FakeModel, FakeOllama, Fault
 from tests.models.wire import user
 
@@ -64,7 +64,7 @@ def test_an_old_server_without_capabilities_is_understood() -> None:
 def test_what_a_chat_sends(server: FakeOllama, client: OllamaClient) -> None:
     text_of(client, prompt="a \ud800 lone surrogate, ü and 日本", keep_alive="300", format={"type": "object"})
     sent = server.sent("/api/chat")[0]
-    assert sent.headers["Content-Type"] == "application/json" and sent.raw.isascii()
+    assert sent.headers["content-type"] == "application/json" and sent.raw.isascii()
     assert {key: value for key, value in sent.json.items() if key != "messages"} == {
         "model": "chat-s",
         "stream": True,
@@ -74,6 +74,7 @@ def test_what_a_chat_sends(server: FakeOllama, client: OllamaClient) -> None:
         "truncate": False,
         "shift": False,
         "keep_alive": 300,
+        "tools": [],
     }
     assert sent.json["messages"][0]["content"].endswith("ü and 日本")
 

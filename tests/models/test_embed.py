@@ -13,8 +13,7 @@ from pydantic import PrivateAttr
 
 from rag.config import Config
 from rag.errors import ModelError
-from rag.models.builtin import BuiltinEmbedding
-from rag.models.embed import describe_embedder, embed_documents, embed_query
+from rag.models.embed import BuiltinEmbedding, describe_embedder, embed_documents, embed_query
 from rag.models.ollama import OllamaClient, OllamaEmbedding
 from tests.fake_ollama import FakeModel, FakeOllama
 

@@ -25,8 +25,8 @@ from rag.errors import (
     StreamBroken,
     WrongModelKind,
 )
-from rag.models.ollama_client import OllamaClient
-from rag.models.ollama_errors import Call, from_exception
+from rag.models.client import OllamaClient
+from rag.models.errors import Call, from_exception
 from tests.fake_ollama import FakeModel, FakeOllama, Fault
 from tests.models.faults import STREAM_FAULTS
 from tests.models.wire import user

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from rag import errors
 from rag.errors import ModelError, RagError, ServerUnreachable, StreamBroken
-from rag.models.ollama_client import OllamaClient
-from rag.models.ollama_errors import WIRE_ERRORS, Call, from_exception, from_status, from_text
+from rag.models.client import OllamaClient
+from rag.models.errors import WIRE_ERRORS, Call, from_exception, from_status, from_text
 from tests.fake_ollama import FakeOllama, Fault
 from tests.models.test_failures import NO_SUCH_PORT, check
 from tests.models.wire import user
@@ -78,7 +78,7 @@ def test_certificates_that_are_not_there_are_told(monkeypatch: pytest.MonkeyPatc
 def test_nor_one_that_comes_within_a_body(raised: Exception) -> None:
     class Broken(httpx.SyncByteStream):
         def __iter__(self) -> Iterator[bytes]:
-            yield b'{"message":{"content":"a"},"done":false}\n'
+            yield b'{"message":{"role":"assistant","content":"a"},"done":false}\n'
             raise httpx.ReadError("x") from raised
 
     transport = httpx.MockTransport(lambda request: httpx.Response(200, stream=Broken()))

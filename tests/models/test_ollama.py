@@ -212,7 +212,7 @@ def test_the_digest_is_the_servers_present_one(
     other = replace(server.models["nomic-embed-text:latest"], digest="f" * 64)
     server.models["nomic-embed-text:latest"] = other
     assert model.digest == before and len(server.sent("/api/tags")) == asked, "not asked every time"
-    monkeypatch.setattr("rag.models.ollama_embedding._DIGEST_SECONDS", 0.0)
+    monkeypatch.setattr("rag.models.ollama._DIGEST_SECONDS", 0.0)
     assert model.digest == "f" * 64
     server.script(Fault("/api/tags", status=500, text="boom"))
     assert model.digest == "f" * 64, "the last one known"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.models.thinking import ThinkFilter
+from rag.models.client import ThinkFilter
 
 
 def parted(pieces: list[str]) -> tuple[str, str]:

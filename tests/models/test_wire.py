@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.errors import ServerBusy
-from rag.models.slots import Slots, Ticket
+from rag.models.wire import Slots, Ticket
 
 
 def test_first_come_first_served() -> None:

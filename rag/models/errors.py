@@ -1,7 +1,8 @@
 """The one seam where a failure between this program and an Ollama server becomes an error of this program.
 
-Three ways lead here: an exception of the HTTP library (``from_exception``), an answer with an error status
-(``from_status``) and an error line in a stream (``from_text``). Whatever the server says is shown clipped and cleaned.
+Four ways lead here: an exception of the HTTP library (``from_exception``), an answer with an error status
+(``from_status``), an error line in a stream (``from_text``), and what the official client cannot read (``unreadable``).
+Whatever the server says is shown clipped and cleaned.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from pydantic import ValidationError
 
 from rag.errors import (
     ModelError,
@@ -42,8 +44,10 @@ WIRE_ERRORS = (
     OSError,
     UnicodeError,
 )
+UNREADABLE = (json.JSONDecodeError, ValidationError, RecursionError)
 _ADDRESS_HINT = "Check the address in OLLAMA_HOST (or the setting ollama_host), and that this machine can reach it."
 _LONGEST_TEXT = 300
+_FAULTS = {"missing": "is missing", "string_type": "is not text"}
 _COUNTED = re.compile(r"\brequest \((\d{1,9}) tokens\)")
 
 
@@ -67,6 +71,8 @@ def translated(call: Call) -> Iterator[None]:
     """Turn every exception of the wire into a ModelError that names what was asked."""
     try:
         yield
+    except UNREADABLE as error:
+        raise unreadable(error, call) from error
     except WIRE_ERRORS as error:
         raise from_exception(error, call) from error
 
@@ -199,6 +205,24 @@ def garbage(what: str, call: Call) -> StreamBroken:
         f"{call.who} sent something that is no answer of Ollama's: {what}.",
         hint=f"Ask again; if it happens again, check that Ollama listens at {call.address} and update it.",
     )
+
+
+def unreadable(error: json.JSONDecodeError | ValidationError | RecursionError, call: Call) -> StreamBroken:
+    """The error for an answer that is no JSON, or not of the shape that the official client knows."""
+    if isinstance(error, ValidationError):
+        faults = (
+            f"{'.'.join(map(str, fault['loc']))} {_FAULTS.get(fault['type'], 'is wrong')}" for fault in error.errors()
+        )
+        return garbage(_clean(", ".join(faults)), call)
+    return garbage(_clean(error.doc[:80]) if isinstance(error, json.JSONDecodeError) else "nested too deep", call)
+
+
+def checked(row: Mapping[str, Any], call: Call) -> Mapping[str, Any]:
+    """The row, unless it tells of an error, which is then raised."""
+    error = row.get("error")
+    if error:
+        raise from_text(error, call)
+    return row
 
 
 def parse_object(data: bytes, call: Call) -> Mapping[str, Any]:
