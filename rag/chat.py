@@ -158,7 +158,7 @@ class Session:
             click.echo(_HELP if name == "/help" else f"Unknown command {safe(name)}.\n{_HELP}")
 
     def _export(self, path: Path) -> None:
-        from rag.answer.markdown import to_markdown
+        from rag.answer.export import to_markdown
 
         if not self._answers:
             click.echo("There is nothing to export yet.")

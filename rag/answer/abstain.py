@@ -8,9 +8,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from rag.answer.question import Question, analyse
-from rag.answer.quotes import says_nothing, score, windows_of
-from rag.answer.ranking import FEATURES, Array, Ranked, rank
+from rag.answer.quoting import FEATURES, Array, Question, Ranked, analyse, rank, says_nothing, score, windows_of
 from rag.answer.wanted import Wanted
 from rag.answer.weights import ABSTAIN, ABSTAIN_BIAS
 from rag.models.static import StaticVectors

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from rag.answer.abstain import DEFAULT_THRESHOLD, Abstainer
 from rag.answer.engine import CitedQueryEngine, Settings, Tools
-from rag.answer.judge import SCHEMA, Judge
-from rag.answer.quotes import Quoter
+from rag.answer.quoting import Quoter
 from rag.answer.verify import Verifier
+from rag.answer.writing import SCHEMA, Judge
 from rag.config import Config
 from rag.models.static import static_vectors
 from rag.prompts import load_prompt

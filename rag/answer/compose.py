@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from rag.answer.quotes import Quote
+from rag.answer.passages import citation_for
+from rag.answer.quoting import Quote
 from rag.types import (
     Answer,
     Citation,
@@ -13,8 +14,6 @@ from rag.types import (
     Heading,
     Hit,
     MarkerSpan,
-    Origin,
-    Passage,
     Sentence,
     Support,
     heading_path,
@@ -22,23 +21,6 @@ from rag.types import (
 
 NOT_FOUND = "This is not in the documents."
 NEAREST = "This is not in the documents. The nearest passages are listed with the sources."
-
-
-def citation_for(passage: Passage, start: int, end: int, marker: int, origin: Origin) -> Citation:
-    """The citation of ``[start, end)`` (offsets in the document), which must lie within ``passage``."""
-    return Citation(
-        marker=marker,
-        document_id=passage.document_id,
-        passage_id=passage.id,
-        source=passage.source,
-        title=passage.title,
-        page=passage.page,
-        heading=passage.heading,
-        start=start,
-        end=end,
-        quote=passage.text[start - passage.start : end - passage.start],
-        origin=origin,
-    )
 
 
 def quoted_answer(question: str, quotes: Sequence[Quote], hits: Sequence[Hit]) -> Answer:

@@ -16,16 +16,28 @@ from llama_index.core.llms.llm import LLM
 from llama_index.core.schema import QueryBundle
 
 from rag.answer.abstain import Abstainer
-from rag.answer.budget import Assembled, Message, assemble
 from rag.answer.compose import abstention, located, located_claims, quoted_answer, used_hits
-from rag.answer.condense import condense_by_rule, longest_rewriting, rewriting_prompt, rewritten
-from rag.answer.disagree import disagreements
-from rag.answer.fence import clean_reply
-from rag.answer.generate import Chunk, Draft, calibration_notices, write
-from rag.answer.judge import Judge, Opinions
-from rag.answer.quotes import Quoter
-from rag.answer.references import without_fences, without_references
+from rag.answer.conflicts import disagreements
+from rag.answer.quoting import Quoter
 from rag.answer.verify import Verified, Verifier
+from rag.answer.writing import (
+    Assembled,
+    Chunk,
+    Draft,
+    Judge,
+    Message,
+    Opinions,
+    assemble,
+    calibration_notices,
+    clean_reply,
+    condense_by_rule,
+    longest_rewriting,
+    rewriting_prompt,
+    rewritten,
+    without_fences,
+    without_references,
+    write,
+)
 from rag.errors import ModelError, PromptTooLong
 from rag.models.embed import asking
 from rag.models.foreign import replies

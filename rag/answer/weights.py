@@ -31,6 +31,6 @@ VERIFY_BIAS = -4.82
 VERIFY: Mapping[str, float] = MappingProxyType({
     "recall": 2.31, "cosine": 2.76, "pairs": 0.00, "triples": 0.00, "patched": -2.49, "words": 0.66, "wider": -0.26,
 })  # fmt: skip
-"""Logistic regression: log-odds that a passage supports a sentence, by part of ``rag.answer.evidence.Window``; fitted
-on news sentences judged by people and, lighter, on sentences in other words; wrong ones weigh more than right ones.
-``wider``: for a second sentence."""
+"""Logistic regression: log-odds that a passage supports a sentence, by part of ``rag.answer.verify.evidence.Window``;
+fitted on news sentences judged by people and, lighter, on sentences in other words; wrong ones weigh more than right
+ones. ``wider``: for a second sentence."""

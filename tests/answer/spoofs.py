@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from rag.answer.cite import Marker, MarkerParser
-from rag.answer.fence import fence, new_nonce
-from rag.answer.quotes import Quote, Quoter
+from rag.answer.markers import Marker, MarkerParser
+from rag.answer.quoting import Quote, Quoter
 from rag.answer.verify import Verified, Verifier
+from rag.answer.writing.fence import fence, new_nonce
 from rag.models.static import static_vectors
 from rag.types import Hit, Passage
 

@@ -12,7 +12,7 @@ from llama_index.core.llms import CompletionResponse, CustomLLM, LLMMetadata
 from pydantic import Field
 
 from rag import Library
-from rag.answer.markdown import to_markdown
+from rag.answer.export import to_markdown
 from rag.errors import ModelError, ModelTimeout, ServerUnreachable, WrongModelKind
 from rag.terminal import answer_text
 from rag.types import Done, Token

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from markdown_it import MarkdownIt
 
-from rag.answer.markdown import to_markdown
-from rag.answer.references import without_fences, without_references
+from rag.answer.export import to_markdown
 from rag.answer.verify import Verified, Verifier
+from rag.answer.writing import without_fences, without_references
 from rag.models.static import static_vectors
 from rag.terminal import answer_text
 from rag.types import Answer, Support

@@ -15,8 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
-from rag.answer.check import SUPPORTED, Verdict
-from rag.answer.verify import Verifier
+from rag.answer.verify import SUPPORTED, Verdict, Verifier
 from rag.config import Config
 from rag.library import Library
 from rag.models.static import static_vectors

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import yaml
 
-from rag.answer.condense import condense_by_rule
 from rag.answer.countries import VARIANTS
 from rag.answer.lexicon import words_of
+from rag.answer.writing import condense_by_rule
 from rag.models.static import StaticVectors
 from rag.text import find_folded
 from rag.types import Hit, Turn

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rag.answer.check import is_claim
 from rag.answer.sentences import sentences
+from rag.answer.verify import is_claim
 from rag.models.static import static_vectors
 from tests.bench import answer_data as data
 from tests.bench.made_claims import RIGHT, WRONG

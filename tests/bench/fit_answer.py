@@ -14,11 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.answer.abstain import Abstainer, Features
-from rag.answer.check import quoted_span
-from rag.answer.evidence import Reader
-from rag.answer.gates import gates
-from rag.answer.question import analyse
-from rag.answer.ranking import FEATURES, rank
+from rag.answer.quoting import FEATURES, analyse, rank
+from rag.answer.verify import Reader, gates, quoted_span
 from rag.models.static import StaticVectors
 from tests.bench import answer_data as data
 from tests.bench.claims_data import Claimed, about_briefs, about_others, about_paragraphs, of_briefs

@@ -264,4 +264,4 @@ def test_the_scorers_version_covers_all_the_code_that_scores() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     missing = set(re.findall(r"'([\w.]+)'", done.stdout))
     assert missing <= {"rag.gold.metrics"}, missing
-    assert {"rag.answer.verify", "rag.gold.metrics.scoring", "rag.text"} <= set(scoring_code())
+    assert {"rag.answer.verify.verifier", "rag.gold.metrics.scoring", "rag.text"} <= set(scoring_code())

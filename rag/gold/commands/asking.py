@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rag.answer.condense import condense_by_rule
+from rag.answer.writing import condense_by_rule
 from rag.errors import GoldError, ModelError, RagError
 from rag.gold.files.disk import claimed, unwritable
 from rag.gold.files.gold_set import load_gold

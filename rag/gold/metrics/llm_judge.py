@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rag.answer.judge import SCHEMA
+from rag.answer.writing import SCHEMA
 from rag.errors import ConfigError, ModelError
 from rag.gold.types import Record, Reply, Said
 from rag.prompts import Prompt

@@ -334,7 +334,8 @@ def scoring_code() -> dict[str, bytes]:
     waiting = list(_SCORING)
     while waiting:
         name = waiting.pop()
-        path = root.joinpath(*name.split(".")).with_suffix(".py")
+        place = root.joinpath(*name.split("."))
+        path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
         if name not in found and path.is_file():
             found[name] = path.read_bytes()
             waiting.extend(_imported(found[name]))

@@ -1,0 +1,221 @@
+"""When two sentences of different sources speak of the same thing, and whether they contradict each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import pairwise
+
+from rag.answer.conflicts.figures import different_figures
+from rag.answer.conflicts.holders import different_holders
+from rag.answer.conflicts.statement import Statement, asked_of, same_ties, share_of
+from rag.answer.contrast import CONTRARY
+from rag.answer.countries import VARIANTS
+from rag.answer.kindred import VIEWS, key
+from rag.answer.lexicon import QUESTION_WORDS, Word, seat_of, stem
+
+_ASKED_ANYWAY = frozenset(map(stem, QUESTION_WORDS))
+_SHARED, _SHARED_OF_LONGER, _FEWEST_SHARED = 0.7, 0.5, 2
+_COVERED, _HALF = 0.65, 0.5
+_REPLACED = 3
+_SUBJECT, _OBJECT = 4, 3
+_PERIOD = r"q[1-4]|h[12]|january|february|march|april|may|june|july|august|september|october|november|december"
+_PERIODIC = re.compile(rf"\b(?:{_PERIOD}|quarterly|annual|monthly|weekly)\b")
+_SERIAL = re.compile(rf"\b(?:{_PERIOD}|\d+)\b")
+_YEAR = re.compile(r"(?<!\d)(?:19|20)\d{2}(?!\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """What the two sentences say against each other, as written, and the keys of what it is about."""
+
+    one: str
+    other: str
+    subject: frozenset[str]
+
+
+def conflicts(one: Statement, other: Statement, question: str = "") -> list[Conflict]:
+    """The contradictions of two sentences; none where they may speak of different things, times or cases."""
+    if one.passage.document_id == other.passage.document_id or _of_other_times(one, other):
+        return []
+    shared = frozenset(one.topic.keys() & other.topic.keys())
+    asked = asked_of(question)
+    found: list[tuple[str, str]] = []
+    if not _both_asked_of(one, other, asked):
+        return []
+    known = not (one.names and other.names) or _same_names(one, other)
+    if known and _about_the_same(one, other, asked) and not _told_apart(one, other):
+        found = different_figures(one, other, question)
+        found = found or _negated(one, other, asked) or _opposite(one, other, asked)
+    found = found or different_holders(one, other, question)
+    return [Conflict(a, b, shared) for a, b in found]
+
+
+def sides_asked(question: str) -> list[tuple[int, frozenset[str]]]:
+    """The views of which the question itself names both sides ("better or worse"), and the keys of its other words."""
+    found = []
+    for view, patterns in enumerate(VIEWS):
+        named = [list(pattern.finditer(question)) for pattern in patterns]
+        spans = [match.span() for matches in named for match in matches]
+        rest = {k for k, w in asked_of(question).items() if not any(a <= w.start < b for a, b in spans)}
+        if all(named) and rest:
+            found.append((view, frozenset(rest)))
+    return found
+
+
+def opposed_views(one: Statement, other: Statement, view: int, asked: frozenset[str]) -> list[Conflict]:
+    """The contradiction of two sentences that take opposite sides of ``view`` on what the keys ``asked`` name."""
+    if one.passage.document_id == other.passage.document_id:
+        return []
+    if any(share_of(asked, s, s.around) < 1 for s in (one, other)):
+        return []
+    for a, mine in one.views.get(view, ()):
+        for b, theirs in other.views.get(view, ()):
+            near = _near(one, mine) & _near(other, theirs)
+            if a == -b and near & asked and one.ties(*mine) - {"?"} == other.ties(*theirs) - {"?"}:
+                return [Conflict(one.text, other.text, asked)]
+    return []
+
+
+def _about_the_same(one: Statement, other: Statement, asked: dict[str, Word]) -> bool:
+    """Whether the sentences share most of their words, or both have those of the question and some in common."""
+    a, b = one.topic, other.topic
+    shared = a.keys() & b.keys()
+    if not shared:
+        return False
+    small, large = sorted((len(a), len(b)))
+    enough = min(_FEWEST_SHARED, small) if one.header & other.header & {*asked} else _FEWEST_SHARED
+    for common in (len(shared), len(shared) + 1):
+        alike = common >= max(enough, _SHARED * small) and common >= _SHARED_OF_LONGER * large
+        # Two sides of one view are said of one thing.
+        if alike and (common == len(shared) or _opposite_sides(one, other)):
+            return not _replaced(one, other)
+    if len(asked) < 2:
+        return False
+    covered = all(
+        share_of({*asked}, s, s.header) >= _COVERED and share_of({*asked}, s, frozenset()) >= _HALF
+        for s in (one, other)
+    )
+    return covered and len(shared & asked.keys()) >= min(2, len(asked)) and not _replaced(one, other)
+
+
+def _opposite_sides(one: Statement, other: Statement) -> bool:
+    return any(one.views[v][0][0] == -other.views[v][0][0] for v in one.views.keys() & other.views.keys())
+
+
+def _replaced(one: Statement, other: Statement) -> bool:
+    """Whether a word stands in one sentence where another stands in the other, joined alike to an equal word."""
+    mine, theirs = ([w for w in s.words if s.tells(w)] for s in (one, other))
+    a, b = [key(w.stem) for w in mine], [key(w.stem) for w in theirs]
+    for kind, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        alien = set(a[i:j]) - other.topic.keys(), set(b[k:m]) - one.topic.keys()
+        if kind != "replace" or not all(alien) or max(map(len, alien)) > _REPLACED:
+            continue
+        shown = [[s.text[w.start : w.end] for w in span] for s, span in ((one, mine[i:j]), (other, theirs[k:m]))]
+        if _opposites_only(*shown):
+            continue
+        left = i and k and _gap(one, mine, i - 1) == _gap(other, theirs, k - 1)
+        right = j < len(a) and m < len(b) and _gap(one, mine, j - 1) == _gap(other, theirs, m - 1)
+        if left or right:
+            return True
+    return False
+
+
+def _gap(statement: Statement, words: Sequence[Word], place: int) -> str:
+    """What stands between the word at ``place`` and the next, numbers left out."""
+    return re.sub(r"[\d.,]+", "#", statement.text[words[place].end : words[place + 1].start].lower())
+
+
+def _opposites_only(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether what was replaced are two sides of one view, and no two things beside them."""
+    a, b = " ".join(one), " ".join(other)
+    for left, right in VIEWS:
+        for x, y in ((left, right), (right, left)):
+            if x.search(a) and y.search(b):
+                return not (x.sub("", a).strip() and y.sub("", b).strip())
+    return False
+
+
+def _both_asked_of(one: Statement, other: Statement, asked: dict[str, Word]) -> bool:
+    """Whether each name of the question is known around both sentences or around neither."""
+    return all(
+        len({name in s.topic or name in s.around or any(seat_of(name, k) for k in s.topic) for s in (one, other)}) == 1
+        for name, word in asked.items()
+        if word.name
+    )
+
+
+def _same_names(one: Statement, other: Statement) -> bool:
+    """Whether each sentence's names are known around the other."""
+    return all(
+        name in other_one.topic or name in other_one.around or any(seat_of(name, k) for k in other_one.topic)
+        for s, other_one in ((one, other), (other, one))
+        for name in s.names
+    )
+
+
+def _told_apart(one: Statement, other: Statement) -> bool:
+    """Whether a word both have is qualified by different words (old and new bridge), or their documents by names."""
+    mine, theirs = _qualified(one), _qualified(other)
+    own, foreign = ({key(word.stem) for word in s.words} for s in (one, other))
+    if any(mine[w].isdisjoint(foreign) and theirs[w].isdisjoint(own) for w in mine.keys() & theirs):
+        return True
+    if one.names or other.names:
+        return False
+    titles = [{k for k in s.header if k in VARIANTS} for s in (one, other)]
+    return bool(titles[0] and titles[1] and titles[0].isdisjoint(titles[1]))
+
+
+def _qualified(statement: Statement) -> dict[str, set[str]]:
+    """The telling words that have others right before them, and these."""
+    found: dict[str, set[str]] = {}
+    for before, word in pairwise(statement.words):
+        if statement.tells(before) and statement.tells(word) and statement.text[before.end : word.start] in (" ", "-"):
+            found.setdefault(key(word.stem), set()).add(key(before.stem))
+    return found
+
+
+def _of_other_times(one: Statement, other: Statement) -> bool:
+    """Whether the documents are of one series, such as quarterly reports, or their headings name different years."""
+    names = [re.sub(r"[_\W]+", " ", s.passage.source.rsplit("/", 1)[-1].lower()) for s in (one, other)]
+    if all(_PERIODIC.search(name) for name in names) and len({_SERIAL.sub("", name) for name in names}) == 1:
+        return True
+    years = [{*_YEAR.findall(" ".join(s.passage.heading))} for s in (one, other)]
+    return bool(years[0] and years[1] and years[0].isdisjoint(years[1]))
+
+
+def _negated(one: Statement, other: Statement, asked: dict[str, Word]) -> list[tuple[str, str]]:
+    """Both sentences, if one denies what the other says."""
+    if len({frozenset(m[0].lower()[:4] for m in CONTRARY.finditer(s.text)) for s in (one, other)}) > 1:
+        return []
+    both = (one.topic.keys() & other.topic.keys()) - one.names.keys()
+    turned = [k for k in both if (k in one.denied) != (k in other.denied)]
+    if not turned or len(both) + len(one.names.keys() & other.names.keys()) < _FEWEST_SHARED:
+        return []
+    if asked and not any(k in asked or k in _ASKED_ANYWAY for k in turned):
+        return []
+    spans = [(s.topic[turned[0]].start, s.topic[turned[0]].end) for s in (one, other)]
+    return [(one.text, other.text)] if same_ties(one, other, spans[0], spans[1]) else []
+
+
+def _opposite(one: Statement, other: Statement, asked: dict[str, Word]) -> list[tuple[str, str]]:
+    """Both sentences, if they take opposite sides of one view of the same subject."""
+    for view in one.views.keys() & other.views.keys():
+        for a, mine in one.views.get(view, ()):
+            for b, theirs in other.views.get(view, ()):
+                if a == -b and _near(one, mine) & _near(other, theirs) and same_ties(one, other, mine, theirs):
+                    return [(one.text, other.text)]
+    return []
+
+
+def _near(statement: Statement, span: tuple[int, int]) -> set[str]:
+    """The keys of what the words at ``span`` are said of: before them in their clause, or right behind them."""
+    first, last = statement.clause(*span)
+    telling = [w for w in statement.words if statement.tells(w)]
+    before = [w for w in telling if first <= w.start < span[0]][-_SUBJECT:]
+    if not before:
+        before = [w for w in telling if w.start < span[0]][-_SUBJECT:]
+    behind = [w for w in telling if span[1] <= w.start < last][:_OBJECT]
+    return {key(w.stem) for w in (*before, *behind)}

@@ -1,0 +1,166 @@
+"""Where sources say different things of the same: said plainly, each side cited, none picked.
+
+Conservative: two sentences of different documents contradict each other only if they speak of the same thing by their
+words and the question's, and if neither ties what it says to a time, a case or a part that the other lacks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from rag.answer.conflicts.conflict import Conflict, conflicts, opposed_views, sides_asked
+from rag.answer.conflicts.reported import only_denies, other_side, reports_difference, words_in_common
+from rag.answer.conflicts.statement import Statement, statements_of
+from rag.answer.lexicon import Word
+from rag.answer.passages import citation_for
+from rag.answer.values import values_of
+from rag.types import Citation, Claim, Disagreement, Hit, Passage, Sentence, Support
+
+_LONGEST_VALUE = 240
+_LONGEST_SUBJECT = 12
+_BULLET = re.compile(r"^(?:[-*•]|\d{1,2}[.)]) ")
+_PREPOSITIONS = ("of", "in", "on", "at", "for", "to", "by", "from", "with")
+_JOINING = frozenset(
+    (
+        *_PREPOSITIONS,
+        "and",
+        "the",
+        "a",
+        "an",
+        *(f"{p} {article}" for p in _PREPOSITIONS for article in ("the", "a", "an")),
+    )
+)
+_FILE_DATE = re.compile(r"(?:19|20)\d{2}(?:[-_. ]?(?:Q[1-4]|\d{2}(?:[-_. ]?\d{2})?))?", re.IGNORECASE)
+
+
+def disagreements(
+    sentences: Sequence[Sentence], citations: Sequence[Citation], hits: Sequence[Hit], question: str = ""
+) -> tuple[Disagreement, ...]:
+    """What other sources among the hits, cited or not, say differently from the sentences the answer cites.
+
+    Looks only at citations that support a sentence; where ``question`` names two opposite sides, also at other
+    sentences about its subject. The claims' citations keep their markers where the answer has them and are numbered on
+    from there where it has not.
+    """
+    backed = {i for s in sentences if s.support not in (Support.UNSUPPORTED, Support.UNCITED) for i in s.citations}
+    others = _distinct(statement for hit in hits for statement in statements_of(hit.passage))
+    cited = [s for s in others if any(_overlaps(s, citations[i]) for i in sorted(backed))]
+    cited.sort(key=lambda s: min(i for i in backed if _overlaps(s, citations[i])))
+    told = _Told(citations)
+    for one in cited:
+        for other in others:
+            for conflict in conflicts(one, other, question):
+                told.add(one, other, conflict)
+    for one in cited:
+        _reported(told, one, others, question, quoted=True)
+    if not told.groups and cited:
+        _beyond(told, others, question)
+    return told.disagreements()
+
+
+def _beyond(told: _Told, others: Sequence[Statement], question: str) -> None:
+    """What sentences that are not cited say against each other, or report, on just what the question asks."""
+    for view, asked in sides_asked(question):
+        for one, other in combinations(others, 2):
+            for conflict in opposed_views(one, other, view, asked):
+                told.add(one, other, conflict)
+                return
+    for one in others:
+        _reported(told, one, others, question, quoted=False)
+
+
+def _reported(told: _Told, one: Statement, others: Sequence[Statement], question: str, *, quoted: bool) -> None:
+    if reports_difference(one, question, quoted=quoted):
+        other = other_side(one, others)
+        if other or not only_denies(one, question):
+            told.report(one, other, question)
+
+
+def _distinct(found: Iterable[Statement]) -> list[Statement]:
+    """Each place of a document once: passages overlap."""
+    return list({(s.passage.document_id, s.start, s.end): s for s in found}.values())
+
+
+def _overlaps(statement: Statement, citation: Citation) -> bool:
+    same = citation.document_id == statement.passage.document_id
+    return same and citation.start < statement.end and statement.start < citation.end
+
+
+@dataclass
+class _Group:
+    """What is said of one subject: (sentence, its value), each side once."""
+
+    subject: str
+    sides: list[tuple[Statement, str]]
+
+
+@dataclass
+class _Told:
+    """The disagreements found so far; those with a side in common are one."""
+
+    citations: Sequence[Citation]
+    groups: list[_Group] = field(default_factory=list)
+
+    def add(self, one: Statement, other: Statement, conflict: Conflict) -> None:
+        sides = [(one, conflict.one), (other, conflict.other)]
+        for group in self.groups:
+            if any(side in group.sides for side in sides):
+                group.sides += [side for side in sides if side not in group.sides]
+                return
+        words = [word for k, word in one.topic.items() if k in conflict.subject]
+        self.groups.append(_Group(_joined(one, words), sides))
+
+    def report(self, statement: Statement, other: Statement | None, question: str) -> None:
+        """A document's own word that accounts differ, with the other side where it was found."""
+        if any(known[0] == statement for group in self.groups for known in group.sides):
+            return
+        sides = [(statement, statement.text)]
+        if other:
+            sides.insert(0, (other, other.text))
+        subject = _joined(statement, words_in_common(statement, question))
+        self.groups.append(_Group(subject or question.rstrip("?"), sides))
+
+    def disagreements(self) -> tuple[Disagreement, ...]:
+        marker = max((c.marker for c in self.citations), default=0)
+        found = []
+        for group in self.groups:
+            claims = []
+            for statement, value in group.sides:
+                citation = next((c for c in self.citations if _overlaps(statement, c)), None)
+                if citation is None:
+                    marker += 1
+                    citation = citation_for(statement.passage, statement.start, statement.end, marker, "attributed")
+                claims.append(Claim(statement.passage.source, _date(statement.passage), _shown(value), citation))
+            found.append(Disagreement(group.subject, tuple(claims)))
+        return tuple(found)
+
+
+def _shown(value: str) -> str:
+    """The value or sentence on one line, without a list's bullet, shortened at a word."""
+    line = _BULLET.sub("", " ".join(value.split()))
+    return line if len(line) <= _LONGEST_VALUE else line[:_LONGEST_VALUE].rsplit(" ", 1)[0] + " …"
+
+
+def _joined(statement: Statement, words: Sequence[Word]) -> str:
+    """The words as they stand, with what joins them: "employees of Norvik, days of leave"."""
+    subject, last = "", 0
+    for word in sorted(words, key=lambda w: w.start)[:_LONGEST_SUBJECT]:
+        gap = " ".join(statement.text[last : word.start].split())
+        if subject:
+            subject += f" {gap} " if gap in _JOINING else "-" if gap == "-" else ", " if gap else " "
+        subject += statement.text[word.start : word.end].removesuffix("'s").removesuffix("’s")
+        last = word.end
+    return subject
+
+
+def _date(passage: Passage) -> str:
+    """The date in the source's name or title, as written there; empty if there is none."""
+    for text in (passage.source, passage.title):
+        dates = [text[v.start : v.end] for v in values_of(text) if v.kind == "date"]
+        match = _FILE_DATE.search(text)
+        if dates or match:
+            return dates[0] if dates else match[0] if match else ""
+    return ""

@@ -1,0 +1,235 @@
+"""When two numbers, amounts or dates of different sources cannot both be right, as far as their sentences tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rag.answer.conflicts.statement import Statement, asked_of, share_of
+from rag.answer.contrast import APPROXIMATE, AT_LEAST, AT_MOST
+from rag.answer.kindred import LIGHT, key
+from rag.answer.lexicon import words_of
+from rag.answer.values import Value, currency_of, measure_of, other_unit, same_value
+
+_DATES = ("date", "year")
+_ABOUT, _ROUNDED = 0.1, 0.02
+_MOST_VALUES = 4
+# Of the words of the question, or of the shorter sentence, that make it the same event.
+_EVENT = 0.7
+_LONGEST_NOUN = 4
+_RATE = re.compile(
+    r"\W*(?:[^\W\d_]+\W+)?(?:an?|per|each|every|/)\W?(second|minute|hour|day|night|week|month|quarter|year|person|child|adult|head"
+    r"|visitor|student|tonne|ton|kilo\w*|kg|km|mile|metre|meter|hectare|litre|liter|h|s)\b",
+    re.IGNORECASE,
+)
+_BEFORE = re.compile(
+    r"\b(by|to|from|until|till|since|before|after|between|up to|within|through)\s+(?:\w+\s+)?$", re.IGNORECASE
+)
+_REFERENCE = re.compile(
+    r"\b(?:notes?|items?|pages?|p\.|pp\.|sections?|§|tables?|figures?|fig\.|chapters?|articles?|parts?|exhibits?|form|forms"
+    r"|version|volume|vol\.|no\.|nos\.|number|question|line|route|phase|step|class|type|model|room|gate|platform|appendix|annex)"
+    r"\s*$",
+    re.IGNORECASE,
+)
+_RANGE_BEFORE = re.compile(
+    r"(?:\b(?:between|from)\s+\S{0,12}\d\S*(?:\s\w+)?\s+(?:and|to)|\d\s?[-–—]|\d\s(?:to|or)|\bbetween)\s*$",
+    re.IGNORECASE,
+)
+_RANGE_AFTER = re.compile(r"\s?(?:[-–—]\s?\d|(?:to|or|and)\s\d)", re.IGNORECASE)
+_RANK = re.compile(r"\b(?:rank(?:s|ed|ing)?|placed?|came|comes?|finish(?:es|ed)?|is|was)\s(?:\w+\s)?$", re.IGNORECASE)
+_SUPERLATIVE = re.compile(r"[- ](?:most\b|\w+est\b|in (?:the )?(?:world|country|europe))")
+_TIME_ASKED = re.compile(
+    r"\b(?:when|years?|dates?|days?|months?|time|century|deadline|how (?:old|long)|born)\b", re.IGNORECASE
+)
+_OPENS = re.compile(r"^\W*(?:in|on|by|since|until|from|during|as of|for)\s(?:the\s)?(?:\w+\s)?$", re.IGNORECASE)
+# Beside the date of an event these tell no other event.
+_BESIDE = frozenset(["after", "before", "during", "when", "from", "day", "night", "month", "week", "half", "total"])
+_JOINS = re.compile(r"\s(?:of|in|at|for|on|among|under|over|with|within)\b", re.IGNORECASE)
+_DETERMINER = re.compile(r"(?:the|an?|its|their|his|her|our|this|these|those|all)\b", re.IGNORECASE)
+_GAP = re.compile(r"[ \-’']|['’]s ")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A value with what is counted or measured by it: the words right behind, the rate, the word before."""
+
+    value: Value
+    noun: tuple[str, ...]
+    tail: frozenset[str]
+    rate: str
+    before: str
+    clause: frozenset[str]
+    text: str
+
+
+def different_figures(one: Statement, other: Statement, question: str) -> list[tuple[str, str]]:
+    """The pairs of values, as written, that are given for the same thing and cannot both be right."""
+    asked = frozenset(asked_of(question))
+    mine, theirs = ([f for f in _figures(s) if not _frames(f, s, question)] for s in (one, other))
+    if max(len(mine), len(theirs)) > _MOST_VALUES:
+        return []
+    found = []
+    for a in mine:
+        if any(_agree(a, one, b, other) for b in theirs):
+            continue
+        rivals = [b for b in theirs if _same_thing(a, one, b, other, asked)]
+        if (
+            not rivals
+            or any(not same_value(rivals[0].value, b.value) for b in rivals)
+            or any(_agree(c, one, rivals[0], other) for c in mine)
+        ):
+            continue
+        if sum(_same_thing(c, one, rivals[0], other, asked) for c in mine) == 1 and _tied_alike(
+            a, one, rivals[0], other
+        ):
+            found.append((a.text, rivals[0].text))
+    return found
+
+
+def _frames(figure: Figure, statement: Statement, question: str) -> bool:
+    """Whether a date only says of what time another figure is."""
+    value = figure.value
+    if value.kind not in _DATES or (question and _TIME_ASKED.search(question)):
+        return False
+    first, last = statement.clause(value.start, value.end)
+    counted = any(v.kind not in _DATES and first <= v.start < last for v in statement.values)
+    return counted or bool(_OPENS.match(statement.text[: value.start]))
+
+
+def _figures(statement: Statement) -> list[Figure]:
+    found = []
+    for value in statement.values:
+        before, after = statement.text[: value.start], statement.text[value.end :]
+        if _REFERENCE.search(before) or _RANGE_BEFORE.search(before) or _RANGE_AFTER.match(after):
+            continue
+        if value.kind == "ordinal" and not (_RANK.search(before) or _SUPERLATIVE.match(after)):
+            continue
+        found.append(_figure(statement, value))
+    return found
+
+
+def _figure(statement: Statement, value: Value) -> Figure:
+    shown = _shown(statement.text, value)
+    end = value.start + len(shown)
+    first, last = statement.clause(value.start, value.end)
+    words = [w for w in statement.all_words if first <= w.start < last and not value.start <= w.start < value.end]
+    noun, at = [], value.end
+    for word in [w for w in words if w.start >= value.end][:_LONGEST_NOUN]:
+        if not word.content or not _GAP.fullmatch(statement.text[at : word.start]):
+            break
+        noun.append(key(word.stem))
+        at = word.end
+    rate = _RATE.match(statement.text[value.end :])
+    before = _BEFORE.search(statement.text[: value.start])
+    clause = frozenset(key(w.stem) for w in words if statement.tells(w))
+    return Figure(
+        value, tuple(noun), _tail(statement.text[max(at, end) : last]), rate[1].lower() if rate else "",
+        before[1].lower() if before else "", clause, shown,
+    )  # fmt: skip
+
+
+def _tail(text: str) -> frozenset[str]:
+    """The keys of what a preposition right behind the noun joins to it: "of meadow", "in the old town"."""
+    if not _JOINS.match(text):
+        return frozenset()
+    found = []
+    for place, word in enumerate(words_of(text)):
+        behind = text[word.start :]
+        if word.content and word.stem not in LIGHT:
+            found.append(key(word.stem))
+        elif word.content or (place and not _JOINS.match(" " + behind) and not _DETERMINER.match(behind)):
+            break
+    return frozenset(found)
+
+
+def _shown(text: str, value: Value) -> str:
+    """The value with its unit, as written."""
+    unit = re.match(r"[ -]?([^\W\d_]+)", text[value.end :])
+    counted = unit and value.unit and value.unit in (unit[1].lower(), currency_of(unit[1]))
+    return text[value.start : value.end + (unit.end() if unit and counted else 0)]
+
+
+def _agree(a: Figure, one: Statement, b: Figure, other: Statement) -> bool:
+    """Whether two values may both be right: the same, one a rounding of the other, or within the other's bound."""
+    x, y = a.value, b.value
+    if same_value(x, y):
+        return True
+    if x.kind in _DATES or y.kind in _DATES or x.kind != y.kind or not (x.number and y.number):
+        return False
+    before = one.text[: x.start], other.text[: y.start]
+    gap = abs(x.number - y.number) / max(abs(x.number), abs(y.number))
+    if any(APPROXIMATE.search(text) for text in before) and gap <= _ABOUT:
+        return True
+    for (low, text), (high, _) in (((x, before[0]), (y, before[1])), ((y, before[1]), (x, before[0]))):
+        if (AT_LEAST.search(text) and high.number >= low.number) or (
+            AT_MOST.search(text) and high.number <= low.number
+        ):
+            return True
+    coarse, fine = sorted((x, y), key=lambda v: _digits(v.number))
+    return gap <= _ROUNDED and _digits(coarse.number) < _digits(fine.number)
+
+
+def _digits(number: float) -> int:
+    """How many significant digits a number is written with."""
+    return len(f"{number:.10g}".replace(".", "").strip("0")) if "e" not in f"{number:.10g}" else 1
+
+
+def _same_thing(a: Figure, one: Statement, b: Figure, other: Statement, asked: frozenset[str]) -> bool:
+    """Whether two values measure the same: kind, unit, noun with its modifiers, rate, "by" or "to"."""
+    x, y = a.value, b.value
+    if x.kind in _DATES and y.kind in _DATES:
+        shared, fewest = len(one.topic.keys() & other.topic.keys()), min(len(one.topic), len(other.topic))
+        if shared < _EVENT * fewest and any(share_of(asked, s, s.header) < _EVENT for s in (one, other)):
+            return False
+        return a.before == b.before or not {a.before, b.before} & {"until", "till", "since", "before", "after", "from"}
+    if x.kind != y.kind or other_unit(x, y) or a.rate != b.rate:
+        return False
+    if a.before != b.before and ("by" in (a.before, b.before) or "from" in (a.before, b.before)):
+        return False
+    near = (*one.topic, *one.header), (*other.topic, *other.header)
+    if (a.tail - asked).difference(near[1], other.around) or (b.tail - asked).difference(near[0], one.around):
+        return False
+    if x.kind in ("money", "percent"):
+        return bool(a.clause & b.clause) or not (a.clause and b.clause)
+    if measure_of(x.unit) and measure_of(x.unit) == measure_of(y.unit):
+        return bool(a.clause & b.clause) or not (a.clause and b.clause)
+    return _same_noun(a.noun, b.noun, a, b)
+
+
+def _same_noun(one: Sequence[str], other: Sequence[str], a: Figure, b: Figure) -> bool:
+    """Whether what is counted is called the same, with the same words before it."""
+    for place, word in enumerate(one):
+        if word in other:
+            return set(one[:place]) == set(other[: list(other).index(word)])
+    if one and other:
+        # "4,000 victims" and "killed 6,500 people"
+        return ("person" in other and one[0] in b.clause) or ("person" in one and other[0] in a.clause)
+    # "Floors: 44", "a population of 900": what is counted stands before the number.
+    first = (one or other)[:1]
+    return bool(a.clause & b.clause) if not first else first[0] in (b.clause if one else a.clause)
+
+
+def _tied_alike(a: Figure, one: Statement, b: Figure, other: Statement) -> bool:
+    """Whether nothing ties one value to a time, a case or a plan that the other is not tied to."""
+    units = {*a.noun, *b.noun, a.rate, b.rate, a.value.unit, b.value.unit}
+    free = _BESIDE if a.value.kind in _DATES else frozenset[str]()
+    ties = [
+        {word for word in s.ties(f.value.start, f.value.end) - free if key(word) not in units}
+        for s, f in ((one, a), (other, b))
+    ]
+    known = [{w.lower().rstrip("s") for w in re.findall(r"[^\W\d_]+(?:-\w+)?", s.text)} for s in (one, other)]
+    if ties[0] - known[1] - {"?"} or ties[1] - known[0] - {"?"} or ("?" in ties[0]) != ("?" in ties[1]):
+        return False
+    return _times(one, a.value, other) and _times(other, b.value, one)
+
+
+def _times(statement: Statement, value: Value, other: Statement) -> bool:
+    """Whether the other sentence has every time that this one states beside the value."""
+    first, last = statement.clause(value.start, value.end)
+    opening = re.match(r"^[^,;:]{1,40},", statement.text)
+    times = [
+        v for v in statement.values
+        if v is not value and v.kind in _DATES and (first <= v.start < last or (opening and v.end <= opening.end()))
+    ]  # fmt: skip
+    return all(any(same_value(v, w) for w in other.values) for v in times)

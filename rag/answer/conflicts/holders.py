@@ -1,0 +1,102 @@
+"""Who holds an office, made a thing or where a thing is: names of which there can be but one, compared."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from rag.answer.conflicts.statement import Statement, asked_of, share_of
+from rag.answer.contrast import NEGATION
+from rag.answer.countries import VARIANTS
+from rag.answer.kindred import key
+from rag.answer.lexicon import Word
+from rag.answer.values import same_value
+from rag.answer.wanted import wanted_of
+
+_SHARED, _FEWEST_SHARED, _COVERED = 0.7, 2, 0.65
+_NOUN = (
+    r"director|mayor|president|chair(?:man|woman|person)?|head|chief|ceo|principal|captain|king|queen|leader|capital"
+    r"|headquarters|seat|author|founder|inventor|architect|designer|owner|editor|treasurer|secretary|minister|governor"
+    r"|manager|rector|dean|winner|champion|birthplace|venue|location|landlord|tenant|contact(?: person)?|supplier|lead"
+)
+# An office changes hands, so that the times must agree.
+_OFFICE = re.compile(
+    rf"\b(?:the (?:[\w-]+ ){{0,2}}?(?:{_NOUN})|[\w'’]+['’]s (?:{_NOUN})|(?:{_NOUN})\s?:|(?:{_NOUN}) of the"
+    r"|leads|heads|chairs|owns|runs|manages|(?:led|headed|chaired|owned|won|built) by|wins the|won the|located"
+    r"|situated|based|headquartered|lies in|is in|held (?:in|at)|takes place (?:in|at)|signed (?:in|at))\b",
+    re.IGNORECASE,
+)
+_DEED = re.compile(
+    r"\b(?:designed|wrote|written|invented|founded|composed|painted|discovered|sculpted|born (?:in|at)|died (?:in|at)"
+    r"|buried (?:in|at))\b",
+    re.IGNORECASE,
+)
+_FREE = frozenset(["after", "before", "during", "when"])
+_JOINED = re.compile(r"[\s.'’-]+|\s(?:van|von|de|der|di|da|la)\s")
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """A name as written and its keys; ``rest`` are the sentence's other names that the other sentence lacks."""
+
+    shown: str
+    keys: frozenset[str]
+    rest: frozenset[str]
+
+
+def different_holders(one: Statement, other: Statement, question: str) -> list[tuple[str, str]]:
+    """The two names, if each sentence has one where the other has another, of what there is but one of."""
+    roles = [_DEED.search(s.text) or _OFFICE.search(s.text) for s in (one, other)]
+    if not roles[0] or not roles[1] or any(NEGATION.search(s.text) for s in (one, other)):
+        return []
+    a, b = _holder(one, other, roles[0]), _holder(other, one, roles[1])
+    asked = asked_of(question)
+    if not a or not b or (a.rest and b.rest) or any(k in asked or k in VARIANTS for k in a.keys | b.keys):
+        return []
+    if any(k in s.around for keys, s in ((a.keys, other), (b.keys, one)) for k in keys):
+        return []
+    if asked and wanted_of(question) not in ("person", "place", "thing", "whether"):
+        return []
+    if one.ties(*roles[0].span()) - _FREE != other.ties(*roles[1].span()) - _FREE:
+        return []
+    if not all(_DEED.search(s.text) for s in (one, other)) and not _same_dates(one, other):
+        return []
+    rest = [{*s.topic} - h.keys - h.rest for s, h in ((one, a), (other, b))]
+    shared = rest[0] & rest[1]
+    covered = bool(asked) and all(share_of(asked, s, s.header) >= _COVERED for s in (one, other))
+    if len(shared) < _FEWEST_SHARED or len(shared) < _SHARED * min(map(len, rest)):
+        return []
+    return [(a.shown, b.shown)] if covered or rest[0] == rest[1] else []
+
+
+def _same_dates(one: Statement, other: Statement) -> bool:
+    dates = [[v for v in s.values if v.kind in ("date", "year")] for s in (one, other)]
+    return all(any(same_value(v, w) for w in b) for a, b in (dates, dates[::-1]) for v in a)
+
+
+def _holder(statement: Statement, other: Statement, role: re.Match[str]) -> _Holder | None:
+    """The names, unknown to the other sentence, that stand together nearest to ``role``."""
+    names = {k: word for k, word in statement.names.items() if k not in other.topic}
+    opening = _opening(statement, role)
+    if opening and key(opening.stem) not in other.topic:
+        names.setdefault(key(opening.stem), opening)
+    runs: list[list[tuple[str, Word]]] = []
+    for k, word in sorted(names.items(), key=lambda item: item[1].start):
+        if runs and _JOINED.fullmatch(statement.text[runs[-1][-1][1].end : word.start]):
+            runs[-1].append((k, word))
+        else:
+            runs.append([(k, word)])
+    if not runs:
+        return None
+    best = min(runs, key=lambda run: max(role.start() - run[-1][1].end, run[0][1].start - role.end()))
+    keys = frozenset(k for k, _ in best)
+    return _Holder(statement.text[best[0][1].start : best[-1][1].end], keys, frozenset(names) - keys)
+
+
+def _opening(statement: Statement, role: re.Match[str]) -> Word | None:
+    """The sentence's first word if it stands right before ``role`` and may be a name: "Sorrel won the cup"."""
+    first = next(iter(statement.words), None)
+    if first is None or not first.content or not statement.text[first.start].isupper():
+        return None
+    plural = statement.text[first.start : first.end].endswith("s")
+    return first if statement.text[first.end : role.start()] == " " and not plural else None

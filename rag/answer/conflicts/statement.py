@@ -1,0 +1,244 @@
+"""A document's sentence taken apart to compare it with another: what it speaks of, who says it, what ties it down."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from rag.answer.contrast import NEGATION
+from rag.answer.kindred import LIGHT, VIEWS, key
+from rag.answer.lexicon import QUESTION_WORDS, Word, seat_of, stem, words_of
+from rag.answer.passages import units_of
+from rag.answer.values import Value, same_value
+from rag.types import Passage
+
+_REPORT = (
+    r"(?:says?|said|tells?|told|claim(?:s|ed)?|reports?|reported|writes?|wrote|finds?|found|estimate[sd]?|note[sd]?"
+    r"|argue[sd]?|insist(?:s|ed)?|warn(?:s|ed)?|adds?|added|thinks?|thought|believe[sd]?|judge[sd]?|explain(?:s|ed)?"
+    r"|announce[sd]?|state[sd]?|recall(?:s|ed)?|hold(?:s)?|held|maintain(?:s|ed)?|ask(?:s|ed)?|see[sn]?|saw|puts?"
+    r"|shows?|showed|suggests?|suggested|concludes?|concluded|reveals?|revealed|indicates?|proves?|confirms?"
+    r"|confirmed)"
+)
+# Who says it is no part of what is said.
+_ATTRIBUTIONS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"\b(?:according to|as reported by|in the (?:words|view|opinion|account) of)\s[^,;:.()\d]{1,60}(?=[,;:.)]|$)",
+        rf"^[^,;:.\d]{{1,70}}?\b{_REPORT}\s(?:(?:me|us|him|her|them|parliament|reporters|journalists|congress)\s)?"
+        r"(?:that|why|whether|how)\b",
+        rf",\s(?!who\b|which\b|and\b|but\b|where\b|when\b|that\b)(?:[^,;:.\d]{{1,45}}?\s)?{_REPORT}\b(?!\sin\b)"
+        r"(?:\s[^,;:.\d]{1,40}?)?(?=[,;.]|$)",
+        r"^[^,;:.\d]{0,40}?\b(?:it is|it was)\s(?:\w+\s){1,3}that\b",
+        r"^[^,;:.\d]{1,60}?\b(?:blame[sd]?|accuse[sd]?)\b",
+        r"\bin (?:\w+['’]s|this|his|her|their) (?:view|reading|account|opinion|words|telling)\b|\bon this argument\b",
+        r"^[A-Z][\w'’.]*(?: [A-Z][\w'’.]*){0,3} (?:puts|put|estimates|estimated)\b(?! that)",
+    )
+)
+_CLAUSE_END = re.compile(
+    r"[.;!?()\n—–|]|,(?=\s)| -+ |\b(?:and|or|but|although|though|while|whereas|because|since|which|who)\b",
+    re.IGNORECASE,
+)
+_MODAL = re.compile(
+    r"\b(?:may|might|could|would|should|ought|plans?|planned|planning|expect\w*|forecasts?|targets?|targeted"
+    r"|aims?|aimed"
+    r"|estimat\w*|projected|projections?|due to|due in|scheduled|propos\w*|intend\w*|possibl[ey]|perhaps|probably"
+    r"|likely"
+    r"|(?:is|are|was|were) to|hop(?:e|es|ed|ing)|goals?|budgeted|predict\w*|if|unless|potential\w*|certain"
+    r"|uncertain|unclear)\b",
+    re.IGNORECASE,
+)
+_CONDITION = re.compile(
+    r"\b(until|till|since|before|after|during|when|unless|except|excluding|including|without|former|formerly"
+    r"|originally|initially"
+    r"|previously|currently|now|today|later|earlier|once|from|spring|summer|autumn|winter|weekdays?|weekends?"
+    r"|night|day"
+    r"|mondays?|tuesdays?|wednesdays?|thursdays?|fridays?|saturdays?|sundays?|quarter|q[1-4]|fiscal|half|months?"
+    r"|weeks?"
+    r"|ended|ending|compared|versus|annual(?:ly)?|yearly|monthly|weekly|daily|hourly|previous|prior|last|next|new|old"
+    r"|young|part-time|full-time|per|average|median|maximum|minimum|total|overall|alone|worldwide|globally|deputy"
+    r"|acting|vice"
+    r"|first|second|third|fourth|most|half|other|another)\b",
+    re.IGNORECASE,
+)
+# "After ten years", "stronger than before" and "every winter" tie nothing to a time.
+_NO_TIE = re.compile(
+    r"\b(?:after|before) (?:\d[\d,.]*(?! \w+ \d{4})|(?:one|two|three|ten|a|an|many|several|some)\b)"
+    r"|\bthan (?:ever )?before\b|\bevery \w+|\bfor (?:\w+ )?(?:days|weeks|months|years|decades)",
+    re.IGNORECASE,
+)
+_OPENING = re.compile(r"^[^,;:]{1,40},(?=\s)")
+_REACH = 2
+# "No need of refuge", "no sign of life": what is denied comes behind them.
+_CARRIERS = frozenset(map(stem, "need sign trace evidence kind sort use chance possibility longer real".split()))
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One sentence of a document; ``start`` and ``end`` are offsets in the document, all others in ``text``."""
+
+    passage: Passage
+    start: int
+    end: int
+    text: str
+    all_words: tuple[Word, ...]
+    all_values: tuple[Value, ...]
+
+    @cached_property
+    def said_by(self) -> tuple[tuple[int, int], ...]:
+        """Where it says who says it."""
+        return tuple(match.span() for pattern in _ATTRIBUTIONS for match in pattern.finditer(self.text))
+
+    def _own(self, place: int) -> bool:
+        return not any(a <= place < b for a, b in self.said_by)
+
+    @cached_property
+    def words(self) -> tuple[Word, ...]:
+        """Its words without those that say who says it."""
+        return tuple(word for word in self.all_words if self._own(word.start))
+
+    @cached_property
+    def values(self) -> tuple[Value, ...]:
+        """Its numbers, amounts and dates."""
+        return tuple(value for value in self.all_values if self._own(value.start))
+
+    @cached_property
+    def topic(self) -> dict[str, Word]:
+        """What it speaks of: the content words by key, without values and words that only join."""
+        return {key(w.stem): w for w in self.words if self.tells(w)}
+
+    def tells(self, word: Word) -> bool:
+        """Whether a word says what the sentence is about."""
+        free = not any(v.start <= word.start < v.end for v in self.values)
+        return word.content and free and word.stem not in LIGHT and not word.stem.isdigit()
+
+    @cached_property
+    def names(self) -> dict[str, Word]:
+        """The names in it."""
+        return {k: word for k, word in self.topic.items() if word.name}
+
+    @cached_property
+    def header(self) -> frozenset[str]:
+        """The keys of its document's title and headings and of its file's name."""
+        return header_of(self.passage)
+
+    @cached_property
+    def around(self) -> frozenset[str]:
+        """The keys of its passage, title, headings and file name."""
+        return self.header | _keys_of(self.passage.text)
+
+    def clause(self, start: int, end: int) -> tuple[int, int]:
+        """Where the clause lies that holds ``text[start:end]``."""
+        first, last = 0, len(self.text)
+        for match in _CLAUSE_END.finditer(self.text):
+            if any(v.start <= match.start() < v.end for v in self.all_values):
+                continue
+            if match.end() <= start:
+                first = match.end()
+            elif match.start() >= end:
+                last = match.start()
+                break
+        return first, last
+
+    def ties(self, start: int, end: int) -> frozenset[str]:
+        """The words that tie what its clause around ``text[start:end]`` says to a time, a case or a part.
+
+        Also those of an opening such as "In summer," and one mark for all that is planned or only possible.
+        """
+        first, last = self.clause(start, end)
+        parts = [self.text[first:last]]
+        opening = _OPENING.match(self.text)
+        if opening and opening.end() <= first:
+            parts.append(opening[0])
+        found = {
+            match[0].lower().rstrip("s") for part in parts for match in _CONDITION.finditer(_NO_TIE.sub(" ", part))
+        }
+        if _MODAL.search(self.text[: end if end < len(self.text) else None]) or _MODAL.search(parts[0]):
+            found.add("?")
+        return frozenset(found)
+
+    @cached_property
+    def views(self) -> dict[int, list[tuple[int, tuple[int, int]]]]:
+        """For each view that it takes one side of: which, 1 or -1, and by which words."""
+        found: dict[int, list[tuple[int, tuple[int, int]]]] = {}
+        starts = {word.start for word in self.words}
+        for view, patterns in enumerate(VIEWS):
+            sides = [
+                (-sign if self._turned(match.start()) else sign, match.span())
+                for sign, pattern in zip((1, -1), patterns, strict=True)
+                for match in pattern.finditer(self.text)
+                if match.start() in starts
+            ]
+            if len({sign for sign, _ in sides}) == 1:
+                found[view] = sides
+        return found
+
+    def _turned(self, place: int) -> bool:
+        """Whether a negation stands right before ``place`` or one word before."""
+        first, _ = self.clause(place, place + 1)
+        return any(
+            len(self.text[match.end() : place].split()) < _REACH for match in NEGATION.finditer(self.text, first, place)
+        )
+
+    @cached_property
+    def denied(self) -> frozenset[str]:
+        """The keys of the words that a negation denies: the next telling word in its clause."""
+        found: set[str] = set()
+        for match in NEGATION.finditer(self.text):
+            _, last = self.clause(match.start(), match.end())
+            behind = [w for w in self.words if match.end() <= w.start < last and w.content and w.stem not in _CARRIERS]
+            found.update(key(w.stem) for w in behind[:1])
+        return frozenset(found)
+
+
+@lru_cache(maxsize=4_096)
+def _keys_of(text: str) -> frozenset[str]:
+    return frozenset(key(word.stem) for word in words_of(text) if word.content)
+
+
+@lru_cache(maxsize=1_024)
+def _header(source: str, title: str, heading: tuple[str, ...]) -> frozenset[str]:
+    name = re.sub(r"\.\w{1,5}$|[-_/.]", " ", source)
+    return _keys_of(name) | _keys_of(title) | frozenset[str]().union(*map(_keys_of, heading))
+
+
+def header_of(passage: Passage) -> frozenset[str]:
+    """The keys of a passage's title, headings and file name."""
+    return _header(passage.source, passage.title, passage.heading)
+
+
+def statements_of(passage: Passage) -> Iterator[Statement]:
+    """The sentences of a passage, without headings, questions and rows of tables."""
+    for unit in units_of(passage.text):
+        if not unit.text.startswith(("#", "|")) and not unit.text.rstrip().endswith("?"):
+            start = passage.start + unit.start
+            yield Statement(passage, start, passage.start + unit.end, unit.text, unit.words, unit.values)
+
+
+def share_of(asked: Iterable[str], statement: Statement, context: frozenset[str] = frozenset()) -> float:
+    """The share of the keys that the sentence or ``context`` has, a capital standing for its country; 0 for no keys."""
+    own, keys = {*statement.topic, *context}, list(asked)
+    return sum(1.0 for k in keys if k in own or any(seat_of(k, o) for o in own)) / len(keys) if keys else 0.0
+
+
+def same_ties(
+    one: Statement, other: Statement, mine: tuple[int, int], theirs: tuple[int, int], free: frozenset[str] = frozenset()
+) -> bool:
+    """Whether both tie what they say at the two spans to the same times and cases, and have the same values.
+
+    Ties in ``free`` do not count.
+    """
+    if one.ties(*mine) - free != other.ties(*theirs) - free:
+        return False
+    return all(any(same_value(v, w) for w in b.values) for a, b in ((one, other), (other, one)) for v in a.values)
+
+
+@lru_cache(maxsize=256)
+def asked_of(question: str) -> dict[str, Word]:
+    """The telling words of a question by key."""
+    return {
+        key(w.stem): w
+        for w in words_of(question)
+        if w.content and w.stem not in LIGHT and question[w.start : w.end].lower() not in QUESTION_WORDS
+    }

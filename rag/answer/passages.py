@@ -1,0 +1,92 @@
+"""A passage's sentences, taken apart once for every room, and the citation of a span of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from rag.answer.lexicon import Word, words_of
+from rag.answer.sentences import sentences
+from rag.answer.values import Value, values_of
+from rag.types import Citation, Origin, Passage
+
+_POINTS_BACK = re.compile(
+    r"\W*(?:(?:and|but|so|also|yet|in|at|for|after|before|during|since|on|of|as|with|by|from|however|then|thus"
+    r"|therefore|moreover|additionally|furthermore),?\s+){0,2}"
+    r"(?:he|she|it|they|this|these|those|such|that|his|her|its|their|both)\b",
+    re.IGNORECASE,
+)
+_CONNECTS = re.compile(
+    r"\W*(?:for example|for instance|however|therefore|thus|hence|moreover|furthermore|in addition|additionally|also"
+    r"|instead|as a result|consequently|then|later|afterwards|subsequently|meanwhile|similarly|in turn)\b",
+    re.IGNORECASE,
+)
+_REFERS = re.compile(
+    r"\b(?:this|these|those|such|all of (?:this|these)) (?!(?:an?|the|who|that|which|of|in|is|are|was|were|as)\b)\w",
+    re.IGNORECASE,
+)
+_GOES_ON = re.compile(r"\W*(?:another|other|the \w+)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A sentence at ``start:end`` of its passage's text, with its words; their offsets count from ``start``."""
+
+    text: str
+    start: int
+    end: int
+    words: tuple[Word, ...]
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """The numbers and dates in it."""
+        return values_of(self.text)
+
+    @property
+    def points_back(self) -> bool:
+        """Whether a pronoun stands where its subject should be."""
+        return bool(_POINTS_BACK.match(self.text))
+
+    @property
+    def connects(self) -> bool:
+        """Whether it opens with a word that ties it to the sentence before: "however", "for example"."""
+        return bool(_CONNECTS.match(self.text))
+
+    @property
+    def refers(self) -> bool:
+        """Whether it speaks of "these devices" or "such a law" that it does not name itself."""
+        return bool(_REFERS.search(self.text))
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it opens as the continuation of a thought."""
+        return self.connects or bool(_GOES_ON.match(self.text))
+
+
+@lru_cache(maxsize=2_048)
+def units_of(text: str) -> tuple[Unit, ...]:
+    """The sentences of a passage that hold a word."""
+    found = []
+    for start, end in sentences(text):
+        words = words_of(text[start:end])
+        if words:
+            found.append(Unit(text[start:end], start, end, words))
+    return tuple(found)
+
+
+def citation_for(passage: Passage, start: int, end: int, marker: int, origin: Origin) -> Citation:
+    """The citation of ``[start, end)`` (offsets in the document), which must lie within ``passage``."""
+    return Citation(
+        marker=marker,
+        document_id=passage.document_id,
+        passage_id=passage.id,
+        source=passage.source,
+        title=passage.title,
+        page=passage.page,
+        heading=passage.heading,
+        start=start,
+        end=end,
+        quote=passage.text[start - passage.start : end - passage.start],
+        origin=origin,
+    )

@@ -1,0 +1,21 @@
+"""Which sentences of the found passages answer a question, word for word."""
+
+from __future__ import annotations
+
+from rag.answer.quoting.question import Question, analyse
+from rag.answer.quoting.quoter import Quote, Quoter, says_nothing, score, windows_of
+from rag.answer.quoting.ranking import FEATURES, Array, Ranked, rank
+
+__all__ = [
+    "FEATURES",
+    "Array",
+    "Question",
+    "Quote",
+    "Quoter",
+    "Ranked",
+    "analyse",
+    "rank",
+    "says_nothing",
+    "score",
+    "windows_of",
+]

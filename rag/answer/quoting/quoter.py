@@ -1,0 +1,191 @@
+"""Answers without a model: the sentences that answer, verbatim, each a true slice of its document."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rag.answer.quoting.question import analyse
+from rag.answer.quoting.ranking import FEATURES, Array, Candidate, Ranked, has_digit, rank
+from rag.answer.weights import QUOTE
+from rag.models.static import StaticVectors
+from rag.types import Hit, Passage
+
+LIMIT = 4
+_SAME_DOCUMENT, _OTHER_DOCUMENT = 7.5, 0.7
+"""How far below the best a further quote may lie, in log-odds, in the same and in another document."""
+_COVERED = 0.7
+"""What share of the question's terms, by weight, a quote from another document than the best must hold."""
+_SAME_WORDS, _MUCH_THE_SAME = 0.8, 0.35
+_DOUBTFUL = 0.4
+"""What share of the odds the best sentence's document must have, or it is doubtful which document answers."""
+_COMPARED, _TRIFLE = 5, 0.005
+_FEWEST_WORDS = 3
+_NAMED_BEFORE = 0.2
+_NEIGHBOUR = 0.7
+_MOST_ROWS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """``document.text[start:end]``, within ``passage``; ``score`` in [0, 1] is its share of all candidates' odds."""
+
+    passage: Passage
+    start: int
+    end: int
+    score: float
+
+    @property
+    def text(self) -> str:
+        """The quoted text, verbatim."""
+        return self.passage.text[self.start - self.passage.start : self.end - self.passage.start]
+
+
+class Quoter:
+    """Picks the sentences that answer a question. ``document_frequency`` counts the passages that hold a word."""
+
+    def __init__(
+        self,
+        vectors: StaticVectors,
+        document_frequency: Callable[[str], int] | None = None,
+        passage_count: int = 0,
+    ) -> None:
+        self._vectors = vectors
+        self._frequency = document_frequency
+        self._count = passage_count
+
+    def answer(self, question: str, hits: Sequence[Hit], limit: int = LIMIT) -> list[Quote]:
+        """At most ``limit`` quotes, the best first, without near-duplicates; none when no sentence fits.
+
+        Sentences far below the best are left out, sentences of another document sooner; only the best is left where
+        it is doubtful which document answers. A quote takes in the sentence before it where that names what it
+        speaks of.
+        """
+        ranked = rank(self._vectors, analyse(question, self._frequency, self._count), hits)
+        if not ranked.candidates:
+            return []
+        scores = score(ranked)
+        shares = np.exp(scores - scores.max())
+        shares /= shares.sum()
+        quotes: list[Quote] = []
+        for row in choose(ranked, scores):
+            if not quotes and _backing(ranked, shares, row) < _DOUBTFUL:
+                limit = 1
+            quotes = _with(quotes, _quote(ranked, row, float(shares[row])))
+            if len(quotes) == limit:
+                break
+        return quotes
+
+
+def score(ranked: Ranked) -> Array:
+    """The log-odds of each candidate, up to a constant."""
+    return np.asarray(ranked.features @ np.array([QUOTE[name] for name in FEATURES]), dtype=np.float64)
+
+
+def windows_of(ranked: Ranked) -> Array:
+    """For each sentence the weighted share of the question's terms in it, its heading and, less, its neighbours."""
+    column = {name: ranked.features[:, place] for place, name in enumerate(FEATURES)}
+    around = _NEIGHBOUR * (column["previous"] + column["following"])
+    inside = column["soft"] + column["back"] + column["onward"] + column["heading"]
+    return np.asarray(np.minimum(1, inside + around), dtype=np.float64)
+
+
+def choose(ranked: Ranked, scores: Array) -> Iterator[int]:
+    """The rows of the sentences worth quoting, best first, without near-duplicates."""
+    chosen: list[int] = []
+    for row in np.argsort(-scores, kind="stable"):
+        candidate = ranked.candidates[row]
+        if says_nothing(candidate):
+            continue
+        if chosen:
+            best = chosen[0]
+            same = candidate.passage.document_id == ranked.candidates[best].passage.document_id
+            if scores[best] - scores[row] > (_SAME_DOCUMENT if same else _OTHER_DOCUMENT):
+                continue
+            if not same and ranked.features[row, FEATURES.index("soft")] < _COVERED:
+                continue
+            if any(_alike(candidate, ranked.candidates[other]) for other in chosen):
+                continue
+        chosen.append(int(row))
+        yield int(row)
+
+
+def _backing(ranked: Ranked, shares: Array, best: int) -> float:
+    """The share of the odds that the best sentence's document has, with what others say in much the same words."""
+    document = ranked.candidates[best].passage.document_id
+    order = [int(row) for row in np.argsort(-shares, kind="stable")]
+    own = [row for row in order if ranked.candidates[row].passage.document_id == document]
+    said = [_stems(ranked.candidates[row]) for row in own[:_COMPARED]]
+    total = float(shares[own].sum())
+    for row in order:
+        if shares[row] < _TRIFLE:
+            break
+        if row not in own and any(_overlap(_stems(ranked.candidates[row]), words) >= _MUCH_THE_SAME for words in said):
+            total += float(shares[row])
+    return total
+
+
+def says_nothing(candidate: Candidate) -> bool:
+    """Whether a candidate is a heading or too short to answer."""
+    unit = candidate.unit
+    return unit.text.startswith("#") or len(unit.words) < _FEWEST_WORDS
+
+
+def _quote(ranked: Ranked, row: int, share: float) -> Quote:
+    """The sentence, with the one before it where a pronoun, "these", "however" or the question's words point there.
+
+    A table's row comes with the table's header where both stand in the passage.
+    """
+    candidate = ranked.candidates[row]
+    named = sum(ranked.features[row, FEATURES.index(name)] for name in ("back", "onward", "previous"))
+    first = candidate.index
+    if _is_row(candidate.unit.text):
+        first = _table_head(candidate)
+    elif candidate.before and not candidate.before.text.startswith("#"):
+        unit = candidate.unit
+        if unit.points_back or unit.connects or unit.refers or named > _NAMED_BEFORE:
+            first -= 1
+    return Quote(candidate.passage, candidate.passage.start + candidate.units[first].start, candidate.end, share)
+
+
+def _is_row(text: str) -> bool:
+    return text.startswith("|") and text.count("|") >= 2
+
+
+def _table_head(candidate: Candidate) -> int:
+    """The index of the table's first row if few rows lie between, so that the quote stays one slice; else its own."""
+    first = candidate.index
+    while first > 0 and _is_row(candidate.units[first - 1].text):
+        first -= 1
+    return first if candidate.index - first <= _MOST_ROWS else candidate.index
+
+
+def _alike(a: Candidate, b: Candidate) -> bool:
+    """Whether two sentences have nearly the same words, and the same numbers."""
+    one, two = _stems(a), _stems(b)
+    return _overlap(one, two) >= _SAME_WORDS and not any(map(has_digit, one ^ two))
+
+
+def _stems(candidate: Candidate) -> frozenset[str]:
+    return frozenset(word.stem for word in candidate.unit.words)
+
+
+def _overlap(one: frozenset[str], two: frozenset[str]) -> float:
+    """The cosine of two sets of words, in [0, 1]."""
+    return len(one & two) / math.sqrt(len(one) * len(two))
+
+
+def _with(quotes: Sequence[Quote], quote: Quote) -> list[Quote]:
+    """The quotes and one more; where their spans meet, the better one takes in what the other adds, if it can."""
+    kept = list(quotes)
+    for place, other in enumerate(kept):
+        same = other.passage.document_id == quote.passage.document_id
+        if same and quote.start < other.end and other.start < quote.end:
+            start, end = min(quote.start, other.start), max(quote.end, other.end)
+            if other.passage.start <= start and end <= other.passage.end:
+                kept[place] = replace(other, start=start, end=end)
+            return kept
+    return [*kept, quote]

@@ -1,0 +1,311 @@
+"""Which sentences of the found passages answer a question: candidates, their features and a linear score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from rag.answer.lexicon import Word, seat_of, words_of
+from rag.answer.passages import Unit, units_of
+from rag.answer.quoting.question import Question, Term
+from rag.answer.wanted import answer_places
+from rag.models.static import StaticVectors
+from rag.types import Hit, Passage
+
+Array = npt.NDArray[np.float64]
+
+_SOFT_FROM, _SOFT_TO, _SOFT_MOST = 0.35, 0.8, 0.9
+_BEGINNING = 5
+_SEAT = 0.7
+_MISSPELT, _LEAST_SPELLING = 0.7, 5
+_NEAR = 4
+_REACH = 40
+FEATURES = (
+    "exact", "soft", "matched", "rarest", "pairs", "cosine", "meaning", "late",
+    "back", "onward", "previous", "following", "heading", "passage", "names",
+    "score", "first", "elsewhere",
+    "typed", "near", "untyped", "focus", "kindred", "novel",
+    "short", "long", "question", "listed",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Sentence ``index`` of ``units`` of the passage of hit number ``rank`` (from 0)."""
+
+    passage: Passage
+    rank: int
+    units: tuple[Unit, ...]
+    index: int
+
+    @property
+    def unit(self) -> Unit:
+        """The sentence itself."""
+        return self.units[self.index]
+
+    @property
+    def before(self) -> Unit | None:
+        """The sentence before it in the passage."""
+        return self.units[self.index - 1] if self.index else None
+
+    @property
+    def after(self) -> Unit | None:
+        """The sentence after it in the passage."""
+        return self.units[self.index + 1] if self.index + 1 < len(self.units) else None
+
+    @property
+    def start(self) -> int:
+        """Its offset in the document."""
+        return self.passage.start + self.unit.start
+
+    @property
+    def end(self) -> int:
+        """Its end in the document."""
+        return self.passage.start + self.unit.end
+
+
+def candidates_of(hits: Sequence[Hit]) -> list[Candidate]:
+    """The sentences of the hits, each place of a document once, in the order of the hits."""
+    seen: set[tuple[int, int]] = set()
+    found: list[Candidate] = []
+    for rank, hit in enumerate(hits):
+        units = units_of(hit.passage.text)
+        for index, unit in enumerate(units):
+            # Passages overlap: a sentence cut at one passage's edge is whole in the other.
+            end = (hit.passage.document_id, hit.passage.start + unit.end)
+            start = (hit.passage.document_id, -hit.passage.start - unit.start - 1)
+            if end in seen or start in seen:
+                continue
+            seen.update((end, start))
+            found.append(Candidate(hit.passage, rank, units, index))
+    return found
+
+
+class Similar:
+    """How well each of a question's terms is matched by each stem that occurs in the candidates, in [0, 1].
+
+    1 for the same stem; less for a common beginning or for near-synonyms by the static vectors' cosine. The last
+    row of ``cosines`` belongs to the question's focus.
+    """
+
+    def __init__(self, vectors: StaticVectors, question: Question, vocabulary: dict[str, str]) -> None:
+        self.row = {stem: row for row, stem in enumerate(vocabulary)}
+        terms = [*question.terms, *([question.focus] if question.focus else [])]
+        wanted = vectors.embed_words([term.word.lower() for term in terms])
+        self.vectors = vectors.embed_words(list(vocabulary.values()))
+        self.cosines: Array = np.asarray(wanted @ self.vectors.T, dtype=np.float64)
+        self.table: Array = np.clip((self.cosines - _SOFT_FROM) / (_SOFT_TO - _SOFT_FROM), 0, 1) * _SOFT_MOST
+        self.table[:, [row for stem, row in self.row.items() if has_digit(stem)]] = 0
+        beginnings: dict[str, list[str]] = {}
+        for stem in vocabulary:
+            beginnings.setdefault(stem[:_BEGINNING], []).append(stem)
+        for i, term in enumerate(terms):
+            self._spelling(i, term, beginnings.get(term.stem[:_BEGINNING], ()))
+            for stem, row in self.row.items() if term.name else ():
+                if seat_of(term.stem, stem):
+                    self.table[i, row] = max(self.table[i, row], _SEAT)
+            # A word that no passage has may be one that a passage spells otherwise.
+            for stem, row in self.row.items() if question.count and not term.frequency else ():
+                if misspelt(term.stem, stem):
+                    self.table[i, row] = max(self.table[i, row], _MISSPELT)
+
+    def _spelling(self, i: int, term: Term, candidates: Iterable[str]) -> None:
+        """The same stem matches; numbers only then; a long common beginning nearly."""
+        if has_digit(term.stem):
+            self.table[i] = 0
+        for stem in candidates:
+            size = max(_BEGINNING, round(0.75 * min(len(term.stem), len(stem))))
+            if stem == term.stem:
+                self.table[i, self.row[stem]] = 1.0
+            elif term.stem[:size] == stem[:size] and not has_digit(term.stem + stem):
+                self.table[i, self.row[stem]] = max(self.table[i, self.row[stem]], 0.8)
+
+    def best(self, words: Iterable[Word]) -> Array:
+        """For each term (and the focus, if there is one) its best match among the words."""
+        rows = [self.row[w.stem] for w in words if w.stem in self.row]
+        return np.asarray(self.table[:, rows].max(axis=1)) if rows else np.zeros(len(self.table))
+
+
+def misspelt(one: str, other: str) -> bool:
+    """Whether two words of letters, at least five, differ by one letter after the first: more, less, other, swapped."""
+    if one[:1] != other[:1] or abs(len(one) - len(other)) > 1 or max(len(one), len(other)) < _LEAST_SPELLING:
+        return False
+    if one == other or not (one.isalpha() and other.isalpha()):
+        return False
+    first = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    a, b = one[first:], other[first:]
+    return a[1:] == b or a == b[1:] or a[1:] == b[1:] or (a[:2] == b[1::-1] and a[2:] == b[2:])
+
+
+@lru_cache(maxsize=50_000)
+def has_digit(stem: str) -> bool:
+    """Whether a stem is a number or holds one: such words match only themselves."""
+    return any(c.isdigit() for c in stem)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The candidates of a question with their features, row by row, and the terms' best matches in each."""
+
+    question: Question
+    candidates: tuple[Candidate, ...]
+    features: Array
+    matches: Array
+
+
+def rank(vectors: StaticVectors, question: Question, hits: Sequence[Hit]) -> Ranked:
+    """The features of every candidate sentence among the hits. Costs about two milliseconds a passage, once."""
+    return _rank(vectors, question, tuple(hits))
+
+
+@lru_cache(maxsize=8)
+def _rank(vectors: StaticVectors, question: Question, hits: tuple[Hit, ...]) -> Ranked:
+    """Kept for a moment, because abstention and quotes ask for the same."""
+    candidates = candidates_of(hits)
+    count = len(question.terms)
+    if not candidates or not count:
+        return Ranked(question, (), np.zeros((0, len(FEATURES))), np.zeros((0, count)))
+    view = _View(vectors, question, candidates)
+    rows = [view.features(candidate, place, hits[candidate.rank]) for place, candidate in enumerate(candidates)]
+    matches = np.array([view.match[id(c.unit)][:count] for c in candidates])
+    return Ranked(question, tuple(candidates), np.array([[row[name] for name in FEATURES] for row in rows]), matches)
+
+
+class _View:
+    """What the features of one question's candidates have in common."""
+
+    def __init__(self, vectors: StaticVectors, question: Question, candidates: Sequence[Candidate]) -> None:
+        self.question = question
+        self.similar = Similar(vectors, question, _vocabulary(candidates))
+        self.terms = len(question.terms)
+        weights = np.array([max(term.weight, 1e-3) for term in question.terms])
+        self.weights: Array = weights / weights.sum()
+        self.rarest = int(np.argmax(self.weights))
+        self.names = [row for row, term in enumerate(question.terms) if term.name]
+        asked = vectors.embed([question.text])[0]
+        self.cosines = vectors.embed([c.unit.text for c in candidates]) @ asked
+        leaning = [(c, c.before) for c in candidates if c.before and c.unit.points_back]
+        joined = vectors.embed([f"{before.text} {c.unit.text}" for c, before in leaning]) @ asked
+        self.joined = {id(c): float(cosine) for (c, _), cosine in zip(leaning, joined, strict=True)}
+        passages = {c.passage.id: c for c in candidates}.values()
+        counts = np.zeros(len(self.similar.row))
+        for c in passages:
+            for u in c.units:
+                counts[[self.similar.row[s] for s in {w.stem for w in u.words if w.content}]] += 1
+        self.rarity: Array = np.log(1 + sum(len(c.units) for c in passages) / np.maximum(counts, 1))
+        self.asked = self.weights @ vectors.embed_words([term.word.lower() for term in question.terms])
+        self.asked = self.asked / (np.linalg.norm(self.asked) or 1.0)
+        self.match = {id(u): self.similar.best(u.words) for c in passages for u in c.units}
+        self.heads = {c.passage.id: self.similar.best(words_of(_head(c.passage)))[: self.terms] for c in passages}
+        self.passages = {
+            c.passage.id: np.max([self.match[id(u)][: self.terms] for u in c.units], axis=0) for c in passages
+        }
+        self.names_seen = {
+            u.text[w.start : w.end] for c in passages for u in c.units for w in u.words if w.name
+        }  # fmt: skip
+
+    def features(self, candidate: Candidate, place: int, hit: Hit) -> dict[str, float]:
+        unit, before, after = candidate.unit, candidate.before, candidate.after
+        own = self.match[id(unit)][: self.terms]
+        zero = own * 0
+        previous = self.match[id(before)][: self.terms] if before else zero
+        following = self.match[id(after)][: self.terms] if after else zero
+        head = self.heads[candidate.passage.id]
+        gain = float(np.maximum(previous - own, 0) @ self.weights)
+        seen = np.max([own, previous, following, head], axis=0)
+        size = sum(word.content for word in unit.words)
+        back, onward = unit.points_back, unit.goes_on
+        return {
+            "exact": float((own >= 1) @ self.weights),
+            "soft": float(own @ self.weights),
+            "matched": float(np.mean(own >= 0.8)),
+            "rarest": float(own[self.rarest]),
+            "pairs": _pairs(self.question, unit),
+            "cosine": float(self.cosines[place]),
+            "meaning": self._meaning(unit),
+            "late": max(self.joined.get(id(candidate), 0.0) - float(self.cosines[place]), 0.0) if back else 0.0,
+            "back": gain if back else 0.0,
+            "onward": gain if onward and not back else 0.0,
+            "previous": gain if not back and not onward else 0.0,
+            "following": float(np.maximum(following - own, 0) @ self.weights),
+            "heading": float(np.maximum(head - own, 0) @ self.weights),
+            "passage": float(np.maximum(self.passages[candidate.passage.id] - seen, 0) @ self.weights),
+            "names": float(np.maximum(own, previous if back else zero)[self.names].mean()) if self.names else 0.5,
+            "score": hit.score / 2,
+            "first": float(candidate.rank == 0),
+            "elsewhere": float(candidate.rank),
+            "short": max(0.0, 1 - size / 6),
+            "long": math.log(max(size, 12) / 12),
+            "question": float(unit.text.endswith("?") or unit.text.startswith("#")),
+            "listed": float(unit.text[0] in "-*•|"),
+            **self._answer(unit),
+        }
+
+    def _meaning(self, unit: Unit) -> float:
+        """The cosine of the question's content words, by weight, and the sentence's, by rarity among the candidates."""
+        rows = list({self.similar.row[w.stem] for w in unit.words if w.content})
+        if not rows:
+            return 0.0
+        told = self.rarity[rows] @ self.similar.vectors[rows]
+        return float(self.asked @ told / (np.linalg.norm(told) or 1.0))
+
+    def _answer(self, unit: Unit) -> dict[str, float]:
+        """What the sentence holds beyond the question: a value or name of the wanted kind, words like the focus."""
+        question = self.question
+        fresh = [w for w in unit.words if w.content and w.stem not in question.stems]
+        kindred = 0.0
+        if question.focus and fresh:
+            kindred = float(self.similar.cosines[-1, [self.similar.row[w.stem] for w in fresh]].max())
+        places = answer_places(
+            question.wanted, question.text, question.focus.stem if question.focus else "", question.values,
+            question.stems, unit.text, unit.words, unit.values, self._like_focus,
+        )  # fmt: skip
+        matched = [w.start for w in unit.words if w.content and w.stem in question.stems]
+        near = 0.0
+        if places and matched:
+            near = max(fit / (1 + min(abs(p - m) for m in matched) / _REACH) for p, fit in places)
+        return {
+            "typed": 0.0 if places is None else max((fit for _, fit in places), default=0.0),
+            "near": near,
+            "untyped": float(places is not None and not places),
+            "focus": float(self.match[id(unit)][-1]) if question.focus else 0.0,
+            "kindred": max(0.0, kindred),
+            "novel": min(len(fresh), 8) / 8,
+        }
+
+    def _like_focus(self, stem: str) -> float:
+        row = self.similar.row.get(stem)
+        return 0.0 if row is None or not self.question.focus else float(self.similar.table[-1, row])
+
+
+def _head(passage: Passage) -> str:
+    return " ".join([passage.title, *passage.heading])
+
+
+def _vocabulary(candidates: Sequence[Candidate]) -> dict[str, str]:
+    """The content stems of the candidates' passages and headings, each with a word that has it."""
+    found: dict[str, str] = {}
+    for candidate in {c.passage.id: c for c in candidates}.values():
+        texts = [(unit.text, unit.words) for unit in candidate.units]
+        head = _head(candidate.passage)
+        for text, words in [*texts, (head, words_of(head))]:
+            for word in words:
+                if word.content and word.stem not in found:
+                    found[word.stem] = text[word.start : word.end].lower()
+    return found
+
+
+def _pairs(question: Question, unit: Unit) -> float:
+    """The share of the question's neighbouring content words that stand close together in the sentence too."""
+    if not question.pairs:
+        return 0.0
+    places: dict[str, list[int]] = {}
+    for place, word in enumerate(word for word in unit.words if word.content):
+        places.setdefault(word.stem, []).append(place)
+    near = sum(any(abs(i - j) < _NEAR for i in places.get(a, ()) for j in places.get(b, ())) for a, b in question.pairs)
+    return near / len(question.pairs)

@@ -1,0 +1,10 @@
+"""Whether passages support a sentence: what each sentence of an answer rests on, and how well."""
+
+from __future__ import annotations
+
+from rag.answer.verify.checker import SUPPORTED, Checker, Verdict, is_claim, quoted_span
+from rag.answer.verify.evidence import Reader
+from rag.answer.verify.gates import gates
+from rag.answer.verify.verifier import Verified, Verifier
+
+__all__ = ["SUPPORTED", "Checker", "Reader", "Verdict", "Verified", "Verifier", "gates", "is_claim", "quoted_span"]

@@ -1,0 +1,209 @@
+"""One sentence against a group of passages: is it a claim, is it there word for word, or in other words?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
+
+from rag.answer.contrast import CONTRARY, NEGATION
+from rag.answer.lexicon import stem, words_of
+from rag.answer.passages import units_of
+from rag.answer.verify.evidence import Claim, Reader, Window
+from rag.answer.verify.gates import UNPROVEN, Gates, gates
+from rag.models.static import StaticVectors
+from rag.text import find_folded, fold
+from rag.types import Passage, Support
+
+SUPPORTED = 0.5
+"""From this score a sentence counts as supported (balanced accuracy of it: see the benchmark)."""
+PARTIAL = 0.22
+STRICT = 0.7
+"""What a sentence without a marker must reach, with every gate passed, to be attributed to a passage."""
+
+_FAILED, _DOUBTED, _UNPROVEN = 0.14, 0.8, SUPPORTED - 0.01
+_TRIED = 3
+_NEARLY_ALL = 0.8
+_SHORTEST_QUOTE = 3
+_OPENING = " \t\n\"'“”‘’«»*_-•"
+_WHOLE = 0.8
+_META = frozenset(
+    stem(word)
+    for line in (
+        "document source text passage article file context excerpt information answer question follow below above base",
+        "based provided given mention state say summary conclusion note detail point key main list overall",
+        "short sum hope help let know sorry sure certainly hello hi thanks thank please welcome yes okay ok here",
+    )
+    for word in line.split()
+)
+_NO_CLAIM = re.compile(
+    r"\s*(?:#{1,6}\s|```|~~~|\|?[\s:|-]+\|?\s*$"
+    r"|(?:sorry|sure|hello|hi|thanks?|thank you|certainly|of course|great question|i hope|let me know|please)\b"
+    r"|i(?:'m| am)? (?:sorry|cannot|can't|could not|couldn't|do not|don't|was unable|unable|found no|have no)\b"
+    r"|here (?:is|are)\b.*:\s*$"
+    r"|(?:\*\*)?(?:sources?|references?|citations?|in summary|in conclusion|summary|answer|note)(?:\*\*)?\s*:?\s*$)",
+    re.IGNORECASE,
+)
+_ABOUT_DOCUMENTS = re.compile(
+    r"\b(?:documents?|sources?|passages?|texts?|context|excerpts?|articles?|information)\b.{0,40}?"
+    r"\b(?:do(?:es)? not|don't|doesn't|did not|didn't|no|not)\b.{0,30}?"
+    r"\b(?:say|mention|contain|provide|specify|state|give|include|answer|information|details?|available|address)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How well the best of the passages supports a sentence: ``passages[passage]``, at ``start:end`` of its document.
+
+    ``score`` in [0, 1]; ``evidence`` holds its parts: recall, pairs, triples, cosine, and each gate.
+    """
+
+    support: Support
+    score: float
+    passage: int
+    start: int
+    end: int
+    evidence: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    worst: float = 1.0
+
+    @property
+    def strict(self) -> bool:
+        """Whether it holds without any doubt: verbatim, or far over the threshold with every gate passed."""
+        return self.support is Support.QUOTED or (self.score >= STRICT and self.worst >= 1)
+
+    @property
+    def clear(self) -> bool:
+        """Whether it holds with every gate passed."""
+        return self.holds and self.worst >= 1
+
+    @property
+    def holds(self) -> bool:
+        """Whether the sentence is supported, verbatim or in other words."""
+        return self.support in (Support.QUOTED, Support.SUPPORTED)
+
+
+def is_claim(sentence: str) -> bool:
+    """Whether a sentence states something a document could support: no heading, greeting, question, or remark
+    about the documents themselves."""
+    if _NO_CLAIM.match(sentence) or _ABOUT_DOCUMENTS.search(sentence):
+        return False
+    if sentence.rstrip().endswith(("?", "？", "؟")):
+        return False
+    content = {word.stem for word in words_of(sentence) if word.content}
+    if not content - _META:
+        return False
+    return not (sentence.rstrip(" *_").endswith(":") and len(content) <= 8)
+
+
+class Checker:
+    """Holds single sentences against passages."""
+
+    def __init__(self, vectors: StaticVectors) -> None:
+        self.reader = Reader(vectors)
+
+    def check(self, sentence: str, passages: Sequence[Passage], question: str = "") -> Verdict:
+        """The verdict of the best passage. Names that only ``question`` has leave a doubt instead of failing."""
+        if not is_claim(sentence):
+            return Verdict(Support.NOT_A_CLAIM, 0.0, 0, passages[0].start, passages[0].start)
+        claim = self.reader.claim(sentence)
+        windows = [
+            (place, passage, window)
+            for place, passage in enumerate(passages)
+            for window in self.reader.windows(claim, self.reader.source(passage.text))[:_TRIED]
+        ]
+        for place, passage in {p: q for p, q, w in windows if w.parts["pairs"] >= _NEARLY_ALL}.items():
+            span = quoted_span(sentence, passage.text)
+            if span is not None:
+                start, end = span
+                return Verdict(Support.QUOTED, 1.0, place, passage.start + start, passage.start + end)
+        verdicts = [self._judge(claim, window, passage, place, question) for place, passage, window in windows]
+        if not verdicts:
+            return Verdict(Support.UNSUPPORTED, 0.0, 0, passages[0].start, passages[0].start)
+        return max(verdicts, key=lambda verdict: verdict.score)
+
+    def together(self, sentence: str, passages: Sequence[Passage], spans: Sequence[tuple[int, int]]) -> Verdict:
+        """The verdict of several spans, each ``start:end`` in its passage's document, taken as one text."""
+        claim = self.reader.claim(sentence)
+        texts = [p.text[start - p.start : end - p.start] for p, (start, end) in zip(passages, spans, strict=True)]
+        source = self.reader.source("\n\n".join(texts))
+        window = next(
+            w for w in self.reader.windows(claim, source, widest=8) if w.last - w.first + 1 == len(source.units)
+        )
+        context = "\n".join(_context(passage) for passage in passages)
+        held = gates(claim, window, context)
+        score = _score(window, held)
+        first = passages[0]
+        return Verdict(_support(score, held), score, 0, first.start, first.start, _evidence(window, held), held.worst)
+
+    def _judge(self, claim: Claim, window: Window, passage: Passage, place: int, question: str) -> Verdict:
+        held = gates(claim, window, _context(passage), question)
+        score = _score(window, held)
+        return Verdict(
+            _support(score, held),
+            score,
+            place,
+            passage.start + window.start,
+            passage.start + window.end,
+            _evidence(window, held),
+            held.worst,
+        )
+
+
+def _score(window: Window, held: Gates) -> float:
+    if held.worst == 0:
+        return window.probability * _FAILED
+    # "Both pumps" may be what "two" counts, but nothing proves it.
+    most = _UNPROVEN if held.worst <= UNPROVEN else 1.0
+    return min(most, window.probability * (_DOUBTED if held.worst < 1 else 1.0))
+
+
+def _support(score: float, held: Gates) -> Support:
+    if held.worst == 0 or score < PARTIAL:
+        return Support.UNSUPPORTED
+    return Support.SUPPORTED if score >= SUPPORTED else Support.PARTIAL
+
+
+def _evidence(window: Window, held: Gates) -> Mapping[str, float]:
+    return MappingProxyType({**window.parts, **asdict(held)})
+
+
+def _context(passage: Passage) -> str:
+    return "\n".join([passage.title, *passage.heading, passage.source, passage.text])
+
+
+_folded = lru_cache(maxsize=1_024)(fold)
+
+
+def quoted_span(sentence: str, text: str) -> tuple[int, int] | None:
+    """Where ``text`` holds ``sentence`` word for word, but for case, white space, dashes and quotation marks.
+
+    At least three words; and either most of a sentence of the text, or a part that nothing before it denies.
+    """
+    wanted = sentence.lstrip(_OPENING).rstrip(_OPENING + ".!?;:,。！？")
+    needle = fold(wanted)
+    if len(words_of(wanted)) < _SHORTEST_QUOTE or needle not in _folded(text):
+        return None
+    span = find_folded(wanted, text)
+    if span is None or not _at_words(text, *span):
+        return None
+    start, end = span
+    around = [unit for unit in units_of(text) if unit.start < end and start < unit.end]
+    if not around:
+        return None
+    whole = around[-1].end - around[0].start
+    before = text[around[0].start : start]
+    if end - start < _WHOLE * whole and (NEGATION.search(before) or CONTRARY.search(before)):
+        return None
+    if end < around[-1].end and not text[end : around[-1].end].strip(" .!?\"'”’)。！？"):
+        end = around[-1].end
+    return start, end
+
+
+def _at_words(text: str, start: int, end: int) -> bool:
+    """Whether a span neither begins nor ends inside a word."""
+    begins = start == 0 or not (text[start - 1].isalnum() and text[start].isalnum()) or not text[start].isascii()
+    ends = end == len(text) or not (text[end - 1].isalnum() and text[end].isalnum()) or not text[end].isascii()
+    return begins and ends

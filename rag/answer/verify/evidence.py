@@ -1,0 +1,281 @@
+"""How much of a sentence a passage says: words, their order and meaning, in the best one or two of its sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rag.answer.lexicon import TITLES, Word, words_of
+from rag.answer.passages import Unit, units_of
+from rag.answer.values import Value, values_of
+from rag.answer.weights import VERIFY, VERIFY_BIAS
+from rag.models.static import DIMENSION, StaticVectors
+
+Array = npt.NDArray[np.float64]
+
+_SOFT_FROM, _SOFT_TO, _SOFT_MOST = 0.4, 0.85, 0.85
+_COMMON_BEGINNING = 5
+_WIDEST = 2
+_PIECES = (5, 8, 12, 18, 27, 40)
+_SHORTER, _LONGER = 0.6, 2.4
+_PATCHED = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A sentence to check, without its markers, taken apart."""
+
+    text: str
+    words: tuple[Word, ...]
+
+    @property
+    def content(self) -> tuple[Word, ...]:
+        """Its content words."""
+        return tuple(word for word in self.words if word.content)
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The stems of all its words, in order."""
+        return tuple(word.stem for word in self.words)
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """Its numbers and dates."""
+        return values_of(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A passage's text taken apart: ``rows[u]`` lists the vocabulary rows of sentence ``u``'s content words.
+
+    ``tokens`` are the embedder's, sentence ``u``'s from ``bounds[u]`` to ``bounds[u + 1]``; ``lengths[n][i]`` is the
+    length of the sum of the ``n`` token vectors from the ``i``-th.
+    """
+
+    text: str
+    units: tuple[Unit, ...]
+    pairs: tuple[frozenset[tuple[str, str]], ...]
+    triples: tuple[frozenset[tuple[str, str, str]], ...]
+    rows: tuple[tuple[int, ...], ...]
+    vocabulary: tuple[str, ...]
+    beginnings: dict[str, list[int]]
+    digits: tuple[int, ...]
+    word_vectors: npt.NDArray[np.float32]
+    vectors: npt.NDArray[np.float32]
+    tokens: npt.NDArray[np.int64]
+    bounds: tuple[int, ...]
+    lengths: dict[int, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Sentences ``first..last`` of a source say what ``parts`` measure; ``logit`` sums them up.
+
+    ``parts``: ``recall`` of content words (with synonyms), ``pairs`` and ``triples`` of neighbouring words, ``cosine``
+    (the mean of the sentence's and of its best piece's), ``patched`` (it is copied in pieces: neither in the source's
+    order nor in words of its own); each in [0, 1]; and ``words``, the logarithm of how many content words there are.
+    ``matched[k]`` tells how well content word k of the claim is found.
+    """
+
+    source: Source
+    first: int
+    last: int
+    logit: float
+    parts: dict[str, float]
+    matched: tuple[float, ...]
+
+    @property
+    def start(self) -> int:
+        """Where the window begins in the source's text."""
+        return self.source.units[self.first].start
+
+    @property
+    def end(self) -> int:
+        """Where it ends."""
+        return self.source.units[self.last].end
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """Its sentences."""
+        return self.source.units[self.first : self.last + 1]
+
+    @property
+    def text(self) -> str:
+        """The window's text."""
+        return self.source.text[self.start : self.end]
+
+    @property
+    def probability(self) -> float:
+        """The logit as a probability."""
+        return 1 / (1 + math.exp(-max(-50.0, min(50.0, self.logit))))
+
+
+class Reader:
+    """Takes passages apart and compares sentences with them. Keeps the last 512 passages; thread-safe."""
+
+    def __init__(self, vectors: StaticVectors) -> None:
+        self._vectors = vectors
+        self.source = lru_cache(maxsize=512)(self._source)
+        self._claim_vectors = lru_cache(maxsize=64)(self._vectors_of)
+
+    def claim(self, text: str) -> Claim:
+        """Take a sentence apart. Where a capital is no sign of a name, at its beginning, the embedder's vocabulary
+        tells one: it knows "London" as one word, and "london" only in pieces."""
+        words = list(words_of(text))
+        for place, word in enumerate(words):
+            shown = text[word.start : word.end]
+            if word.content and not word.name and shown[0].isupper() and shown.lower() not in TITLES:
+                whole, small = map(len, self._vectors.token_ids([shown, shown.lower()]))
+                words[place] = replace(word, name=whole == 1 < small)
+        return Claim(text, tuple(words))
+
+    def _vectors_of(self, claim: Claim) -> npt.NDArray[np.float32]:
+        """The vector of the whole claim, then one for each of its content words."""
+        words = [claim.text[w.start : w.end].lower() for w in claim.content]
+        return np.concatenate([self._vectors.embed([claim.text]), self._vectors.embed_words(words)])
+
+    def _size_of(self, claim: Claim) -> int:
+        return len(self._vectors.token_ids([claim.text])[0])
+
+    def _source(self, text: str) -> Source:
+        units = units_of(text)
+        stems = [[word.stem for word in unit.words] for unit in units]
+        vocabulary: dict[str, int] = {}
+        shown: list[str] = []
+        rows: list[tuple[int, ...]] = []
+        for unit in units:
+            row = []
+            for word in unit.words:
+                if not word.content:
+                    continue
+                if word.stem not in vocabulary:
+                    vocabulary[word.stem] = len(shown)
+                    shown.append(unit.text[word.start : word.end].lower())
+                row.append(vocabulary[word.stem])
+            rows.append(tuple(row))
+        tokens = self._vectors.token_ids([unit.text for unit in units])
+        bounds = np.cumsum([0, *map(len, tokens)])
+        ids = np.concatenate(tokens) if tokens else np.zeros(0, dtype=np.int64)
+        sums = np.concatenate([np.zeros((1, DIMENSION)), np.cumsum(self._vectors.table[ids], axis=0, dtype=np.float64)])
+        return Source(
+            text=text,
+            units=units,
+            pairs=tuple(frozenset(pairwise(s)) for s in stems),
+            triples=tuple(frozenset(zip(s, s[1:], s[2:], strict=False)) for s in stems),
+            rows=tuple(rows),
+            vocabulary=tuple(vocabulary),
+            beginnings=_beginnings(vocabulary),
+            digits=tuple(row for row, word in enumerate(vocabulary) if any(c.isdigit() for c in word)),
+            word_vectors=self._vectors.embed_words(shown),
+            vectors=_unit_rows(sums[bounds[1:]] - sums[bounds[:-1]]),
+            tokens=ids,
+            bounds=tuple(int(bound) for bound in bounds),
+            lengths={n: _norms(sums[n:] - sums[:-n]) for n in _PIECES if n <= len(ids)},
+        )
+
+    def windows(self, claim: Claim, source: Source, widest: int = _WIDEST) -> list[Window]:
+        """Every run of at most ``widest`` neighbouring sentences, measured against ``claim``; best first."""
+        matched = self._matches(claim, source)
+        pairs = _present(list(pairwise(claim.stems)), source.pairs)
+        triples = _present(list(zip(claim.stems, claim.stems[1:], claim.stems[2:], strict=False)), source.triples)
+        whole = source.vectors @ self._claim_vectors(claim)[0]
+        cosines = (whole + np.maximum(whole, self._pieces(claim, source))) / 2
+        found = []
+        for first in range(len(source.units)):
+            for last in range(first, min(first + widest, len(source.units))):
+                rows = slice(first, last + 1)
+                found.append(_window(source, first, last, matched[rows], pairs[rows], triples[rows], cosines[rows]))
+        return sorted(found, key=lambda window: -window.logit)
+
+    def _pieces(self, claim: Claim, source: Source) -> Array:
+        """For each sentence of the source, the cosine of the piece of it that is likest to the claim; pieces are about
+        as long as the claim, since a clause of a long sentence may say all of it."""
+        best = np.full(len(source.units), -1.0)
+        size = self._size_of(claim)
+        sums = np.cumsum(self._vectors.table[source.tokens] @ self._claim_vectors(claim)[0], dtype=np.float64)
+        sums = np.concatenate([[0.0], sums])
+        for length, norms in source.lengths.items():
+            if not _SHORTER * size <= length <= _LONGER * size:
+                continue
+            cosines = (sums[length:] - sums[:-length]) / norms
+            for u, (start, end) in enumerate(pairwise(source.bounds)):
+                if end - start > length:
+                    best[u] = max(best[u], cosines[start : end - length + 1].max())
+        return best
+
+    def _matches(self, claim: Claim, source: Source) -> Array:
+        """For each sentence of the source and each content word of the claim, how well it is found, in [0, 1]."""
+        content = claim.content
+        table = np.zeros((len(source.units), len(content)))
+        if not content or not source.vocabulary:
+            return table
+        own = self._claim_vectors(claim)[1:]
+        similar = np.clip((own @ source.word_vectors.T - _SOFT_FROM) / (_SOFT_TO - _SOFT_FROM), 0, 1) * _SOFT_MOST
+        similar[:, source.digits] = 0
+        for k, word in enumerate(content):
+            if any(c.isdigit() for c in word.stem):
+                similar[k] = 0
+            for row in source.beginnings.get(word.stem[:_COMMON_BEGINNING], ()):
+                similar[k, row] = alike(word.stem, source.vocabulary[row], float(similar[k, row]))
+        for u, rows in enumerate(source.rows):
+            if rows:
+                table[u] = similar[:, rows].max(axis=1)
+        return table
+
+
+def _norms(rows: Array) -> npt.NDArray[np.float32]:
+    """The length of each row, never 0."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return np.asarray(np.maximum(lengths, 1e-6), dtype=np.float32)
+
+
+def _unit_rows(rows: Array) -> npt.NDArray[np.float32]:
+    return np.asarray(rows / _norms(rows)[:, None], dtype=np.float32)
+
+
+def _beginnings(vocabulary: Iterable[str]) -> dict[str, list[int]]:
+    """The rows of the words by their first five characters."""
+    found: dict[str, list[int]] = {}
+    for row, word in enumerate(vocabulary):
+        found.setdefault(word[:_COMMON_BEGINNING], []).append(row)
+    return found
+
+
+def alike(a: str, b: str, similar: float) -> float:
+    """1 for the same stem, 0 between different numbers, at least 0.8 for a long common beginning, else ``similar``."""
+    if a == b:
+        return 1.0
+    if any(c.isdigit() for c in a) or any(c.isdigit() for c in b):
+        return 0.0
+    size = max(_COMMON_BEGINNING, round(0.75 * min(len(a), len(b))))
+    if a[:size] == b[:size] and min(len(a), len(b)) >= size:
+        return max(similar, 0.8)
+    return similar
+
+
+def _present(wanted: Sequence[object], present: Sequence[frozenset[Any]]) -> Array:
+    table = [[float(item in there) for item in wanted] for there in present]
+    return np.array(table).reshape(len(present), len(wanted))
+
+
+def _window(
+    source: Source, first: int, last: int, matched: Array, pairs: Array, triples: Array, cosines: Array
+) -> Window:
+    found = matched.max(axis=0)
+    parts = {
+        "recall": float(found.mean()) if found.size else 1.0,
+        "cosine": float(max(cosines)),
+    }
+    parts["pairs"] = float(pairs.max(axis=0).mean()) if pairs.shape[1] else parts["recall"]
+    parts["triples"] = copied = float(triples.max(axis=0).mean()) if triples.shape[1] else parts["pairs"]
+    parts["patched"] = min(1.0, copied / _PATCHED) * (1 - copied)
+    parts["words"] = math.log(max(1, found.size))
+    logit = VERIFY_BIAS + sum(VERIFY[name] * value for name, value in parts.items()) + VERIFY["wider"] * (last - first)
+    return Window(source, first, last, logit, parts, tuple(float(x) for x in found))

@@ -1,0 +1,119 @@
+"""A follow-up question made to stand alone, by the model or, without one, by a rule over the last turns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from rag.answer.writing.budget import transcript
+from rag.answer.writing.fence import clean_for_prompt, new_nonce
+from rag.errors import PromptTooLong
+from rag.prompts import Prompt
+from rag.text import words
+from rag.tokens import TokenCounter
+from rag.types import Condensed, Turn
+
+_PRONOUN = re.compile(
+    r"\b(it|its|they|them|their|theirs|he|him|his|she|her|hers|this|that|these|those|there|then|one|ones|such|"
+    r"former|latter|same|both|others?|else|either|neither)\b",
+    re.IGNORECASE,
+)
+_OPENING = re.compile(
+    r"^\W*(and|but|or|so|also|then|what about|how about|why\W*$|why not|how so|how come|where\W*$|when\W*$|who\W*$|"
+    r"how much\W*$|how many\W*$|how long\W*$|which one|tell me more|more|go on|really|anything else|what else|"
+    r"by whom|since when|until when|in what way|for what|to whom|for whom|with whom)\b",
+    re.IGNORECASE,
+)
+_NAME = re.compile(r"\b[A-Z][\w’'-]+(?:\s+(?:of|the|and|al|bin|de|van|von)?\s*[A-Z][\w’'-]+)*")
+_QUESTION_WORDS = frozenset(
+    """
+    who what when where why which how whom whose is are was were do does did has have had can could will
+    would should the a an of in on at for to from by with about and or but so as be been not no any there i
+    you we me my
+    """.split()
+)
+_FEW_WORDS = 2
+_HISTORY_TURNS = 3
+_ANSWER_CHARACTERS = 600
+_ENGLISH = re.compile(
+    r"\b(the|what|how|does|did|who|when|where|which|why|are|were|and|with|tell|about|explain|describe|compare)\b",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(
+    r"^[\s*_>#-]*(?:(?:stand[- ]?alone|rewritten|last|final)\s+)*(?:question|query)\W{0,3}:\W*", re.IGNORECASE
+)
+_AROUND = " \t*_`\"'\u201c\u201d\u201e\u00ab\u00bb"
+_QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\u037e")
+
+
+def needs_context(question: str) -> bool:
+    """Whether a question leans on what was said before: a pronoun, an opening such as "and", or hardly a word of
+    its own."""
+    content = [w for w in words(question) if w not in _QUESTION_WORDS]
+    return len(content) <= _FEW_WORDS or bool(_OPENING.search(question)) or bool(_PRONOUN.search(question))
+
+
+def condense_by_rule(question: str, history: Sequence[Turn]) -> Condensed | None:
+    """The question followed by what it leans on: the last question that stands alone, and the names of the last
+    answer when the question points with a pronoun that the question before does not resolve.
+
+    ``None`` when the question stands alone already.
+    """
+    if not history or not needs_context(question):
+        return None
+    context: list[str] = []
+    for turn in list(reversed(history))[:_HISTORY_TURNS]:
+        context.append(turn.user.strip())
+        if not needs_context(turn.user):
+            break
+    if not any(_names(text) for text in context):
+        context.extend(_names(history[-1].bot)[:2])
+    return Condensed(question, f"{question.strip()} ({'; '.join(reversed(context))})")
+
+
+def rewriting_prompt(
+    question: str, history: Sequence[Turn], prompt: Prompt, *, room: int, counter: TokenCounter
+) -> tuple[str, str] | None:
+    """What to ask a model for the rewriting, as system and user text of at most ``room`` tokens together; ``None``
+    when the question stands alone. Of a question that is not in English only the model can tell.
+
+    The newest turns go in, as many as fit. Raises PromptTooLong when not even the last one does.
+    """
+    if not history or not (needs_context(question) or not _ENGLISH.search(question)):
+        return None
+    turns = [Turn(turn.user, turn.bot[:_ANSWER_CHARACTERS]) for turn in history[-_HISTORY_TURNS:]]
+    while turns:
+        said = transcript(turns, new_nonce())
+        system, user = prompt.render(history=said, question=clean_for_prompt(question))
+        if counter.message(system) + counter.message(user) <= room:
+            return system, user
+        turns = turns[1:]
+    raise PromptTooLong("The conversation does not fit the model's window.", hint="Raise num_ctx.")
+
+
+def longest_rewriting(question: str) -> int:
+    """Characters that a rewriting may plausibly have."""
+    return 3 * len(question) + 300
+
+
+def rewritten(question: str, reply: str) -> Condensed | None:
+    """The model's ``reply`` as the question to search for; ``None`` when it left the question as it was.
+
+    What small models add is taken off: a label before it, quotes around it, an explanation on the lines after it.
+    A rewriting that is empty, longer than plausible, or several lines is not used, and the note says so.
+    """
+    lines = [line for line in (_LABEL.sub("", line).strip(_AROUND) for line in reply.splitlines()) if line]
+    found = lines[0] if len(lines) == 1 or (lines and lines[0].endswith(_QUESTION_MARKS)) else ""
+    if not found or len(found) > longest_rewriting(question):
+        return Condensed(question, question, "The follow-up could not be rewritten, so it was searched as it stands.")
+    return Condensed(question, found) if found != question.strip() else None
+
+
+def _names(text: str) -> list[str]:
+    """Capitalised words; a single one that opens a sentence is most likely no name."""
+    found = []
+    for match in _NAME.finditer(text):
+        opens = not text[: match.start()].rstrip(" \"'“”([").endswith(tuple("abcdefghijklmnopqrstuvwxyz,;:0123456789"))
+        if match.group().lower() not in _QUESTION_WORDS and (" " in match.group() or not opens):
+            found.append(match.group())
+    return found
