@@ -134,7 +134,8 @@ class Ingestor:
         if missing:
             vectors.update(zip(missing, self._embed(list(missing.values())), strict=True))
         passages = [
-            NewPassage(s.start, s.end, s.page, s.heading, key) for s, key in zip(parsed.slices, keys, strict=True)
+            NewPassage(s.start, s.end, s.page, s.heading, key, s.places)
+            for s, key in zip(parsed.slices, keys, strict=True)
         ]
         document = self._truth.put_document(
             self._collection,

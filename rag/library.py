@@ -32,7 +32,7 @@ from rag.types import (
     IndexFacts,
     IngestEvent,
     IngestReport,
-    Page,
+    Place,
     ReindexEvent,
     Turn,
 )
@@ -262,8 +262,8 @@ class Library:
         """A document's canonical text; citations' offsets refer to it. Raises UnknownSource."""
         return self._truth.text(document_id)
 
-    def layout(self, document_id: int) -> tuple[tuple[Heading, ...], tuple[Page, ...]]:
-        """A document's headings and pages."""
+    def layout(self, document_id: int) -> tuple[tuple[Heading, ...], tuple[Place, ...]]:
+        """A document's headings and places (pages, slides, rows, ...)."""
         return self._truth.layout(document_id)
 
     def original(self, document_id: int) -> bytes | None:

@@ -94,14 +94,14 @@ def _broken(line: str, width: int) -> str:
 
 
 def place(citation: Citation) -> str:
-    """Where a citation points: file, page, heading."""
-    return _place(citation.source, citation.page, citation.heading)
+    """Where a citation points: file, place, heading."""
+    return _place(citation.source, citation.where, citation.heading)
 
 
-def _place(source: str, page: int | None, heading: Sequence[str]) -> str:
+def _place(source: str, where: str, heading: Sequence[str]) -> str:
     parts = [one_line(source)]
-    if page is not None:
-        parts.append(f"p. {page}")
+    if where:
+        parts.append(one_line(where, 120))
     if heading:
         parts.append(f"“{one_line(heading[-1], 60)}”")
     return ", ".join(parts)
@@ -164,7 +164,7 @@ def _footnote(citation: Citation, width: int) -> str:
 
 def _nearest(hit: Hit) -> str:
     passage = hit.passage
-    return f"  - {_place(passage.source, passage.page, passage.heading)}: {one_line(passage.text, 160)}"
+    return f"  - {_place(passage.source, passage.place, passage.heading)}: {one_line(passage.text, 160)}"
 
 
 def hits_text(hits: Sequence[Hit]) -> str:
@@ -172,7 +172,7 @@ def hits_text(hits: Sequence[Hit]) -> str:
     rows = []
     for number, hit in enumerate(hits, start=1):
         passage = hit.passage
-        where = _place(passage.source, passage.page, passage.heading)
+        where = _place(passage.source, passage.place, passage.heading)
         rows.append(f"{number}. {where}  (score {hit.score:.2f})\n   {one_line(passage.text, 240)}")
     return "\n".join(rows) or "Nothing found."
 

@@ -6,7 +6,7 @@ All offsets count Unicode code points in a document's canonical text, half-open:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Any, Literal
@@ -38,13 +38,77 @@ def heading_path(headings: Sequence[Heading], offset: int) -> tuple[str, ...]:
     return tuple(heading.title for heading in path)
 
 
+PlaceKind = Literal[
+    "page", "slide", "chapter", "message", "paragraph", "cell", "key", "row", "line", "sheet",
+    "box", "note", "hidden", "unsure",
+]  # fmt: skip
+"""What a stretch of text is to a reader. ``sheet`` stands for rows of a spreadsheet; ``note`` for a remark that was
+added to a page; ``hidden`` for what the file holds and does not show, ``unsure`` for what a machine read with doubt."""
+
+NUMBERED: frozenset[PlaceKind] = frozenset({"page", "slide"})
+"""The kinds that are a document's pages, those without text included."""
+
+COUNTED: frozenset[PlaceKind] = frozenset({"row", "line", "sheet"})
+"""The kinds whose number counts on by one at each line break in the text."""
+
+
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Page ``number`` (from 1) covers ``text[start:end]``; ``start == end`` for a page without text."""
+class Place:
+    """Part ``number`` (from 1) of its kind covers ``text[start:end]``; ``start == end`` for a page without text.
+
+    ``label`` is what the file itself calls it: a page's printed number, a key's path, a message's sender, date and
+    subject, a box's ``left,top,width,height`` in pixels, a sheet's name and columns (``Budget!A:D``).
+    """
 
     number: int
     start: int
     end: int
+    kind: PlaceKind = "page"
+    label: str = ""
+
+    def clipped(self, start: int, end: int, text: str, offset: int = 0) -> Place:
+        """The part of it within ``[start, end)``; ``text`` is the document's from ``offset`` on."""
+        first = max(start, self.start)
+        counted = self.kind in COUNTED
+        number = self.number + (text.count("\n", self.start - offset, first - offset) if counted else 0)
+        return replace(self, number=number, start=first, end=max(first, min(end, self.end)))
+
+
+def numbered_pages(places: Sequence[Place]) -> tuple[Place, ...]:
+    """Those of a document's places that are its pages or slides."""
+    return tuple(place for place in places if place.kind in NUMBERED)
+
+
+def place_name(places: Sequence[Place], start: int, end: int, text: str, offset: int = 0) -> str:
+    """Where ``[start, end)`` is, in a reader's words ("pages 3-4 (printed 1-2)", "Budget!A12:D14"); "" if unknown.
+
+    ``text`` is the document's from ``offset`` on, and holds all of ``places`` before ``end``.
+    """
+    met = [place for place in places if place.start < end and place.end > start]
+    names = []
+    for kind in dict.fromkeys(place.kind for place in met):
+        first, *_, last = 2 * [place for place in met if place.kind == kind]
+        first = first.clipped(start, end, text, offset)
+        stop = max(last.start, min(end, last.end) - 1)
+        names.append(_place_name(first, last.clipped(stop, stop + 1, text, offset)))
+    return ", ".join(names)
+
+
+def _place_name(first: Place, last: Place) -> str:
+    kind = first.kind
+    if kind in ("hidden", "unsure"):
+        return "hidden text" if kind == "hidden" else "uncertain reading"
+    if kind == "sheet":
+        sheet, _, columns = last.label.rpartition("!")
+        left, _, right = columns.partition(":")
+        return f"{sheet}!{left}{first.number if first.label == last.label else last.number}:{right}{last.number}"
+    if kind in ("message", "note", "key", "box"):
+        labels = dict.fromkeys(label for label in (first.label, last.label) if label)
+        return " - ".join(labels) if kind == "message" else " ".join((kind, " - ".join(labels))).strip()
+    name = f"{kind} {first.number}" if first.number == last.number else f"{kind}s {first.number}-{last.number}"
+    printed = first.label if first.label == last.label else f"{first.label}-{last.label}"
+    told = kind == "page" and (first.label, last.label) not in {("", ""), (str(first.number), str(last.number))}
+    return f"{name} (printed {printed})" if told else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +119,12 @@ class ParsedDocument:
     title: str
     media_type: str
     headings: tuple[Heading, ...] = ()
-    pages: tuple[Page, ...] = ()
+    places: tuple[Place, ...] = ()
+
+    @property
+    def pages(self) -> tuple[Place, ...]:
+        """The places that are pages or slides."""
+        return numbered_pages(self.places)
 
     @property
     def empty_pages(self) -> int:
@@ -84,7 +153,10 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A true slice of a document: ``document.text[start:end] == text``."""
+    """A true slice of a document: ``document.text[start:end] == text``.
+
+    ``page`` is the number of the page or slide it begins on; ``places`` are those that it lies in, clipped to it.
+    """
 
     id: int
     document_id: int
@@ -96,6 +168,23 @@ class Passage:
     text: str
     page: int | None = None
     heading: tuple[str, ...] = ()
+    places: tuple[Place, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Where it is, in a reader's words, without the source; "" for a format without places."""
+        return self.place_of(self.start, self.end)
+
+    def place_of(self, start: int, end: int) -> str:
+        """Where ``[start, end)``, offsets in the document, is."""
+        if not self.places:
+            return "" if self.page is None else f"page {self.page}"
+        return place_name(self.places, start, end, self.text, self.start)
+
+    def page_of(self, offset: int) -> int | None:
+        """The number of the page or slide that the character at ``offset`` is on."""
+        pages = (place.number for place in self.places if place.kind in NUMBERED and place.start <= offset < place.end)
+        return next(pages, self.page)
 
     @property
     def index_text(self) -> str:
@@ -144,7 +233,8 @@ class Citation:
     """Marker ``marker`` (from 1, unique within an answer) -> passage -> the span that supports the sentence.
 
     ``quote == document.text[start:end]``. ``origin``: written by the ``model``, ``attributed`` or ``corrected``
-    by this program, or ``quoted`` where the sentence itself was taken from there.
+    by this program, or ``quoted`` where the sentence itself was taken from there. ``place`` is where the span is in a
+    reader's words (page, slide, rows, cells; ``place_name``), "" for a format without places.
     """
 
     marker: int
@@ -158,6 +248,12 @@ class Citation:
     end: int
     quote: str
     origin: Origin = "model"
+    place: str = ""
+
+    @property
+    def where(self) -> str:
+        """``place``, or the page where only that is known (citations made before places were)."""
+        return self.place or ("" if self.page is None else f"page {self.page}")
 
 
 @dataclass(frozen=True, slots=True)

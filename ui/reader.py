@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from rag.types import Document, Heading, Page
+from rag.types import Document, Heading, Place
 from ui.escape import inert, name
 
 WINDOW = 40_000
@@ -27,7 +27,7 @@ def reader_html(
     document: Document,
     text: str,
     headings: Sequence[Heading],
-    pages: Sequence[Page],
+    pages: Sequence[Place],
     span: Span,
     *,
     centre: int | None = None,
@@ -83,11 +83,11 @@ def _line_start(text: str, at: int) -> int:
 
 
 def _runs(
-    text: str, low: int, high: int, headings: Sequence[Heading], pages: Sequence[Page], span: Span
+    text: str, low: int, high: int, headings: Sequence[Heading], pages: Sequence[Place], span: Span
 ) -> Iterator[str]:
     """The text from ``low`` to ``high`` in runs that are each wholly inside or outside a heading and the span."""
     lines = [(h.start, _line_end(text, h.start), h.level) for h in headings if low <= h.start < high]
-    starts = {page.start: page.number for page in pages if low <= page.start < high}
+    starts = {page.start: f"{page.kind.capitalize()} {page.number}" for page in pages if low <= page.start < high}
     cuts = {low, high, *starts}
     cuts.update(min(max(at, low), high) for at in (span.start, span.end))
     cuts.update(min(at, high) for start, end, _ in lines for at in (start, end))
@@ -96,7 +96,7 @@ def _runs(
     shown_anchor = False
     for start, end in pairwise(ordered):
         if start in starts:
-            yield f'<span class="pagebreak">Page {starts[start]}</span>'
+            yield f'<span class="pagebreak">{starts[start]}</span>'
         run = inert(text[start:end])
         if span.start <= start < span.end:
             anchor = "" if shown_anchor else ' id="reader-mark"'

@@ -66,7 +66,9 @@ def _writing(record: Record, turn: int) -> str:
 
 
 def place(item: Record, lines: Record) -> str:
-    """Where in its document a citation or passage is: page, else lines, else heading; escaped."""
+    """Where in its document a citation or passage is: page, sheet or the like, else lines, else heading; escaped."""
+    if item.get("place") and item["place"] != f"page {item.get('page')}":
+        return name(item["place"])
     if item.get("page"):
         return f"p. {int(item['page'])}"
     key = f"{item['document_id']}:{item['start']}:{item['end']}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rag.errors import RagError, UnknownSource
 from rag.text import find_folded
-from rag.types import Document
+from rag.types import Document, numbered_pages
 from ui.intake import Intake
 from ui.lists import documents_html
 from ui.reader import Span, reader_html
@@ -120,7 +120,7 @@ class Shelf:
                 if document.source == item["source"]:
                     text = self._library.text(document.id)
                     found = find_folded(item.get("quote") or item["text"], text)
-                    _, pages = self._library.layout(document.id)
+                    pages = numbered_pages(self._library.layout(document.id)[1])
                     page = next((p.number for p in pages if found and p.start <= found[0] < p.end), None)
                     gone = "" if found else "The document has changed since, and these words are no longer in it."
                     shown = self._reader(document, Span(*(found or (0, 0)), page), None)
@@ -198,7 +198,8 @@ class Shelf:
         return found[0]
 
     def _reader(self, document: Document, span: Span, centre: int | None) -> str:
-        headings, pages = self._library.layout(document.id)
+        headings, places = self._library.layout(document.id)
+        pages = numbered_pages(places)
         image = document.media_type == "application/pdf"
         return reader_html(document, self._library.text(document.id), headings, pages, span, centre=centre, image=image)
 

@@ -38,7 +38,7 @@ def to_markdown(answer: Answer) -> str:
     if cited:
         parts.append("\n".join(_footnote(cited[marker]) for marker in sorted(cited)))
     if answer.abstained and answer.hits:
-        nearest = [f"- {_place(h.passage.source, h.passage.page, h.passage.heading)}" for h in answer.hits]
+        nearest = [f"- {_place(h.passage.source, h.passage.place, h.passage.heading)}" for h in answer.hits]
         parts.append("\n".join(["Nearest passages:", "", *nearest]))
     return "\n\n".join(parts) + "\n"
 
@@ -71,14 +71,14 @@ def _after_marker(text: str, before: list[str]) -> str:
 
 def _footnote(citation: Citation) -> str:
     origin = _ORIGINS.get(citation.origin)
-    place = _place(citation.source, citation.page, citation.heading)
+    place = _place(citation.source, citation.where, citation.heading)
     return f"[^{citation.marker}]: {place}: “{_plain(citation.quote)}”" + (f" ({origin})" if origin else "")
 
 
-def _place(source: str, page: int | None, heading: tuple[str, ...]) -> str:
+def _place(source: str, place: str, heading: tuple[str, ...]) -> str:
     parts = [_plain(source)]
-    if page is not None:
-        parts.append(f"page {page}")
+    if place:
+        parts.append(_plain(place))
     if heading:
         parts.append(_plain(" > ".join(heading)))
     return ", ".join(parts)

@@ -83,10 +83,11 @@ def citation_for(passage: Passage, start: int, end: int, marker: int, origin: Or
         passage_id=passage.id,
         source=passage.source,
         title=passage.title,
-        page=passage.page,
+        page=passage.page_of(start),
         heading=passage.heading,
         start=start,
         end=end,
         quote=passage.text[start - passage.start : end - passage.start],
         origin=origin,
+        place=passage.place_of(start, end),
     )

@@ -19,6 +19,7 @@ MEDIA_TYPES = {
 
 MAX_TITLE = 200
 MAX_HEADINGS = 10_000
+MAX_PLACES = 200_000
 
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")

@@ -14,7 +14,7 @@ from rag.documents.decode import canonical
 from rag.documents.formats import PDF as MEDIA_TYPE
 from rag.documents.formats import check_characters, fewest, has_text, one_line, shown, stem
 from rag.errors import DamagedDocument, EmptyDocument, EncryptedDocument, LimitExceeded
-from rag.types import Heading, Page, ParsedDocument
+from rag.types import Heading, ParsedDocument, Place
 
 _BETWEEN_PAGES = "\n\n"
 _LINE_END_HYPHEN = re.compile(r"(\w+)[\x02\ufffe](\w+)")
@@ -118,17 +118,17 @@ def _mend_hyphens(texts: list[str]) -> list[str]:
     return [re.sub("[\x02\ufffe]", "-", _LINE_END_HYPHEN.sub(mend, text)) for text in texts]
 
 
-def _assemble(texts: list[str]) -> tuple[str, list[Page]]:
+def _assemble(texts: list[str]) -> tuple[str, list[Place]]:
     """One text, and where each page is in it."""
     parts: list[str] = []
-    pages: list[Page] = []
+    pages: list[Place] = []
     length = 0
     for number, raw in enumerate(texts, start=1):
         text = canonical(raw).strip()
         if text and parts:
             parts.append(_BETWEEN_PAGES)
             length += len(_BETWEEN_PAGES)
-        pages.append(Page(number, length, length + len(text)))
+        pages.append(Place(number, length, length + len(text)))
         if text:
             parts.append(text)
             length += len(text)
@@ -152,7 +152,7 @@ def _tells(title: str) -> bool:
     return bool(words) and 3 * sum(map(len, words)) >= len(title.replace(" ", ""))
 
 
-def _headings(pdf: Any, text: str, pages: list[Page]) -> Iterator[Heading]:
+def _headings(pdf: Any, text: str, pages: list[Place]) -> Iterator[Heading]:
     """The outline's entries whose title is a line, or begins one, on the page they point to; in order of place."""
     found: dict[int, Heading] = {}
     for level, title, index in _outline(pdf):
@@ -163,7 +163,7 @@ def _headings(pdf: Any, text: str, pages: list[Page]) -> Iterator[Heading]:
     yield from (found[start] for start in sorted(found))
 
 
-def _find_line(title: str, text: str, page: Page) -> int:
+def _find_line(title: str, text: str, page: Place) -> int:
     """Where the line begins that is this title, or else the first that begins with it in capitals; -1 if none."""
     words = r"\s+".join(map(re.escape, title.split()))
     number = r"(?:(?:note|item|chapter|section|part)\s+)?(?:[\dA-Z]{1,3}(?:\.\d+)*[.:)]?\s+)?"

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_right
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rag.documents.formats import MARKDOWN
-from rag.types import Heading, Page, ParsedDocument
+from rag.types import NUMBERED, Heading, ParsedDocument, Place, PlaceKind
 
 if TYPE_CHECKING:
     from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
 SPLITTER_VERSION = "1"
 """Changes when the same document would be cut at other places."""
+
+_PARTS: frozenset[PlaceKind] = frozenset({"page", "slide", "chapter", "message", "cell"})
+"""What no passage crosses."""
 
 _WINDOW = 10_000
 _GAP = re.compile(r"\n(?:[^\S\n]*\n){4,}")
@@ -28,12 +31,13 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A passage's place: ``text[start:end]``, the page and the headings it begins under."""
+    """A passage's place: ``text[start:end]``, the page and the headings it begins under, the places it lies in."""
 
     start: int
     end: int
     page: int | None
     heading: tuple[str, ...]
+    places: tuple[Place, ...] = ()
 
 
 def split(document: ParsedDocument, *, characters: int, overlap: int) -> list[Span]:
@@ -53,19 +57,31 @@ def split(document: ParsedDocument, *, characters: int, overlap: int) -> list[Sp
 
 
 def place(document: ParsedDocument, spans: list[Span]) -> tuple[Slice, ...]:
-    """The spans with page and heading path, which are those of their first character."""
-    pages = [page for page in document.pages if page.start < page.end]
-    page_starts = [page.start for page in pages]
+    """The spans with the page and heading path of their first character and all the places they lie in."""
+    tables = [_Table(document.text, kind, document.places) for kind in {p.kind: None for p in document.places}]
     paths = _paths(document.headings)
     heading_starts = [heading.start for heading in document.headings]
-    return tuple(
-        Slice(start, end, _page_at(pages, page_starts, start), paths[bisect_right(heading_starts, start)])
-        for start, end in spans
-    )
+    slices = []
+    for start, end in spans:
+        places = tuple(found for table in tables for found in table.within(start, end))
+        page = next((found.number for found in places if found.kind in NUMBERED), None)
+        slices.append(Slice(start, end, page, paths[bisect_right(heading_starts, start)], places))
+    return tuple(slices)
 
 
-def _page_at(pages: list[Page], starts: list[int], offset: int) -> int | None:
-    return pages[max(0, bisect_right(starts, offset) - 1)].number if pages else None
+class _Table:
+    """A document's places of one kind, which do not overlap: found by halving."""
+
+    def __init__(self, text: str, kind: PlaceKind, places: Sequence[Place]) -> None:
+        self._text = text
+        self._places = [found for found in places if found.kind == kind and found.start < found.end]
+        self._starts = [found.start for found in self._places]
+        self._ends = [found.end for found in self._places]
+
+    def within(self, start: int, end: int) -> Iterator[Place]:
+        """Those that overlap ``[start, end)``, each clipped to it."""
+        for found in self._places[bisect_right(self._ends, start) : bisect_left(self._starts, end)]:
+            yield found.clipped(start, end, self._text)
 
 
 def _paths(headings: tuple[Heading, ...]) -> list[tuple[str, ...]]:
@@ -87,7 +103,7 @@ def _sections(document: ParsedDocument, characters: int) -> Iterator[tuple[int, 
     """
     text = document.text
     heading_starts = {heading.start for heading in document.headings}
-    page_starts = {page.start for page in document.pages}
+    page_starts = {place.start for place in document.places if place.kind in _PARTS}
     bounds = sorted({0, len(text), *heading_starts, *page_starts})
     carried: int | None = None
     for start, end in pairwise(bounds):

@@ -12,10 +12,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_args
 
 from rag.config import Limits
-from rag.documents.formats import MAX_HEADINGS, MAX_TITLE, has_text, media_type, one_line
+from rag.documents.formats import MAX_HEADINGS, MAX_PLACES, MAX_TITLE, has_text, media_type, one_line
 from rag.documents.split import Slice, Span, place
 from rag.errors import (
     DamagedDocument,
@@ -26,11 +26,13 @@ from rag.errors import (
     ParserCrashed,
     UnsupportedFormat,
 )
-from rag.types import Heading, Page, ParsedDocument
+from rag.types import NUMBERED, Heading, ParsedDocument, Place, PlaceKind
 
-HEADER_MAX = 16 * 2**20
-"""Bytes: above what MAX_HEADINGS headings and the passages and pages of the largest allowed document need."""
+HEADER_MAX = 32 * 2**20
+"""Bytes: above what MAX_HEADINGS headings, MAX_PLACES places and the passages of the largest allowed document need."""
 
+_MOST_NUMBERED = 2**31
+_KINDS = frozenset(get_args(PlaceKind))
 _PREFIX = struct.Struct("!QQ")
 _ERRORS = {
     kind.code: kind
@@ -128,7 +130,7 @@ def document_to_header(document: ParsedDocument, spans: Sequence[Span]) -> dict[
     return {
         "title": document.title,
         "headings": [[heading.level, heading.title, heading.start] for heading in document.headings],
-        "pages": [[page.start, page.end] for page in document.pages],
+        "places": [[p.number, p.start, p.end, p.kind, p.label] for p in document.places],
         "spans": list(spans),
     }
 
@@ -150,7 +152,7 @@ def read_reply(header: Mapping[str, Any], body: bytes, job: Job) -> Parsed:
         str(title),
         media_type(job.source),
         _read_headings(header.get("headings"), len(text)),
-        _read_pages(header.get("pages"), len(text), job.limits),
+        _read_places(header.get("places"), len(text), job.limits),
     )
     return Parsed(document, place(document, _read_spans(header.get("spans"), text, job.limits)))
 
@@ -194,11 +196,22 @@ def _read_headings(rows: Any, size: int) -> tuple[Heading, ...]:
     return tuple(headings)
 
 
-def _read_pages(rows: Any, size: int, limits: Limits) -> tuple[Page, ...]:
-    _require(isinstance(rows, list) and len(rows) <= limits.pages, "pages")
-    _require(all(_numbers(row, 2, size) for row in rows), "pages")
-    _require(all(a[1] <= b[0] for a, b in pairwise(rows)), "pages")
-    return tuple(Page(number, start, end) for number, (start, end) in enumerate(rows, start=1))
+def _read_places(rows: Any, size: int, limits: Limits) -> tuple[Place, ...]:
+    """The places, in order of their starts; those of one kind do not overlap."""
+    _require(isinstance(rows, list) and len(rows) <= MAX_PLACES, "places")
+    places: list[Place] = []
+    ends: dict[str, int] = {}
+    for row in rows:
+        _require(isinstance(row, list) and len(row) == 5 and _numbers(row[1:3], 2, size), "places")
+        number, start, end, kind, label = row
+        _require(type(number) is int and 1 <= number <= _MOST_NUMBERED, "places")
+        _require(isinstance(kind, str) and kind in _KINDS, "places")
+        _require(isinstance(label, str) and label == one_line(label), "places")
+        _require(start >= ends.get(kind, 0) and (not places or start >= places[-1].start), "places")
+        ends[kind] = end
+        places.append(Place(number, start, end, kind, label))
+    _require(sum(place.kind in NUMBERED for place in places) <= limits.pages, "pages")
+    return tuple(places)
 
 
 def _read_spans(rows: Any, text: str, limits: Limits) -> list[Span]:

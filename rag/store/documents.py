@@ -19,7 +19,7 @@ from rag.store.catalog import Collection, find_collection, touch
 from rag.store.database import Database
 from rag.store.passages import numbers, text_key
 from rag.store.terms import searchable
-from rag.types import Document, Heading, Page, ParsedDocument, index_text
+from rag.types import Document, Heading, ParsedDocument, Place, index_text
 
 Vector = npt.NDArray[np.float32]
 
@@ -37,6 +37,7 @@ class NewPassage:
     page: int | None
     heading: tuple[str, ...]
     key: bytes
+    places: tuple[Place, ...] = ()
 
 
 class Documents(Database):
@@ -62,19 +63,19 @@ class Documents(Database):
             raise slices.changed(source)
         return text
 
-    def layout(self, document_id: int) -> tuple[tuple[Heading, ...], tuple[Page, ...]]:
-        """A document's headings and pages, in order.
+    def layout(self, document_id: int) -> tuple[tuple[Heading, ...], tuple[Place, ...]]:
+        """A document's headings and places, each in order.
 
         Raises UnknownSource when the document is gone, LibraryDamaged.
         """
         with self.reading() as connection:
             source, _ = _expect_document(connection, document_id)
             row = connection.execute(
-                "SELECT headings, pages FROM layout WHERE document_id = ?", (document_id,)
+                "SELECT headings, places FROM layout WHERE document_id = ?", (document_id,)
             ).fetchone()
         try:
-            headings, pages = (json.loads(part) for part in row)
-            return tuple(Heading(*h) for h in headings), tuple(Page(*p) for p in pages)
+            headings, places = (json.loads(part) for part in row)
+            return tuple(Heading(*h) for h in headings), tuple(Place(*p) for p in places)
         except (TypeError, ValueError) as error:
             raise slices.changed(source) from error
 
@@ -225,8 +226,7 @@ def _insert_document(
         [(document_id, part, data) for part, data in enumerate(slices.split_parts(parsed.text))],
     )
     headings = json.dumps([tuple(asdict(heading).values()) for heading in parsed.headings])
-    pages = json.dumps([tuple(asdict(page).values()) for page in parsed.pages])
-    connection.execute("INSERT INTO layout VALUES (?, ?, ?)", (document_id, headings, pages))
+    connection.execute("INSERT INTO layout VALUES (?, ?, ?)", (document_id, headings, slices.stored(parsed.places)))
     return document_id
 
 
@@ -262,9 +262,10 @@ def _insert_passages(
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'passage'").fetchone()
     first = (row[0] if row else 0) + 1
     connection.executemany(
-        "INSERT INTO passage (id, document_id, ordinal, start, stop, page, heading, content_id)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [(first + n, document_id, n, p.start, p.end, p.page, json.dumps(p.heading), contents[p.key])
+        "INSERT INTO passage (id, document_id, ordinal, start, stop, page, heading, content_id, places)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [(first + n, document_id, n, p.start, p.end, p.page, json.dumps(p.heading), contents[p.key],
+          slices.stored(p.places))
          for n, p in enumerate(passages)],
     )  # fmt: skip
     _write_lexical(connection, collection_id, [

@@ -11,16 +11,16 @@ from typing import Any, NamedTuple
 
 from rag.errors import LibraryDamaged
 from rag.store.database import Database
-from rag.types import Passage
+from rag.types import Passage, Place
 
 PART = 4096
 """Characters of canonical text in one row: a passage of 1,000 lies in one or two."""
 
-_COLUMNS = """SELECT p.id, p.document_id, d.source, d.title, p.ordinal, p.start, p.stop, p.page, p.heading,
+_COLUMNS = """SELECT p.id, p.document_id, d.source, d.title, p.ordinal, p.start, p.stop, p.page, p.heading, p.places,
     (SELECT key FROM content WHERE content.id = p.content_id)
     FROM passage p JOIN document d ON d.id = p.document_id"""
 
-_KINDS = (int, int, str, str, int, int, int, int | None, str, bytes)
+_KINDS = (int, int, str, str, int, int, int, int | None, str, str, bytes)
 _MOST_PARTS = 4096
 """More than any passage has; a damaged row may say so."""
 
@@ -98,10 +98,10 @@ def build(connection: sqlite3.Connection, rows: Iterable[tuple[Any, ...]], *, as
         for part, text in _read_parts(connection, document, wanted)
     }  # fmt: skip
     found = []
-    for number, document, source, title, ordinal, start, stop, page, heading, key in rows:
+    for number, document, source, title, ordinal, start, stop, page, heading, places, key in rows:
         passage = Passage(
             number, document, source, title, ordinal, start, stop,
-            _slice(texts, document, start, stop), page, _heading(heading),
+            _slice(texts, document, start, stop), page, _heading(heading), _places(places),
         )  # fmt: skip
         if not as_found and text_key(passage.index_text) != key:
             raise changed(source)
@@ -171,6 +171,24 @@ def _heading(stored: str) -> tuple[str, ...]:
     """A heading path; of a damaged row an empty one, which its passage's hash gives away."""
     try:
         return tuple(map(str, json.loads(stored)))
+    except (ValueError, TypeError):
+        return ()
+
+
+def stored(places: Iterable[Place]) -> str:
+    """Places as a row of the truth holds them; what is as usual is left out."""
+    return json.dumps([_row(place) for place in places], ensure_ascii=False, separators=(",", ":"))
+
+
+def _row(place: Place) -> list[int | str]:
+    row: list[int | str] = [place.number, place.start, place.end, place.kind, place.label]
+    return row if place.label else row[:4] if place.kind != "page" else row[:3]
+
+
+def _places(stored: str) -> tuple[Place, ...]:
+    """A passage's places; of a damaged row none, so that it is still told by its page and heading."""
+    try:
+        return tuple(Place(*row) for row in json.loads(stored))
     except (ValueError, TypeError):
         return ()
 

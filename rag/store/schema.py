@@ -153,7 +153,13 @@ CREATE TABLE feedback (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+# What a part of a document is to a reader: a page, a slide, rows of a sheet (rag.types.Place), as JSON lists.
+_PLACES = """
+ALTER TABLE layout RENAME COLUMN pages TO places;
+ALTER TABLE passage ADD COLUMN places TEXT NOT NULL DEFAULT '[]';
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _PLACES)
 """Step n takes a library from version n to version n + 1; version 0 is an empty file."""
 
 VERSION = len(MIGRATIONS)

@@ -12,7 +12,7 @@ from rag.config import Limits
 from rag.documents import ParserPool
 from rag.documents.pdf import _mend_hyphens, parse
 from rag.errors import DamagedDocument, EmptyDocument, EncryptedDocument, LimitExceeded
-from rag.types import Page
+from rag.types import Place
 from tests.documents.material import PANGRAM, pdf
 
 LIMITS = Limits()
@@ -21,7 +21,7 @@ LIMITS = Limits()
 def test_pages_are_exact_and_empty_ones_are_kept() -> None:
     document = parse(pdf(["First line\nsecond (line)", None, "Café “x”"]), "a.pdf", LIMITS)
     assert document.text == "First line\nsecond (line)\n\nCafé “x”"
-    assert document.pages == (Page(1, 0, 24), Page(2, 24, 24), Page(3, 26, 34))
+    assert document.pages == (Place(1, 0, 24), Place(2, 24, 24), Place(3, 26, 34))
     assert [document.text[p.start : p.end] for p in document.pages] == ["First line\nsecond (line)", "", "Café “x”"]
     assert document.empty_pages == 1 and document.media_type == "application/pdf"
 

@@ -13,7 +13,7 @@ from rag.config import Limits
 from rag.documents import Slice, markdown
 from rag.documents.formats import MARKDOWN, PLAIN
 from rag.documents.split import place, split
-from rag.types import Heading, Page, ParsedDocument
+from rag.types import Heading, ParsedDocument, Place
 
 WORDS = st.sampled_from(
     ["word", "Sentence ends. ", "\n", "\n\n", " ", "\t", "\u00a0", "é", "e\u0301", "😀", "👩\u200d👩\u200d👧", "שלום ",
@@ -31,7 +31,7 @@ def document(
         "title",
         media_type,
         tuple(Heading(1 + start % 3, f"h{start}", start) for start in sorted({h for h in headings if h < len(text)})),
-        tuple(Page(number, a, b) for number, (a, b) in enumerate(pairwise(bounds), start=1)) if pages else (),
+        tuple(Place(number, a, b) for number, (a, b) in enumerate(pairwise(bounds), start=1)) if pages else (),
     )
 
 
@@ -110,10 +110,13 @@ def test_many_headings_with_nothing_below_do_not_pile_up() -> None:
 def test_a_passage_never_crosses_pages_even_when_both_are_short() -> None:
     text = "First page.\n\nSecond page.\n\nThird."
     parsed = ParsedDocument(
-        text, "t", "application/pdf", (), (Page(1, 0, 11), Page(2, 13, 25), Page(3, 25, 25), Page(4, 27, 33))
+        text, "t", "application/pdf", (), (Place(1, 0, 11), Place(2, 13, 25), Place(3, 25, 25), Place(4, 27, 33))
     )
     slices = place(parsed, split(parsed, characters=1_000, overlap=100))
-    assert slices == (Slice(0, 11, 1, ()), Slice(13, 25, 2, ()), Slice(27, 33, 4, ()))
+    first, second, _, fourth = parsed.places
+    assert slices == (
+        Slice(0, 11, 1, (), (first,)), Slice(13, 25, 2, (), (second,)), Slice(27, 33, 4, (), (fourth,)),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("media_type", [PLAIN, MARKDOWN])

@@ -23,9 +23,13 @@ TEXT = "Heading\nsome text 😀\n\nmore"
 GOOD: dict[str, Any] = {
     "title": "T",
     "headings": [[1, "Heading", 0]],
-    "pages": [[0, 19], [19, 19], [21, 25]],
+    "places": [[1, 0, 19, "page", "iv"], [2, 19, 19, "page", ""], [3, 21, 25, "page", ""], [1, 21, 24, "hidden", ""]],
     "spans": [[0, 19], [21, 25]],
 }
+
+
+def page(start: Any, end: Any, *, number: Any = 1, kind: Any = "page", label: Any = "") -> list[Any]:
+    return [number, start, end, kind, label]
 
 
 def reply(body: str = TEXT, **changes: Any) -> wire.Parsed:
@@ -35,6 +39,8 @@ def reply(body: str = TEXT, **changes: Any) -> wire.Parsed:
 def test_a_true_reply_is_read() -> None:
     parsed = reply()
     assert [(s.page, s.heading) for s in parsed.slices] == [(1, ("Heading",)), (3, ("Heading",))]
+    assert [place.label for place in parsed.slices[0].places] == ["iv"]
+    assert [place.kind for place in parsed.slices[1].places] == ["page", "hidden"]
     assert parsed.document.media_type == "application/pdf" and parsed.document.empty_pages == 1
 
 
@@ -46,9 +52,12 @@ def test_a_true_reply_is_read() -> None:
         {"headings": [[1, "x", -1]]}, {"headings": [[1, "", 0]]}, {"headings": [[1, "x", 9], [1, "x", 3]]},
         {"headings": [[True, "x", 0]]}, {"headings": [[1, "x"]]}, {"headings": [[1, 2, 3]]}, {"headings": {"a": 1}},
         {"headings": [[1, "x", 0]] * 10_001},
-        {"pages": None}, {"pages": [[0, 26]]}, {"pages": [[5, 0]]}, {"pages": [[0, 9], [8, 12]]},
-        {"pages": [[0, 1]] * 6},
-        {"pages": [[0, 1.5]]}, {"pages": [[0, "1"]]}, {"pages": [0, 1]}, {"pages": [[False, True]]},
+        {"places": None}, {"places": [page(0, 26)]}, {"places": [page(5, 0)]}, {"places": [page(0, 9), page(8, 12)]},
+        {"places": [page(0, 1)] * 6}, {"places": [page(n, n) for n in range(6)]},
+        {"places": [page(0, 1.5)]}, {"places": [page(0, "1")]}, {"places": [0, 1]}, {"places": [page(False, True)]},
+        {"places": [page(0, 1, number=0)]}, {"places": [page(0, 1, number=2**40)]}, {"places": [page(0, 1, kind="x")]},
+        {"places": [page(0, 1, label="a\nb")]}, {"places": [page(0, 1, label=3)]}, {"places": [page(0, 1)[:4]]},
+        {"places": [page(5, 6), page(0, 9, kind="note")]}, {"places": [page(0, 1, kind=["page"])]},
         {"spans": None}, {"spans": []}, {"spans": [[0, 0]]}, {"spans": [[0, 26]]}, {"spans": [[-1, 5]]},
         {"spans": [[9, 3]]},
         {"spans": [[19, 21]]}, {"spans": [[0, 5], [0, 5]]}, {"spans": [[n, n + 2] for n in range(11)]},

@@ -14,7 +14,7 @@ from rag.gold.files.gold_set import load_gold
 from rag.gold.types import GoldSet, Run
 from rag.library import Library
 from rag.models.embed import BuiltinEmbedding
-from rag.types import Answer, Document, Heading, Hit, Page, Turn
+from rag.types import Answer, Document, Heading, Hit, Place, Turn
 
 DOCUMENTS = {
     "leave.md": "# Annual leave\n\nFull-time staff get 25 days of annual leave. Unused leave expires on 31 March.\n\n"
@@ -149,7 +149,7 @@ class Tampered:
     def text(self, document_id: int) -> str:
         return self.library.text(document_id)
 
-    def layout(self, document_id: int) -> tuple[tuple[Heading, ...], tuple[Page, ...]]:
+    def layout(self, document_id: int) -> tuple[tuple[Heading, ...], tuple[Place, ...]]:
         return self.library.layout(document_id)
 
     def fingerprint(self, collection: str | None = None) -> Mapping[str, Any]:

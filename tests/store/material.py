@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.store.truth import Collection, EmbedderInfo, NewPassage, Truth, text_key
-from rag.types import Document, Heading, Page, ParsedDocument, index_text
+from rag.types import Document, Heading, ParsedDocument, Place, index_text
 
 DIMENSION = 16
 EMBEDDER = EmbedderInfo("test", "0" * 64, DIMENSION)
@@ -22,7 +22,7 @@ WIDTH = 60
 def parsed(text: str, title: str = "A title") -> ParsedDocument:
     """A document of two pages and one heading."""
     half = len(text) // 2
-    pages = (Page(1, 0, half), Page(2, half, len(text)), Page(3, len(text), len(text)))
+    pages = (Place(1, 0, half), Place(2, half, len(text)), Place(3, len(text), len(text)))
     return ParsedDocument(text, title, "text/plain", (Heading(1, "Part one", 0),), pages)
 
 

@@ -10,7 +10,7 @@ import pytest
 from selectolax.lexbor import LexborHTMLParser
 
 from rag.library import Library
-from rag.types import Document, Heading, Page, to_plain
+from rag.types import Document, Heading, Place, to_plain
 from tests.ui.corpus import HOSTILE_NAME, POLICY
 from ui.escape import plain_name
 from ui.intake import Intake
@@ -102,7 +102,7 @@ def test_a_document_opens_from_its_start_and_at_a_place(shelf: Shelf, library: L
 
 def test_the_reader_marks_the_span_across_pages_and_headings(library: Library, corpus: Path) -> None:
     text = "Title\nfirst page\nsecond <page> ${x}\nend"
-    pages = [Page(1, 0, 17), Page(2, 17, 40)]
+    pages = [Place(1, 0, 17), Place(2, 17, 40)]
     document = Document(3, "default", "a.pdf", "A", "application/pdf", "", 1, len(text), 1, 2, 0, 0.0)
     html = reader_html(document, text, [Heading(1, "Title", 0)], pages, Span(12, 30, 1), image=True)
     tree = parsed(html)

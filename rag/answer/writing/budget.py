@@ -49,11 +49,11 @@ class Assembled:
 
 
 def label(hit: Hit) -> str:
-    """A source's name for the prompt: file, page, heading."""
+    """A source's name for the prompt: file, place, heading."""
     passage = hit.passage
     parts = [passage.source]
-    if passage.page is not None:
-        parts.append(f"page {passage.page}")
+    if passage.place:
+        parts.append(passage.place)
     if passage.heading:
         parts.append(passage.heading[-1])
     return ", ".join(parts)

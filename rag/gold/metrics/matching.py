@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from rag.errors import GoldError
 from rag.gold.types import Fact, Span
 from rag.text import fold, fold_with_map
-from rag.types import Answer, Document, Heading, Hit, Page, Turn
+from rag.types import Answer, Document, Heading, Hit, Place, Turn, numbered_pages
 
 SECONDS = 2.0
 """Of the processor, for one pattern on one text of at most 50,000 characters; a sound one takes milliseconds."""
@@ -159,8 +159,8 @@ class Backend(Protocol):
     def text(self, document_id: int) -> str:
         """A document's canonical text."""
 
-    def layout(self, document_id: int) -> tuple[tuple[Heading, ...], tuple[Page, ...]]:
-        """A document's headings and pages."""
+    def layout(self, document_id: int) -> tuple[tuple[Heading, ...], tuple[Place, ...]]:
+        """A document's headings and places."""
 
     def fingerprint(self, collection: str | None = None) -> Mapping[str, Any]:
         """Everything that can change an answer, JSON-ready."""
@@ -174,7 +174,7 @@ class LibraryCorpus:
     collection: str | None = None
     _documents: dict[str, Document] | None = None
     _texts: dict[str, str] = field(default_factory=dict)
-    _pages: dict[str, tuple[Page, ...]] = field(default_factory=dict)
+    _pages: dict[str, tuple[Place, ...]] = field(default_factory=dict)
 
     def files(self) -> tuple[str, ...]:
         """All source names."""
@@ -193,7 +193,7 @@ class LibraryCorpus:
         if file not in self._listed():
             return None
         if file not in self._pages:
-            self._pages[file] = self.backend.layout(self._listed()[file].id)[1]
+            self._pages[file] = numbered_pages(self.backend.layout(self._listed()[file].id)[1])
         return next(((page.start, page.end) for page in self._pages[file] if page.number == number), None)
 
     def _listed(self) -> dict[str, Document]:
