@@ -83,6 +83,12 @@ class ParserCrashed(DocumentError):
     code = "parser"
 
 
+class ProofError(RagError):
+    """A file is no exported answer."""
+
+    code = "proof"
+
+
 class PathError(RagError):
     """A path to ingest is missing, unreadable or holds nothing to ingest."""
 

@@ -257,6 +257,16 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class CitedDocument:
+    """What proves which version of a document was cited: the SHA-256 of its bytes and of its canonical text."""
+
+    id: int
+    source: str
+    sha256: str
+    text_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sentence:
     """``answer.text[start:end] == text``; ``citations`` index into ``Answer.citations``."""
 
@@ -314,7 +324,8 @@ class Answer:
     ``text`` holds citation n as ``[n]`` at the places ``markers`` lists; ``hits`` are the passages found, best
     first, and ``used`` the indexes of those that the citations rest on. ``asked`` is the question that was searched
     for when it was rewritten. ``timings`` are milliseconds, ``tokens`` counts. ``notices`` are sentences for the user
-    (a suspected truncation, a failed rewriting).
+    (a suspected truncation, a failed rewriting). ``documents`` are those that are cited, with their hashes: with them
+    an exported answer can be checked anywhere (``rag verify``).
     """
 
     question: str
@@ -334,6 +345,7 @@ class Answer:
     tokens: Mapping[str, float] = field(default_factory=lambda: EMPTY)
     notices: tuple[str, ...] = ()
     used: tuple[int, ...] = ()
+    documents: tuple[CitedDocument, ...] = ()
 
     @property
     def sources(self) -> tuple[str, ...]:

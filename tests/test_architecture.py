@@ -21,7 +21,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("rag.documents", "rag.store", "rag.models"),
     ("rag.ingest", "rag.sync", "rag.reindex", "rag.retrieve"),
     ("rag.answer",),
-    ("rag.library", "rag.doctor", "rag.fingerprint"),
+    ("rag.library", "rag.doctor", "rag.fingerprint", "rag.proof"),
     ("rag.gold",),
     ("rag.commands", "rag.cli", "rag.__main__", "rag.chat", "rag.terminal", "rag.models_command", "rag.api", "ui"),
 )
