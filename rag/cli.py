@@ -108,15 +108,20 @@ def echo_notices(notices: Iterable[str]) -> None:
 
 @cli.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option(
+    "--wait", is_flag=True, help="Wait until the encoder, too, has seen all (else the page's background does)."
+)
 @common
 @json_option
-def ingest(paths: tuple[str, ...], as_json: bool, **flags: str | None) -> None:
+def ingest(paths: tuple[str, ...], wait: bool, as_json: bool, **flags: str | None) -> None:
     """Put files and folders (.txt .md .html .pdf) into the library."""
     from rag.terminal import report_text
 
     with opened(settings(**flags), write=True) as library:
         echo_notices(library.notices)
         report = _with_progress(library, paths, quiet=as_json)
+        if wait:
+            _encoded(library, quiet=as_json)
     if as_json:
         echo_json(report)
     else:
@@ -149,6 +154,20 @@ def _with_progress(library: Library, paths: Sequence[str], *, quiet: bool) -> In
             events.append(event)
             bar.update(task, completed=event.done, total=event.total, name=one_line(event.source, 40))
     return IngestReport(tuple(events), time.perf_counter() - started)
+
+
+def _encoded(library: Library, *, quiet: bool) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from rag.terminal import duration
+
+    columns = (TextColumn("Encoding"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
+    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=False) as bar:
+        task = bar.add_task("", total=None, left="")
+        for event in library.encode_events():
+            left = f"about {duration(event.seconds_left)} left" if event.done < event.total else ""
+            bar.update(task, completed=event.done, total=event.total, left=left)
 
 
 @cli.command()

@@ -36,6 +36,8 @@ class Config:
     """Every setting, with its default. Builders that turn names into objects live elsewhere.
 
     ``llm``: ``auto``, ``quotes`` or ``ollama:NAME``; ``embedder``: ``auto``, ``builtin`` or ``ollama:NAME``.
+    ``encoder``, which ranks what was found, in the background of it: ``builtin``, ``off`` or ``ollama:NAME``;
+    ``encoder_weight`` >= 0 is what it counts beside all else about a passage, which counts 1.
     ``top_k`` passages go to the answer; ``fusion_weight`` is the dense part's share in [0, 1] (0.5 = equal);
     ``document_weight`` >= 0 is what a document that is about what is asked adds to its passages' scores.
     ``abstain_below``: probability in [0, 1] under which the answer is "not in the documents"; -1 means the
@@ -48,6 +50,7 @@ class Config:
     collection: str = "default"
     llm: str = "auto"
     embedder: str = "auto"
+    encoder: str = "builtin"
     query_prefix: str = "auto"
     document_prefix: str = "auto"
     ollama_host: str = ""
@@ -64,6 +67,7 @@ class Config:
     candidates: int = 50
     fusion_weight: float = 0.5
     document_weight: float = 0.8
+    encoder_weight: float = 1.0
     abstain_below: float = -1.0
     verify: str = "rules"
     passage_characters: int = 1_000
@@ -226,7 +230,7 @@ def _check_ranges(config: Config) -> None:
     at_least = {
         "num_ctx": 512, "num_predict": 16, "concurrency": 1, "top_k": 1, "candidates": 1,
         "passage_characters": 100, "passage_overlap": 0, "port": 0,
-        "temperature": 0, "document_weight": 0, "connect_seconds": 0.1, "read_seconds": 1,
+        "temperature": 0, "document_weight": 0, "encoder_weight": 0, "connect_seconds": 0.1, "read_seconds": 1,
     }  # fmt: skip
     for name, least in at_least.items():
         if getattr(config, name) < least:
@@ -243,7 +247,8 @@ def _check_ranges(config: Config) -> None:
         raise ConfigError(f"port must be at most 65535, not {config.port}.")
     if config.verify not in ("rules", "llm"):
         raise ConfigError(f"verify must be 'rules' or 'llm', not {config.verify!r}.")
-    for name, plain in (("llm", ("auto", "quotes")), ("embedder", ("auto", "builtin"))):
+    names = {"llm": ("auto", "quotes"), "embedder": ("auto", "builtin"), "encoder": ("builtin", "off")}
+    for name, plain in names.items():
         value = getattr(config, name)
         if value not in plain and not (value.startswith("ollama:") and len(value) > len("ollama:")):
             raise ConfigError(

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rag.config import Config
 from rag.errors import ConfigError, RagError
@@ -17,6 +18,9 @@ from rag.store.lock import WriterLock
 from rag.store.truth import Collection, Truth
 from rag.store.vectors import DenseIndex
 from rag.types import Check, IndexFacts
+
+if TYPE_CHECKING:
+    from rag.encode import PassageEncoder
 
 _LOW_DISK_MB = 500
 
@@ -39,7 +43,9 @@ def diagnose(config: Config) -> tuple[Check, ...]:
 
 def examine(config: Config, truth: Truth, dense: DenseIndex, models: ModelRegistry) -> tuple[Check, ...]:
     """The checks of an open library and of what is around it."""
-    return (*_library(config, truth, dense), *_embedders(truth, models), *_surroundings(config))
+    return (
+        *_library(config, truth, dense), *_embedders(truth, models), *_encoder(truth, models), *_surroundings(config)
+    )  # fmt: skip
 
 
 def notices(truth: Truth, models: ModelRegistry, dense: DenseIndex) -> tuple[str, ...]:
@@ -48,11 +54,16 @@ def notices(truth: Truth, models: ModelRegistry, dense: DenseIndex) -> tuple[str
     return (*changed, *_damaged(truth, dense), *_elsewhere(truth, models))
 
 
-def index_facts(truth: Truth, dense: DenseIndex, collection: Collection) -> IndexFacts:
+def index_facts(truth: Truth, dense: DenseIndex, collection: Collection, encoder: PassageEncoder | None) -> IndexFacts:
     """What a collection is searched with now."""
     unfinished = truth.unfinished(collection.id)
     return IndexFacts(
-        collection.embedder.name, "" if unfinished is None else unfinished.name, dense.problem(collection)
+        collection.embedder.name,
+        "" if unfinished is None else unfinished.name,
+        dense.problem(collection),
+        "" if encoder is None else encoder.name,
+        truth.content_count(collection.id),
+        0 if encoder is None else encoder.pending(collection.id),
     )
 
 
@@ -85,6 +96,26 @@ def _embedders(truth: Truth, models: ModelRegistry) -> Iterator[Check]:
                 "its passages were embedded with, so searches may miss what they found before."
             )
             yield Check("embedder", "warn", message, "Run `rag reindex` to embed the passages again.")
+
+
+def _encoder(truth: Truth, models: ModelRegistry) -> Iterator[Check]:
+    """What ranks the passages found, and how many it has still to see."""
+    from rag.encode import PassageEncoder
+
+    try:
+        model = models.encoder()
+        if model is None:
+            yield Check("encoder", "ok", "It is off, as configured.")
+            return
+        encoder = PassageEncoder(truth, model)
+    except RagError as error:
+        yield Check("encoder", "bad", str(error), error.hint)
+        return
+    for collection in truth.collections():
+        texts, pending = truth.content_count(collection.id), encoder.pending(collection.id)
+        message = f"{collection.name}: {encoder.name} has seen {texts - pending} of {texts} texts."
+        hint = "The page sees them in the background, `rag ingest --wait` at once; until then searches are slower."
+        yield Check("encoder", "ok", message, hint if pending else "")
 
 
 def _elsewhere(truth: Truth, models: ModelRegistry) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rag.config import Config, load_config
 from rag.doctor import examine, index_facts, notices
 from rag.documents import SPLITTER_VERSION, ParserPool
+from rag.encode import Filler
 from rag.errors import LibraryLocked, QuestionError, UnknownCollection, UnknownSource
 from rag.ingest import Ingestor, passage_size
 from rag.models.choose import ModelRegistry, embedder_info
@@ -27,6 +28,7 @@ from rag.types import (
     Check,
     Document,
     Done,
+    EncodeEvent,
     Heading,
     Hit,
     IndexFacts,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from llama_index.core.llms.llm import LLM
 
     from rag.answer.engine import CitedQueryEngine
+    from rag.encode import PassageEncoder
     from rag.models.choose import Choice
     from rag.retrieve import HybridRetriever
 
@@ -60,14 +63,17 @@ class Library:
         lock: WriterLock | None,
         llm: LLM | None,
         embed_model: BaseEmbedding | None,
+        encoder: BaseEmbedding | None = None,
     ) -> None:
         self.config = config
         self._truth = truth
         self._lock = lock
-        self._models = ModelRegistry(config, llm, embed_model)
+        self._models = ModelRegistry(config, llm, embed_model, encoder)
         self._dense = DenseIndex.open(truth, config.library_path)
         self._lexical = Lexical(truth)
         self._guard = threading.RLock()
+        self._passage_encoder: PassageEncoder | None = None
+        self._filler = Filler(self._encoder, lambda: [collection.id for collection in truth.collections()])
         self._ingesting = threading.Lock()
         self._reindexing = threading.Lock()
         self._pools: dict[tuple[int, int], ParserPool] = {}
@@ -81,18 +87,22 @@ class Library:
         config: Config | None = None,
         llm: LLM | str | None = None,
         embed_model: BaseEmbedding | None = None,
+        encoder: BaseEmbedding | str | None = None,
         write: bool | None = None,
         **settings: Any,
     ) -> Library:
         """Open the library in ``path`` (default: the configured folder); ``settings`` override the configuration.
 
-        ``llm`` is a name as in the settings or, like ``embed_model``, any LlamaIndex model. ``write``: True raises
-        LibraryLocked when another process writes, False opens for reading only, None writes if it can.
+        ``llm`` and ``encoder`` are names as in the settings or, like ``embed_model``, any LlamaIndex model.
+        ``write``: True raises LibraryLocked when another process writes, False opens for reading only, None writes if
+        it can.
         Raises ConfigError for an unknown or wrong setting, LibraryFormat or StoreError for an unusable folder.
         """
         base = load_config() if config is None else config
         name, model = (llm, None) if isinstance(llm, str) else (None, llm)
-        config = base.with_(library=Path(path) if path is not None else None, llm=name, **settings)
+        encoder_name, encoder_model = (encoder, None) if isinstance(encoder, str) else (None, encoder)
+        where = Path(path) if path is not None else None
+        config = base.with_(library=where, llm=name, encoder=encoder_name, **settings)
         folder = config.library_path
         with ExitStack() as undo:
             lock = WriterLock.wanted(folder, write)
@@ -100,7 +110,7 @@ class Library:
                 undo.callback(lock.release)
             truth = Truth.open(folder, writer=lock is not None)
             undo.callback(truth.close)
-            library = cls(config, truth, lock, model, embed_model)
+            library = cls(config, truth, lock, model, embed_model, encoder_model)
             undo.pop_all()
         return library
 
@@ -112,6 +122,7 @@ class Library:
 
     def close(self) -> None:
         """Finish pending index writes, end child processes, release the lock. May be called twice."""
+        self._filler.close()
         with self._guard, ExitStack() as stack:
             if self._lock is not None:
                 stack.callback(self._lock.release)
@@ -208,6 +219,18 @@ class Library:
                     yield event
             finally:
                 self._dense.sync(target)
+                self._filler.wake()
+
+    def encode_events(self, collection: str | None = None) -> Generator[EncodeEvent, None, None]:
+        """Have the encoder see, on every core, the texts of a collection that it has not seen yet, an event a batch.
+
+        The background does the same on one core. Nothing where the encoder is off. Raises ModelError, DiskFull; what is
+        done stays done.
+        """
+        self._require_writer()
+        encoder = self._encoder()
+        if encoder is not None:
+            yield from encoder.fill(self._collection(collection).id, hurried=True)
 
     def reindex_events(
         self, embedder: str | None = None, collection: str | None = None
@@ -232,6 +255,8 @@ class Library:
     def compact(self) -> None:
         """Give removed documents' space back: no text of theirs stays in the files; nor vectors, in a new process."""
         self._require_writer()
+        encoder = self._encoder()
+        self._truth.drop_other_encodings(encoder.tag if encoder is not None else "")
         self._truth.compact()
         self._dense.compact()
 
@@ -330,6 +355,8 @@ class Library:
         if self.config.collection in self.collections():
             self.query_engine()
             self.search("warm up", 1)
+        if self.writable:
+            self._filler.wake()
         warm = getattr(llm, "warm_up", None)
         if warm is not None:
             warm()
@@ -345,7 +372,7 @@ class Library:
 
     def index(self, collection: str | None = None) -> IndexFacts:
         """What a collection is searched with, and whether its index is sound. Raises UnknownCollection."""
-        return index_facts(self._truth, self._dense, self._collection(collection))
+        return index_facts(self._truth, self._dense, self._collection(collection), self._encoder())
 
     def fingerprint(self, collection: str | None = None) -> Mapping[str, Any]:
         """All that can change answers: models, options, prompts, corpus, splitter, versions; JSON-ready."""
@@ -396,4 +423,14 @@ class Library:
         from rag.retrieve import build_retriever
 
         embedder, _ = self._models.embedder(target.embedder.name)
-        return build_retriever(self.config, self._truth, self._dense, self._lexical, target, embedder)
+        return build_retriever(self.config, self._truth, self._dense, self._lexical, target, embedder, self._encoder())
+
+    def _encoder(self) -> PassageEncoder | None:
+        """What ranks the candidates; None when it is off. Raises ModelError when it cannot be used."""
+        from rag.encode import PassageEncoder
+
+        with self._guard:
+            if self._passage_encoder is None:
+                model = self._models.encoder()
+                self._passage_encoder = PassageEncoder(self._truth, model) if model is not None else None
+            return self._passage_encoder

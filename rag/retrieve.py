@@ -1,10 +1,11 @@
 """Hybrid retrieval: dense and full-text candidates united, both scores for each, min-max scaled and summed; then what
-their documents are about, since a passage seldom repeats the name of it.
+the encoder, which reads in context, says of each, and what their documents are about, since a passage seldom repeats
+the name of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +15,16 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
 from rag.config import Config
+from rag.encode import PassageEncoder
 from rag.models.embed import embed_query
 from rag.store.lexical import Lexical
 from rag.store.passages import Home
-from rag.store.truth import Collection, Truth
+from rag.store.truth import Collection, Encoded, Truth
 from rag.store.vectors import DenseIndex
 from rag.text import words
 from rag.types import Hit, Passage
+
+Array = npt.NDArray[np.float64]
 
 NEAR_DUPLICATE = 0.9
 """Share of common words (Jaccard) from which two passages count as the same text."""
@@ -39,11 +43,20 @@ class Fusion:
     ``document`` >= 0 is what ``subjects`` counts beside the passage's own score. Measured: file hit@1, hit@5 and
     recall@10 on 195 questions over quarterly reports 0.31, 0.72, 0.79 without it and 0.67, 0.97, 0.98 with it, while
     XQuAD stays the same however its paragraphs are cut into documents, and among other documents.
+
+    ``encoder`` >= 0 is what the encoder counts beside dense and full text, which together count 1, for a passage whose
+    language it knows.
     """
 
     candidates: int = 50
     weight: float = 0.5
     document: float = 0.8
+    encoder: float = 1.0
+
+
+KNOWN_PASSAGE, KNOWN_QUESTION = 0.7, 0.3
+"""From which share of a text in words that the encoder's vocabulary has whole (``Encoder.known``) it is taken to know
+the text's language. A question is short, and often of rare names."""
 
 
 class HybridRetriever(BaseRetriever):
@@ -57,6 +70,7 @@ class HybridRetriever(BaseRetriever):
         collection: Collection,
         embedder: BaseEmbedding,
         *,
+        encoder: PassageEncoder | None = None,
         top_k: int = 6,
         fusion: Fusion | None = None,
     ) -> None:
@@ -66,6 +80,7 @@ class HybridRetriever(BaseRetriever):
         self._lexical = lexical
         self._collection = collection
         self._embedder = embedder
+        self._encoder = encoder
         self._top_k = top_k
         self._fusion = fusion or Fusion()
 
@@ -88,7 +103,7 @@ class HybridRetriever(BaseRetriever):
         hits = (
             Hit(
                 passages[scored.ids[i]],
-                *(float(scores[i]) for scores in (scored.fused, scored.dense, scored.lexical, scored.document)),
+                *(float(column[i]) for column in scored.columns),
             )
             for i in head
             if scored.ids[i] in passages
@@ -105,9 +120,22 @@ class HybridRetriever(BaseRetriever):
         a = np.array([dense[i] for i in ids], dtype=np.float64)
         b = np.array([lexical[i] for i in ids], dtype=np.float64)
         document = self._documents(question, [homes[i] for i in ids])
-        return _Scored(ids, a, b, document, fuse(a, b, document, self._fusion))
+        cosines, known = self._encoded(question, ids, fuse(a, b, document, self._fusion))
+        fused = fuse(a, b, document, self._fusion, cosines, known)
+        return _Scored(ids, (fused, a, b, document, cosines, known))
 
-    def _documents(self, question: str, homes: Sequence[Home]) -> npt.NDArray[np.float64]:
+    def _encoded(self, question: str, ids: Sequence[int], before: Array) -> tuple[Array, Array]:
+        """The encoder's cosine of each candidate, and how far it is to be believed; ``before`` is their score without
+        it, by which those come first that there may be no time for."""
+        if self._encoder is None or not ids or not self._fusion.encoder:
+            return np.zeros(len(ids)), np.zeros(len(ids))
+        asked = self._encoder.question(question)
+        if not asked.known:
+            return np.zeros(len(ids)), np.zeros(len(ids))
+        order = np.lexsort((np.asarray(ids), -before))
+        return cosines(asked, self._encoder.passages([ids[i] for i in order]), ids)
+
+    def _documents(self, question: str, homes: Sequence[Home]) -> Array:
         """What ``subjects`` gives the document of each candidate."""
         different = list(dict.fromkeys(homes))
         counts = self._lexical.counts(self._collection.id, question, different)
@@ -120,36 +148,60 @@ class HybridRetriever(BaseRetriever):
 
 
 def build_retriever(
-    config: Config, truth: Truth, dense: DenseIndex, lexical: Lexical, collection: Collection, embedder: BaseEmbedding
-) -> HybridRetriever:
+    config: Config, truth: Truth, dense: DenseIndex, lexical: Lexical, collection: Collection,
+    embedder: BaseEmbedding, encoder: PassageEncoder | None = None,
+) -> HybridRetriever:  # fmt: skip
     """The retriever of a collection as configured; a fusion weight fitted for the collection beats the setting."""
     weight = float(collection.settings.get("fusion_weight", config.fusion_weight))
-    fusion = Fusion(config.candidates, weight, config.document_weight)
-    return HybridRetriever(truth, dense, lexical, collection, embedder, top_k=config.top_k, fusion=fusion)
+    fusion = Fusion(config.candidates, weight, config.document_weight, config.encoder_weight)
+    return HybridRetriever(
+        truth, dense, lexical, collection, embedder, encoder=encoder, top_k=config.top_k, fusion=fusion
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
+    """The candidates' numbers, and their scores in the order in which a ``Hit`` has them, fused first."""
+
     ids: list[int]
-    dense: npt.NDArray[np.float64]
-    lexical: npt.NDArray[np.float64]
-    document: npt.NDArray[np.float64]
-    fused: npt.NDArray[np.float64]
+    columns: tuple[Array, ...]
+
+    @property
+    def fused(self) -> Array:
+        return self.columns[0]
+
+
+def cosines(asked: Encoded, encoded: Mapping[int, Encoded], ids: Sequence[int]) -> tuple[Array, Array]:
+    """The encoder's cosine of each passage with the question, and how well, in [0, 1], it knows both their languages;
+    0 and 0 for a passage without a vector."""
+    found = np.zeros(len(ids))
+    known = np.zeros(len(ids))
+    sure = min(1.0, asked.known / KNOWN_QUESTION)
+    for place, number in enumerate(ids):
+        if (one := encoded.get(number)) is not None and one.vector.shape == asked.vector.shape:
+            found[place] = float(one.vector @ asked.vector)
+            known[place] = sure * min(1.0, one.known / KNOWN_PASSAGE)
+    return found, known
 
 
 def fuse(
-    dense: npt.NDArray[np.float64],
-    lexical: npt.NDArray[np.float64],
-    document: npt.NDArray[np.float64],
-    fusion: Fusion,
-) -> npt.NDArray[np.float64]:
-    """The score in [0, 2] of each candidate of one question, from its two scores and its document's in [0, 1]."""
+    dense: Array, lexical: Array, document: Array, fusion: Fusion,
+    encoder: Array | None = None, known: Array | None = None,
+) -> Array:  # fmt: skip
+    """The score in [0, 2] of each candidate of one question, from its two scores and its document's in [0, 1], and from
+    the encoder's cosine, which counts for each as much as the encoder is ``known`` to know its language."""
     own = fusion.weight * min_max(dense) + (1 - fusion.weight) * min_max(lexical)
+    if encoder is not None and known is not None and known.any():
+        read = known > 0
+        scaled = np.zeros(len(own))
+        scaled[read] = min_max(encoder[read])
+        share = fusion.encoder * known / (1 + fusion.encoder * known)
+        own = (1 - share) * own + share * scaled
     # The document's is not scaled: where all are on one subject, they must not be told apart by a trifle.
     return 2 * (own + fusion.document * document) / (1 + fusion.document)
 
 
-def subjects(counts: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def subjects(counts: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> Array:
     """How much each document is about what is asked, in [0, 1], from ``counts`` of shape (terms, documents): in how
     many of its passages, ``sizes``, each term of the question occurs. A passage seldom repeats what all of its document
     is about.
@@ -167,7 +219,7 @@ def subjects(counts: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> npt
     return np.asarray(weights @ shares / max(1.0, float(weights.sum())), dtype=np.float64)
 
 
-def min_max(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def min_max(values: Array) -> Array:
     """Values scaled to [0, 1]; all zeros where they do not differ."""
     if not len(values):
         return values

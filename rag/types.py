@@ -205,6 +205,8 @@ class Hit:
 
     ``score`` is the fused score in [0, 2]; ``dense`` the cosine in [-1, 1]; ``lexical`` the BM25 score, >= 0
     (0 when no term matched); ``document`` how much its document, of those found, is about what is asked, in [0, 1].
+    ``encoder`` is the encoder's cosine in [-1, 1] and ``known`` in [0, 1] how well it knows the passage's and the
+    question's language; both are 0 without an encoder, or where there was no time to ask it.
     """
 
     passage: Passage
@@ -212,6 +214,8 @@ class Hit:
     dense: float
     lexical: float
     document: float = 0.0
+    encoder: float = 0.0
+    known: float = 0.0
 
 
 class Support(StrEnum):
@@ -444,13 +448,27 @@ class ReindexEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class EncodeEvent:
+    """The encoder has seen text ``done`` of ``total``; about ``seconds_left`` remain."""
+
+    done: int
+    total: int
+    seconds_left: float
+
+
+@dataclass(frozen=True, slots=True)
 class IndexFacts:
     """What a collection is searched with. ``unfinished`` is the embedder of a reindex that was begun and not ended,
-    ``problem`` says why its index cannot be used now; each is empty when there is none."""
+    ``problem`` says why its index cannot be used now; each is empty when there is none. ``encoder`` is empty when it is
+    off; of the collection's ``texts`` different texts it has seen all but ``pending``, which it sees in the background
+    or, at most 0.3 s of them, when a question finds them."""
 
     embedder: str
     unfinished: str = ""
     problem: str = ""
+    encoder: str = ""
+    texts: int = 0
+    pending: int = 0
 
 
 @dataclass(frozen=True, slots=True)

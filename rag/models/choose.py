@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 QUOTES = "quotes"
 BUILTIN = "builtin"
+OFF = "off"
 AUTO = "auto"
 OLLAMA = "ollama:"
 _PROBE_SECONDS = 1.0
@@ -101,6 +102,17 @@ def choose_embedder(
     if wanted != AUTO:
         return _open_embedder(config, client, wanted), Choice(wanted, f"Embeds with {wanted}, as configured.")
     return _auto_embedder(config, client)
+
+
+def choose_encoder(config: Config, *, client: OllamaClient | None = None) -> BaseEmbedding | None:
+    """The model that ranks what was found; None when it is off. Raises a ModelError when it cannot be used."""
+    if config.encoder == OFF:
+        return None
+    if config.encoder == BUILTIN:
+        from rag.models.embed import EncoderEmbedding
+
+        return EncoderEmbedding()
+    return _open_embedder(config, client, config.encoder)
 
 
 def server_facts(config: Config) -> ServerFacts:
@@ -274,10 +286,14 @@ class ModelRegistry:
     """The chat model and the embedders. Models that the caller gave are used instead of the configured ones and stay
     the caller's to close; the others are closed by ``close``. Thread-safe."""
 
-    def __init__(self, config: Config, llm: LLM | None, embed_model: BaseEmbedding | None) -> None:
+    def __init__(
+        self, config: Config, llm: LLM | None, embed_model: BaseEmbedding | None, encoder: BaseEmbedding | None = None
+    ) -> None:
         self.config = config
         self._given_llm = llm
         self._given_embedder = embed_model
+        self._given_encoder = encoder
+        self._encoder: BaseEmbedding | None = None
         self._guard = threading.RLock()
         self._llm: tuple[LLM | None, Choice] | None = None
         self._embedders: dict[str, tuple[BaseEmbedding, Choice]] = {}
@@ -343,9 +359,20 @@ class ModelRegistry:
             self._embedders[choice.name] = (model, choice)
             return model, choice
 
+    def encoder(self) -> BaseEmbedding | None:
+        """The model that ranks what was found; None when it is off. Raises ModelError when it cannot be used."""
+        with self._guard:
+            if self._given_encoder is not None:
+                return self._given_encoder
+            if self._encoder is None:
+                self._encoder = choose_encoder(self.config)
+            return self._encoder
+
     def close(self) -> None:
         """Close connections to servers."""
         with self._guard:
+            _close(self._encoder)
+            self._encoder = None
             for model, _ in self._embedders.values():
                 _close(model)
             if self._llm is not None and self._llm[0] is not self._given_llm:

@@ -1,7 +1,8 @@
-"""Embedding with any LlamaIndex ``BaseEmbedding``: one array in, checked and of unit length out; the built-in one."""
+"""Embedding with any LlamaIndex ``BaseEmbedding``: one array in, checked and of unit length out; the built-in ones."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +14,14 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from pydantic import PrivateAttr, ValidationError
 
 from rag.errors import ModelError
+from rag.models import encoder as sentence
+from rag.models.encoder import Encoder, shared_encoder
 from rag.models.static import DIMENSION, NAME, StaticVectors, static_vectors
 
 Matrix = npt.NDArray[np.float32]
 
 BUILTIN = "builtin"
+_MOST_THREADS = 4
 _PROBE = "How long is a vector of this model?"
 _HINT = "Choose another embedding model, or update this one."
 
@@ -64,6 +68,62 @@ class BuiltinEmbedding(BaseEmbedding):
 
     def _row(self, text: str) -> list[float]:
         return [float(x) for x in self._vectors.embed([text])[0]]
+
+
+class EncoderEmbedding(BaseEmbedding):
+    """The sentence encoder that ships (English, 384 dimensions), on ``threads`` threads of this process."""
+
+    threads: int = 1
+    _encoder: Encoder = PrivateAttr()
+
+    def __init__(self, encoder: Encoder | None = None, **kwargs: Any) -> None:
+        super().__init__(model_name=sentence.NAME, **kwargs)
+        self._encoder = encoder or shared_encoder()
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name LlamaIndex records."""
+        return "EncoderEmbedding"
+
+    @property
+    def dimension(self) -> int:
+        """384."""
+        return sentence.DIMENSION
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the weights."""
+        return self._encoder.digest
+
+    @property
+    def hurried(self) -> EncoderEmbedding:
+        """The same, on every core up to four, for when somebody waits."""
+        return EncoderEmbedding(self._encoder, threads=min(_MOST_THREADS, len(os.sched_getaffinity(0))))
+
+    @property
+    def encoder(self) -> Encoder:
+        """The model behind it."""
+        return self._encoder
+
+    def known(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        """How well, in [0, 1], it knows each text's language; see ``Encoder.known``."""
+        return self._encoder.known(texts)
+
+    def embed_array(self, texts: Sequence[str]) -> Matrix:
+        """Unit vectors of texts as one array, shape (len(texts), 384)."""
+        return self._encoder.embed(texts, self.threads)
+
+    def _get_text_embedding(self, text: str) -> list[float]:
+        return [float(x) for x in self._encoder.embed([text])[0]]
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        return [[float(x) for x in row] for row in self.embed_array(texts)]
+
+    def _get_query_embedding(self, query: str) -> list[float]:
+        return [float(x) for x in self._encoder.embed_question(query)]
+
+    async def _aget_query_embedding(self, query: str) -> list[float]:
+        return self._get_query_embedding(query)
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,19 @@ ALTER TABLE layout RENAME COLUMN pages TO places;
 ALTER TABLE passage ADD COLUMN places TEXT NOT NULL DEFAULT '[]';
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _PLACES)
+# What a second, slower model makes of a content: a cache that is filled after the documents are in, as float16.
+# ``known`` in [0, 1] says how well that model knows the content's language.
+ENCODINGS = """
+CREATE TABLE encoding (
+    content_id INTEGER NOT NULL REFERENCES content(id) ON DELETE CASCADE,
+    encoder TEXT NOT NULL,
+    known REAL NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (content_id, encoder)
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _PLACES, ENCODINGS)
 """Step n takes a library from version n to version n + 1; version 0 is an empty file."""
 
 VERSION = len(MIGRATIONS)

@@ -1,0 +1,88 @@
+"""The encoder's vectors: a cache by content, and so by the hash of its text, that dies with the content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rag.store.database import Database
+from rag.store.passages import numbers, of_contents
+from rag.types import Passage
+
+Vector = npt.NDArray[np.float32]
+
+_MISSING = """FROM content c WHERE c.collection_id = ? AND c.id > ?
+    AND NOT EXISTS (SELECT 1 FROM encoding e WHERE e.content_id = c.id AND e.encoder = ?)"""
+
+
+class Encoded(NamedTuple):
+    """What an encoder makes of a text: a unit ``vector`` and how well, in [0, 1], it knows the text's language."""
+
+    vector: Vector
+    known: float
+
+
+class Encodings(Database):
+    """The part of the truth that holds the encoder's vectors. ``encoder`` names a model and its version."""
+
+    def encodings(self, encoder: str, passage_ids: Sequence[int]) -> dict[int, Encoded]:
+        """What there is of these passages, by passage; float32, kept as float16. A damaged row counts as missing."""
+        with self.reading() as connection:
+            rows = connection.execute(
+                "SELECT p.id, e.known, e.data FROM json_each(?) JOIN passage p ON p.id = value"
+                " JOIN encoding e ON e.content_id = p.content_id AND e.encoder = ?",
+                (numbers(passage_ids), encoder),
+            ).fetchall()
+        found = {number: _encoded(data, known) for number, known, data in rows}
+        return {number: encoded for number, encoded in found.items() if encoded is not None}
+
+    def pending_encodings(self, collection_id: int, encoder: str, after: int, limit: int) -> dict[int, Passage]:
+        """At most ``limit`` contents beyond number ``after`` that the encoder has not seen, in order, each with one of
+        its passages."""
+        with self.reading() as connection:
+            rows = connection.execute(
+                f"SELECT c.id {_MISSING} ORDER BY c.id LIMIT ?", (collection_id, after, encoder, limit)
+            )
+            wanted = [number for (number,) in rows]
+            found = of_contents(connection, wanted)
+        return {number: found[number] for number in wanted if number in found}
+
+    def pending_encoding_count(self, collection_id: int, encoder: str) -> int:
+        """How many contents of the collection the encoder has not seen."""
+        with self.reading() as connection:
+            row = connection.execute(f"SELECT count(*) {_MISSING}", (collection_id, -1, encoder)).fetchone()
+        return int(row[0])
+
+    def content_count(self, collection_id: int) -> int:
+        """How many different texts the collection's passages have."""
+        with self.reading() as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM content WHERE collection_id = ?", (collection_id,)
+            ).fetchone()
+        return int(row[0])
+
+    def put_encodings(self, encoder: str, encoded: Mapping[int, Encoded]) -> None:
+        """Store vectors by content; contents that are gone are left out."""
+        with self.writing() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO encoding SELECT id, ?, ?, ? FROM content WHERE id = ?",
+                [
+                    (encoder, float(one.known), one.vector.astype("<f2").tobytes(), number)
+                    for number, one in encoded.items()
+                ],
+            )
+
+    def drop_other_encodings(self, encoder: str) -> None:
+        """Delete what every other encoder made."""
+        with self.writing() as connection:
+            connection.execute("DELETE FROM encoding WHERE encoder <> ?", (encoder,))
+
+
+def _encoded(data: object, known: object) -> Encoded | None:
+    if not isinstance(data, bytes) or len(data) % 2 or not data or not isinstance(known, float):
+        return None
+    vector = np.frombuffer(data, dtype="<f2").astype(np.float32)
+    return Encoded(vector, known) if np.isfinite(vector).all() else None
