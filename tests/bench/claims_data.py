@@ -1,4 +1,5 @@
-"""Sentences with what they are checked against: made ones about XQuAD's paragraphs, and the briefs' own.
+"""Sentences with what they are checked against: made ones about XQuAD's paragraphs, the briefs' own, and those of
+public sets that people judged.
 
 ``made_claims.tsv`` holds pairs of sentences about paragraphs (article.paragraph of XQuAD): one right, in other words;
 one like it, but wrong in one respect, which ``kind`` names. Halves go by the paragraph's text.
@@ -9,9 +10,10 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rag.answer.sentences import sentences
 from rag.answer.verify import is_claim
@@ -78,6 +80,43 @@ def of_briefs() -> Iterator[Claimed]:
         for number, sentence in enumerate(stated):
             yield Claimed("originals", sentence, passages[own], True, data.half(file))
             yield Claimed("originals", sentence, passages[others[number % 4]], False, data.half(file))
+
+
+def judged_news() -> Iterator[Claimed]:
+    """QAGS: sentences that people judged, each against its article."""
+    for one in data.qags():
+        yield Claimed("qags", one.sentence, (one.article,), one.supported, one.half)
+
+
+def of_encyclopaedia() -> Iterator[Claimed]:
+    """WiCE (development part): an encyclopaedia's claims against the web page they cite; right if wholly supported."""
+    for row in _lines("wice-claim-dev.jsonl"):
+        yield Claimed("wice", row["claim"], tuple(_pieces(row["evidence"])), row["label"] == "supported", data.HOLD)
+
+
+def in_pairs() -> Iterator[Claimed]:
+    """FEVER-Symmetric (development part): each claim with evidence for it, and with evidence against it."""
+    for row in _lines("fever-symmetric-dev.jsonl"):
+        if row["gold_label"] in ("SUPPORTS", "REFUTES"):
+            yield Claimed("fever", row["claim"], (row["evidence"],), row["gold_label"] == "SUPPORTS", data.HOLD)
+
+
+def _lines(name: str) -> Iterator[dict[str, Any]]:
+    path = data.SHARED / "data" / "verify" / name
+    if path.is_file():
+        for line in path.read_text("utf-8").splitlines():
+            yield json.loads(line)
+
+
+def _pieces(lines: Sequence[str], longest: int = 1_500) -> Iterator[str]:
+    """The lines in passages of at most ``longest`` characters, as a collection would hold them."""
+    piece = ""
+    for line in lines:
+        if piece and len(piece) + len(line) > longest:
+            yield piece
+            piece = ""
+        piece += f"{line}\n"
+    yield piece
 
 
 def _rows() -> Iterator[tuple[dict[str, str], list[str], str]]:

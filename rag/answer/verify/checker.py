@@ -134,15 +134,15 @@ class Checker:
         )
         context = "\n".join(_context(passage) for passage in passages)
         held = gates(claim, window, context)
-        score = _score(window, held)
+        score = score_of(window, held)
         first = passages[0]
-        return Verdict(_support(score, held), score, 0, first.start, first.start, _evidence(window, held), held.worst)
+        return Verdict(support_of(score, held), score, 0, first.start, first.start, _evidence(window, held), held.worst)
 
     def _judge(self, claim: Claim, window: Window, passage: Passage, place: int, question: str) -> Verdict:
         held = gates(claim, window, _context(passage), question)
-        score = _score(window, held)
+        score = score_of(window, held)
         return Verdict(
-            _support(score, held),
+            support_of(score, held),
             score,
             place,
             passage.start + window.start,
@@ -152,7 +152,8 @@ class Checker:
         )
 
 
-def _score(window: Window, held: Gates) -> float:
+def score_of(window: Window, held: Gates) -> float:
+    """How well a window supports a claim whose gates are ``held``, in [0, 1]."""
     if held.worst == 0:
         return window.probability * _FAILED
     # "Both pumps" may be what "two" counts, but nothing proves it.
@@ -160,7 +161,8 @@ def _score(window: Window, held: Gates) -> float:
     return min(most, window.probability * (_DOUBTED if held.worst < 1 else 1.0))
 
 
-def _support(score: float, held: Gates) -> Support:
+def support_of(score: float, held: Gates) -> Support:
+    """What such a score and such gates come to."""
     if held.worst == 0 or score < PARTIAL:
         return Support.UNSUPPORTED
     return Support.SUPPORTED if score >= SUPPORTED else Support.PARTIAL
