@@ -17,6 +17,7 @@ from rag.errors import RagError
 
 if TYPE_CHECKING:
     from rag.config import Config
+    from rag.ingest import SameName
     from rag.library import Library
     from rag.types import IngestReport
 
@@ -111,15 +112,21 @@ def echo_notices(notices: Iterable[str]) -> None:
 @click.option(
     "--wait", is_flag=True, help="Wait until the encoder, too, has seen all (else the page's background does)."
 )
+@click.option(
+    "--same-name",
+    type=click.Choice(["keep", "replace", "ask"]),
+    default="keep",
+    help="A file with the name of a document from elsewhere: keep both, replace that document, or fail.",
+)
 @common
 @json_option
-def ingest(paths: tuple[str, ...], wait: bool, as_json: bool, **flags: str | None) -> None:
+def ingest(paths: tuple[str, ...], same_name: SameName, wait: bool, as_json: bool, **flags: str | None) -> None:
     """Put files and folders (.txt .md .html .pdf) into the library."""
     from rag.terminal import report_text
 
     with opened(settings(**flags), write=True) as library:
         echo_notices(library.notices)
-        report = _with_progress(library, paths, quiet=as_json)
+        report = _with_progress(library, paths, quiet=as_json, same_name=same_name)
         if wait:
             _encoded(library, quiet=as_json)
     if as_json:
@@ -130,7 +137,9 @@ def ingest(paths: tuple[str, ...], wait: bool, as_json: bool, **flags: str | Non
         raise click.exceptions.Exit(1)
 
 
-def _with_progress(library: Library, paths: Sequence[str], *, quiet: bool) -> IngestReport:
+def _with_progress(
+    library: Library, paths: Sequence[str], *, quiet: bool, same_name: SameName = "keep"
+) -> IngestReport:
     import time
 
     from rich.console import Console
@@ -150,7 +159,7 @@ def _with_progress(library: Library, paths: Sequence[str], *, quiet: bool) -> In
     )
     with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=False) as bar:
         task = bar.add_task("", total=None, name="")
-        for event in library.ingest_events([Path(p) for p in paths]):
+        for event in library.ingest_events([Path(p) for p in paths], same_name=same_name):
             events.append(event)
             bar.update(task, completed=event.done, total=event.total, name=one_line(event.source, 40))
     return IngestReport(tuple(events), time.perf_counter() - started)

@@ -77,6 +77,12 @@ class LimitExceeded(DocumentError):
     code = "limit"
 
 
+class NameTaken(DocumentError):
+    """There is another document of this name, and nobody has said whether to replace it or to keep both."""
+
+    code = "same-name"
+
+
 class ParserCrashed(DocumentError):
     """The parser's child process died, ran out of memory or out of time."""
 

@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from rag.documents import Discovery, Parsed, ParserPool, SourceFile, discover, read_file
-from rag.errors import DocumentError
-from rag.store.truth import Collection, NewPassage, Truth, text_key
+from rag.documents import Parsed, ParserPool, SourceFile, discover, read_file
+from rag.errors import DocumentError, NameTaken
+from rag.store.names import numbered
+from rag.store.truth import Collection, NewDocument, NewPassage, Truth, text_key
 from rag.types import Document, IngestEvent, index_text
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
 Vector = npt.NDArray[np.float32]
 Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
+SameName = Literal["keep", "replace", "ask"]
+"""What becomes of a file with other bytes than a document of its name that came from elsewhere: both are kept, the
+document is replaced, or the file fails with the code ``same-name`` until somebody has said which."""
+
+UPLOAD = "upload:"
+UNKNOWN = "unknown:"
 
 _LOOKAHEAD = 4
 """Files being parsed ahead of the one that is being embedded: keeps both sides busy, bounds memory."""
@@ -50,8 +57,17 @@ class _Waiting:
     file: SourceFile
     sha256: str
     data: bytes
-    known: Document | None
+    place: _Place
     future: Future[Parsed]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a file goes: the origin and name it gets, and the document it takes the place of, if any."""
+
+    origin: str
+    name: str
+    known: Document | None
 
 
 class Ingestor:
@@ -61,68 +77,125 @@ class Ingestor:
     event with its reason; the others go on.
     """
 
-    def __init__(self, truth: Truth, collection: Collection, embed: Embed, pool: ParserPool, limits: Limits) -> None:
+    def __init__(
+        self, truth: Truth, collection: Collection, embed: Embed, pool: ParserPool, limits: Limits,
+        same_name: SameName = "keep",
+    ) -> None:  # fmt: skip
         self._truth = truth
         self._collection = collection
         self._embed = embed
         self._pool = pool
         self._limits = limits
+        self._same_name = same_name
 
-    def events(self, paths: Sequence[Path | str]) -> Iterator[IngestEvent]:
+    def events(self, paths: Sequence[Path | str], *, uploads: bool = False) -> Iterator[IngestEvent]:
         """Ingest and report, an event a file, in the order of their names.
 
-        Raises PathError when a path is missing or holds nothing. Closing the iterator stops after the current file.
+        ``uploads`` are known by the name they came with, wherever they lie now. Raises PathError when a path is missing
+        or holds nothing. Closing the iterator stops after the current file.
         """
         plan = discover(paths, self._limits)
         total = len(plan.files) + len(plan.refused)
         done = 0
         for refused in plan.refused:
             done += 1
-            yield _failure(refused.source, refused.error, done, total)
-        for event in self._run(plan):
+            yield _numbered(_failure(refused.source, refused.error, refused.path), done, total)
+        files = plan.files
+        if uploads:
+            files = tuple(replace(file, origin=f"{UPLOAD}{file.name}") for file in files)
+        for event in self._run(files):
             done += 1
             yield _numbered(event, done, total)
 
-    def _run(self, plan: Discovery) -> Iterator[IngestEvent]:
-        known = {d.source: d for d in self._truth.documents(self._collection.id)}
+    def _run(self, files: Sequence[SourceFile]) -> Iterator[IngestEvent]:
         waiting: deque[_Waiting] = deque()
-        for file in plan.files:
-            outcome = self._start(file, known.get(file.source))
+        taken: set[str] = set()
+        for file in files:
+            # Files of one name wait for each other: the second must find the first.
+            while waiting and file.name in taken:
+                yield self._finish(waiting.popleft())
+                taken = {other.file.name for other in waiting}
+            outcome = self._start(file)
             if isinstance(outcome, IngestEvent):
                 yield outcome
                 continue
             waiting.append(outcome)
+            taken.add(file.name)
             if len(waiting) >= _LOOKAHEAD:
                 yield self._finish(waiting.popleft())
+                taken = {other.file.name for other in waiting}
         while waiting:
             yield self._finish(waiting.popleft())
 
-    def _start(self, file: SourceFile, known: Document | None) -> _Waiting | IngestEvent:
+    def _start(self, file: SourceFile) -> _Waiting | IngestEvent:
         try:
             data = read_file(file, self._limits)
+            digest = hashlib.sha256(data).hexdigest()
+            place = self._place(file, digest)
         except DocumentError as error:
-            return _failure(file.source, error)
-        digest = hashlib.sha256(data).hexdigest()
+            return _failure(file.source, error, file.path)
+        known = place.known
         if known is not None and known.sha256 == digest:
-            return IngestEvent(file.source, "unchanged", 0, 0, known.passages, known.pages, known.empty_pages)
-        return _Waiting(file, digest, data, known, self._pool.submit(data, file.source))
+            if known.origin != place.origin:
+                known = self._truth.move_document(self._collection.id, known.id, place.origin, place.name)
+            return IngestEvent(
+                known.source, "unchanged", 0, 0, known.passages, known.pages, known.empty_pages, path=str(file.path)
+            )
+        return _Waiting(file, digest, data, place, self._pool.submit(data, file.source))
+
+    def _place(self, file: SourceFile, digest: str) -> _Place:
+        """Where the file goes. Raises NameTaken when that is for somebody to say."""
+        known = self._truth.document_from(self._collection.id, file.origin)
+        upload = file.origin.startswith(UPLOAD)
+        if known is not None and (not upload or known.sha256 == digest):
+            return _Place(file.origin, file.name, known)
+        others = self._truth.namesakes(self._collection.id, file.name)
+        same = next((other for other in others if other.sha256 == digest), None)
+        if same is not None and upload:
+            return _Place(same.origin, same.name, same)
+        if same is not None and same.origin.startswith((UPLOAD, UNKNOWN)):
+            return _Place(file.origin, file.name, same)
+        if self._same_name == "ask" and others:
+            raise NameTaken(
+                f"There is another document {others[0].source} already, with other content.",
+                hint="Choose: replace it, or keep both.",
+            )
+        if self._same_name == "replace" and others:
+            others = (known,) if known is not None else others
+            if len(others) > 1:
+                names = ", ".join(other.source for other in others)
+                raise NameTaken(
+                    f"{file.name} could replace any of {names}.", hint="Remove the one that is outdated first."
+                )
+            return _Place(file.origin, file.name, others[0])
+        return self._beside(file) if known is not None else _Place(file.origin, file.name, None)
+
+    def _beside(self, upload: SourceFile) -> _Place:
+        """A place of its own for an upload whose name another one has."""
+        number = 2
+        while True:
+            name = numbered(upload.name, number)
+            if self._truth.document_from(self._collection.id, f"{UPLOAD}{name}") is None:
+                return _Place(f"{UPLOAD}{name}", upload.name, None)
+            number += 1
 
     def _finish(self, item: _Waiting) -> IngestEvent:
-        source = item.file.source
+        path = item.file.path
         try:
             parsed = item.future.result()
         except DocumentError as error:
-            return _failure(source, error)
+            return _failure(item.file.source, error, path)
         document, embedded = self._commit(item, parsed)
         return IngestEvent(
-            source,
-            "updated" if item.known is not None else "added",
+            document.source,
+            "updated" if item.place.known is not None else "added",
             0,
             0,
             passages=document.passages,
             pages=document.pages,
             empty_pages=document.empty_pages,
             embedded=embedded,
+            path=str(path),
         )
 
     def _commit(self, item: _Waiting, parsed: Parsed) -> tuple[Document, int]:
@@ -137,21 +210,23 @@ class Ingestor:
             NewPassage(s.start, s.end, s.page, s.heading, key, s.places)
             for s, key in zip(parsed.slices, keys, strict=True)
         ]
-        document = self._truth.put_document(
-            self._collection,
-            item.file.source,
+        known = item.place.known
+        new = NewDocument(
+            item.place.origin,
+            item.place.name,
             doc,
             passages,
+            vectors,
             sha256=item.sha256,
             size=len(item.data),
-            vectors=vectors,
             original=item.data if doc.media_type == "application/pdf" else None,
+            replaces="" if known is None else known.origin,
         )
-        return document, len(missing)
+        return self._truth.put_document(self._collection, new), len(missing)
 
 
-def _failure(source: str, error: DocumentError, done: int = 0, total: int = 0) -> IngestEvent:
-    return IngestEvent(source, "failed", done, total, error=str(error), hint=error.hint, code=error.code)
+def _failure(source: str, error: DocumentError, path: Path) -> IngestEvent:
+    return IngestEvent(source, "failed", 0, 0, error=str(error), hint=error.hint, code=error.code, path=str(path))
 
 
 def _numbered(event: IngestEvent, done: int, total: int) -> IngestEvent:

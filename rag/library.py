@@ -15,7 +15,7 @@ from rag.doctor import examine, index_facts, notices
 from rag.documents import SPLITTER_VERSION, ParserPool
 from rag.encode import Filler
 from rag.errors import LibraryLocked, QuestionError, UnknownCollection, UnknownSource
-from rag.ingest import Ingestor, passage_size
+from rag.ingest import Ingestor, SameName, passage_size
 from rag.models.choose import ModelRegistry, embedder_info
 from rag.store.conversations import Conversations
 from rag.store.lexical import Lexical
@@ -184,17 +184,32 @@ class Library:
         self._require_writer()
         self._truth.set_setting(self._collection(collection).id, key, value)
 
-    def ingest(self, paths: Sequence[Path | str] | Path | str, *, collection: str | None = None) -> IngestReport:
+    def ingest(
+        self,
+        paths: Sequence[Path | str] | Path | str,
+        *,
+        collection: str | None = None,
+        same_name: SameName | None = None,
+        uploads: bool = False,
+    ) -> IngestReport:
         """Put files or folders in; unchanged files are skipped. Raises PathError for a missing path.
 
-        A file that cannot be read becomes an event with its reason in the report; the others go on.
+        A file that cannot be read becomes an event with its reason in the report; the others go on. A file is known by
+        its path and replaces nothing that came from elsewhere, unless ``same_name`` is "replace"; "ask" makes it fail
+        with the code ``same-name`` where there is a document of its name. ``uploads`` are known by the name they came
+        with, and without ``same_name`` they ask.
         """
         started = time.perf_counter()
-        events = tuple(self.ingest_events(paths, collection=collection))
+        events = tuple(self.ingest_events(paths, collection=collection, same_name=same_name, uploads=uploads))
         return IngestReport(events, time.perf_counter() - started)
 
     def ingest_events(
-        self, paths: Sequence[Path | str] | Path | str, *, collection: str | None = None
+        self,
+        paths: Sequence[Path | str] | Path | str,
+        *,
+        collection: str | None = None,
+        same_name: SameName | None = None,
+        uploads: bool = False,
     ) -> Generator[IngestEvent, None, None]:
         """Like ``ingest``, an event a file as it ends. Closing the generator stops after the file in hand."""
         from rag.models.embed import embed_documents
@@ -211,9 +226,10 @@ class Library:
                 lambda texts: embed_documents(embedder, texts),
                 self._parser_pool(embedder),
                 self.config.limits,
+                same_name or ("ask" if uploads else "keep"),
             )
             try:
-                for event in ingestor.events(listed):
+                for event in ingestor.events(listed, uploads=uploads):
                     if event.embedded:
                         self._dense.catch_up(target)
                     yield event
@@ -265,9 +281,12 @@ class Library:
         return self._truth.documents(self._collection(collection).id)
 
     def document(self, source: str, collection: str | None = None) -> Document:
-        """The current document of a source. Raises UnknownSource."""
+        """The current document of a source, by the name it is shown by or by where it came from.
+
+        Raises UnknownSource.
+        """
         target = self._collection(collection)
-        found = self._truth.document(target.id, source)
+        found = self._truth.document(target.id, source) or self._truth.document_from(target.id, source)
         if found is None:
             raise UnknownSource(
                 f"There is no document {source!r} in the collection {target.name!r}.",
@@ -279,8 +298,7 @@ class Library:
         """Remove a document from every store. Raises UnknownSource."""
         self._require_writer()
         target = self._collection(collection)
-        self.document(source, collection)
-        self._truth.remove_document(target.id, source)
+        self._truth.remove_document(target.id, self.document(source, collection).source)
         self._dense.sync(target)
 
     def text(self, document_id: int) -> str:

@@ -134,7 +134,11 @@ class ParsedDocument:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One version of a source, without its text (``Library.text`` has it). Times are UNIX seconds."""
+    """One version of a source, without its text (``Library.text`` has it). Times are UNIX seconds.
+
+    ``origin`` is where it came from and what it is known by: an absolute path, or ``upload:``, ``text:`` or
+    ``unknown:`` and a name. ``source`` is the name it is shown by, the shortest that is distinct in its collection.
+    """
 
     id: int
     collection: str
@@ -149,6 +153,8 @@ class Document:
     empty_pages: int
     added_at: float
     owner: str = ""
+    origin: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,7 +411,8 @@ IngestStatus = Literal["added", "updated", "unchanged", "failed", "removed"]
 class IngestEvent:
     """Progress of an ingest: file ``done`` of ``total`` ended with ``status``.
 
-    ``error`` and ``code`` are set when it failed; the counts when it was added or updated.
+    ``error`` and ``code`` are set when it failed; the counts when it was added or updated. ``path`` is the file that
+    was read.
     """
 
     source: str
@@ -419,6 +426,7 @@ class IngestEvent:
     error: str = ""
     hint: str = ""
     code: str = ""
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

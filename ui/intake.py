@@ -63,7 +63,7 @@ class Intake:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self.folder = Path(tempfile.mkdtemp(prefix="rag-upload-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="rag-upload-")).resolve()
         self._most_bytes = library.config.limits.upload_mb * MEGABYTE
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
@@ -175,12 +175,12 @@ class Intake:
         return key
 
     def _ingest(self, batch: list[Job]) -> None:
-        jobs = {job.row.source: job for job in batch if self._set(job.row.job, "reading")}
-        folders = [job.folder for job in jobs.values()]
+        jobs = {job.folder: job for job in batch if self._set(job.row.job, "reading")}
         try:
-            with closing(self._library.ingest_events(folders, collection=batch[0].collection)) as events:
+            events = self._library.ingest_events(list(jobs), collection=batch[0].collection, uploads=True)
+            with closing(events):
                 for event in events:
-                    job = jobs.pop(event.source, None)
+                    job = next((jobs.pop(folder) for folder in list(jobs) if folder in Path(event.path).parents), None)
                     if job is not None:
                         self._finish(job, event)
                     if self._closed:

@@ -23,13 +23,17 @@ _KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file to read and the name its document has: its path below the ingested folder, or its own name.
+    """A file to read. ``path`` may not pass through a link; ``discover`` resolves them.
 
-    ``path`` may not pass through a link; ``discover`` resolves them.
+    ``origin`` is where it was found, an absolute path: the same through whatever folder it is reached. ``name`` is its
+    path below the ingested folder, or its own name; ``source`` the same with as many folders in front as tell it from
+    the other files found with it.
     """
 
     path: Path
     source: str
+    origin: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class Refused:
 
     source: str
     error: DocumentError
+    path: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +77,12 @@ def discover(paths: Sequence[Path | str], limits: Limits) -> Discovery:
             found.setdefault(entry.folder / entry.below, entry)
     entries = sorted(_distinct(list(found.values())), key=lambda entry: entry.source)
     return Discovery(
-        tuple(SourceFile(entry.path, entry.source) for entry in entries if entry.error is None),
-        tuple(Refused(entry.source, entry.error) for entry in entries if entry.error is not None),
+        tuple(
+            SourceFile(entry.path, entry.source, as_text(entry.folder / entry.below), as_text(entry.below))
+            for entry in entries
+            if entry.error is None
+        ),
+        tuple(Refused(entry.source, entry.error, entry.path) for entry in entries if entry.error is not None),
     )
 
 
@@ -142,7 +151,8 @@ def _below(path: Path, limits: Limits) -> Iterator[_Found]:
     except OSError as error:
         raise _closed(path, error) from error
     if not folder:
-        yield _judge(real.parent, path.name if path.name != ".." else real.name, real, limits)
+        # The path itself, even when it is a link: what it leads to may be found by its own path, too.
+        yield _judge(path.parent.resolve(), path.name, real, limits)
         return
     empty = True
     for entry in _walk(real, limits):
@@ -234,6 +244,11 @@ def _distinct(entries: list[_Found]) -> list[_Found]:
 
 
 def _source(entry: _Found, above: int) -> str:
-    """The source with ``above`` folders in front. Bytes of a name that are no UTF-8 are written as ``\\xNN``."""
+    """The source with ``above`` folders in front."""
     parts = entry.folder.parts[len(entry.folder.parts) - above :] if above else ()
-    return os.fsencode("/".join((*parts, entry.below))).decode("utf-8", "backslashreplace")
+    return as_text("/".join((*parts, entry.below)))
+
+
+def as_text(path: Path | str) -> str:
+    """A path as text that UTF-8 can hold: bytes that are no UTF-8 are written as ``\\xNN``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -17,6 +17,7 @@ from rag.store import passages as slices
 from rag.store import schema
 from rag.store.catalog import Collection, find_collection, touch
 from rag.store.database import Database
+from rag.store.names import Named, name_documents
 from rag.store.passages import numbers, text_key
 from rag.store.terms import searchable
 from rag.types import Document, Heading, ParsedDocument, Place, index_text
@@ -24,7 +25,7 @@ from rag.types import Document, Heading, ParsedDocument, Place, index_text
 Vector = npt.NDArray[np.float32]
 
 _COLUMNS = """SELECT d.id, c.name, d.source, d.title, d.media_type, d.sha256, d.size, d.characters, d.passages,
-    d.pages, d.empty_pages, d.added_at, d.owner
+    d.pages, d.empty_pages, d.added_at, d.owner, d.origin, d.name
     FROM document d JOIN collection c ON c.id = d.collection_id"""
 
 
@@ -40,6 +41,27 @@ class NewPassage:
     places: tuple[Place, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class NewDocument:
+    """A version of a document to store: what came from ``origin``, with the ``name`` it has there.
+
+    ``vectors`` needs only the keys that are not yet known (``known_vectors``); they are stored as unit vectors.
+    ``original`` are the file's bytes, where they are to be kept. ``replaces`` is the origin of the document whose place
+    it takes, when that is another one.
+    """
+
+    origin: str
+    name: str
+    parsed: ParsedDocument
+    passages: Sequence[NewPassage]
+    vectors: Mapping[bytes, npt.NDArray[Any]]
+    sha256: str = ""
+    size: int = 0
+    original: bytes | None = None
+    owner: str = ""
+    replaces: str = ""
+
+
 class Documents(Database):
     """The part of the truth that holds documents."""
 
@@ -52,6 +74,19 @@ class Documents(Database):
     def document(self, collection_id: int, source: str) -> Document | None:
         """The present version of a source, or None."""
         return self._document("d.collection_id = ? AND d.source = ?", (collection_id, source))
+
+    def document_from(self, collection_id: int, origin: str) -> Document | None:
+        """The document that came from there, or None."""
+        return self._document("d.collection_id = ? AND d.origin = ?", (collection_id, origin))
+
+    def namesakes(self, collection_id: int, name: str) -> tuple[Document, ...]:
+        """The documents whose shortest name this is, or that are shown by it."""
+        with self.reading() as connection:
+            rows = connection.execute(
+                f"{_COLUMNS} WHERE d.collection_id = ? AND (d.name = ? OR d.source = ?) ORDER BY d.source",
+                (collection_id, name, name),
+            )
+            return tuple(Document(*row) for row in rows)
 
     def text(self, document_id: int) -> str:
         """A document's canonical text. Raises UnknownSource when the document is gone, LibraryDamaged."""
@@ -98,56 +133,61 @@ class Documents(Database):
             row = connection.execute("SELECT data FROM original WHERE document_id = ?", (document_id,)).fetchone()
         return None if row is None else bytes(row[0])
 
-    def put_document(
-        self,
-        collection: Collection,
-        source: str,
-        parsed: ParsedDocument,
-        passages: Sequence[NewPassage],
-        *,
-        sha256: str,
-        size: int,
-        vectors: Mapping[bytes, npt.NDArray[Any]],
-        original: bytes | None = None,
-        owner: str = "",
-    ) -> Document:
-        """Store a new version of ``source`` and retire the old one, in one transaction: all of it or nothing.
+    def put_document(self, collection: Collection, new: NewDocument) -> Document:
+        """Store a new version of what came from ``new.origin`` and retire the old one, in one transaction: all or
+        nothing.
 
-        When this returns the document is on the disk. ``vectors`` needs only the keys that are not yet known
-        (``known_vectors``); they are stored as unit vectors. Raises StoreError, with nothing written, when a key
-        is not its passage's, or has no vector of the collection's dimension; DiskFull; UnknownCollection.
+        When this returns the document is on the disk. Raises StoreError, with nothing written, when a key is not its
+        passage's, or has no vector of the collection's dimension; DiskFull; UnknownCollection.
         """
-        _check_names(source, parsed.title)
-        _check_passages(parsed, passages)
-        rows = {key: unit_bytes(vector, collection.embedder.dimension) for key, vector in vectors.items()}
+        _check_names(new.origin, new.name, new.parsed.title)
+        _check_passages(new.parsed, new.passages)
+        rows = {key: unit_bytes(vector, collection.embedder.dimension) for key, vector in new.vectors.items()}
         with self.writing() as connection:
             now = find_collection(connection, collection.id)
             if now.generation != collection.generation:
                 raise StoreError(
-                    f"The collection {now.name!r} was embedded anew while {source} was being read.",
+                    f"The collection {now.name!r} was embedded anew while {new.name} was being read.",
                     hint="Ingest the file again.",
                 )
-            orphans = _retire(connection, now.id, source)
-            document_id = _insert_document(connection, now, source, parsed, len(passages), sha256, size, owner)
-            if original is not None:
-                connection.execute("INSERT INTO original VALUES (?, ?)", (document_id, original))
-            contents = _insert_contents(connection, now, [p.key for p in passages], rows)
-            _insert_passages(connection, now.id, document_id, parsed, passages, contents)
+            present = _from(connection, now.id, new.replaces or new.origin)
+            orphans = [] if present is None else _retire(connection, now.id, present.id)
+            if present is not None and present.origin == new.origin:
+                document_id = _insert_document(connection, now, new, present.name, present.shown)
+            else:
+                shown = _name(connection, now.id, Named(0, new.origin, new.name, ""))
+                document_id = _insert_document(connection, now, new, new.name, shown)
+            contents = _insert_contents(connection, now, [p.key for p in new.passages], rows)
+            _insert_passages(connection, now.id, document_id, new.parsed, new.passages, contents)
             _drop_orphans(connection, now.id, orphans)
             touch(connection, now.id)
             stored = connection.execute(f"{_COLUMNS} WHERE d.id = ?", (document_id,)).fetchone()
         return Document(*stored)
+
+    def move_document(self, collection_id: int, document_id: int, origin: str, name: str) -> Document:
+        """Note that a document lies elsewhere now; text, passages and vectors stay. Raises UnknownSource."""
+        _check_names(origin, name)
+        with self.writing() as connection:
+            _expect_document(connection, document_id)
+            shown = _name(connection, collection_id, Named(document_id, origin, name, ""))
+            connection.execute(
+                "UPDATE document SET origin = ?, name = ?, source = ? WHERE id = ?", (origin, name, shown, document_id)
+            )
+            touch(connection, collection_id)
+            row = connection.execute(f"{_COLUMNS} WHERE d.id = ?", (document_id,)).fetchone()
+        return Document(*row)
 
     def remove_document(self, collection_id: int, source: str) -> None:
         """Remove a source with its text, passages, words and the vectors nobody else needs. Raises UnknownSource."""
         with self.writing() as connection:
             name = find_collection(connection, collection_id).name
             key = (collection_id, source)
-            if not connection.execute("SELECT 1 FROM document WHERE collection_id = ? AND source = ?", key).fetchone():
+            row = connection.execute("SELECT id FROM document WHERE collection_id = ? AND source = ?", key).fetchone()
+            if row is None:
                 raise UnknownSource(
                     f"No document {source!r} in the collection {name!r}.", hint="`rag sources` lists them."
                 )
-            _drop_orphans(connection, collection_id, _retire(connection, collection_id, source))
+            _drop_orphans(connection, collection_id, _retire(connection, collection_id, row[0]))
             touch(connection, collection_id)
 
     def mend_lexical(self, collection_id: int) -> bool:
@@ -210,15 +250,39 @@ def _expect_document(connection: sqlite3.Connection, document_id: int) -> tuple[
     return str(row[0]), int(row[1])
 
 
+def _from(connection: sqlite3.Connection, collection_id: int, origin: str) -> Named | None:
+    """What is known of the document that came from there."""
+    row = connection.execute(
+        "SELECT id, origin, name, source FROM document WHERE collection_id = ? AND origin = ?", (collection_id, origin)
+    ).fetchone()
+    return None if row is None else Named(*row)
+
+
+def _name(connection: sqlite3.Connection, collection_id: int, new: Named) -> str:
+    """The name to show a document by; others that need a longer one to be told from it get theirs."""
+    find = "SELECT id, origin, name, source FROM document WHERE collection_id = ? AND id <> ? AND "
+
+    def holder(name: str) -> Named | None:
+        row = connection.execute(f"{find} source = ?", (collection_id, new.id, name)).fetchone()
+        return None if row is None else Named(*row)
+
+    namesakes = connection.execute(f"{find} name = ?", (collection_id, new.id, new.name)).fetchall()
+    shown, others = name_documents(new, [Named(*row) for row in namesakes], holder)
+    # The longest first: a shorter name may be one that another has until then.
+    for number, name in sorted(others.items(), key=lambda pair: -len(pair[1])):
+        connection.execute("UPDATE document SET source = ? WHERE id = ?", (name, number))
+    return shown
+
+
 def _insert_document(
-    connection: sqlite3.Connection, collection: Collection, source: str, parsed: ParsedDocument,
-    passages: int, sha256: str, size: int, owner: str,
-) -> int:  # fmt: skip
+    connection: sqlite3.Connection, collection: Collection, new: NewDocument, name: str, shown: str
+) -> int:
+    parsed = new.parsed
     cursor = connection.execute(
         "INSERT INTO document (collection_id, source, title, media_type, sha256, size, characters, passages, pages,"
-        " empty_pages, added_at, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (collection.id, source, parsed.title, parsed.media_type, sha256, size, len(parsed.text), passages,
-         len(parsed.pages), parsed.empty_pages, time.time(), owner),
+        " empty_pages, added_at, owner, origin, name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (collection.id, shown, parsed.title, parsed.media_type, new.sha256, new.size, len(parsed.text),
+         len(new.passages), len(parsed.pages), parsed.empty_pages, time.time(), new.owner, new.origin, name),
     )  # fmt: skip
     document_id = int(cursor.lastrowid or 0)
     connection.executemany(
@@ -227,6 +291,8 @@ def _insert_document(
     )
     headings = json.dumps([tuple(asdict(heading).values()) for heading in parsed.headings])
     connection.execute("INSERT INTO layout VALUES (?, ?, ?)", (document_id, headings, slices.stored(parsed.places)))
+    if new.original is not None:
+        connection.execute("INSERT INTO original VALUES (?, ?)", (document_id, new.original))
     return document_id
 
 
@@ -274,17 +340,12 @@ def _insert_passages(
     _tell_index(connection, collection_id, range(first, first + len(passages)), removed=False)
 
 
-def _retire(connection: sqlite3.Connection, collection_id: int, source: str) -> list[int]:
-    """Delete the present version of a source, if any; the content numbers it used."""
-    row = connection.execute(
-        "SELECT id FROM document WHERE collection_id = ? AND source = ?", (collection_id, source)
-    ).fetchone()
-    if row is None:
-        return []
-    rows = connection.execute("SELECT id, content_id FROM passage WHERE document_id = ?", row).fetchall()
-    readable = _forget_words(connection, collection_id, row[0])
+def _retire(connection: sqlite3.Connection, collection_id: int, document_id: int) -> list[int]:
+    """Delete a version of a document; the content numbers it used."""
+    rows = connection.execute("SELECT id, content_id FROM passage WHERE document_id = ?", (document_id,)).fetchall()
+    readable = _forget_words(connection, collection_id, document_id)
     _tell_index(connection, collection_id, [passage_id for passage_id, _ in rows], removed=True)
-    connection.execute("DELETE FROM document WHERE id = ?", row)
+    connection.execute("DELETE FROM document WHERE id = ?", (document_id,))
     if not readable:
         _write_lexical_anew(connection, collection_id)
     return [content_id for _, content_id in rows]

@@ -171,7 +171,18 @@ CREATE TABLE encoding (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _PLACES, ENCODINGS)
+_ORIGINS = """
+-- Where a document came from: an absolute path, or upload:, text: or unknown: and a name. "name" is its shortest
+-- name, "source" the one it is shown by. Of older documents the name alone is known.
+ALTER TABLE document ADD COLUMN origin TEXT NOT NULL DEFAULT '';
+ALTER TABLE document ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE document ADD COLUMN metadata TEXT NOT NULL DEFAULT '{}';
+UPDATE document SET origin = 'unknown:' || source, name = source;
+CREATE UNIQUE INDEX document_origin ON document(collection_id, origin);
+CREATE INDEX document_name ON document(collection_id, name);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _PLACES, ENCODINGS, _ORIGINS)
 """Step n takes a library from version n to version n + 1; version 0 is an empty file."""
 
 VERSION = len(MIGRATIONS)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from rag.store.catalog import Catalog, Collection, EmbedderInfo
-from rag.store.documents import Documents, NewPassage
+from rag.store.documents import Documents, NewDocument, NewPassage
 from rag.store.encodings import Encoded, Encodings
 from rag.store.facts import CollectionFacts, Facts, StoreFacts
 from rag.store.generations import Generations
 from rag.store.passages import Passages, text_key
 
-__all__ = ["Collection", "CollectionFacts", "EmbedderInfo", "Encoded", "NewPassage", "StoreFacts", "Truth", "text_key"]
+__all__ = [
+    "Collection",
+    "CollectionFacts",
+    "EmbedderInfo",
+    "Encoded",
+    "NewDocument",
+    "NewPassage",
+    "StoreFacts",
+    "Truth",
+    "text_key",
+]
 
 
 class Truth(Catalog, Documents, Passages, Generations, Encodings, Facts):

@@ -14,7 +14,7 @@ import numpy as np
 from rag.models.embed import BuiltinEmbedding, describe_embedder, embed_query
 from rag.retrieve import Fusion, HybridRetriever
 from rag.store.lexical import Lexical
-from rag.store.truth import Collection, EmbedderInfo, NewPassage, Truth, text_key
+from rag.store.truth import Collection, EmbedderInfo, NewDocument, NewPassage, Truth, text_key
 from rag.store.vectors import DenseIndex
 from rag.types import ParsedDocument, index_text
 from tests.bench.tables import percentile, say, table
@@ -75,15 +75,10 @@ def fill(truth: Truth, collection: Collection, embedder: BuiltinEmbedding) -> No
             keys.append(key)
             at += len(part) + 2
         rows = embedder.embed_array([index_text(source, (), part) for part in texts])
-        truth.put_document(
-            collection,
-            source,
-            ParsedDocument(text, source, "text/plain"),
-            passages,
-            sha256=sha256(text.encode()).hexdigest(),
-            size=len(text),
-            vectors=dict(zip(keys, rows, strict=True)),
-        )
+        vectors = dict(zip(keys, rows, strict=True))
+        parsed = ParsedDocument(text, source, "text/plain")
+        digest = sha256(text.encode()).hexdigest()
+        truth.put_document(collection, NewDocument(source, source, parsed, passages, vectors, digest, len(text)))
 
 
 def questions(count: int = QUESTIONS) -> list[str]:

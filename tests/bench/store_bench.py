@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from rag.store import vectors as dense_module
 from rag.store.lexical import Lexical
-from rag.store.truth import Collection, EmbedderInfo, NewPassage, Truth, text_key
+from rag.store.truth import Collection, EmbedderInfo, NewDocument, NewPassage, Truth, text_key
 from rag.store.vectors import DenseIndex
 from rag.types import ParsedDocument, index_text
 
@@ -88,9 +88,8 @@ def ingest(truth: Truth, collection: Collection, corpus: Corpus, passages: int) 
         document, parts, found = corpus.document(first, min(PASSAGES_A_DOCUMENT, passages - first))
         digest = sha256(document.text.encode()).hexdigest()
         start = time.perf_counter()
-        truth.put_document(
-            collection, f"{first}.txt", document, parts, sha256=digest, size=len(document.text), vectors=found
-        )
+        new = NewDocument(f"{first}.txt", f"{first}.txt", document, parts, found, digest, len(document.text))
+        truth.put_document(collection, new)
         spent += time.perf_counter() - start
     size = truth.path.stat().st_size / 1e6
     return {"passages_per_second": round(passages / spent), "truth_mb": round(size, 1)}

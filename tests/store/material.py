@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rag.store.truth import Collection, EmbedderInfo, NewPassage, Truth, text_key
+from rag.store.truth import Collection, EmbedderInfo, NewDocument, NewPassage, Truth, text_key
 from rag.types import Document, Heading, ParsedDocument, Place, index_text
 
 DIMENSION = 16
@@ -52,10 +52,11 @@ def put(truth: Truth, collection: Collection, source: str, text: str, title: str
     document = parsed(text, title)
     passages = cut(document)
     data = text.encode("utf-8", "surrogatepass")
+    vectors = embed_all(passages, collection.embedder.dimension)
     return truth.put_document(
-        collection, source, document, passages, sha256=sha256(data).hexdigest(),
-        size=len(data), vectors=embed_all(passages, collection.embedder.dimension),
-    )  # fmt: skip
+        collection,
+        NewDocument(source, source, document, passages, vectors, sha256(data).hexdigest(), len(data)),
+    )
 
 
 def fill(truth: Truth, collection: Collection, count: int, source: str = "large.txt") -> None:
@@ -66,10 +67,10 @@ def fill(truth: Truth, collection: Collection, count: int, source: str = "large.
         passages.append(NewPassage(at, at + len(piece), None, (), text_key(index_text("t", (), piece))))
         at += len(piece)
     rows = np.random.default_rng(count).standard_normal((count, DIMENSION)).astype(np.float32)
+    vectors = {p.key: rows[n] for n, p in enumerate(passages)}
     truth.put_document(
-        collection, source, ParsedDocument(text, "t", "text/plain"), passages, sha256="", size=1,
-        vectors={p.key: rows[n] for n, p in enumerate(passages)},
-    )  # fmt: skip
+        collection, NewDocument(source, source, ParsedDocument(text, "t", "text/plain"), passages, vectors)
+    )
 
 
 def writer(folder: Path) -> Truth:

@@ -16,7 +16,7 @@ import pytest
 
 from rag.store import vectors
 from rag.store.keeper import Keeper
-from rag.store.truth import Collection, NewPassage, Truth, text_key
+from rag.store.truth import Collection, NewDocument, NewPassage, Truth, text_key
 from rag.store.vectors import DenseIndex
 from rag.types import ParsedDocument, index_text
 from tests.store.material import DIMENSION, EMBEDDER, fill, prose, put, writer
@@ -126,10 +126,9 @@ def test_the_embedding_of_nothing_is_no_fault(tmp_path: Path) -> None:
         collection = truth.create_collection("default", EMBEDDER, "v1")
         text = "  "
         passage = NewPassage(0, 2, None, (), text_key(index_text("", (), text)))
-        truth.put_document(
-            collection, "blank.txt", ParsedDocument(text, "", "text/plain"), [passage], sha256="", size=2,
-            vectors={passage.key: np.zeros(DIMENSION)},
-        )  # fmt: skip
+        blank = ParsedDocument(text, "", "text/plain")
+        vectors = {passage.key: np.zeros(DIMENSION)}
+        truth.put_document(collection, NewDocument("blank.txt", "blank.txt", blank, [passage], vectors))
         put(truth, collection, "b.txt", prose(1))
         dense = DenseIndex.open(truth, tmp_path)
         dense.sync()

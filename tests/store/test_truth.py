@@ -12,7 +12,7 @@ import pytest
 from rag.errors import LibraryFormat, StoreError, UnknownCollection, UnknownSource
 from rag.store import schema
 from rag.store.database import FILE_NAME, choose_journal
-from rag.store.truth import EmbedderInfo, NewPassage, Truth, text_key
+from rag.store.truth import EmbedderInfo, NewDocument, NewPassage, Truth, text_key
 from tests.store.invariants import check
 from tests.store.material import DIMENSION, EMBEDDER, cut, embed_all, open_files, parsed, prose, put, writer
 
@@ -49,10 +49,8 @@ def test_a_document_comes_back_as_it_was_put(tmp_path: Path) -> None:
         collection = truth.create_collection("default", EMBEDDER, "v1", owner="ann")
         document = parsed(text)
         passages = cut(document)
-        stored = truth.put_document(
-            collection, "a.pdf", document, passages, sha256="ab", size=7, vectors=embed_all(passages),
-            original=b"%PDF", owner="ann",
-        )  # fmt: skip
+        new = NewDocument("a.pdf", "a.pdf", document, passages, embed_all(passages), "ab", 7, b"%PDF", "ann")
+        stored = truth.put_document(collection, new)
         assert (stored.characters, stored.passages, stored.pages, stored.empty_pages) == (
             len(text), len(passages), 3, 1,
         )  # fmt: skip
@@ -95,10 +93,10 @@ def test_equal_texts_share_one_vector_until_the_last_is_gone(tmp_path: Path) -> 
         collection = truth.create_collection("default", EMBEDDER, "v1")
         document = parsed(prose(3))
         passages = cut(document)
-        truth.put_document(collection, "a", document, passages, sha256="", size=0, vectors=embed_all(passages))
+        truth.put_document(collection, NewDocument("a", "a", document, passages, embed_all(passages)))
         keys = [p.key for p in passages]
         assert set(truth.known_vectors(collection.generation, [*keys, b"x" * 16])) == set(keys)
-        truth.put_document(collection, "b", document, passages, sha256="", size=0, vectors={})
+        truth.put_document(collection, NewDocument("b", "b", document, passages, {}))
         assert truth.facts().collections[0].vectors == len(set(keys))
         truth.remove_document(collection.id, "a")
         assert len(truth.vectors(collection.id)[0]) == len(keys)
@@ -122,15 +120,13 @@ def test_nothing_is_written_when_a_vector_is_missing_or_wrong(tmp_path: Path) ->
             {**vectors, key: vectors[key] * np.nan},
         ):
             with pytest.raises(StoreError):
-                truth.put_document(collection, "a.txt", document, passages, sha256="", size=0, vectors=bad)
+                truth.put_document(collection, NewDocument("a.txt", "a.txt", document, passages, bad))
         wrong = [*passages[:-1], replace(passages[-1], key=b"0" * 16)]
         outside = [*passages, NewPassage(0, len(document.text) + 1, None, (), b"")]
         for bad_passages in (wrong, outside):
             with pytest.raises(StoreError):
-                truth.put_document(
-                    collection, "a.txt", document, bad_passages, sha256="", size=0,
-                    vectors={**vectors, b"0" * 16: vectors[key]},
-                )  # fmt: skip
+                more = {**vectors, b"0" * 16: vectors[key]}
+                truth.put_document(collection, NewDocument("a.txt", "a.txt", document, bad_passages, more))
         assert (truth.facts(), truth.revision(collection.id)) == before
         check(truth)
 
@@ -142,9 +138,7 @@ def test_vectors_are_kept_with_length_one(tmp_path: Path) -> None:
         (passage,) = cut(document)
         zero = np.zeros(DIMENSION)
         for source, vector, length in (("a", np.full(DIMENSION, 3.0), 1.0), ("b", zero, 0.0)):
-            truth.put_document(
-                collection, source, document, [passage], sha256="", size=0, vectors={passage.key: vector}
-            )
+            truth.put_document(collection, NewDocument(source, source, document, [passage], {passage.key: vector}))
             assert np.linalg.norm(truth.vectors(collection.id)[1][0]) == pytest.approx(length, abs=1e-6)
             truth.remove_document(collection.id, source)
 

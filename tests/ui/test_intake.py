@@ -74,7 +74,9 @@ def test_two_files_of_one_name_and_several_collections(intake: Intake, library: 
     send(intake, "a.md", b"Second version about pears.\n")
     send(intake, "a.md", b"Third, in another collection.\n", "other")
     settle(intake)
-    assert library.text(library.document("a.md").id) == "Second version about pears.\n"
+    assert library.text(library.document("a.md").id) == "First version about apples.\n", "nothing is replaced unasked"
+    (row,) = intake.rows("default")
+    assert row.state == "failed" and "another document a.md" in row.message
     assert len(library.sources("other")) == 1
 
 
