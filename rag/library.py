@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from rag.encode import Filler
 from rag.errors import LibraryLocked, QuestionError, UnknownCollection, UnknownSource
 from rag.ingest import Ingestor, SameName, passage_size
 from rag.models.choose import ModelRegistry, embedder_info
+from rag.proof import KnownDocument, text_hash
 from rag.store.conversations import Conversations
 from rag.store.lexical import Lexical
 from rag.store.lock import WriterLock
@@ -26,6 +28,7 @@ from rag.types import (
     Answer,
     AnswerEvent,
     Check,
+    CitedDocument,
     Document,
     Done,
     EncodeEvent,
@@ -40,6 +43,8 @@ from rag.types import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from llama_index.core.base.embeddings.base import BaseEmbedding
     from llama_index.core.llms.llm import LLM
 
@@ -332,7 +337,40 @@ class Library:
         citations numbered in order of appearance.
         """
         engine = self.query_engine(collection)
-        yield from engine.stream(self._checked(question), history)
+        for event in engine.stream(self._checked(question), history):
+            yield Done(self._proven(event.answer, collection)) if isinstance(event, Done) else event
+
+    def verify(self, text: str, collection: str | None = None) -> Answer:
+        """Hold sentences against the documents, without a model: how each is supported, and by which characters.
+
+        Raises QuestionError when ``text`` is empty or longer than a question may be.
+        """
+        return self._proven(self.query_engine(collection).verify(self._checked(text)), collection)
+
+    def known_documents(self) -> Iterator[KnownDocument]:
+        """Every document of every collection with its text, to check exported answers against (``rag.proof``)."""
+        for collection in self.collections():
+            for document in self.sources(collection):
+                yield KnownDocument(document.source, document.sha256, self.text(document.id))
+
+    def embed(self, texts: Sequence[str], collection: str | None = None) -> npt.NDArray[np.float32]:
+        """Unit vectors, a row a text, of the collection's embedder. Raises ModelError."""
+        from rag.models.embed import embed_documents
+
+        embedder, _ = self._models.embedder(self._collection(collection).embedder.name)
+        return embed_documents(embedder, texts)
+
+    def _proven(self, answer: Answer, collection: str | None) -> Answer:
+        """The answer with what proves which version of each document it cites."""
+        target = self._collection(collection)
+        cited = {citation.document_id: citation.source for citation in answer.citations}
+        found = ((number, self._truth.document(target.id, source)) for number, source in sorted(cited.items()))
+        documents = (
+            CitedDocument(number, document.source, document.sha256, text_hash(self.text(number)))
+            for number, document in found
+            if document is not None and document.id == number
+        )
+        return replace(answer, documents=tuple(documents))
 
     def query_engine(self, collection: str | None = None) -> CitedQueryEngine:
         """The LlamaIndex query engine behind ``ask``."""

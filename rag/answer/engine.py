@@ -18,7 +18,9 @@ from llama_index.core.schema import QueryBundle
 from rag.answer.abstain import Abstainer
 from rag.answer.compose import abstention, located, located_claims, quoted_answer, used_hits
 from rag.answer.conflicts import disagreements
+from rag.answer.markers import parse
 from rag.answer.quoting import Quoter
+from rag.answer.sentences import sentences
 from rag.answer.verify import Verified, Verifier
 from rag.answer.writing import (
     Assembled,
@@ -137,6 +139,26 @@ class CitedQueryEngine(BaseQueryEngine):
         if self._llm is None or answer.abstained:
             yield Token(answer.text)
         yield Done(answer)
+
+    def verify(self, text: str) -> Answer:
+        """Hold the sentences of ``text`` against what is found for it: an Answer that says how each is supported.
+
+        No model is asked. Markers that the text already holds are not believed: they are left out.
+        """
+        hits = self._retriever.hits(text)
+        plain = "".join(part for part in parse(text, 0) if isinstance(part, str))
+        marks = "".join(f"[{number}]" for number in range(1, len(hits) + 1))
+        pieces = [f"{plain[start:end].strip()} {marks}" for start, end in sentences(plain)]
+        verified = self._tools.verifier.verify("\n".join(pieces), hits, self._tools.neighbours)
+        return Answer(
+            question=text,
+            text=verified.text,
+            abstained=False,
+            sentences=verified.sentences,
+            citations=located(verified.citations, self._tools.headings),
+            markers=verified.markers,
+            hits=tuple(hits),
+        )
 
     def _condense(self, question: str, history: Sequence[Turn]) -> Generator[AnswerEvent, None, Condensed | None]:
         if self._llm is None:

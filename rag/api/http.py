@@ -1,0 +1,516 @@
+"""The HTTP interface for programs: OpenAI's endpoints, so that what speaks to OpenAI speaks to your documents, and
+the library's own. Everything is asked of one ``Library``; nothing is kept between two requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import re
+import threading
+import time
+import uuid
+from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import anyio
+import anyio.to_thread
+from fastapi import Body, Depends, FastAPI, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+import rag
+from rag.errors import RagError
+from rag.proof import check_proof
+from rag.types import Answer, AnswerEvent, Done, Token, Turn, to_plain
+
+if TYPE_CHECKING:
+    from rag.library import Library
+
+_MARKER = re.compile(r"\[(\d{1,4})\]")
+
+STATUS: Mapping[str, int] = {
+    "question": 400,
+    "proof": 400,
+    "collection": 404,
+    "source": 404,
+    "locked": 409,
+    "limit": 413,
+    "disk": 507,
+    "busy": 503,
+    "timeout": 504,
+    "server-down": 502,
+    "server-unreachable": 502,
+    "stream": 502,
+    "empty-answer": 502,
+    "server": 502,
+}
+"""The HTTP status of an error's code; every other is 500."""
+
+MOST_AT_ONCE = 16
+"""Questions being answered at the same time; one more is told to come back."""
+
+
+class Failure(Exception):
+    """A request that goes no further: the HTTP status, a sentence, and a word for programs."""
+
+    def __init__(self, status: int, message: str, code: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class Part(BaseModel):
+    """A piece of a message: only text is read."""
+
+    type: str
+    text: str = ""
+
+
+class ChatMessage(BaseModel):
+    """One message of a conversation."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[Part] | None = None
+
+    @property
+    def text(self) -> str:
+        """The message as plain text."""
+        if self.content is None or isinstance(self.content, str):
+            return self.content or ""
+        return "\n".join(part.text for part in self.content if part.type in ("text", "input_text"))
+
+
+class StreamOptions(BaseModel):
+    """What a stream carries beside the text."""
+
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    """OpenAI's chat completion; ``model`` names a collection. Sampling options are taken and not used."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    model: str
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1000)]
+    stream: bool = False
+    n: Annotated[int, Field(ge=1, le=1)] = 1
+    stream_options: StreamOptions | None = None
+
+
+class EmbeddingRequest(BaseModel):
+    """OpenAI's embeddings; ``model`` names a collection, whose embedder is used."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    model: str
+    input: str | Annotated[list[str], Field(min_length=1, max_length=2048)]
+    encoding_format: Literal["float", "base64"] = "float"
+
+
+class QuestionRequest(BaseModel):
+    """A question to a collection (none: the configured one)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    question: str
+    collection: str | None = None
+
+
+class AskRequest(QuestionRequest):
+    """A question with the turns before it, oldest first, as pairs of question and answer."""
+
+    history: list[tuple[str, str]] = []
+
+
+class SearchRequest(QuestionRequest):
+    """A question and how many passages are wanted."""
+
+    k: Annotated[int, Field(ge=1, le=200)] = 6
+
+
+class VerifyRequest(BaseModel):
+    """A sentence to hold against a collection."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Annotated[str, Field(min_length=1)]
+    collection: str | None = None
+
+
+def create_app(library: Library, *, keys: Sequence[str] = ()) -> FastAPI:
+    """The application. With ``keys`` every request but the health checks needs one as a bearer token.
+
+    ``/openapi.json`` describes it. Errors are ``{"error": {"message", "type", "code"}}``, as OpenAI has them.
+    """
+    app = FastAPI(title="rag", version=rag.__version__, docs_url=None, redoc_url=None)
+    api = _Api(library)
+    guarded = [Depends(_key_check(keys))] if keys else []
+    for path, endpoint, method in api.routes():
+        app.add_api_route(path, endpoint, methods=[method], dependencies=guarded, responses=_PROBLEMS)
+    app.add_api_route("/healthz", _alive, methods=["GET"])
+    app.add_api_route("/readyz", api.ready, methods=["GET"], responses=_PROBLEMS)
+    app.add_exception_handler(Failure, _failed)
+    app.add_exception_handler(RagError, _rag_failed)
+    app.add_exception_handler(RequestValidationError, _not_understood)
+    return app
+
+
+class _Api:
+    """The endpoints over one library."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._free = MOST_AT_ONCE
+
+    def routes(self) -> list[tuple[str, Callable[..., Any], str]]:
+        return [
+            ("/v1/models", self.models, "GET"),
+            ("/v1/chat/completions", self.chat, "POST"),
+            ("/v1/embeddings", self.embeddings, "POST"),
+            ("/api/ask", self.ask, "POST"),
+            ("/api/search", self.search, "POST"),
+            ("/api/sources", self.sources, "GET"),
+            ("/api/documents/{document}/text", self.text, "GET"),
+            ("/api/verify", self.verify, "POST"),
+            ("/api/proof", self.proof, "POST"),
+        ]
+
+    async def models(self) -> dict[str, Any]:
+        """The collections, as models."""
+        names = await asyncio.to_thread(self._library.collections)
+        return {"object": "list", "data": [_model(name) for name in names]}
+
+    async def chat(self, request: Request, wanted: ChatRequest) -> Response:
+        """An answer in OpenAI's form, whole or streamed; ``citations`` has every footnote in full."""
+        history, question = _conversation(wanted.messages)
+        collection = self._known(wanted.model)
+        completion = _Completion(wanted.model, str(request.base_url))
+        events = self._library.stream(question, history=history, collection=collection)
+        self._take()
+        if wanted.stream:
+            usage = wanted.stream_options is not None and wanted.stream_options.include_usage
+            body = self._streamed(events, completion, usage=usage)
+            return StreamingResponse(body, media_type="text/event-stream", headers={"cache-control": "no-store"})
+        try:
+            answer = await _finished(request, events)
+        finally:
+            self._free += 1
+        return JSONResponse(completion.whole(answer))
+
+    async def _streamed(
+        self, events: Generator[AnswerEvent, None, None], completion: _Completion, *, usage: bool
+    ) -> AsyncIterator[str]:
+        try:
+            async for line in _server_sent(_follow(events), completion, usage=usage):
+                yield line
+        finally:
+            self._free += 1
+
+    async def embeddings(self, wanted: EmbeddingRequest) -> dict[str, Any]:
+        """Vectors of the collection's embedder, in the order of the input."""
+        texts = [wanted.input] if isinstance(wanted.input, str) else wanted.input
+        rows = await asyncio.to_thread(self._library.embed, texts, self._known(wanted.model))
+        data = [
+            {
+                "object": "embedding",
+                "index": number,
+                "embedding": b64encode(row.astype("<f4").tobytes()).decode()
+                if wanted.encoding_format == "base64"
+                else [float(value) for value in row],
+            }
+            for number, row in enumerate(rows)
+        ]
+        tokens = sum(len(text) for text in texts) // 4
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        return {"object": "list", "model": wanted.model, "data": data, "usage": usage}
+
+    async def ask(self, request: Request, wanted: AskRequest) -> dict[str, Any]:
+        """The whole answer: text, sentences with their support, citations with offsets, documents with their hashes."""
+        history = [Turn(user, bot) for user, bot in wanted.history]
+        events = self._library.stream(wanted.question, history=history, collection=wanted.collection)
+        self._take()
+        try:
+            return (await _finished(request, events)).to_dict()
+        finally:
+            self._free += 1
+
+    async def search(self, wanted: SearchRequest) -> list[dict[str, Any]]:
+        """The best passages with their scores, best first."""
+        hits = await asyncio.to_thread(self._library.search, wanted.question, wanted.k, wanted.collection)
+        return [to_plain(hit) for hit in hits]
+
+    async def sources(self, collection: Annotated[str | None, Query()] = None) -> list[dict[str, Any]]:
+        """The documents of a collection."""
+        return [to_plain(one) for one in await asyncio.to_thread(self._library.sources, collection)]
+
+    async def text(
+        self,
+        document: Annotated[int, Path(ge=0, le=2**62)],
+        start: Annotated[int, Query(ge=0)] = 0,
+        end: Annotated[int | None, Query(ge=0)] = None,
+    ) -> PlainTextResponse:
+        """The characters of a document that a citation names."""
+        whole = await asyncio.to_thread(self._library.text, document)
+        return PlainTextResponse(whole[start:end])
+
+    async def verify(self, wanted: VerifyRequest) -> dict[str, Any]:
+        """A sentence held against the documents: its support, and the characters that support it."""
+        answer = await asyncio.to_thread(self._library.verify, wanted.text, wanted.collection)
+        return answer.to_dict()
+
+    async def proof(self, answer: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
+        """An exported answer, checked again: what became of each citation."""
+        if not isinstance(answer.get("citations"), list):
+            raise Failure(400, "This is no exported answer: it has no citations.", "proof")
+        known = await asyncio.to_thread(self._library.known_documents)
+        report = await asyncio.to_thread(check_proof, answer, known)
+        return {"holds": report.holds, **to_plain(report)}
+
+    async def ready(self) -> dict[str, Any]:
+        """Whether a question can be answered now."""
+        await asyncio.to_thread(self._library.collections)
+        return {"status": "ready", "writable": self._library.writable}
+
+    def _known(self, model: str) -> str:
+        """The collection that a model's name stands for."""
+        if model not in self._library.collections():
+            raise Failure(404, f"The model {model!r} does not exist: there is no such collection.", "model_not_found")
+        return model
+
+    def _take(self) -> None:
+        """Take one of the places for answering; it is given back by adding one to ``_free``."""
+        if self._free <= 0:
+            raise Failure(503, "Too many questions at once; try again in a moment.", "busy")
+        self._free -= 1
+
+
+async def _alive() -> dict[str, str]:
+    """Whether the process answers."""
+    return {"status": "ok"}
+
+
+def _conversation(messages: Sequence[ChatMessage]) -> tuple[list[Turn], str]:
+    """Earlier exchanges and the question: the last message, which must be the user's. Instructions are not taken:
+    what is answered from is the documents."""
+    if messages[-1].role != "user":
+        raise Failure(400, "The last message must be the user's.", "invalid_request_error")
+    turns: list[Turn] = []
+    asked = ""
+    for message in messages[:-1]:
+        if message.role == "user":
+            asked = message.text
+        elif message.role == "assistant" and asked:
+            turns.append(Turn(asked, message.text))
+            asked = ""
+    return turns, messages[-1].text
+
+
+class _Completion:
+    """One completion's envelope, the same for all of its chunks."""
+
+    def __init__(self, model: str, base: str) -> None:
+        self.id = f"chatcmpl-{uuid.uuid4().hex}"
+        self._base = base.rstrip("/")
+        self._head = {"created": int(time.time()), "model": model}
+
+    def whole(self, answer: Answer) -> dict[str, Any]:
+        message = {"role": "assistant", "content": answer.text, "annotations": self.annotations(answer)}
+        choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+        return {
+            "id": self.id,
+            "object": "chat.completion",
+            **self._head,
+            "choices": [choice],
+            "usage": _usage(answer),
+            **_proven(answer),
+        }
+
+    def chunk(self, delta: Mapping[str, Any], *, finish: str | None = None, **more: Any) -> dict[str, Any]:
+        choice = {"index": 0, "delta": dict(delta), "finish_reason": finish, "logprobs": None}
+        return {"id": self.id, "object": "chat.completion.chunk", **self._head, "choices": [choice], **more}
+
+    def usage(self, answer: Answer) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "object": "chat.completion.chunk",
+            **self._head,
+            "choices": [],
+            "usage": _usage(answer),
+        }
+
+    def annotations(self, answer: Answer) -> list[dict[str, Any]]:
+        """Each marker of the answer's text as a citation of an address that gives the very characters."""
+        return [
+            {
+                "type": "url_citation",
+                "url_citation": {
+                    "start_index": span.start,
+                    "end_index": span.end,
+                    "title": answer.citations[span.citation].source,
+                    "url": self._address(answer, span.citation),
+                },
+            }
+            for span in answer.markers
+        ]
+
+    def _address(self, answer: Answer, number: int) -> str:
+        cited = answer.citations[number]
+        return f"{self._base}/api/documents/{cited.document_id}/text?start={cited.start}&end={cited.end}"
+
+
+def _proven(answer: Answer) -> dict[str, Any]:
+    """What OpenAI's form has no place for."""
+    plain = answer.to_dict()
+    names = ("citations", "sentences", "disagreements", "abstained", "probability", "documents", "notices")
+    return {name: plain[name] for name in names}
+
+
+def _usage(answer: Answer) -> dict[str, int]:
+    prompt, written = int(answer.tokens.get("prompt", 0)), int(answer.tokens.get("answer", 0))
+    return {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}
+
+
+async def _follow(events: Generator[AnswerEvent, None, None]) -> AsyncIterator[AnswerEvent]:
+    """The events of a blocking generator; it is closed with this one, which ends the model's request."""
+    one_at_a_time = threading.Lock()
+
+    def step() -> AnswerEvent | None:
+        with one_at_a_time:
+            return next(events, None)
+
+    def close() -> None:
+        with one_at_a_time:  # a step that was given up still runs to its end
+            events.close()
+
+    try:
+        while (event := await asyncio.to_thread(step)) is not None:
+            yield event
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(close)
+
+
+async def _finished(request: Request, events: Generator[AnswerEvent, None, None]) -> Answer:
+    """The answer at the end, unless the client goes away before."""
+    following = _follow(events)
+    try:
+        async for event in following:
+            if isinstance(event, Done):
+                return event.answer
+            if await request.is_disconnected():
+                break
+    finally:
+        await following.aclose()  # type: ignore[attr-defined]
+    raise Failure(499, "The client went away.", "cancelled")
+
+
+async def _server_sent(
+    events: AsyncIterator[AnswerEvent], completion: _Completion, *, usage: bool
+) -> AsyncIterator[str]:
+    """OpenAI's stream. What goes wrong after the first byte can only be told in the stream itself."""
+    yield _line(completion.chunk({"role": "assistant", "content": ""}))
+    numbers = _Numbers()
+    held = ""  # a quoted answer comes whole, in the numbers of its citations: told by what follows it
+    try:
+        async for event in events:
+            if isinstance(event, Token) and event.text:
+                if held:
+                    yield _line(completion.chunk({"content": numbers.of(held)}))
+                held = event.text
+            elif isinstance(event, Done):
+                last = held if held == event.answer.text else numbers.of(held)
+                if last:
+                    yield _line(completion.chunk({"content": last}))
+                more = {"answer": event.answer.text, **_proven(event.answer)}
+                end = {"annotations": completion.annotations(event.answer)}
+                yield _line(completion.chunk(end, finish="stop", **more))
+                if usage:
+                    yield _line(completion.usage(event.answer))
+    except RagError as error:
+        yield _line(_error(error.explain(), error.code))
+    finally:
+        await events.aclose()  # type: ignore[attr-defined]
+    yield "data: [DONE]\n\n"
+
+
+class _Numbers:
+    """The markers of a growing answer, which number the passages found, in the order of their first appearance."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = {}
+
+    def of(self, text: str) -> str:
+        """``text`` with its markers renumbered."""
+        return _MARKER.sub(lambda m: f"[{self._seen.setdefault(m[1], len(self._seen) + 1)}]", text)
+
+
+def _line(value: Mapping[str, Any]) -> str:
+    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "rag"}
+
+
+def _error(message: str, code: str) -> dict[str, Any]:
+    kind = "invalid_request_error" if STATUS.get(code, 500) < 500 else "server_error"
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+class Problem(BaseModel):
+    """What went wrong: a sentence, and words for programs."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str
+
+
+class Problems(BaseModel):
+    """The body of every refusal."""
+
+    error: Problem
+
+
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    code: {"model": Problems} for code in (400, 401, 404, 409, 413, 422, 499, 500, 502, 503, 507)
+}
+
+
+def _key_check(keys: Sequence[str]) -> Callable[[Request], Awaitable[None]]:
+    """A dependency that lets through who holds one of ``keys``; every key is compared, in constant time."""
+    known = [key.encode() for key in keys]
+
+    async def check(request: Request) -> None:
+        kind, _, told = request.headers.get("authorization", "").partition(" ")
+        given = told.strip().encode("utf-8", "surrogateescape")
+        matches = [hmac.compare_digest(given, key) for key in known]
+        if kind.lower() != "bearer" or not any(matches):
+            raise Failure(401, "This needs an API key: send it as 'Authorization: Bearer KEY'.", "invalid_api_key")
+
+    return check
+
+
+async def _failed(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Failure)
+    body = _error(str(error), error.code)
+    if error.status < 500:
+        body["error"]["type"] = "invalid_request_error"
+    return JSONResponse(body, error.status)
+
+
+async def _rag_failed(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RagError)
+    return JSONResponse(_error(error.explain(), error.code), STATUS.get(error.code, 500))
+
+
+async def _not_understood(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part != "body")
+    return JSONResponse(_error(f"{place or 'The body'}: {first['msg']}.", "question"), 422)
