@@ -20,7 +20,6 @@ from rag.answer.compose import abstention, located, located_claims, quoted_answe
 from rag.answer.conflicts import disagreements
 from rag.answer.markers import parse
 from rag.answer.quoting import Quoter
-from rag.answer.sentences import sentences
 from rag.answer.verify import Verified, Verifier
 from rag.answer.writing import (
     Assembled,
@@ -41,6 +40,7 @@ from rag.answer.writing import (
     write,
 )
 from rag.errors import ModelError, PromptTooLong
+from rag.language.sentences import sentences
 from rag.models.embed import asking
 from rag.models.foreign import replies
 from rag.prompts import Prompt

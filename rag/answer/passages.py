@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from rag.answer.lexicon import Word, words_of
-from rag.answer.sentences import sentences
 from rag.answer.values import Value, values_of
+from rag.language.sentences import sentences
 from rag.types import Citation, Origin, Passage
 
 _POINTS_BACK = re.compile(

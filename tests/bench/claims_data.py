@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rag.answer.sentences import sentences
 from rag.answer.verify import is_claim
+from rag.language.sentences import sentences
 from rag.models.static import static_vectors
 from tests.bench import answer_data as data
 from tests.bench.made_claims import RIGHT, WRONG

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from rag.answer.markers import Marker, parse
 from rag.answer.passages import citation_for
-from rag.answer.sentences import list_mark, sentences, table_heads
 from rag.answer.verify.checker import Checker, Verdict, is_claim
+from rag.language.sentences import list_mark, sentences, table_heads
 from rag.models.static import StaticVectors
 from rag.types import Citation, Hit, MarkerSpan, Origin, Passage, Sentence, Support
 

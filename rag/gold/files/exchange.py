@@ -15,11 +15,11 @@ from typing import Any
 
 import yaml
 
-from rag.answer.sentences import sentences
 from rag.errors import GoldError
 from rag.gold.metrics.matching import Corpus, Finder, numbers
 from rag.gold.metrics.scoring import references_of
 from rag.gold.types import Fact, Question, Review, Source, Span
+from rag.language.sentences import sentences
 
 _SHORT = 6
 """An answer of at most this many words is a fact; a longer one can only be compared with, as an alias."""

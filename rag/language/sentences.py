@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import pairwise
 
 from sentencex import get_sentence_boundaries  # type: ignore[attr-defined]  # compiled, without stubs
+
+from rag.language.languages import language_of
+from rag.language.tables import cells, listed, table
 
 Span = tuple[int, int]
 
@@ -21,36 +25,13 @@ _LEADING_MARKERS = re.compile(r"(?:\s*\[\^?\d{1,3}(?:\s*[,;–-]\s*\d{1,3})*\])+
 _MARK = re.compile(
     r"(?:>[ \t]?)*(?:(?:[-*+•‣▪◦]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{2,5})[.)])[ \t]+)?(?:\[[ xX]\][ \t]+)?"
 )
-_MONTHS = (
-    "Januar|Jänner|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember|Jahrhunderts?|Jh\\."
-)
-_DATED = re.compile(rf"\d{{1,2}}\.\s+(?:{_MONTHS})\b")
 _RULED = re.compile(r"\s*([-=*_])(?:[ \t]*\1){2,}\s*$")
 _CLOSING = re.compile(r"[*_~]{1,3}(?=\s|$)")
-# What ends in a stop and no sentence: before a small letter, before a number, and a day before its month.
-_SHORT = re.compile(
-    r"(?:\d\s?[^\W\d_]{1,4}|\b(?:[^\W\d_]|approx|ca|etc|incl|vs|bzw|usw|ggf|evtl|рис|см|стр|тыс|млн|млрд|им|др|гг))\.$",
-    re.IGNORECASE,
-)
-_COUNTED = re.compile(r"\b(?:рис|см|стр|табл|гл|abb|tab|nr|bd|art|núm)\.$", re.IGNORECASE)
 _DAY = re.compile(r"\b\d{1,2}\.$")
-_MONTH = re.compile(rf"(?:{_MONTHS})\b")
 _RULE = re.compile(r"[ \t]*\|?[ \t:|-]*-{2,}[ \t:|-]*")
 _DIGIT = re.compile(r"\d")
 _ENUMERATOR = re.compile(r"\s*(?:[-*+•]\s+)?\(?(?:\d{1,3}|[a-zA-Z]|[IVX]{2,5})[.)]\s*$")
 _CLOSED_QUOTE = re.compile(r"(?<=[^\W\d_]{3})[.!?][\"'”’)\]]+(?=\s+[\"'“‘(]?[A-ZÀ-ÞА-Я])")
-_FUNCTION_WORDS = {
-    code: frozenset(cues.split())
-    for code, cues in {
-        "de": "der die das und ist nicht ein eine mit von den auf für wurde",
-        "fr": "le la les et est une des pas dans pour que du avec sur",
-        "es": "el los las y es una no en para que del con por como",
-        "it": "il gli le e è una non nel per che della con di sono",
-        "pt": "o os as e é uma não em para que do com da por",
-        "nl": "de het een en is niet van op voor met dat zijn werd",
-        "en": "the and is not a of to in for with that was on by",
-    }.items()
-}
 _CHUNK = 8_000
 _MIN_WIDTH = 30
 
@@ -62,7 +43,7 @@ def sentences(text: str) -> list[Span]:
     item's sentence each stand alone; markers such as ``[1]`` after a full stop belong to the sentence before.
     Takes time linear in the length of the text.
     """
-    language = _language(text)
+    language = language_of(text, "en")
     found: list[Span] = []
     for start, end, prose in _blocks(text):
         spans = _prose(text, start, end, language) if prose else [(start, end)]
@@ -80,7 +61,7 @@ def list_mark(text: str, start: int, end: int) -> int:
     if text[line:start].strip():
         return 0
     mark = _MARK.match(text, start, end)
-    return mark.end() - start if mark and not _DATED.match(text, start, end) else 0
+    return mark.end() - start if mark and not _dated().match(text, start, end) else 0
 
 
 def table_heads(text: str, spans: Sequence[Span]) -> frozenset[int]:
@@ -100,12 +81,34 @@ def _trim(text: str, start: int, end: int) -> Span:
     return start, end
 
 
-def _language(text: str) -> str:
-    """The language whose function words are most frequent at the beginning; English when in doubt."""
-    words = re.findall(r"[^\W\d_]+", text[:2_000].lower())
-    counts = {code: sum(word in cues for word in words) for code, cues in _FUNCTION_WORDS.items()}
-    best = max(counts, key=lambda code: counts[code])
-    return best if counts[best] > max(1, counts["en"] * 1.5) else "en"
+@cache
+def _months() -> str:
+    """German months, which follow a day with its stop, and centuries, which do so too."""
+    names = [name for row in table("months") if row["language"] == "de" for name in cells(row["names"])[:1]]
+    return "|".join([*map(str.capitalize, names), "Jänner", "Jahrhunderts?", "Jh\\."])
+
+
+@cache
+def _dated() -> re.Pattern[str]:
+    return re.compile(rf"\d{{1,2}}\.\s+(?:{_months()})\b")
+
+
+@cache
+def _month() -> re.Pattern[str]:
+    return re.compile(rf"(?:{_months()})\b")
+
+
+@cache
+def _short() -> re.Pattern[str]:
+    """What ends in a stop and no sentence before a small letter."""
+    words = "|".join(sorted(listed("*", "abbreviation")))
+    return re.compile(rf"(?:\d\s?[^\W\d_]{{1,4}}|\b(?:[^\W\d_]|{words}))\.$", re.IGNORECASE)
+
+
+@cache
+def _counted() -> re.Pattern[str]:
+    """What ends in a stop and no sentence before a number."""
+    return re.compile(rf"\b(?:{'|'.join(sorted(listed('*', 'before number')))})\.$", re.IGNORECASE)
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int, bool]]:
@@ -227,11 +230,11 @@ def _enumerates(text: str, start: int, end: int) -> bool:
 def _goes_on(text: str, start: int, end: int) -> bool:
     """Whether the sentence goes on after ``end``, where the splitter saw it end."""
     before, following = text[max(start, end - 12) : end].rstrip(), text[end : end + 16].lstrip()
-    if following[:1].islower() and _SHORT.search(before):
+    if following[:1].islower() and _short().search(before):
         return True
-    if following[:1].isdigit() and _COUNTED.search(before):
+    if following[:1].isdigit() and _counted().search(before):
         return True
-    if _DAY.search(before) and _MONTH.match(following):
+    if _DAY.search(before) and _month().match(following):
         return True
     # ".NET", and Japanese speech that its sentence reports.
     return (before[-2:] in (" .", ".") and text[end - 1] == ".") or (before[-1:] in "」』" and following[:1] == "と")

@@ -1,0 +1,46 @@
+"""The tables of words: data files in ``rag/data``, each with its source at its top."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[1] / "data"
+
+
+@cache
+def table(name: str) -> tuple[dict[str, str], ...]:
+    """The rows of ``rag/data/NAME.tsv`` by column; lines that begin with ``#`` tell what it is and where it is from.
+
+    Raises ValueError naming the line where a row has other columns than the heading.
+    """
+    path = FOLDER / f"{name}.tsv"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    columns: list[str] = []
+    rows: list[dict[str, str]] = []
+    for number, line in enumerate(lines, 1):
+        if line.startswith("#"):
+            continue
+        cells = line.split("\t")
+        if not columns:
+            columns = cells
+        elif len(cells) != len(columns):
+            raise ValueError(f"{path.name}, line {number}: {len(cells)} columns instead of {len(columns)}.")
+        else:
+            rows.append(dict(zip(columns, cells, strict=True)))
+    return tuple(rows)
+
+
+@cache
+def listed(language: str, kind: str) -> frozenset[str]:
+    """The words of one kind of ``function_words.tsv`` in one language; none where it has no list."""
+    found: set[str] = set()
+    for row in table("function_words"):
+        if row["language"] == language and row["kind"] == kind:
+            found.update(row["words"].split())
+    return frozenset(found)
+
+
+def cells(text: str) -> list[str]:
+    """The entries of a cell, which commas part."""
+    return [entry for entry in (part.strip() for part in text.split(", ")) if entry]
