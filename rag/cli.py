@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_LAZY = {"gold": "rag.gold.commands.cli:gold", "models": "rag.models_command:models", "chat": "rag.chat:chat"}
+_LAZY = {
+    "gold": "rag.gold.commands.cli:gold",
+    "models": "rag.models_command:models",
+    "chat": "rag.chat:chat",
+    "mcp": "rag.api.commands:mcp",
+    "verify": "rag.api.commands:verify",
+}
 
 
 class _Commands(click.Group):
@@ -51,6 +57,8 @@ _SUMMARIES = {
     "gold": "Test answers against a gold question set.",
     "models": "List, pull and choose models of Ollama.",
     "chat": "Talk with your documents in the terminal.",
+    "mcp": "Serve the library to assistants by the Model Context Protocol.",
+    "verify": "Check an exported answer again, against the library or bare files.",
 }
 
 

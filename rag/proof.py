@@ -10,10 +10,14 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from rag.errors import ProofError
+from rag.config import Config
+from rag.documents import ParserPool, discover, read_file
+from rag.errors import DocumentError, ProofError
 from rag.types import Answer, CitedDocument
 
 T = TypeVar("T")
@@ -162,6 +166,19 @@ def _altered(sentence: Any, checked: Sequence[Checked]) -> bool:
 def _bare(text: str) -> str:
     """The letters and digits alone: an answer may lay a quote out anew, and may not change its words."""
     return "".join(c for c in text.casefold() if c.isalnum())
+
+
+def bare_files(paths: Sequence[Path], config: Config) -> Iterator[KnownDocument]:
+    """The documents in files and folders, without a library; what cannot be read is left out.
+
+    Raises PathError for a missing path.
+    """
+    with ParserPool(config.limits, characters=config.passage_characters, overlap=config.passage_overlap) as pool:
+        for file in discover(paths, config.limits).files:
+            with suppress(DocumentError):
+                data = read_file(file, config.limits)
+                text = pool.parse(data, file.source).document.text
+                yield KnownDocument(file.source, hashlib.sha256(data).hexdigest(), text)
 
 
 def _check(

@@ -21,6 +21,7 @@ from fastapi import Body, Depends, FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
 
 import rag
 from rag.errors import RagError
@@ -151,12 +152,14 @@ def create_app(library: Library, *, keys: Sequence[str] = ()) -> FastAPI:
     api = _Api(library)
     guarded = [Depends(_key_check(keys))] if keys else []
     for path, endpoint, method in api.routes():
-        app.add_api_route(path, endpoint, methods=[method], dependencies=guarded, responses=_PROBLEMS)
+        described = {**_PROBLEMS, **(_PLAIN_TEXT if endpoint == api.text else {})}
+        app.add_api_route(path, endpoint, methods=[method], dependencies=guarded, responses=described)
     app.add_api_route("/healthz", _alive, methods=["GET"])
     app.add_api_route("/readyz", api.ready, methods=["GET"], responses=_PROBLEMS)
     app.add_exception_handler(Failure, _failed)
     app.add_exception_handler(RagError, _rag_failed)
     app.add_exception_handler(RequestValidationError, _not_understood)
+    app.add_exception_handler(HTTPException, _refused)
     return app
 
 
@@ -481,6 +484,8 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"model": Problems} for code in (400, 401, 404, 409, 413, 422, 499, 500, 502, 503, 507)
 }
 
+_PLAIN_TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+
 
 def _key_check(keys: Sequence[str]) -> Callable[[Request], Awaitable[None]]:
     """A dependency that lets through who holds one of ``keys``; every key is compared, in constant time."""
@@ -507,6 +512,13 @@ async def _failed(_: Request, error: Exception) -> JSONResponse:
 async def _rag_failed(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RagError)
     return JSONResponse(_error(error.explain(), error.code), STATUS.get(error.code, 500))
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    kind = "invalid_request_error" if error.status_code < 500 else "server_error"
+    body = {"error": {"message": str(error.detail), "type": kind, "param": None, "code": "http"}}
+    return JSONResponse(body, error.status_code, error.headers)
 
 
 async def _not_understood(_: Request, error: Exception) -> JSONResponse:

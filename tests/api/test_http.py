@@ -7,10 +7,14 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import httpx
 import openai
 import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from rag import Library
 from rag.api.http import MOST_AT_ONCE, create_app
@@ -207,3 +211,21 @@ def test_too_many_questions_at_once_are_told_to_come_back(folder: Path, server: 
                 thread.join(180)
             assert set(statuses) <= {200, 503} and statuses.count(200) >= MOST_AT_ONCE
             assert httpx.post(address, json={"question": QUESTION}, timeout=60).status_code == 200
+
+
+SCHEMA = schemathesis.openapi.from_dict(create_app(cast(Library, None)).openapi())
+
+
+@pytest.fixture(scope="module")
+def quoting(folder: Path) -> Iterator[str]:
+    with Library.open(folder, llm="quotes", write=False) as library:
+        with serving(create_app(library)) as port:
+            yield f"http://127.0.0.1:{port}"
+
+
+@SCHEMA.parametrize()
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+def test_whatever_the_description_allows_has_a_described_answer(case: schemathesis.Case, quoting: str) -> None:
+    """Every operation with generated values, right and wrong: no 500, and no status or body that is not described."""
+    # An empty question, or a conversation that ends with an answer, fits any schema and is refused all the same.
+    case.call_and_validate(base_url=quoting, timeout=60, excluded_checks=[positive_data_acceptance])
