@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import httpx
 import openai
@@ -225,7 +225,7 @@ def quoting(folder: Path) -> Iterator[str]:
 
 @SCHEMA.parametrize()
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-def test_whatever_the_description_allows_has_a_described_answer(case: schemathesis.Case, quoting: str) -> None:
+def test_whatever_the_description_allows_has_a_described_answer(case: schemathesis.Case[Any], quoting: str) -> None:
     """Every operation with generated values, right and wrong: no 500, and no status or body that is not described."""
     # An empty question, or a conversation that ends with an answer, fits any schema and is refused all the same.
     case.call_and_validate(base_url=quoting, timeout=60, excluded_checks=[positive_data_acceptance])
