@@ -117,7 +117,8 @@ def answer_text(answer: Answer, width: int | None = None) -> str:
         blocks.append("\n".join(_footnote(c, width or _WIDTH) for c in answer.citations))
     for item in answer.disagreements:
         sides = "\n".join(f"  - {_side(claim)}" for claim in item.claims)
-        blocks.append(f"The sources disagree on {safe(item.subject)}:\n{sides}")
+        told = "Changed by a later document:" if item.changed else "The sources disagree on"
+        blocks.append(f"{told} {safe(item.subject)}:\n{sides}")
         known = {citation.marker for citation in answer.citations}
         more = {c.citation.marker: c.citation for c in item.claims if c.citation.marker not in known}
         blocks.extend(_footnote(citation, width or _WIDTH) for citation in more.values())

@@ -321,10 +321,14 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """Sources that give different values for the same ``subject``; none is picked."""
+    """Sources that give different values for the same ``subject``; none is picked.
+
+    ``changed``: they are dated documents of one series, the claims in the order of their dates, and the last holds.
+    """
 
     subject: str
     claims: tuple[Claim, ...]
+    changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,8 +144,10 @@ def _disagreement(item: Record, record: Record, turn: int) -> str:
         dated = f" ({inert(claim['date'])})" if claim.get("date") else ""
         link = _known_chip(claim["citation"], record, turn)
         rows.append(f"<li><b>{inert(claim['value'])}</b> – {name(claim['source'])}{dated}{link}</li>")
+    told = "A later document changes this" if item.get("changed") else "The sources disagree"
     subject = f" about {inert(item['subject'])}" if item.get("subject") else ""
-    return _note("differ", f"<b>The sources disagree{subject}.</b><ul>{''.join(rows)}</ul>", tag="div")
+    subject = subject.replace(" about ", ": ", 1) if item.get("changed") else subject
+    return _note("differ", f"<b>{told}{subject}.</b><ul>{''.join(rows)}</ul>", tag="div")
 
 
 def _known_chip(wanted: Record, record: Record, turn: int) -> str:

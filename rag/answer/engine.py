@@ -19,7 +19,7 @@ from rag.answer.abstain import Abstainer
 from rag.answer.compose import abstention, located, located_claims, quoted_answer, used_hits
 from rag.answer.conflicts import disagreements
 from rag.answer.markers import parse
-from rag.answer.quoting import Quoter
+from rag.answer.quoting import Quoter, identified
 from rag.answer.verify import Verified, Verifier
 from rag.answer.writing import (
     Assembled,
@@ -117,12 +117,15 @@ class CitedQueryEngine(BaseQueryEngine):
         hits = self._retriever.hits(asked)
         clock.lap("retrieve")
         yield Retrieved(tuple(hits))
-        probability = self._tools.abstainer.probability(asked, hits) if hits else 0.0
+        named = identified(asked, hits)
+        probability = self._tools.abstainer.probability(named.question, hits) if hits and not named.missing else 0.0
         clock.lap("abstain")
-        if probability < self._settings.threshold:
+        if named.missing:
+            answer = abstention(question, hits, f"the documents do not name {' or '.join(named.missing)}")
+        elif probability < self._settings.threshold:
             answer = abstention(question, hits, "nothing found that answers the question")
         elif self._llm is None:
-            answer = self._quote(question, asked, hits)
+            answer = self._quote(question, named.question, hits)
         else:
             answer = yield from self._generate(question, asked, history, hits, clock)
         notices = (*((condensed.note,) if condensed and condensed.note else ()), *answer.notices)

@@ -31,7 +31,8 @@ def to_markdown(answer: Answer) -> str:
             f"{_plain(claim.value)} [^{claim.citation.marker}]"
             for claim in item.claims
         ]
-        parts.append("\n".join([f"**The sources disagree on {_plain(item.subject)}:**", "", *sides]))
+        told = "Changed by a later document:" if item.changed else "The sources disagree on"
+        parts.append("\n".join([f"**{told} {_plain(item.subject)}:**", "", *sides]))
     parts.extend(f"*{_plain(notice)}*" for notice in answer.notices)
     cited = {c.marker: c for item in answer.disagreements for c in (claim.citation for claim in item.claims)}
     cited.update({citation.marker: citation for citation in answer.citations})

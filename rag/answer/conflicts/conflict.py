@@ -14,7 +14,7 @@ from rag.answer.conflicts.statement import Statement, asked_of, same_ties, share
 from rag.answer.contrast import CONTRARY
 from rag.answer.countries import VARIANTS
 from rag.answer.kindred import VIEWS, key
-from rag.answer.lexicon import QUESTION_WORDS, Word, seat_of, stem
+from rag.answer.lexicon import QUESTION_WORDS, Word, seat_of, stem, words_of
 
 _ASKED_ANYWAY = frozenset(map(stem, QUESTION_WORDS))
 _SHARED, _SHARED_OF_LONGER, _FEWEST_SHARED = 0.7, 0.5, 2
@@ -45,7 +45,8 @@ def conflicts(one: Statement, other: Statement, question: str = "") -> list[Conf
     found: list[tuple[str, str]] = []
     if not _both_asked_of(one, other, asked):
         return []
-    known = not (one.names and other.names) or _same_names(one, other)
+    named = all(s.names or s.meant for s in (one, other))
+    known = not named or _same_names(one, other)
     if known and _about_the_same(one, other, asked) and not _told_apart(one, other):
         found = different_figures(one, other, question)
         found = found or _negated(one, other, asked) or _opposite(one, other, asked)
@@ -152,7 +153,7 @@ def _same_names(one: Statement, other: Statement) -> bool:
     return all(
         name in other_one.topic or name in other_one.around or any(seat_of(name, k) for k in other_one.topic)
         for s, other_one in ((one, other), (other, one))
-        for name in s.names
+        for name in (*s.names, *s.meant)
     )
 
 
@@ -164,8 +165,22 @@ def _told_apart(one: Statement, other: Statement) -> bool:
         return True
     if one.names or other.names:
         return False
-    titles = [{k for k in s.header if k in VARIANTS} for s in (one, other)]
-    return bool(titles[0] and titles[1] and titles[0].isdisjoint(titles[1]))
+    titles = [_title(s) for s in (one, other)]
+    apart = [{k for k, name in title.items() if name} - s.around for title, s in zip(titles, (other, one), strict=True)]
+    rest = [title.keys() - names for title, names in zip(titles, apart, strict=True)]
+    of_one_kind = bool(rest[0]) and rest[0] == rest[1]
+    return bool(apart[0] and apart[1] and (of_one_kind or all(any(k in VARIANTS for k in names) for names in apart)))
+
+
+def _title(statement: Statement) -> dict[str, bool]:
+    """The keys of its document's title and headings without numbers, and whether each is a name."""
+    texts = (statement.passage.title, *statement.passage.heading)
+    return {
+        key(word.stem): word.name
+        for text in texts
+        for word in words_of(text)
+        if word.content and not word.stem.isdigit()
+    }
 
 
 def _qualified(statement: Statement) -> dict[str, set[str]]:

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
+from rag.answer.conflicts.changes import changes, date_of, in_order
 from rag.answer.conflicts.conflict import Conflict, conflicts, opposed_views, sides_asked
 from rag.answer.conflicts.reported import only_denies, other_side, reports_difference, words_in_common
 from rag.answer.conflicts.statement import Statement, statements_of
 from rag.answer.lexicon import Word
 from rag.answer.passages import citation_for
-from rag.answer.values import values_of
-from rag.types import Citation, Claim, Disagreement, Hit, Passage, Sentence, Support
+from rag.types import Citation, Claim, Disagreement, Hit, Sentence, Support
 
 _LONGEST_VALUE = 240
 _LONGEST_SUBJECT = 12
@@ -33,7 +33,6 @@ _JOINING = frozenset(
         *(f"{p} {article}" for p in _PREPOSITIONS for article in ("the", "a", "an")),
     )
 )
-_FILE_DATE = re.compile(r"(?:19|20)\d{2}(?:[-_. ]?(?:Q[1-4]|\d{2}(?:[-_. ]?\d{2})?))?", re.IGNORECASE)
 
 
 def disagreements(
@@ -52,7 +51,12 @@ def disagreements(
     told = _Told(citations)
     for one in cited:
         for other in others:
-            for conflict in conflicts(one, other, question):
+            order = in_order(one, other)
+            found = conflicts(one, other, question)
+            if order and (found or changes(*order, question)):
+                told.change(*order, question)
+                continue
+            for conflict in found:
                 told.add(one, other, conflict)
     for one in cited:
         _reported(told, one, others, question, quoted=True)
@@ -95,6 +99,7 @@ class _Group:
 
     subject: str
     sides: list[tuple[Statement, str]]
+    changed: bool = False
 
 
 @dataclass
@@ -112,6 +117,16 @@ class _Told:
                 return
         words = [word for k, word in one.topic.items() if k in conflict.subject]
         self.groups.append(_Group(_joined(one, words), sides))
+
+    def change(self, earlier: Statement, later: Statement, question: str) -> None:
+        """What the later of two dated documents says otherwise than the earlier."""
+        sides = [(earlier, earlier.text), (later, later.text)]
+        for group in self.groups:
+            if group.changed and any(side in group.sides for side in sides):
+                group.sides += [side for side in sides if side not in group.sides]
+                return
+        subject = _joined(later, words_in_common(later, question))
+        self.groups.append(_Group(subject or question.rstrip("?"), sides, changed=True))
 
     def report(self, statement: Statement, other: Statement | None, question: str) -> None:
         """A document's own word that accounts differ, with the other side where it was found."""
@@ -133,8 +148,8 @@ class _Told:
                 if citation is None:
                     marker += 1
                     citation = citation_for(statement.passage, statement.start, statement.end, marker, "attributed")
-                claims.append(Claim(statement.passage.source, _date(statement.passage), _shown(value), citation))
-            found.append(Disagreement(group.subject, tuple(claims)))
+                claims.append(Claim(statement.passage.source, date_of(statement.passage), _shown(value), citation))
+            found.append(Disagreement(group.subject, tuple(claims), group.changed))
         return tuple(found)
 
 
@@ -154,13 +169,3 @@ def _joined(statement: Statement, words: Sequence[Word]) -> str:
         subject += statement.text[word.start : word.end].removesuffix("'s").removesuffix("’s")
         last = word.end
     return subject
-
-
-def _date(passage: Passage) -> str:
-    """The date in the source's name or title, as written there; empty if there is none."""
-    for text in (passage.source, passage.title):
-        dates = [text[v.start : v.end] for v in values_of(text) if v.kind == "date"]
-        match = _FILE_DATE.search(text)
-        if dates or match:
-            return dates[0] if dates else match[0] if match else ""
-    return ""

@@ -84,6 +84,8 @@ class Statement:
     text: str
     all_words: tuple[Word, ...]
     all_values: tuple[Value, ...]
+    meant: frozenset[str] = frozenset()
+    """The keys of the names that its pronoun stands for: those of the sentence before it."""
 
     @cached_property
     def said_by(self) -> tuple[tuple[int, int], ...]:
@@ -210,10 +212,14 @@ def header_of(passage: Passage) -> frozenset[str]:
 
 def statements_of(passage: Passage) -> Iterator[Statement]:
     """The sentences of a passage, without headings, questions and rows of tables."""
+    named: frozenset[str] = frozenset()
     for unit in units_of(passage.text):
+        own = frozenset(key(word.stem) for word in unit.words if word.name)
+        named = named if unit.points_back and not own else own
         if not unit.text.startswith(("#", "|")) and not unit.text.rstrip().endswith("?"):
-            start = passage.start + unit.start
-            yield Statement(passage, start, passage.start + unit.end, unit.text, unit.words, unit.values)
+            start, end = passage.start + unit.start, passage.start + unit.end
+            meant = named if unit.points_back else frozenset[str]()
+            yield Statement(passage, start, end, unit.text, unit.words, unit.values, meant)
 
 
 def share_of(asked: Iterable[str], statement: Statement, context: frozenset[str] = frozenset()) -> float:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from rag.answer.lexicon import Word, seat_of, words_of
 from rag.answer.passages import Unit, units_of
+from rag.answer.quoting.identifiers import codes_in, is_of_another
 from rag.answer.quoting.question import Question, Term
 from rag.answer.wanted import answer_places
 from rag.models.static import StaticVectors
@@ -57,6 +58,19 @@ class Candidate:
     def after(self) -> Unit | None:
         """The sentence after it in the passage."""
         return self.units[self.index + 1] if self.index + 1 < len(self.units) else None
+
+    @property
+    def heading(self) -> str:
+        """The heading right above it: in its passage, or else the last above the passage's beginning."""
+        above = (unit.text.lstrip("# ") for unit in reversed(self.units[: self.index]) if unit.text.startswith("#"))
+        return next(above, self.passage.heading[-1] if self.passage.heading else "")
+
+    @property
+    def siblings(self) -> tuple[str, ...]:
+        """The other rows of its passage where it is a table's row."""
+        if not self.unit.text.startswith("|"):
+            return ()
+        return tuple(u.text for u in self.units if u is not self.unit and u.text.startswith("|"))
 
     @property
     def start(self) -> int:
@@ -166,7 +180,8 @@ def rank(vectors: StaticVectors, question: Question, hits: Sequence[Hit]) -> Ran
 @lru_cache(maxsize=8)
 def _rank(vectors: StaticVectors, question: Question, hits: tuple[Hit, ...]) -> Ranked:
     """Kept for a moment, because abstention and quotes ask for the same."""
-    candidates = candidates_of(hits)
+    codes = [question.text[start:end] for start, end in codes_in(question.text)]
+    candidates = [c for c in candidates_of(hits) if not is_of_another(codes, c.unit.text, c.heading, c.siblings)]
     count = len(question.terms)
     if not candidates or not count:
         return Ranked(question, (), np.zeros((0, len(FEATURES))), np.zeros((0, count)))
@@ -201,7 +216,8 @@ class _View:
         self.asked = self.weights @ vectors.embed_words([term.word.lower() for term in question.terms])
         self.asked = self.asked / (np.linalg.norm(self.asked) or 1.0)
         self.match = {id(u): self.similar.best(u.words) for c in passages for u in c.units}
-        self.heads = {c.passage.id: self.similar.best(words_of(_head(c.passage)))[: self.terms] for c in passages}
+        heads = {(c.passage.id, c.heading): f"{_head(c.passage)} {c.heading}" for c in candidates}
+        self.heads = {key: self.similar.best(words_of(text))[: self.terms] for key, text in heads.items()}
         self.passages = {
             c.passage.id: np.max([self.match[id(u)][: self.terms] for u in c.units], axis=0) for c in passages
         }
@@ -215,7 +231,7 @@ class _View:
         zero = own * 0
         previous = self.match[id(before)][: self.terms] if before else zero
         following = self.match[id(after)][: self.terms] if after else zero
-        head = self.heads[candidate.passage.id]
+        head = self.heads[candidate.passage.id, candidate.heading]
         gain = float(np.maximum(previous - own, 0) @ self.weights)
         seen = np.max([own, previous, following, head], axis=0)
         size = sum(word.content for word in unit.words)

@@ -1,0 +1,81 @@
+"""Questions that went wrong once, asked of whole libraries in ``quotes`` mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rag.config import Config
+from rag.library import Library
+
+CASES = Path(__file__).parents[3] / "shared" / "cases"
+
+
+@pytest.fixture(scope="module")
+def identifiers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    """A company's overview, its error codes, its spare parts and the sheets of five stations."""
+    if not (CASES / "ids").is_dir():
+        pytest.skip(f"{CASES / 'ids'} is not there")
+    home = tmp_path_factory.mktemp("identifiers")
+    with Library.open(home, config=Config(llm="quotes", embedder="builtin")) as library:
+        library.ingest(CASES / "ids")
+        yield library
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What does ERR-4045 mean?",
+        "What does ERR4045 mean?",
+        "What is the price of part AB-1234-Z?",
+        "What happened on 1988-03-03?",
+    ],
+)
+def test_what_no_document_names_is_not_in_them(identifiers: Library, question: str) -> None:
+    answer = identifiers.ask(question)
+    assert answer.abstained, answer.text
+    assert "do not name" in answer.reason
+
+
+@pytest.mark.parametrize(
+    ("question", "said", "unsaid"),
+    [
+        ("error 4043", "Let the unit cool for 30 minutes", ("ribbon cable", "impeller", "solenoid")),
+        (
+            "What should I do on ERR4041?",
+            "Check the solenoid wiring",
+            ("ribbon cable", "impeller", "Let the unit cool"),
+        ),
+        ("What does ERR-4042 mean?", "The flow sensor reports no pulses", ("ribbon cable", "solenoid")),
+        ("What does part AB1234X cost?", "41.20", ("12.90", "88.00")),
+        ("What happened on 1987-03-03?", "founded on 3 March 1987", ()),
+        ("Who is Mehmet Yildiz?", "The treasurer is Mehmet Y\u0131ld\u0131z", ()),
+    ],
+)
+def test_a_code_is_met_however_it_is_spelled_and_no_other_answers(
+    identifiers: Library, question: str, said: str, unsaid: tuple[str, ...]
+) -> None:
+    answer = identifiers.ask(question)
+    assert not answer.abstained
+    assert said in answer.text
+    assert not [other for other in unsaid if other in answer.text]
+
+
+@pytest.mark.parametrize("question", ["Which station delivers the most water?", "How much head does a station have?"])
+def test_the_sheets_of_different_things_are_no_disagreement(identifiers: Library, question: str) -> None:
+    assert identifiers.ask(question).disagreements == ()
+
+
+def test_a_decision_and_its_withdrawal_are_a_change_with_both_dates(tmp_path: Path) -> None:
+    if not (CASES / "conflict").is_dir():
+        pytest.skip(f"{CASES / 'conflict'} is not there")
+    with Library.open(tmp_path, config=Config(llm="quotes", embedder="builtin")) as library:
+        library.ingest(CASES / "conflict")
+        answer = library.ask("When does the Hamburg warehouse close?")
+    (change,) = answer.disagreements
+    assert change.changed
+    assert [claim.date for claim in change.claims] == ["2024-05-06", "2024-06-03"]
+    assert "31 October 2024" in change.claims[0].value
+    assert "31 March 2025" in change.claims[1].value
