@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from rag.config import Config
     from rag.ingest import SameName
     from rag.library import Library
-    from rag.types import IngestReport
+    from rag.types import IngestEvent, IngestReport
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -107,6 +109,14 @@ def echo_json(value: Any) -> None:
     click.echo(json.dumps(to_plain(value), ensure_ascii=False, indent=2))
 
 
+def echo_line(value: Any) -> None:
+    """Print a value as one line of JSON, at once."""
+    from rag.types import to_plain
+
+    click.echo(json.dumps(to_plain(value), ensure_ascii=False))
+    sys.stdout.flush()
+
+
 def echo_notices(notices: Iterable[str]) -> None:
     """Warn, on the standard error, of what a library has to say beside its answers."""
     from rag.terminal import safe
@@ -129,25 +139,51 @@ def echo_notices(notices: Iterable[str]) -> None:
 @common
 @json_option
 def ingest(paths: tuple[str, ...], same_name: SameName, wait: bool, as_json: bool, **flags: str | None) -> None:
-    """Put files and folders (.txt .md .html .pdf) into the library."""
-    from rag.terminal import report_text
+    """Put files and folders (.txt .md .html .pdf) into the library.
 
-    with opened(settings(**flags), write=True) as library:
+    Ctrl-C stops after the file in hand, and once more at once. --json prints a line for each file when it is in.
+    """
+    if not all(path.strip() for path in paths):
+        raise click.BadParameter("an empty path names nothing; for the working folder write '.'.", param_hint="PATH")
+    with stoppable() as stop, opened(settings(**flags), write=True) as library:
         echo_notices(library.notices)
-        report = _with_progress(library, paths, quiet=as_json, same_name=same_name)
-        if wait:
+        report = _told(library.ingest_events([Path(p) for p in paths], same_name=same_name), stop, as_json=as_json)
+        if wait and not stop.asked:
             _encoded(library, quiet=as_json)
-    if as_json:
-        echo_json(report)
-    else:
-        click.echo(report_text(report))
-    if report.failed:
-        raise click.exceptions.Exit(1)
+    _end(report, stop, as_json=as_json)
 
 
-def _with_progress(
-    library: Library, paths: Sequence[str], *, quiet: bool, same_name: SameName = "keep"
-) -> IngestReport:
+class Stop:
+    """Whether this command was asked to stop, and by which signal; 0 before it was."""
+
+    asked = 0
+
+
+@contextmanager
+def stoppable() -> Iterator[Stop]:
+    """Ctrl-C, and what ends a program from outside, only asks to stop: what is in hand is finished and all is closed in
+    order. A second Ctrl-C is one."""
+    stop = Stop()
+
+    def ask(number: int, _: object) -> None:
+        if stop.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.asked = number
+        with suppress(OSError):
+            os.write(2, b"\nStopping after the file in hand ...\n")
+
+    kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    heard = [kind for kind in kinds if signal.getsignal(kind) != signal.SIG_IGN]
+    before = [signal.signal(kind, ask) for kind in heard]
+    try:
+        yield stop
+    finally:
+        for kind, handler in zip(heard, before, strict=True):
+            signal.signal(kind, handler)
+
+
+def _told(events: Generator[IngestEvent, None, None], stop: Stop, *, as_json: bool) -> IngestReport:
+    """Follow an ingest to its end, or until it is asked to stop, and tell how it goes."""
     import time
 
     from rich.console import Console
@@ -157,7 +193,7 @@ def _with_progress(
     from rag.types import IngestReport
 
     started = time.perf_counter()
-    events = []
+    ended = []
     columns = (
         TextColumn("Reading"),
         BarColumn(),
@@ -165,12 +201,38 @@ def _with_progress(
         TimeElapsedColumn(),
         TextColumn("{task.fields[name]}"),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=False) as bar:
-        task = bar.add_task("", total=None, name="")
-        for event in library.ingest_events([Path(p) for p in paths], same_name=same_name):
-            events.append(event)
-            bar.update(task, completed=event.done, total=event.total, name=one_line(event.source, 40))
-    return IngestReport(tuple(events), time.perf_counter() - started)
+    try:
+        with Progress(*columns, console=Console(stderr=True), disable=as_json) as bar, closing(events):
+            task = bar.add_task("", total=None, name="")
+            for event in events:
+                ended.append(event)
+                if as_json:
+                    echo_line(event)
+                bar.update(task, completed=event.done, total=event.total, name=one_line(event.source, 40))
+                if stop.asked:
+                    break
+    except RagError as error:
+        if as_json:
+            echo_line({"error": str(error), "hint": error.hint, "code": error.code})
+        raise
+    return IngestReport(tuple(ended), time.perf_counter() - started)
+
+
+def _end(report: IngestReport, stop: Stop, *, as_json: bool) -> None:
+    """The sum of an ingest, and its exit code."""
+    from rag.terminal import report_text
+    from rag.types import INGEST_STATUSES
+
+    if as_json:
+        counts = {status: report.count(status) for status in INGEST_STATUSES}
+        echo_line({**counts, "seconds": report.seconds, "stopped": bool(stop.asked)})
+    else:
+        click.echo(report_text(report))
+    if stop.asked:
+        click.echo("Stopped. Run it again: it goes on from here.", err=True)
+        raise click.exceptions.Exit(128 + stop.asked)
+    if report.failed:
+        raise click.exceptions.Exit(1)
 
 
 def _encoded(library: Library, *, quiet: bool) -> None:
@@ -265,7 +327,8 @@ def ui(host: str | None, port: int | None, seeds: bool, browser: bool, **flags: 
         library.ensure_collection()
         if seeds and not library.sources():
             click.echo("First run: reading the sample documents.", err=True)
-            click.echo(report_text(_with_progress(library, [str(shipped_folder("seeds"))], quiet=False)), err=True)
+            events = library.ingest_events([shipped_folder("seeds")])
+            click.echo(report_text(_told(events, Stop(), as_json=False)), err=True)
         from ui.app import serve
 
         serve(

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag.config import Config
-from rag.errors import ConfigError, RagError
+from rag.errors import ConfigError, LibraryDamaged, RagError
 from rag.models.choose import AUTO, OLLAMA, ModelRegistry, choose_llm, embedder_info, server_facts
 from rag.models.families import recommended_lines
 from rag.models.host import is_loopback, redact, resolve_host
-from rag.store.database import FILE_NAME
+from rag.store.database import FILE_NAME, expect_not_lost
 from rag.store.lock import WriterLock
 from rag.store.truth import Collection, Truth
 from rag.store.vectors import DenseIndex
@@ -30,6 +30,10 @@ def diagnose(config: Config) -> tuple[Check, ...]:
     from rag.library import Library
 
     if not (config.library_path / FILE_NAME).is_file():
+        try:
+            expect_not_lost(config.library_path)
+        except LibraryDamaged as error:
+            return (Check("library", "bad", str(error), error.hint), *_surroundings(config))
         missing = Check(
             "library", "warn", f"There is none in {config.library_path} yet.", "Make one: `rag ingest FOLDER`."
         )

@@ -126,7 +126,14 @@ class Library:
         self.close()
 
     def close(self) -> None:
-        """Finish pending index writes, end child processes, release the lock. May be called twice."""
+        """Finish pending index writes, end child processes, release the lock. May be called twice.
+
+        In a process forked since it was opened, it lets go of the lock's copy and touches nothing else.
+        """
+        if self._truth.inherited:
+            if self._lock is not None:
+                self._lock.release()
+            return
         self._filler.close()
         with self._guard, ExitStack() as stack:
             if self._lock is not None:
@@ -459,6 +466,7 @@ class Library:
         return question.strip()
 
     def _require_writer(self) -> None:
+        self._truth.expect_own_process()
         if self._truth.writer:
             return
         holder = WriterLock.holder(self.path)

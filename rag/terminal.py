@@ -8,11 +8,13 @@ import shutil
 import sys
 import termios
 import textwrap
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rag.text import counted, remove_invisible
 from rag.types import (
+    INGEST_STATUSES,
     Answer,
     Check,
     Citation,
@@ -21,7 +23,6 @@ from rag.types import (
     Hit,
     IngestEvent,
     IngestReport,
-    IngestStatus,
     Sentence,
     Support,
 )
@@ -30,6 +31,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _WIDTH = 100
 _NARROWEST = 20
 _LONGEST_SIDE = 240
+_NAMED = 10
 _FLAGS = {
     Support.UNSUPPORTED: "not supported by the passage it cites",
     Support.UNCITED: "not in your documents",
@@ -198,11 +200,10 @@ def duration(seconds: float) -> str:
 
 def report_text(report: IngestReport) -> str:
     """The sum of an ingest and the reason for every file that failed."""
-    names: tuple[IngestStatus, ...] = ("added", "updated", "unchanged", "failed")
-    counts = [f"{report.count(status)} {status}" for status in names if report.count(status)]
+    counts = [f"{report.count(status)} {status}" for status in INGEST_STATUSES if report.count(status)]
     passages = sum(e.passages for e in report.events if e.status in ("added", "updated"))
     empty = sum(e.empty_pages for e in report.events if e.status in ("added", "updated"))
-    lines = [failure_text(event) for event in report.failed]
+    lines = _failures(report.failed)
     lines.append(f"{', '.join(counts) or 'nothing to do'}; {counted(passages, 'passage')} in {report.seconds:.1f} s.")
     if empty:
         have = "has" if empty == 1 else "have"
@@ -210,10 +211,21 @@ def report_text(report: IngestReport) -> str:
     return "\n".join(lines)
 
 
-def failure_text(event: IngestEvent) -> str:
-    """One failed file: name, reason, remedy."""
-    remedy = f" {safe(event.hint)}" if event.hint else ""
-    return f"Failed: {one_line(event.source)}: {safe(event.error)}{remedy}"
+def _failures(failed: Sequence[IngestEvent]) -> list[str]:
+    """A line for each failed file: name, reason, remedy; one for all that failed alike."""
+    alike: dict[tuple[str, str], list[IngestEvent]] = defaultdict(list)
+    for event in failed:
+        alike[event.error.replace(event.source, "…"), event.hint].append(event)
+    lines = []
+    for (error, hint), events in alike.items():
+        remedy = f" {safe(hint)}" if hint else ""
+        if len(events) == 1:
+            lines.append(f"Failed: {one_line(events[0].source)}: {safe(events[0].error)}{remedy}")
+            continue
+        names = ", ".join(one_line(event.source, 60) for event in events[:_NAMED])
+        more = f" and {len(events) - _NAMED} more" if len(events) > _NAMED else ""
+        lines.append(f"Failed: {len(events)} files: {safe(error)}{remedy}\n  {names}{more}")
+    return lines
 
 
 def checks_text(checks: Sequence[Check]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum, StrEnum
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 EMPTY: Mapping[str, float] = MappingProxyType({})
 
@@ -408,7 +408,8 @@ class Done:
 
 AnswerEvent = Condensed | Retrieved | Token | Done
 
-IngestStatus = Literal["added", "updated", "unchanged", "failed", "removed"]
+IngestStatus = Literal["added", "updated", "unchanged", "moved", "removed", "failed"]
+INGEST_STATUSES: tuple[IngestStatus, ...] = get_args(IngestStatus)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,17 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
+from llama_index.core.base.embeddings.base import BaseEmbedding
 
 from rag.cli import cli, run
+from rag.errors import ModelError
+from rag.models import embed
 from rag.terminal import safe
 
 RAG = [sys.executable, "-m", "rag"]
@@ -53,8 +58,10 @@ def test_json_is_json(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert run(arguments) == 0
         return json.loads(capsys.readouterr().out)
 
-    report = parsed("ingest", "docs", "--json")
-    assert isinstance(report, dict) and report["events"][0]["status"] == "added"
+    assert run(["ingest", "docs", "--json"]) == 0
+    event, end = map(json.loads, capsys.readouterr().out.splitlines())
+    assert event["status"] == "added" and event["source"] == "lighthouse.txt"
+    assert end["added"] == 1 and end["failed"] == 0 and end["stopped"] is False
     answer = parsed("ask", "How often does the foghorn sound?", "--json")
     assert isinstance(answer, dict) and answer["abstained"] is False
     citation = answer["citations"][0]
@@ -69,6 +76,8 @@ def test_json_is_json(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "code", "message"),
     [
         (["ingest", "absent"], 1, "absent"),
+        (["ingest", ""], 2, "an empty path names nothing"),
+        (["ingest", "docs", " "], 2, "an empty path names nothing"),
         (["ask", "anything"], 1, "rag ingest"),
         (["ask", ""], 1, "rag ingest"),
         (["frobnicate"], 2, "No such command"),
@@ -138,22 +147,65 @@ def test_chat_follows_commands_and_follow_ups(home: Path) -> None:
     assert "40 seconds" in (home / "talk.md").read_text(encoding="utf-8")
 
 
-def test_interrupting_an_ingest_loses_nothing_acknowledged(home: Path) -> None:
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_finishes_the_file_in_hand_and_the_next_start_alarms_nobody(home: Path, kind: signal.Signals) -> None:
     for number in range(60):
-        (home / "docs" / f"note-{number:02}.txt").write_text(
-            f"Note {number} says {number * 7}. " * 200, encoding="utf-8"
-        )
-    with subprocess.Popen([*RAG, "ingest", "docs"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as child:
-        deadline = time.monotonic() + 30
-        while not (home / "library" / "library.sqlite3").exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        time.sleep(0.3)
-        os.kill(child.pid, signal.SIGINT)
-        assert child.wait(timeout=60) in (0, 130)
+        text = f"Note {number} says {number * 7}. " * 200
+        (home / "docs" / f"note-{number:02}.txt").write_text(text, encoding="utf-8")
+    command = [*RAG, "ingest", "docs", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None and child.stderr is not None
+        first = json.loads(child.stdout.readline())
+        os.kill(child.pid, kind)
+        lines = [first, *map(json.loads, child.stdout)]
+        assert child.wait(timeout=120) == 128 + kind, child.stderr.read()
+        assert "Stopped" in child.stderr.read()
+    assert lines[-1]["stopped"] is True and 1 <= lines[-1]["added"] == len(lines) - 1 < 60
+    listed = subprocess.run([*RAG, "sources", "--json"], capture_output=True, text=True, timeout=120)
+    assert {d["source"] for d in json.loads(listed.stdout)} == {line["source"] for line in lines[:-1]}
     done = subprocess.run([*RAG, "ingest", "docs"], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    listed = subprocess.run([*RAG, "sources"], capture_output=True, text=True, timeout=60)
-    assert len(listed.stdout.splitlines()) == 61
+    assert done.returncode == 0 and "Note:" not in done.stderr, done.stderr
+    assert f"{lines[-1]['added']} unchanged" in done.stdout
+
+
+def test_json_tells_each_document_also_when_the_run_ends_in_an_error(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "docs" / "zebra.txt").write_text("The zebra's vector is refused.", encoding="utf-8")
+    real = embed.embed_documents
+
+    def refuse(embedder: BaseEmbedding, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        if any("zebra" in text for text in texts):
+            raise ModelError("The embedder is gone.", hint="Start it.")
+        return real(embedder, texts)
+
+    monkeypatch.setattr(embed, "embed_documents", refuse)
+    assert run(["ingest", "docs", "--json"]) == 1
+    captured = capsys.readouterr()
+    event, error = map(json.loads, captured.out.splitlines())
+    assert event["source"] == "lighthouse.txt" and event["status"] == "added"
+    assert error == {"error": "The embedder is gone.", "hint": "Start it.", "code": "model"}
+    assert "The embedder is gone." in captured.err
+
+
+def test_files_that_fail_alike_share_a_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(13):
+        (home / "docs" / f"picture-{number:02}.bin").write_bytes(b"\x00\x01")
+    (home / "docs" / "empty.txt").write_bytes(b"")
+    lines = out(capsys, "ingest", "docs", code=1).splitlines()
+    failed = [line for line in lines if line.startswith("Failed:")]
+    assert len(failed) == 2 and failed[0].startswith("Failed: 13 files: …")
+    assert "picture-00.bin, picture-01.bin" in lines[lines.index(failed[0]) + 1]
+    assert lines[lines.index(failed[0]) + 1].endswith("and 3 more")
+
+
+def test_a_library_whose_file_is_gone_is_no_new_library(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out(capsys, "ingest", "docs")
+    (home / "library" / "library.sqlite3").unlink()
+    for command in (["ingest", "docs"], ["sources"], ["ask", "foghorn?"], ["doctor"]):
+        text = out(capsys, *command, code=1)
+        assert "is missing, though the index made from it is there" in text, command
+    assert not (home / "library" / "library.sqlite3").exists()
 
 
 @pytest.mark.parametrize("name", sorted(cli.list_commands(None)))  # type: ignore[arg-type]

@@ -295,3 +295,36 @@ def test_the_doctor_says_what_is_damaged_and_an_answer_never_quotes_it(library: 
     library.remove("parking.txt")
     library.ingest([docs])
     assert "140 cars" in library.ask("How many cars does the car park hold?").text
+
+
+FORKED = """
+import os, sys
+from rag import Library
+from rag.errors import RagError
+with Library.open(sys.argv[1], llm="quotes", embedder="builtin", write=True) as library:
+    library.ingest([sys.argv[2]])
+    child = os.fork()
+    if child == 0:
+        said = []
+        for use in (library.sources, lambda: library.ingest([sys.argv[2]]), lambda: library.ask("28 days?")):
+            try:
+                use()
+            except RagError as error:
+                said.append(str(error))
+        library.close()
+        told = len(said) == 3 and all("before this one was forked" in one for one in said)
+        os._exit(0 if told else 3)
+    _, status = os.waitpid(child, 0)
+    try:
+        Library.open(sys.argv[1], write=True)
+    except RagError as error:
+        print(os.waitstatus_to_exitcode(status), "process" in str(error), len(library.sources()), flush=True)
+    library.ingest([sys.argv[2]])
+Library.open(sys.argv[1], write=True).close()
+"""
+
+
+def test_a_fork_is_refused_with_a_sentence_and_cannot_give_the_lock_away(tmp_path: Path, docs: Path) -> None:
+    command = [sys.executable, "-c", FORKED, str(tmp_path / "l"), str(docs)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stdout == "0 True 2\n", done.stdout + done.stderr

@@ -92,6 +92,8 @@ def _without_mark(data: bytes) -> str | None:
     """UTF-32 or UTF-16 text without a byte order mark: the reading with the most ASCII that is plausible at all."""
     best: tuple[float, str] | None = None
     for encoding, unit in (("utf-32-le", 4), ("utf-32-be", 4), ("utf-16-le", 2), ("utf-16-be", 2)):
+        if unit == 2 and data.isascii() and data[::2].count(0) and data[1::2].count(0):
+            break  # ASCII parted by NULs; that of wide text is all on one side
         text = strict(data[: len(data) - len(data) % unit], encoding)
         if text and "\0" not in text:
             ascii_share, plausible = _plausibility(Counter(text[:20_000]))

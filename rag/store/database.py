@@ -16,6 +16,7 @@ from rag.store import schema
 from rag.store.lock import prepare_folder, unusable
 
 FILE_NAME = "library.sqlite3"
+INDEX_FOLDER = "index"
 BUSY_SECONDS = 5.0
 _WAL_SINCE = (3, 51, 3)
 _IDLE_READERS = 8
@@ -46,6 +47,7 @@ class Database:
         self._pool_lock = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
+        self._process = os.getpid()
 
     @classmethod
     def open(cls, folder: Path, *, writer: bool) -> Self:
@@ -62,6 +64,7 @@ class Database:
                 _expect_current(schema.examine(connection, path), path)
             return database
         prepare_folder(folder)
+        expect_not_lost(folder)
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as error:
@@ -73,6 +76,21 @@ class Database:
     def writer(self) -> bool:
         """Whether this object may write."""
         return self._writer is not None
+
+    @property
+    def inherited(self) -> bool:
+        """Whether this process was forked from the one that opened the library: nothing of it may be used here, since
+        its locks, threads and connections belong to the other."""
+        return os.getpid() != self._process
+
+    def expect_own_process(self) -> None:
+        """Raise StoreError when the library is ``inherited``."""
+        if self.inherited:
+            raise StoreError(
+                f"The library {self.path.parent} was opened by process {self._process}, before this one was forked"
+                " from it.",
+                hint="Open the library in the process that uses it.",
+            )
 
     @property
     def sqlite_version(self) -> str:
@@ -97,6 +115,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection that sees one consistent, committed state of the library until the block ends."""
+        self.expect_own_process()
         with translated(self.path):
             connection = self._borrow()
             try:
@@ -113,6 +132,7 @@ class Database:
 
         Raises StoreError for an object opened for reading; DiskFull and StoreError for what SQLite reports.
         """
+        self.expect_own_process()
         with self._write_lock, translated(self.path):
             connection = self._the_writer()
             connection.execute("BEGIN IMMEDIATE")
@@ -128,6 +148,7 @@ class Database:
 
         Needs free disk space of the library's size for the while. Raises DiskFull, StoreError.
         """
+        self.expect_own_process()
         with self._write_lock, translated(self.path):
             connection = self._the_writer()
             # Here, and only here, memory matters more than readers: the whole file passes through.
@@ -145,7 +166,12 @@ class Database:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
-        """Close every connection; a read under way in another thread ends first, on its own connection."""
+        """Close every connection; a read under way in another thread ends first, on its own connection.
+
+        A forked process leaves them as they are: closing one would end what the other process is writing.
+        """
+        if self.inherited:
+            return
         with self._write_lock, self._pool_lock:
             self._closed = True
             for connection in self._idle:
@@ -247,7 +273,19 @@ def _expect_library(path: Path) -> None:
     except OSError as error:
         raise unusable(path.parent, error) from error
     if not present:
+        expect_not_lost(path.parent)
         raise StoreError(f"There is no library in {path.parent}.", hint="Create it with `rag ingest FILES`.")
+
+
+def expect_not_lost(folder: Path) -> None:
+    """Raise LibraryDamaged when the index of a library is there and the library is not: it was deleted or moved."""
+    index = folder / INDEX_FOLDER
+    lost = not (folder / FILE_NAME).exists() and index.is_dir() and any(index.iterdir())
+    if lost:
+        raise LibraryDamaged(
+            f"{folder / FILE_NAME} is missing, though the index made from it is there: all documents were in it.",
+            hint=f"Put the file back, from a backup if need be. To begin anew, delete {index} first.",
+        )
 
 
 def _expect_current(version: int, path: Path) -> None:

@@ -20,12 +20,12 @@ from rag.errors import DiskFull, RagError, StoreError
 from rag.store.audit import AuditReport, IndexFailure, Outdated, State, VectorIndex, examine
 from rag.store.build import APART_FROM, build, build_apart
 from rag.store.catalog import Collection, find_collection
+from rag.store.database import INDEX_FOLDER
 from rag.store.fingerprint import fingerprint, intact
 from rag.store.generations import passage_ids
 from rag.store.pointers import Pointers
 from rag.store.truth import Truth
 
-INDEX_FOLDER = "index"
 QUARANTINE_FOLDER = "quarantine"
 BATCH = 500
 """Changes told to an index at once: the longest (about 0.1 s) that nothing else runs in this process."""

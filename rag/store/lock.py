@@ -31,6 +31,7 @@ class WriterLock:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
+        self._process = os.getpid()
 
     @classmethod
     def acquire(cls, folder: Path, timeout: float = 0.5) -> WriterLock:
@@ -90,12 +91,13 @@ class WriterLock:
         return f"Nobody writes to the library {folder}." if holder is None else _sentence(folder, holder)
 
     def release(self) -> None:
-        """Give the lock back; a second call does nothing."""
+        """Give the lock back; a second call does nothing. A forked process gives its copy back, not the lock."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            os.ftruncate(descriptor, 0)
-            # Closing alone would leave the lock with a child that is just being started.
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            if os.getpid() == self._process:
+                os.ftruncate(descriptor, 0)
+                # Closing alone would leave the lock with a child that is just being started.
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
     def __enter__(self) -> WriterLock:

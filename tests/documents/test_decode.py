@@ -140,3 +140,11 @@ def test_decoding_ends_in_text_or_a_refusal(data: bytes) -> None:
 
 def test_every_codec_exists() -> None:
     assert all("".encode(name) is not None for name in CODECS)
+
+
+@pytest.mark.parametrize("data", [b"hello\0world\0this is text\0" * 50, b"ab\0cd\0" * 100, b"name\0value\0" * 9])
+def test_words_parted_by_nuls_are_no_wide_text(data: bytes) -> None:
+    with pytest.raises(DamagedDocument, match="binary"):
+        decode(data, "list.txt")
+    wide = "これは 日本語 の\u3000文章です。一つ。\n" * 20
+    assert decode(wide.encode("utf-16-le"), "a.txt") == decode(wide.encode("utf-16-be"), "a.txt") == wide

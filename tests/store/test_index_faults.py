@@ -14,8 +14,9 @@ import pytest
 from rag.errors import DiskFull, StoreError
 from rag.store import build, keeper, vectors
 from rag.store.audit import IndexFailure
+from rag.store.database import INDEX_FOLDER
 from rag.store.fingerprint import files, fingerprint
-from rag.store.keeper import INDEX_FOLDER, QUARANTINE_FOLDER
+from rag.store.keeper import QUARANTINE_FOLDER
 from rag.store.truth import Collection, Truth
 from rag.store.vectors import ChromaIndex, DenseIndex
 from tests.store.material import EMBEDDER, fill, prose, put, writer

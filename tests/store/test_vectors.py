@@ -12,7 +12,8 @@ import pytest
 
 from rag.errors import EmbedderMismatch
 from rag.store import vectors
-from rag.store.keeper import INDEX_FOLDER, QUARANTINE_FOLDER
+from rag.store.database import INDEX_FOLDER
+from rag.store.keeper import QUARANTINE_FOLDER
 from rag.store.truth import Collection, EmbedderInfo, Truth
 from rag.store.vectors import DenseIndex
 from tests.store.material import DIMENSION, EMBEDDER, embed, open_files, prose, put, writer
