@@ -1,13 +1,27 @@
-"""What programs may call over HTTP: the library's questions, with JSON for answers."""
+"""What programs may call over HTTP: the library's questions, with JSON for answers; and what a call must hold."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
+import gradio as gr
+
+from rag.errors import QuestionError, RagError
+from rag.text import counted
 from rag.types import to_plain
+from ui.guard import PUBLIC, Refusal
 
 if TYPE_CHECKING:
     from rag.library import Library
+
+_MOST_HITS = 200
+_KINDS: Mapping[str, tuple[type, str]] = {"str": (str, "a text"), "int": (int, "a whole number")}
+_STREAM = "/gradio_api/queue/data"
+_CALL = "/gradio_api/call/"
 
 
 class Api:
@@ -22,8 +36,80 @@ class Api:
 
     def search(self, question: str, k: int = 6, collection: str = "") -> list[dict[str, Any]]:
         """The best ``k`` passages with their scores, best first."""
+        if not 1 <= k <= _MOST_HITS:
+            raise QuestionError(f"k is {k}.", hint=f"Ask for 1 to {_MOST_HITS} passages.")
         return [to_plain(hit) for hit in self._library.search(question, k, collection or None)]
 
     def sources(self, collection: str = "") -> list[dict[str, Any]]:
         """The documents of a collection."""
         return [to_plain(document) for document in self._library.sources(collection or None)]
+
+    def functions(self) -> tuple[Callable[..., Any], ...]:
+        """The functions of ``PUBLIC``; their errors arrive at the caller as messages."""
+        return tuple(_public(getattr(self, name)) for name in PUBLIC)
+
+
+def _public(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(*given: Any) -> Any:
+        try:
+            return function(*given)
+        except RagError as error:
+            raise gr.Error(error.explain(), print_exception=False) from error
+
+    return wrapper
+
+
+class Calls:
+    """The events of ``page``, whose first are ``PUBLIC``: which there are, and with what they may be called."""
+
+    def __init__(self, page: gr.Blocks) -> None:
+        self._page = page
+        self._public = {name: list(inspect.signature(getattr(Api, name)).parameters.values())[1:] for name in PUBLIC}
+
+    def check(self, path: str, body: Mapping[str, Any]) -> None:
+        """Raises Refusal (404, 422) unless the event that is meant exists and takes such values."""
+        name = path.rstrip("/").rpartition("/")[2]
+        if name not in self._public:
+            index = body.get("fn_index")
+            event = None if index is None else self._page.fns.get(index)
+            if index is None or event is None or event.fn is None:
+                raise Refusal(404, "There is no such event. Reload the page.")
+            if index >= len(PUBLIC):
+                _check_texts(body["data"], len(event.inputs))
+                return
+            name = PUBLIC[index]
+        _check_arguments(name, self._public[name], body["data"])
+
+    def check_waiting(self, path: str, query: bytes) -> None:
+        """Raises Refusal (404) when ``path`` reads an event or a session that there is not."""
+        if path == _STREAM:
+            key = parse_qs(query.decode("latin-1")).get("session_hash", [""])[0]
+        elif path.startswith(_CALL):
+            key = path.rpartition("/")[2]
+        else:
+            return
+        queue = self._page._queue
+        if key not in queue.pending_messages_per_session and key not in queue.event_ids_to_events:
+            raise Refusal(404, "There is no such event, or its result has been fetched.")
+
+
+def _check_texts(data: list[Any], count: int) -> None:
+    """What the page's own events take: what stands in its boxes. Raises Refusal."""
+    if len(data) != count or not all(value is None or isinstance(value, str) for value in data):
+        raise Refusal(422, f"This event takes {counted(count, 'text')}.")
+
+
+def _check_arguments(name: str, parameters: list[inspect.Parameter], data: list[Any]) -> None:
+    """Fills in what is left out. Raises Refusal."""
+    takes = f"{name} takes {', '.join(p.name for p in parameters)}, in this order."
+    if len(data) > len(parameters):
+        raise Refusal(422, f"{len(data)} values are too many: {takes}")
+    for index, parameter in enumerate(parameters):
+        kind, said = _KINDS[str(parameter.annotation)]
+        if index == len(data):
+            data.append(None)
+        if data[index] is None and parameter.default is not parameter.empty:
+            data[index] = parameter.default
+        if isinstance(data[index], bool) or not isinstance(data[index], kind):
+            raise Refusal(422, f"{parameter.name} must be {said}: {takes}")

@@ -3,39 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 import shutil
-import tempfile
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from fastapi import FastAPI
 from gradio.events import api as public_api
 
-from rag.errors import RagError
 from ui import parts
-from ui.api import Api
+from ui.api import Api, Calls
 from ui.assets import Assets
 from ui.components import Components
 from ui.events import Events
 from ui.guard import Guard, rules_for
-from ui.server import address_of, listen, run
+from ui.server import address_of, ended_by_signals, listen, run
 from ui.site import Site
 
 if TYPE_CHECKING:
     from rag.library import Library
 
 _QUEUE = 64
+_MOST_SESSIONS = 64
+"""Of what Gradio keeps for each tab and each call, about 75 kB; nothing of it is needed for longer than an event."""
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 _ALWAYS: dict[str, Any] = {**_QUIET, "trigger_mode": "multiple"}
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 def serve(
@@ -46,7 +42,7 @@ def serve(
     open_browser: bool = False,
     on_ready: Callable[[str], None],
 ) -> None:
-    """Serve the page over ``library`` until Ctrl-C; ``on_ready`` is called with its address once it answers.
+    """Serve the page over ``library`` until Ctrl-C, SIGTERM or SIGHUP; ``on_ready`` gets its address once it answers.
 
     ``host`` and ``port`` default to the configured ones; without ``port`` the next free one is taken when that is
     busy. Prints nothing. Raises ConfigError when it cannot listen there, LibraryLocked for a read-only library.
@@ -60,7 +56,7 @@ def serve(
         if open_browser:
             webbrowser.open(address)
 
-    with listener, application(library, where) as app:
+    with ended_by_signals(), listener, application(library, where) as app:
         run(app, listener, ready)
 
 
@@ -68,36 +64,38 @@ def serve(
 def application(library: Library, host: str = "127.0.0.1") -> Iterator[Guard]:
     """The guarded ASGI application over ``library``, for as long as the block runs."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    folder = tempfile.mkdtemp(prefix="rag-page-")  # mode 0700
-    os.environ["GRADIO_TEMP_DIR"] = folder
     site = Site(library)
+    folder = library.path / "temporary"
+    shutil.rmtree(folder, ignore_errors=True)  # what a process that was killed left
+    folder.mkdir(mode=0o700)
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
     site.models.warm.start()
     try:
-        app = asyncio.run(_mounted(site))
-        yield Guard(app, rules_for(host, site.upload_bytes))
+        app, page = asyncio.run(_mounted(site))
+        yield Guard(app, rules_for(host, site.upload_bytes), Calls(page))
     finally:
         site.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _mounted(site: Site) -> FastAPI:
+async def _mounted(site: Site) -> tuple[FastAPI, gr.Blocks]:
     """The page beside this package's own routes; in a running loop, since Gradio opens one for its locks otherwise."""
+    page = build(site)
     files = Assets(Path(gr.__file__).parent / "templates" / "frontend" / "assets")
     outer = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, routes=[*site.routes(), files.route()])
     app: FastAPI = gr.mount_gradio_app(
-        outer, build(site), path="/", theme=_theme(), head=parts.head(), footer_links=[], run_history=False,
-        enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=False, show_error=True, max_file_size=1,
+        outer, page, path="/", theme=_theme(), head=parts.head(), footer_links=[], run_history=False,
+        enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=False, show_error=False, max_file_size=1,
     )  # fmt: skip
-    return app
+    return app, page
 
 
 def build(site: Site) -> gr.Blocks:
     """The page over what ``site`` holds."""
     page = gr.Blocks(title="Ask your documents", fill_width=True, fill_height=True, analytics_enabled=False)
     with page:
-        api = Api(site.library)
-        for function in (api.ask, api.search, api.sources):  # first, so that the page's handlers don't take their names
-            public_api(_public(function), api_name=function.__name__, concurrency_limit=site.library.config.concurrency)
+        for function in Api(site.library).functions():  # first, so that the page's handlers don't take their names
+            public_api(function, api_name=function.__name__, concurrency_limit=site.library.config.concurrency)
         components = Components(site)
         events = Events(site, components)
         _wire_chat(components, events)
@@ -105,6 +103,7 @@ def build(site: Site) -> gr.Blocks:
         _wire_models(components, events)
         _wire_loading(page, components, events)
         page.queue(max_size=_QUEUE)
+    page.state_session_capacity = _MOST_SESSIONS
     return page
 
 
@@ -177,19 +176,6 @@ def _wire_models(ui: Components, on: Events) -> None:
     done = ui.embedding.reindex(on.reindex, ui.collection, ui.embedding, **_ALWAYS)
     done.then(on.status, None, out, **_QUIET)
     ui.embedding.cancel(on.cancel_reindex, None, None, **_QUIET)
-
-
-def _public(function: Callable[P, R]) -> Callable[P, R]:
-    """A function for programs: its errors arrive there as messages."""
-
-    @functools.wraps(function)
-    def wrapped(*given: P.args, **named: P.kwargs) -> R:
-        try:
-            return function(*given, **named)
-        except RagError as error:
-            raise gr.Error(error.explain(), print_exception=False) from error
-
-    return wrapped
 
 
 def _theme() -> gr.themes.Base:

@@ -44,18 +44,19 @@ class Events:
             await self._site.chat.ask(question or "", conversation or "", collection or "", _view(request))
         )
 
-    async def suggested(self, conversation: str, collection: str, event: gr.SelectData, request: gr.Request) -> Changes:
-        chosen = event.value["text"] if isinstance(event.value, dict) else event.value
-        return await self.ask(str(chosen), conversation, collection, request)
+    async def suggested(self, conversation: str, collection: str, event: gr.EventData, request: gr.Request) -> Changes:
+        value = told(event, "value", dict | str)
+        chosen = value.get("text") if isinstance(value, dict) else value
+        return await self.ask(str(chosen or ""), conversation, collection, request)
 
-    async def retry(self, conversation: str, collection: str, event: gr.RetryData, request: gr.Request) -> Changes:
+    async def retry(self, conversation: str, collection: str, event: gr.EventData, request: gr.Request) -> Changes:
         return self._chat(await self._site.chat.retry(_turn(event), conversation, collection, _view(request)))
 
-    async def edit(self, conversation: str, collection: str, event: gr.EditData, request: gr.Request) -> Changes:
-        question, view = str(event.value), _view(request)
+    async def edit(self, conversation: str, collection: str, event: gr.EventData, request: gr.Request) -> Changes:
+        question, view = told(event, "value", str), _view(request)
         return self._chat(await self._site.chat.edit(_turn(event), question, conversation, collection, view))
 
-    async def undo(self, conversation: str, event: gr.UndoData, request: gr.Request) -> Changes:
+    async def undo(self, conversation: str, event: gr.EventData, request: gr.Request) -> Changes:
         return self._chat(await self._site.chat.undo(_turn(event), conversation, _view(request)))
 
     async def follow(self, request: gr.Request) -> AsyncIterator[list[Any]]:
@@ -71,15 +72,18 @@ class Events:
     async def stop(self, conversation: str, request: gr.Request) -> None:
         await asyncio.to_thread(self._site.chat.stop, conversation or "", _view(request))
 
-    def like(self, conversation: str, event: gr.LikeData) -> Changes:
-        thumb = 1 if event.liked is True else -1 if event.liked is False else 0
+    def like(self, conversation: str, event: gr.EventData) -> Changes:
+        liked = told(event, "liked", object)
+        thumb = 1 if liked is True else -1 if liked is False else 0
         return self._rate(conversation, _turn(event), thumb)
 
     def gold(self, conversation: str, event: gr.EventData) -> Changes:
-        return self._rate(conversation, int(event.turn), None)
+        return self._rate(conversation, told(event, "turn", int), None)
 
     def note(self, conversation: str, event: gr.EventData) -> Changes:
-        changes = self._rate(conversation, int(event.turn), int(event.thumb), str(event.name))
+        changes = self._rate(
+            conversation, told(event, "turn", int), told(event, "thumb", int), told(event, "name", str)
+        )
         if changes is not self._nothing:
             gr.Info("Noted.")
         return {self._parts.feedback: ""}
@@ -105,17 +109,17 @@ class Events:
         return self._chat(await self._site.chat.open("", _view(request)))
 
     async def pick(self, event: gr.EventData, request: gr.Request) -> Changes:
-        return self._chat(await self._site.chat.open(str(event.id), _view(request)))
+        return self._chat(await self._site.chat.open(told(event, "id", str), _view(request)))
 
     def rename(self, conversation: str, event: gr.EventData) -> str:
         try:
-            self._site.talks.rename(str(event.id), str(event.name))
+            self._site.talks.rename(told(event, "id", str), told(event, "name", str))
         except RagError as error:
             warn(error.explain())
         return self._history(conversation)
 
     async def delete(self, conversation: str, event: gr.EventData, request: gr.Request) -> Changes:
-        key = str(event.id)
+        key = told(event, "id", str)
         try:
             await asyncio.to_thread(self._site.answers.stop, key)
             await asyncio.to_thread(self._site.talks.delete, key)
@@ -126,7 +130,7 @@ class Events:
         return self._chat(await self._site.chat.open("", _view(request)))
 
     def find(self, conversation: str, event: gr.EventData) -> str:
-        return self._history(conversation, str(event.name))
+        return self._history(conversation, told(event, "name", str))
 
     def _history(self, current: str, search: str = "") -> str:
         return conversations_html(self._site.talks.rows(search), current or "", searched=bool(search.strip()))
@@ -173,28 +177,28 @@ class Events:
         yield gr.skip()
 
     def create(self, event: gr.EventData) -> Changes:
-        return self._shelf(self._site.shelf.create(str(event.name)))
+        return self._shelf(self._site.shelf.create(told(event, "name", str)))
 
     def rename_collection(self, event: gr.EventData) -> Changes:
-        return self._shelf(self._site.shelf.rename(str(event.id), str(event.name)))
+        return self._shelf(self._site.shelf.rename(told(event, "id", str), told(event, "name", str)))
 
     def delete_collection(self, event: gr.EventData) -> Changes:
-        return self._shelf(self._site.shelf.delete(str(event.id)))
+        return self._shelf(self._site.shelf.delete(told(event, "id", str)))
 
     def remove(self, collection: str, event: gr.EventData) -> Changes:
-        return self._shelf(self._site.shelf.remove(str(event.id), collection))
+        return self._shelf(self._site.shelf.remove(told(event, "id", str), collection))
 
     def dismiss(self, collection: str, event: gr.EventData) -> Changes:
-        return self._shelf(self._site.shelf.dismiss(str(event.id), collection))
+        return self._shelf(self._site.shelf.dismiss(told(event, "id", str), collection))
 
     def open_document(self, event: gr.EventData) -> Changes:
-        return self._shelf(self._site.shelf.open_document(str(event.id)))
+        return self._shelf(self._site.shelf.open_document(told(event, "id", str)))
 
     def open_card(self, conversation: str, event: gr.EventData) -> Changes:
-        return self._shelf(self._site.shelf.open_card(str(event.id), conversation or ""))
+        return self._shelf(self._site.shelf.open_card(told(event, "id", str), conversation or ""))
 
     def turn_to(self, event: gr.EventData) -> Changes:
-        return self._shelf(self._site.shelf.turn_to(str(event.id), int(event.offset)))
+        return self._shelf(self._site.shelf.turn_to(told(event, "id", str), told(event, "offset", int)))
 
     def _shelf(self, update: ShelfUpdate) -> Changes:
         shown, changes = self._parts, Changes()
@@ -231,7 +235,7 @@ class Events:
         return {**self.tick(), self._parts.model: gr.update(choices=models.choices(), value=models.current())}
 
     async def pull(self, event: gr.EventData) -> AsyncIterator[Changes]:
-        self._site.models.pull(str(event.id))
+        self._site.models.pull(told(event, "id", str))
         async for changes in self.status():
             yield changes
 
@@ -261,7 +265,7 @@ class Events:
             yield line
 
     async def reindex(self, collection: str, event: gr.EventData) -> AsyncIterator[Any]:
-        warn(self._site.embedding.start(collection, str(event.name)))
+        warn(self._site.embedding.start(collection, told(event, "name", str)))
         async for line in self.embedding(collection):
             yield line
 
@@ -273,7 +277,22 @@ def _view(request: gr.Request) -> str:
     return str(request.session_hash or "")
 
 
-def _turn(event: Any) -> int:
+def _turn(event: gr.EventData) -> int:
     """The turn (from 0) of a message: questions and answers alternate."""
-    index = event.index
-    return int(index[0] if isinstance(index, list | tuple) else index) // 2
+    index = told(event, "index", list | int)
+    first = (index or [None])[0] if isinstance(index, list) else index
+    if not isinstance(first, int):
+        raise _incomplete()
+    return first // 2
+
+
+def told(event: gr.EventData, name: str, kind: Any) -> Any:
+    """What the browser says of an event. Raises gr.Error where it is no ``kind``."""
+    value = event._data.get(name) if isinstance(event._data, dict) else None
+    if value is None or not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise _incomplete()
+    return value
+
+
+def _incomplete() -> gr.Error:
+    return gr.Error("This event lacks what it needs. Reload the page.", print_exception=False)

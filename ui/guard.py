@@ -2,17 +2,22 @@
 
 The page has no login, so whoever can make a browser talk to it could read the documents. Refused are therefore names
 that are not this machine's (DNS rebinding), requests that another site's page sends (Origin, Sec-Fetch-Site), every
-route that the page does not need (among them Gradio's ``file=`` and ``proxy=``, in any encoding), and bodies over
-their limit. Every response, a refusal too, carries a content policy under which nothing leaves the machine.
+route that the page does not need (among them Gradio's ``file=`` and ``proxy=``, in any encoding), bodies over their
+limit, and bodies that hold more than plain values: Gradio takes any object that looks like a file's description for
+one, wherever it stands, and fetches or copies what it names. What passes is written anew, so that the application
+reads what was checked. Every response, a refusal too, carries a content policy under which nothing leaves the machine.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, NoReturn, Protocol
 from urllib.parse import urlsplit
 
 Scope = MutableMapping[str, Any]
@@ -23,6 +28,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+UPLOAD = "/upload"
 EVENT_BYTES = 1_000_000
 """The largest body of an event: the longest question in four-byte characters, escaped, many times over."""
 
@@ -65,6 +71,11 @@ READ = re.compile(
     rf"|/page/\d{{1,12}}/\d{{1,5}}\.png|/export/{_NAME}\.(?:md|json)"
 )
 WRITE = re.compile(rf"/gradio_api/queue/join|/gradio_api/{_CALL}/?|/upload")
+_KEPT = ("data", "event_data", "fn_index", "trigger_id", "session_hash")
+"""What an event's body may hold; all else (among it what turns off checks of Gradio's) is left out."""
+_SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_FILE_KEYS = frozenset(("path", "url", "meta", "_type", "orig_name"))
+_DRAINED_SECONDS = 5.0
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\%]|//|/\.|\.\.")
 _PORT = re.compile(r":\d{1,5}$")
 _STRIPPED = re.compile(rb"x-forwarded-.*|forwarded|x-real-ip|x-gradio-.*|x-direct-url|x-ip-token")
@@ -92,12 +103,23 @@ class Refusal(Exception):
         self.reason = reason
 
 
+class Calls(Protocol):
+    """What the application knows of its events; each method raises Refusal."""
+
+    def check(self, path: str, body: Mapping[str, Any]) -> None:
+        """Whether there is such an event, and its values are of the right kinds."""
+
+    def check_waiting(self, path: str, query: bytes) -> None:
+        """Whether something is, or will be, there to be read at this address of an event stream."""
+
+
 class Guard:
     """Wraps ``app``; HTTP only. A WebSocket is closed, for the page uses none."""
 
-    def __init__(self, app: App, rules: Rules) -> None:
+    def __init__(self, app: App, rules: Rules, calls: Calls | None = None) -> None:
         self.app = app
         self._rules = rules
+        self._calls = calls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -106,13 +128,106 @@ class Guard:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
+        body = _Body(receive)
         try:
             limit = check(scope, self._rules)
+            passed = {**scope, "headers": [h for h in scope["headers"] if not _STRIPPED.fullmatch(h[0].lower())]}
+            if scope["method"] == "POST" and scope["path"] != UPLOAD:
+                self._rewrite(passed, body, await _whole(body, limit))
+            elif self._calls is not None:
+                self._calls.check_waiting(scope["path"], scope["query_string"])
         except Refusal as refusal:
-            await _refuse(send, refusal, scope["method"])
+            await _refuse(scope, body, send, refusal)
             return
-        scope = {**scope, "headers": [h for h in scope["headers"] if not _STRIPPED.fullmatch(h[0].lower())]}
-        await _Exchange(self.app, limit).run(scope, receive, send)
+        await _Exchange(self.app, limit).run(passed, body, send)
+
+    def _rewrite(self, scope: Scope, body: _Body, raw: bytes) -> None:
+        """Check the body of an event, and have the application read what was checked."""
+        event = plain_body(raw)
+        if self._calls is not None:
+            self._calls.check(scope["path"], event)
+        written = json.dumps(event, separators=(",", ":")).encode()
+        body.replace(written)
+        told = [(b"content-type", b"application/json"), (b"content-length", str(len(written)).encode())]
+        scope["headers"] = [*(h for h in scope["headers"] if h[0].lower() not in _BODY_HEADERS), *told]
+
+
+class _Body:
+    """``receive`` that knows whether there is more to come."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._instead: bytes | None = None
+        self.ended = False
+
+    def replace(self, body: bytes) -> None:
+        """Give ``body`` instead of what came."""
+        self._instead = body
+
+    async def __call__(self) -> Message:
+        if self._instead is not None:
+            body, self._instead = self._instead, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        message = await self._receive()
+        self.ended = message["type"] == "http.disconnect" or not message.get("more_body", False)
+        return message
+
+
+_BODY_HEADERS = (b"content-type", b"content-length", b"content-encoding", b"transfer-encoding")
+
+
+def plain_body(raw: bytes) -> dict[str, Any]:
+    """The body of an event: a JSON object in UTF-8 whose ``data`` are plain values. Raises Refusal.
+
+    Nothing in it describes a file: ``data`` holds no object or list, ``event_data`` none with a file's keys.
+    """
+    try:
+        body = json.loads(raw.decode("utf-8"), parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        raise Refusal(400, "The body is not JSON in UTF-8.") from None
+    if not isinstance(body, dict) or not isinstance(body.get("data"), list):
+        raise Refusal(400, 'The body is not an object with a list "data".')
+    if any(isinstance(value, dict | list) for value in body["data"]) or _describes_file(body.get("event_data")):
+        raise Refusal(400, "Values are texts, numbers, true, false or null; files have their own route, /upload.")
+    for key, kinds in (("fn_index", int), ("trigger_id", int), ("session_hash", str)):
+        value = body.get(key)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, kinds)):
+            raise Refusal(400, f'"{key}" is of the wrong kind.')
+    if not _SESSION.fullmatch(body.get("session_hash") or "none"):
+        raise Refusal(400, '"session_hash" is up to 64 letters and digits.')
+    return {key: body[key] for key in _KEPT if key in body}
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _describes_file(value: Any) -> bool:
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            if not _FILE_KEYS.isdisjoint(item):
+                return True
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item)
+    return False
+
+
+async def _whole(receive: Receive, limit: int) -> bytes:
+    """A body of at most ``limit`` bytes. Raises Refusal for a longer one."""
+    pieces, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refusal(400, "The body was broken off.")
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > limit:
+            raise too_large(limit)
+        more = message.get("more_body", False)
+    return b"".join(pieces)
 
 
 def check(scope: Scope, rules: Rules) -> int:
@@ -126,7 +241,7 @@ def check(scope: Scope, rules: Rules) -> int:
     _check_site(headers, host, reading=reading, start_page=path == "/")
     if _UNSAFE.search(path) or not (READ if reading else WRITE).fullmatch(path):
         raise Refusal(404, "There is nothing at this address.")
-    limit = 0 if reading else rules.upload_bytes if path == "/upload" else rules.event_bytes
+    limit = 0 if reading else rules.upload_bytes if path == UPLOAD else rules.event_bytes
     _check_length(headers, limit)
     return limit
 
@@ -176,11 +291,8 @@ class _Exchange:
         self._limit = limit
         self._seen = 0
         self._started = False
-        self._method = ""
 
-    async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._method = scope["method"]
-
+    async def run(self, scope: Scope, receive: _Body, send: Send) -> None:
         async def counted() -> Message:
             message = await receive()
             self._seen += len(message.get("body", b""))
@@ -202,7 +314,7 @@ class _Exchange:
             if self._started:
                 raise
         if self._seen > self._limit and not self._started:
-            await _refuse(send, too_large(self._limit), self._method)
+            await _refuse(scope, receive, send, too_large(self._limit))
 
 
 def _sealed(headers: Iterable[Header]) -> list[Header]:
@@ -212,17 +324,25 @@ def _sealed(headers: Iterable[Header]) -> list[Header]:
     return [*kept, *HEADERS]
 
 
-async def _refuse(send: Send, refusal: Refusal, method: str) -> None:
-    body = b"" if method == "HEAD" else f"{refusal.reason}\n".encode()
+async def _refuse(scope: Scope, receive: _Body, send: Send, refusal: Refusal) -> None:
+    """Answer, and take what is still being sent, as far as that is not much: a connection that is closed over unread
+    bytes is reset, and whoever sends them never reads the answer."""
+    body = b"" if scope["method"] == "HEAD" else f"{refusal.reason}\n".encode()
     headers = [
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
-        (b"connection", b"close"),  # the rest of a refused body is not read
+        (b"connection", b"close"),
         *HEADERS,
     ]
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    if not _values(scope["headers"], b"expect"):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAINED_SECONDS):
+                while not receive.ended:
+                    await receive()
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _values(headers: Iterable[Header], name: bytes) -> list[str]:

@@ -1,23 +1,26 @@
 """Files on their way in: received in pieces into a private folder, then ingested in the background.
 
-A received file is a job that any page of this server sees, so a reload loses nothing. The files lie in a folder of
-their own, under the name they came with, until they are in the library or refused.
+A received file is a job that any page of this server sees, so a reload loses nothing. It lies in a folder of the
+library, under the name it came with and beside a note of what is to be done with it, until it is in the library or
+refused: what was accepted when the program ended, however it did, is read by the next one.
 """
 
 from __future__ import annotations
 
+import json
+import logging
+import os
 import queue
 import shutil
-import tempfile
 import threading
 import uuid
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
-from rag.errors import LimitExceeded, PathError, RagError
+from rag.errors import LimitExceeded, PathError, RagError, UnknownCollection
 from rag.types import IngestEvent
 from ui.lists import FileRow
 from ui.signal import Signal
@@ -25,10 +28,15 @@ from ui.signal import Signal
 if TYPE_CHECKING:
     from rag.library import Library
 
+logger = logging.getLogger(__name__)
+
 MEGABYTE = 2**20
 _BATCH = 8
 _DEEPEST = 20
 _NAME_BYTES = 255
+_FOLDER = "incoming"
+_NOTE = ".json"
+_LAST_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,7 @@ class Job:
 class Arrival:
     """A file being received; write to ``file``, then give it to ``Intake.accept`` or ``Intake.drop``."""
 
+    key: str
     source: str
     collection: str
     folder: Path
@@ -59,11 +68,14 @@ class Arrival:
 
 
 class Intake:
-    """Receives and ingests files for ``library``. Close it: what waits is then dropped, what is read is finished."""
+    """Receives and ingests files for ``library``. Close it: the file in hand is finished, what waits is kept.
+
+    Takes up what an earlier one kept, and clears what did not arrive whole.
+    """
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self.folder = Path(tempfile.mkdtemp(prefix="rag-upload-")).resolve()
+        self.folder = (library.path / _FOLDER).resolve()
         self._most_bytes = library.config.limits.upload_mb * MEGABYTE
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
@@ -71,14 +83,30 @@ class Intake:
         self._closed = False
         self.changed = Signal()
         self._worker: threading.Thread | None = None
+        self._take_up()
 
     def close(self) -> None:
-        """Stop after the batch in hand and remove the folder. May be called twice."""
+        """Stop after the file in hand, or without it where it takes long; both are kept. May be called twice."""
         self._closed = True
         self._queue.put(None)
         if self._worker is not None:
-            self._worker.join()
-        shutil.rmtree(self.folder, ignore_errors=True)
+            self._worker.join(_LAST_SECONDS)
+        with suppress(OSError):
+            self.folder.rmdir()  # unless something is kept
+
+    def _take_up(self) -> None:
+        kept = {}
+        for note in sorted(self.folder.glob(f"*{_NOTE}"), key=lambda path: path.stat().st_mtime):
+            try:
+                told = json.loads(note.read_bytes())
+                kept[note.stem] = (told["source"], told["collection"], int(told["size"]))
+            except (OSError, ValueError, KeyError, TypeError):
+                logger.warning("A file that waited to be read is lost: its note %s is damaged.", note)
+        for path in self.folder.iterdir() if self.folder.is_dir() else ():
+            if path.stem not in kept:
+                _delete(path)
+        for key, (source, collection, size) in kept.items():
+            self._enqueue(key, source, collection, self.folder / key, size)
 
     # -- receiving --------------------------------------------------------------------------------------------
 
@@ -92,29 +120,61 @@ class Intake:
                 f"Too much at once: more than {self._most_bytes // MEGABYTE} MB would be waiting (limits.upload_mb).",
                 hint="Wait until the files before it are in, then add it again.",
             )
-        folder = Path(tempfile.mkdtemp(dir=self.folder))
-        target = folder.joinpath(*parts)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return Arrival("/".join(parts), collection, folder, target.open("xb"))
+        key = uuid.uuid4().hex[:12]
+        target = self.folder.joinpath(key, *parts)
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Arrival(key, "/".join(parts), collection, self.folder / key, target.open("xb"))
 
     def accept(self, arrival: Arrival) -> str:
-        """Queue a file that has arrived whole; the name of its job."""
-        arrival.file.close()
-        key = uuid.uuid4().hex[:12]
-        row = FileRow(key, arrival.source, "waiting")
+        """Queue a file that has arrived whole, once it and its note are on the disk; the name of its job.
+
+        Raises OSError, and then forgets the file.
+        """
+        try:
+            with arrival.file as file:
+                file.flush()
+                os.fsync(file.fileno())
+            told = {"source": arrival.source, "collection": arrival.collection, "size": arrival.size}
+            self._write_note(arrival.key, json.dumps(told).encode())
+        except OSError:
+            self.drop(arrival)
+            raise
+        self._enqueue(arrival.key, arrival.source, arrival.collection, arrival.folder, arrival.size)
+        return arrival.key
+
+    def drop(self, arrival: Arrival) -> None:
+        """Forget a file that did not arrive whole."""
+        with suppress(OSError):
+            arrival.file.close()
+        _delete(arrival.folder)
+
+    def _write_note(self, key: str, note: bytes) -> None:
+        unfinished = self.folder / f"{key}.new"
+        with unfinished.open("xb") as file:
+            file.write(note)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.rename(self.folder / f"{key}{_NOTE}")
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _enqueue(self, key: str, source: str, collection: str, folder: Path, size: int) -> None:
         with self._lock:
-            self._jobs[key] = Job(row, arrival.collection, arrival.folder, arrival.size)
+            self._jobs[key] = Job(FileRow(key, source, "waiting"), collection, folder, size)
             if self._worker is None or not self._worker.is_alive():
                 self._worker = threading.Thread(target=self._run, name="ingest", daemon=True)
                 self._worker.start()
         self._queue.put(key)
         self.changed.notify()
-        return key
 
-    def drop(self, arrival: Arrival) -> None:
-        """Forget a file that did not arrive whole."""
-        arrival.file.close()
-        shutil.rmtree(arrival.folder, ignore_errors=True)
+    def _forget(self, job: Job) -> None:
+        """Remove a file that is read or refused; its note first, so that it is not taken up half removed."""
+        (self.folder / f"{job.row.job}{_NOTE}").unlink(missing_ok=True)
+        _delete(job.folder)
 
     # -- looking ----------------------------------------------------------------------------------------------
 
@@ -135,7 +195,7 @@ class Intake:
             if job is None or job.row.state == "reading":
                 return
             del self._jobs[key]
-        shutil.rmtree(job.folder, ignore_errors=True)
+        self._forget(job)
         self.changed.notify()
 
     # -- the worker -------------------------------------------------------------------------------------------
@@ -176,23 +236,28 @@ class Intake:
 
     def _ingest(self, batch: list[Job]) -> None:
         jobs = {job.folder: job for job in batch if self._set(job.row.job, "reading")}
+        collection = batch[0].collection
         try:
-            events = self._library.ingest_events(list(jobs), collection=batch[0].collection, uploads=True)
+            if collection and collection not in self._library.collections():
+                raise UnknownCollection(f"The collection {collection!r} is gone.", hint="Add it to another.")
+            events = self._library.ingest_events(list(jobs), collection=collection or None, uploads=True)
             with closing(events):
                 for event in events:
-                    job = next((jobs.pop(folder) for folder in list(jobs) if folder in Path(event.path).parents), None)
-                    if job is not None:
-                        self._finish(job, event)
+                    folder = next((folder for folder in jobs if folder in Path(event.path).parents), None)
+                    if folder is not None and not (self._closed and event.status == "failed"):
+                        self._finish(jobs.pop(folder), event)
                     if self._closed:
-                        break
+                        return
         except RagError as error:
-            self._fail(jobs.values(), str(error), error.hint)
+            if not self._closed:
+                self._fail(jobs.values(), str(error), error.hint)
             jobs.clear()
         finally:
-            self._fail(jobs.values(), "It was not read.", "Add it again; the program's log may say why.")
+            if not self._closed:
+                self._fail(jobs.values(), "It was not read.", "Add it again; the program's log may say why.")
 
     def _finish(self, job: Job, event: IngestEvent) -> None:
-        shutil.rmtree(job.folder, ignore_errors=True)
+        self._forget(job)
         if event.status == "failed":
             self._set(job.row.job, "failed", event.error, event.hint)
         elif event.status == "unchanged":
@@ -204,7 +269,7 @@ class Intake:
 
     def _fail(self, jobs: Iterable[Job], message: str, hint: str) -> None:
         for job in jobs:
-            shutil.rmtree(job.folder, ignore_errors=True)
+            self._forget(job)
             self._set(job.row.job, "failed", message, hint)
 
     def _set(self, key: str, state: str, message: str = "", hint: str = "") -> bool:
@@ -215,6 +280,13 @@ class Intake:
             self._jobs[key] = replace(job, row=replace(job.row, state=state, message=message, hint=hint))
         self.changed.notify()
         return True
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def checked_name(source: str) -> tuple[str, ...]:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import signal
 import socket
-from collections.abc import Callable
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Literal
 
 import uvicorn
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from rag.errors import ConfigError
 from ui.guard import is_loopback
@@ -19,6 +24,9 @@ logger = logging.getLogger(__name__)
 _TRIES = 50
 _MOST_CONNECTIONS = 256
 _LAST_WORDS_SECONDS = 1
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+PERIOD_SECONDS = 15.0
+_LEAST_BYTES = 1_000
 
 
 def listen(host: str, port: int, *, exactly: bool) -> socket.socket:
@@ -61,20 +69,49 @@ def address_of(listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
-def run(app: Any, listener: socket.socket, on_ready: Callable[[], None]) -> None:
-    """Serve until Ctrl-C; streams that are still open then are cut after a second. Prints nothing."""
-    config = uvicorn.Config(
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM (systemd, Docker) and SIGHUP (a terminal that closes) end the block as Ctrl-C does, with
+    KeyboardInterrupt; a second one changes nothing while it ends. Nothing changes outside the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    heard = [number for number, handler in before.items() if handler is not signal.SIG_IGN]  # nohup's stays ignored
+    for number in heard:
+        signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, before[number])
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    for each in _ENDING:
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def configured(app: Any, lifespan: Literal["on", "off"] = "on") -> uvicorn.Config:
+    """How every page is served. Prints nothing."""
+    return uvicorn.Config(
         app,
+        http=_Connection,
         log_config=None,
         access_log=False,
         ws="none",
-        lifespan="on",
+        lifespan=lifespan,
         proxy_headers=False,
         server_header=False,
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=_LAST_WORDS_SECONDS,
     )
-    server = _Server(config, on_ready)
+
+
+def run(app: Any, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+    """Serve until Ctrl-C or a signal that means the same; streams that are still open then are cut after a second."""
+    server = _Server(configured(app), on_ready)
     log = logging.getLogger("uvicorn.error")
     log.addFilter(server.still_serving)  # the streams it cuts at the end are no errors
     try:
@@ -82,6 +119,9 @@ def run(app: Any, listener: socket.socket, on_ready: Callable[[], None]) -> None
             server.run(sockets=[listener])
     finally:
         log.removeFilter(server.still_serving)
+        for number in _ENDING:
+            if signal.getsignal(number) in (_interrupt, server.handle_exit):
+                signal.signal(number, signal.SIG_IGN)  # it ends already
 
 
 class _Server(uvicorn.Server):
@@ -93,7 +133,47 @@ class _Server(uvicorn.Server):
         """Whether nobody has asked it to end."""
         return not self.should_exit
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn's own, for SIGHUP too."""
+        with super().capture_signals():
+            if signal.getsignal(signal.SIGHUP) is _interrupt:
+                signal.signal(signal.SIGHUP, self.handle_exit)
+            yield
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._on_ready()
+
+
+class _Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    """A connection that must make progress: a request's head is there within a period or two, and its body comes at
+    ``_LEAST_BYTES`` a period at least. How long an answer takes is not its matter."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._came = 0
+        self._waiting: object = self  # for a request, since the last look: the request before it, or this
+        self._look_again()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._came += len(data)
+        super().data_received(data)
+
+    def _look_again(self) -> None:
+        self._timer = self.loop.call_later(PERIOD_SECONDS, self._look)
+
+    def _look(self) -> None:
+        cycle = self.cycle
+        waiting = (cycle or self) if cycle is None or cycle.response_complete else None
+        slow = waiting is None and cycle.more_body and self._came < _LEAST_BYTES and not self.flow.read_paused
+        if slow or (waiting is not None and waiting is self._waiting):
+            self.transport.close()
+            return
+        self._waiting, self._came = waiting, 0
+        self._look_again()

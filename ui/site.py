@@ -81,27 +81,30 @@ class Site:
         """One file as the body; ``name`` may hold a path inside a folder."""
         source, collection = request.query_params.get("name", ""), request.query_params.get("collection", "")
         told = int(request.headers.get("content-length", "0"))
+        if collection and collection not in await asyncio.to_thread(self.library.collections):
+            return PlainTextResponse("There is no such collection.\nReload the page and choose another.", 404)
         try:
             arrival = await asyncio.to_thread(self.intake.begin, source, collection, told)
+            return PlainTextResponse(await self._receive(request, arrival))
         except RagError as error:
             return PlainTextResponse(error.explain(), _STATUS.get(error.code, 400))
-        return await self._receive(request, arrival)
-
-    async def _receive(self, request: Request, arrival: Arrival) -> Response:
-        whole = False
-        try:
-            async for piece in request.stream():
-                await asyncio.to_thread(arrival.write, piece)
-            whole = True
         except ClientDisconnect:
             return PlainTextResponse("The upload was broken off.", 400)
         except OSError as error:
             logger.warning("An upload could not be written: %s", error)
             return PlainTextResponse(f"The file could not be written: {error.strerror}.\nFree some space.", 507)
+
+    async def _receive(self, request: Request, arrival: Arrival) -> str:
+        """The job of a file that has arrived whole."""
+        whole = False
+        try:
+            async for piece in request.stream():
+                await asyncio.to_thread(arrival.write, piece)
+            whole = True
         finally:
             if not whole:
                 await asyncio.to_thread(self.intake.drop, arrival)
-        return PlainTextResponse(self.intake.accept(arrival))
+        return await asyncio.to_thread(self.intake.accept, arrival)
 
     async def _page(self, request: Request) -> Response:
         """A page of a PDF of the library as a picture; ``start`` and ``end`` name the span to mark."""

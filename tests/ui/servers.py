@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import uvicorn
 
+from ui.server import configured
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -29,10 +31,7 @@ def serving(app: Callable[..., Any], lifespan: Literal["on", "off"] = "off", por
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
         listener.listen(128)
-        config = uvicorn.Config(
-            app, log_config=None, lifespan=lifespan, proxy_headers=False, timeout_graceful_shutdown=1
-        )
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(configured(app, lifespan))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         while not server.started:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import socket
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.ui.servers import raw, read_reply, request, serving
-from ui.guard import HEADERS, LOOPBACK, READ, WRITE, Guard, Rules, is_loopback, rules_for
+from ui.guard import HEADERS, LOOPBACK, READ, WRITE, Guard, Refusal, Rules, is_loopback, plain_body, rules_for
 
 LIMIT = 1_000
 EVENTS = "/gradio_api/queue/join"
+EMPTY = b'{"data":[]}'
 
 
 class Echo:
@@ -62,8 +67,11 @@ ROUTES = [("GET", path) for path in READS] + [("POST", path) for path in WRITES]
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_what_the_page_needs_passes(port: int, method: str, path: str) -> None:
     own = f"http://127.0.0.1:{port}"
-    assert request(port, path, method).status == 200
-    assert request(port, path, method, headers={"Origin": own, "Sec-Fetch-Site": "same-origin"}).status == 200
+    body = EMPTY if method == "POST" else b""
+    assert request(port, path, method, body=body).status == 200
+    assert (
+        request(port, path, method, body=body, headers={"Origin": own, "Sec-Fetch-Site": "same-origin"}).status == 200
+    )
 
 
 FOREIGN = [
@@ -187,14 +195,15 @@ def test_every_response_is_sealed(port: int) -> None:
 @pytest.mark.parametrize(("size", "status"), [(LIMIT - 1, 200), (LIMIT, 200), (LIMIT + 1, 413)])
 def test_bodies_are_bounded_to_the_byte(port: int, echo: Echo, path: str, size: int, status: int) -> None:
     echo.reached.clear()
-    told = request(port, path, "POST", body=b"x" * size)
+    body = b'{"data":["' + b"x" * (size - 13) + b'"]}'
+    told = request(port, path, "POST", body=body)
     assert told.status == status
     assert status == 413 or told.body == str(size).encode()
     chunked = (
         (
             f"POST {path} HTTP/1.1\r\nHost: localhost:{port}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
         ).encode()
-        + b"".join(b"1\r\nx\r\n" for _ in range(size))
+        + b"".join(b"1\r\n%c\r\n" % byte for byte in body)
         + b"0\r\n\r\n"
     )
     untold = raw(port, chunked)
@@ -211,6 +220,108 @@ def test_odd_lengths_are_refused(port: int, echo: Echo, length: str) -> None:
     head = f"POST {EVENTS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
     assert raw(port, head.encode()).status in (400, 413)
     assert echo.reached == []
+
+
+FILE = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
+
+
+def with_file(event: Any) -> bytes:
+    return json.dumps(event).encode()
+
+
+BODIES = {
+    "a file": with_file({"data": [FILE, 6, ""]}),
+    "without meta": with_file({"data": [{"path": "/etc/passwd"}]}),
+    "with an address": with_file({"data": ["x", {"url": "http://127.0.0.1:1/"}]}),
+    "any object": with_file({"data": [{"a": 1}]}),
+    "a list": with_file({"data": [["x", FILE]]}),
+    "deep": with_file({"data": ["x"], "event_data": {"a": [[{"b": {"c": [FILE]}}]]}}),
+    "deep, a path alone": with_file({"data": [], "event_data": [[[{"path": "x"}]]]}),
+    "escaped keys": with_file({"data": [FILE]}).replace(b"path", b"\\u0070ath").replace(b"meta", b"m\\u0065ta"),
+    "twice the same key": b'{"data":["x"],"data":' + json.dumps([FILE]).encode() + b"}",
+    "UTF-16": with_file({"data": [FILE]}).decode().encode("utf-16"),
+    "UTF-32": with_file({"data": [FILE]}).decode().encode("utf-32-le"),
+    "a mark before it": "\ufeff".encode() + with_file({"data": ["x"]}),
+    "compressed": gzip.compress(with_file({"data": [FILE]})),
+    "no JSON": b"data=x",
+    "a part of a form": b'--x\r\nContent-Disposition: form-data; name="data"\r\n\r\n[]\r\n--x--\r\n',
+    "no object": b"[]",
+    "no list": b'{"data":"x"}',
+    "no number": b'{"data":[NaN]}',
+    "nested without end": b'{"data":' + b"[" * 490 + b"]" * 490 + b"}",
+    "a session that is none": b'{"data":[],"session_hash":"../x"}',
+    "a number for a session": b'{"data":[],"session_hash":7}',
+    "a text for a number": b'{"data":[],"fn_index":"7"}',
+}
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json", "text/plain", "application/json; charset=utf-16", "multipart/form-data; boundary=x"]
+)
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
+def test_no_body_describes_a_file(port: int, echo: Echo, body: bytes, kind: str) -> None:
+    echo.reached.clear()
+    for path in (EVENTS, "/gradio_api/run/search", "/gradio_api/api/ask", "/gradio_api/call/sources/"):
+        reply = request(port, path, "POST", body=body, headers={"Content-Type": kind})
+        assert reply.status == 400, path
+        assert_sealed(reply.headers)
+    assert echo.reached == []
+
+
+@given(
+    value=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+        max_leaves=12,
+    ),
+    place=st.sampled_from(["data", "event_data", "nested"]),
+)
+def test_a_file_is_found_wherever_it_stands(value: Any, place: str) -> None:
+    hidden = [value, {"a": [value, {"b": FILE}]}]
+    event: dict[str, Any] = {"data": [hidden] if place == "data" else [], "event_data": hidden}
+    with pytest.raises(Refusal):
+        plain_body(json.dumps(event).encode())
+
+
+@given(
+    data=st.lists(
+        st.none()
+        | st.booleans()
+        | st.integers(-(10**9), 10**9)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text()
+    ),
+    told=st.dictionaries(
+        st.sampled_from(["id", "name", "index", "value"]), st.text() | st.lists(st.integers()), max_size=4
+    ),
+)
+def test_what_the_page_sends_passes_unchanged(data: list[Any], told: dict[str, Any]) -> None:
+    event = {"data": data, "event_data": told, "fn_index": 3, "session_hash": "a1b2", "trigger_id": None}
+    more = {**event, "simple_format": True, "batched": True, "oauth_token": "x", "event_id": "y"}
+    assert plain_body(json.dumps(more).encode()) == event
+
+
+def test_the_application_reads_what_was_checked(port: int, echo: Echo) -> None:
+    spaced = b'  {"data" : [ "x" ], "batched": true }  '
+    reply = request(
+        port, EVENTS, "POST", body=spaced, headers={"Content-Type": "text/plain", "Content-Encoding": "gzip"}
+    )
+    assert reply.body == str(len(b'{"data":["x"]}')).encode()
+    assert [v for n, v in echo.headers if n.startswith(b"content-")] == [b"application/json", b"14"]
+
+
+def test_a_refused_body_is_answered_while_it_is_still_being_sent(port: int) -> None:
+    """Not reset: whoever sends too much reads why."""
+    for path, told in ((EVENTS, True), ("/upload", True), (EVENTS, False), ("/upload", False)):
+        size = 3_000_000
+        length = f"Content-Length: {size}" if told else "Transfer-Encoding: chunked"
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost:{port}\r\n{length}\r\n\r\n".encode())
+            for _ in range(size // 100_000):
+                connection.sendall(b"x" * 100_000 if told else b"186a0\r\n" + b"x" * 100_000 + b"\r\n")
+            connection.sendall(b"" if told else b"0\r\n\r\n")
+            reply = read_reply(connection)
+        assert reply.status == 413 and f"{LIMIT:,} bytes" in reply.body.decode(), path
 
 
 def test_a_read_has_no_body(port: int, echo: Echo) -> None:

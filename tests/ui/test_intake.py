@@ -118,6 +118,45 @@ def test_the_total_is_bounded_to_the_byte(tmp_path: Path) -> None:
             intake.close()
 
 
+def test_what_was_accepted_outlives_the_program(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However it ended: the next one reads what was accepted, and clears what did not arrive whole."""
+    library.create_collection("other")
+    first = Intake(library)
+    monkeypatch.setattr(first, "_run", lambda: None)  # it ends before it reads anything
+    for number in range(3):
+        send(
+            first, f"sub/{number}.md", f"Chapter {number} is about lakes.\n".encode(), "other" if number else "default"
+        )
+    half = first.begin("half.md", "default", 100)
+    half.write(b"half of it")
+    (first.folder / "0123456789ab.new").write_bytes(b'{"source"')
+    second = Intake(library)
+    settle(second)
+    assert [d.source for d in library.sources()] == ["sub/0.md"]
+    assert [d.source for d in library.sources("other")] == ["sub/1.md", "sub/2.md"]
+    assert list(second.folder.rglob("*")) == []
+    half.file.close()
+    second.close()
+    assert not second.folder.exists()
+
+
+def test_a_file_whose_note_is_damaged_is_told_and_cleared(library: Library, caplog: pytest.LogCaptureFixture) -> None:
+    folder = library.path / "incoming"
+    for number, note in enumerate((b"", b"{}", b"[]", b'{"source":"a.md","collection":"default","size":"x"}')):
+        (folder / f"job{number}").mkdir(parents=True)
+        (folder / f"job{number}.json").write_bytes(note)
+    Intake(library).close()
+    assert caplog.text.count("is damaged") == 4
+    assert not folder.exists()
+
+
+def test_a_collection_that_is_gone_takes_no_file(intake: Intake, library: Library) -> None:
+    send(intake, "a.md", b"Text about bridges.\n", "gone")
+    settle(intake)
+    assert [(row.state, "is gone" in row.message) for row in intake.rows("gone")] == [("failed", True)]
+    assert "gone" not in library.collections()
+
+
 def test_a_broken_upload_leaves_nothing(intake: Intake) -> None:
     arrival = intake.begin("a.md", "default", 10)
     arrival.write(b"half")

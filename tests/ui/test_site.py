@@ -9,10 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,10 +24,10 @@ from rag.errors import ConfigError, LibraryLocked
 from rag.library import Library
 from tests.ui.corpus import write_corpus
 from tests.ui.pilot import page_over
-from tests.ui.servers import Reply, raw, request
-from tests.ui.test_guard import assert_sealed, leaking_paths
+from tests.ui.servers import Reply, raw, read_reply, request
+from tests.ui.test_guard import EVENTS, assert_sealed, leaking_paths
 from ui.app import application
-from ui.guard import READ, WRITE
+from ui.guard import PUBLIC, READ, WRITE
 from ui.intake import MEGABYTE
 from ui.server import address_of, listen
 
@@ -63,9 +63,9 @@ def settle(library: Library, source: str) -> None:
         time.sleep(0.05)
 
 
-def leftovers() -> set[Path]:
-    """Files of uploads that lie in temporary folders."""
-    return {p for folder in Path(tempfile.gettempdir()).glob("rag-upload-*") for p in folder.rglob("*") if p.is_file()}
+def leftovers(library: Library) -> set[Path]:
+    """Files of uploads that wait, or came in part."""
+    return {path for path in (library.path / "incoming").rglob("*") if path.is_file()}
 
 
 def test_an_upload_becomes_a_document(port: int, small: Library) -> None:
@@ -83,29 +83,29 @@ def test_unusable_names_are_refused(port: int, name: str) -> None:
 
 
 def test_the_limit_of_a_file_holds_to_the_byte_and_leaves_nothing(port: int, small: Library) -> None:
-    before = leftovers()
+    before = leftovers(small)
     head = f"POST /upload?name=big.txt HTTP/1.1\r\nHost: localhost:{port}\r\nTransfer-Encoding: chunked\r\n\r\n"
     piece = b"1000\r\n" + b"x" * 4096 + b"\r\n"
     over = raw(port, head.encode() + piece * (MEGABYTE // 4096) + b"1\r\nx\r\n0\r\n\r\n")
     assert over.status == 413
     assert f"{MEGABYTE:,} bytes" in over.body.decode()
     assert upload(port, "told.txt", b"x" * (MEGABYTE + 1)).status == 413
-    assert leftovers() == before
+    assert leftovers(small) == before
     assert upload(port, "fits.txt", (b"word " * MEGABYTE)[: MEGABYTE - 1] + b"\n").status == 200
     settle(small, "fits.txt")
     small.remove("fits.txt")
 
 
-def test_a_broken_off_upload_leaves_nothing(port: int) -> None:
-    before = leftovers()
+def test_a_broken_off_upload_leaves_nothing(port: int, small: Library) -> None:
+    before = leftovers(small)
     with socket.create_connection(("127.0.0.1", port)) as connection:
         head = f"POST /upload?name=half.txt HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Length: 100000\r\n\r\n"
         connection.sendall(head.encode() + b"x" * 50_000)
         time.sleep(0.3)
     end = time.monotonic() + 10
-    while leftovers() != before and time.monotonic() < end:
+    while leftovers(small) != before and time.monotonic() < end:
         time.sleep(0.05)
-    assert leftovers() == before
+    assert leftovers(small) == before
 
 
 def test_pictures_are_of_pages_of_the_library_only(port: int, small: Library) -> None:
@@ -195,6 +195,122 @@ def test_no_file_is_read_and_nothing_fetched_through_the_real_page(port: int) ->
             canary.accept()
 
 
+JSON = {"Content-Type": "application/json"}
+
+
+def events(port: int) -> list[dict[str, Any]]:
+    """The page's events, as it tells them."""
+    listed: list[dict[str, Any]] = json.loads(request(port, "/config").body)["dependencies"]
+    return listed
+
+
+def test_a_body_reaches_no_file_and_no_address(port: int, tmp_path: Path) -> None:
+    """Every event by number and every function by name: nothing is fetched and nothing copied, here and later."""
+    secret = tmp_path / "secret.txt"
+    secret.write_text("root:secret", encoding="utf-8")
+    before = temporary_files()
+    with socket.socket() as canary:
+        canary.bind(("127.0.0.1", 0))
+        canary.listen()
+        canary.setblocking(False)
+        address = f"http://127.0.0.1:{canary.getsockname()[1]}/canary"
+        for target in (
+            address,
+            address.replace("http", "HTTP"),
+            str(secret),
+            f"file://{secret}",
+            "http://localhost:1/x",
+        ):
+            for file in (
+                {"path": target, "meta": {"_type": "gradio.FileData"}},
+                {"path": target, "url": target, "meta": {"_type": "gradio.FileData"}, "orig_name": "x"},
+                {"url": target},
+            ):
+                for where in ({"data": [file, 6, ""]}, {"data": [[file]]}, {"data": [], "event_data": {"x": [file]}}):
+                    for path in (f"/gradio_api/{how}/{name}" for how in ("run", "api", "call") for name in PUBLIC):
+                        assert request(port, path, "POST", body=json.dumps(where).encode(), headers=JSON).status == 400
+                    for event in events(port) if target == address else ():
+                        body = {**where, "fn_index": event["id"], "session_hash": "thief"}
+                        reply = request(port, EVENTS, "POST", body=json.dumps(body).encode(), headers=JSON)
+                        assert reply.status == 400 and b"secret" not in reply.body
+        with pytest.raises(BlockingIOError):
+            canary.accept()
+    assert temporary_files() == before
+
+
+def temporary_files() -> set[Path]:
+    """Files where Gradio would keep what it copied or fetched."""
+    return {path for path in Path(os.environ["GRADIO_TEMP_DIR"]).rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "status", "said"),
+    [
+        ("search", ["leave", "abc", ""], 422, "k must be a whole number"),
+        ("search", ["leave", 2.5], 422, "k must be a whole number"),
+        ("search", ["leave", True], 422, "k must be a whole number"),
+        ("search", [], 422, "question must be a text"),
+        ("search", [5, 2, ""], 422, "question must be a text"),
+        ("ask", [None], 422, "question must be a text"),
+        ("sources", ["default", "more"], 422, "2 values are too many"),
+        ("search", ["leave", 0], 500, "Ask for 1 to 200 passages"),
+        ("search", ["leave", 2, "nowhere"], 500, "No collection"),
+        ("ask", ["  "], 500, "The question is empty"),
+    ],
+)
+def test_wrong_values_are_answered_in_sentences(port: int, name: str, data: list[Any], status: int, said: str) -> None:
+    reply = request(port, f"/gradio_api/run/{name}", "POST", body=json.dumps({"data": data}).encode(), headers=JSON)
+    assert reply.status == status and said in reply.body.decode()
+    assert "object at 0x" not in reply.body.decode() and "Traceback" not in reply.body.decode()
+
+
+def test_what_may_be_left_out_is_filled_in(port: int) -> None:
+    for data in (["leave"], ["leave", 6, ""], ["leave", None, None]):
+        reply = request(port, "/gradio_api/run/search", "POST", body=json.dumps({"data": data}).encode(), headers=JSON)
+        assert reply.status == 200 and b"handbook.pdf" in reply.body
+
+
+def test_the_pages_events_take_texts_and_say_so(port: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """Whatever an event is sent: an answer, and nothing of Python's in it nor in the log."""
+    told: tuple[Any, ...] = (
+        None,
+        {},
+        5,
+        "x",
+        {"index": "x", "value": [], "id": [], "name": {}, "turn": "x", "thumb": None, "offset": 1.5},
+    )
+    sent = 0
+    for event in events(port)[3:]:
+        for data in ([], [7] * len(event["inputs"]), ["x"] * len(event["inputs"]), ["x"] * 9):
+            for number, more in enumerate(told):
+                session = f"odd{event['id']}n{number}"
+                body = {"data": data, "event_data": more, "fn_index": event["id"], "session_hash": session}
+                reply = request(port, EVENTS, "POST", body=json.dumps(body).encode(), headers=JSON)
+                assert reply.status in (200, 404, 422), (event["id"], data, more)
+                if reply.status == 200:
+                    sent += 1
+                    seen = request(port, f"/gradio_api/queue/data?session_hash={session}").body.decode()
+                    assert "process_completed" in seen and "object has no" not in seen and "Error:" not in seen
+    assert sent > 100
+    said = capfd.readouterr()
+    assert "Traceback" not in said.out + said.err
+
+
+def test_an_unknown_event_is_not_found(port: int, capfd: pytest.CaptureFixture[str]) -> None:
+    for path in ("/gradio_api/call/ask/0af3", "/gradio_api/queue/data?session_hash=nobody", "/gradio_api/queue/data"):
+        assert request(port, path).status == 404
+    body = json.dumps({"data": ["leave"]}).encode()
+    begun = json.loads(request(port, "/gradio_api/call/search", "POST", body=body, headers=JSON).body)["event_id"]
+    assert b"event: complete" in request(port, f"/gradio_api/call/search/{begun}").body
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_an_upload_to_an_unknown_collection_is_refused(port: int, small: Library) -> None:
+    reply = upload(port, "lost.md", b"text", "nowhere")
+    assert reply.status == 404 and b"no such collection" in reply.body
+    assert "nowhere" not in small.collections()
+
+
 def test_events_refuse_what_is_no_event(port: int) -> None:
     for body in (b"", b"{", b"[]", b'{"fn_index": 99999, "data": [], "session_hash": "x"}', b"\xff" * 100):
         reply = request(port, "/gradio_api/queue/join", "POST", body=body, headers={"Content-Type": "application/json"})
@@ -216,6 +332,38 @@ def test_a_flood_is_answered_or_told_to_wait(port: int) -> None:
     assert set(answered) <= {200, 503}
     assert 503 in answered and 200 in answered
     assert request(port, "/").status == 200
+
+
+def test_half_sent_requests_do_not_block_the_page(port: int, small: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """300 connections that send no more: closed in time, whatever they began with; a slow honest one is not."""
+    monkeypatch.setattr("ui.server.PERIOD_SECONDS", 1.5)
+    host = f"Host: localhost:{port}\r\n".encode()
+    begun = (
+        b"",
+        b"GET / HT",
+        b"GET / HTTP/1.1\r\nHost",
+        b"POST /upload?name=a.md HTTP/1.1\r\n" + host + b"Content-Length: 9000\r\n\r\nx",
+        b"POST /gradio_api/run/ask HTTP/1.1\r\n" + host + b"Content-Length: 9000\r\n\r\n{",
+        b"GET /robots.txt HTTP/1.1\r\n" + host + b"\r\nGET / HT",
+    )
+    with ExitStack() as stack:
+        stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30)).close()
+        slow = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+        slow.sendall(b"POST /upload?name=slow.md HTTP/1.1\r\n" + host + b"Content-Length: 12000\r\n\r\n")
+        idle = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30)) for _ in range(300)]
+        for number, connection in enumerate(idle):
+            with suppress(ConnectionError):  # over the most connections it is closed at once
+                connection.sendall(begun[number % len(begun)])
+        for _ in range(12):
+            slow.sendall(b"word " * 200)
+            time.sleep(0.5)
+        assert read_reply(slow).status == 200
+        for connection in idle:
+            with suppress(ConnectionError):
+                while connection.recv(65_536):
+                    pass
+        assert request(port, "/").status == 200
+    settle(small, "slow.md")
 
 
 def test_a_read_only_library_is_refused(corpus: Path, tmp_path: Path) -> None:
@@ -283,4 +431,4 @@ def test_the_server_starts_prints_nothing_and_ends_on_ctrl_c(tmp_path: Path) -> 
         child.kill()
         child.wait()
     assert (child.returncode, out, err) == (0, "", "")
-    assert list(tmp_path.glob("rag-*")) == []
+    assert not list(tmp_path.glob("rag-*")) and not (tmp_path / "l" / "temporary").exists()
