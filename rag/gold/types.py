@@ -109,6 +109,10 @@ class GoldSet:
         )
         return replace(self, questions=kept)
 
+    def shard(self, part: int, of: int) -> GoldSet:
+        """The ``part``-th (from 1) of ``of`` about equal parts, every ``of``-th question in turn."""
+        return replace(self, questions=self.questions[part - 1 :: of])
+
     def by_id(self) -> dict[str, Question]:
         """The questions by their id."""
         return {question.id: question for question in self.questions}
@@ -125,7 +129,8 @@ class Problem:
 
     def show(self, path: str) -> str:
         """``file:line: message`` and the remedy, in one line."""
-        return f"{path}:{self.line}: {self.message} {self.remedy}".rstrip()
+        doubt = "warning: " if self.severity == "warning" else ""
+        return f"{path}:{self.line}: {doubt}{self.message} {self.remedy}".rstrip()
 
 
 class InvalidGold(GoldError):
@@ -141,6 +146,23 @@ class InvalidGold(GoldError):
 Mode = Literal["live", "record", "replay"]
 DIGITS = 9
 """Figures are kept to nine decimals: more is noise, and would make the files unreadable."""
+
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """``text[start:end]`` of ``source``: a passage that was retrieved, or a gold quote."""
+
+    source: str
+    start: int
+    end: int
+
+    @property
+    def span(self) -> Span:
+        """The offsets."""
+        return self.start, self.end
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +272,43 @@ class Noise:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """A source of question ``id`` that does not stand in the documents: its ``file`` is not there, has no such
+    ``page``, or does not hold the ``quote``. ``source`` is its place in the question's list, ``line`` the gold file's.
+
+    What stands there now, as far as it can be told (empty where it cannot): the ``file_now`` that holds the words or,
+    byte for byte, the document; the ``page_now`` they are on; the ``quote_now`` that is nearest to them.
+    """
+
+    id: str
+    kind: Literal["file", "page", "quote"]
+    source: int
+    file: str
+    page: int | None = None
+    quote: str = ""
+    line: int = 0
+    file_now: str = ""
+    page_now: int | None = None
+    quote_now: str = ""
+
+    @property
+    def message(self) -> str:
+        """What is wrong, in one sentence."""
+        if self.kind == "file":
+            return f"The file '{self.file}' of '{self.id}' is not in the collection."
+        if self.kind == "page" and self.page_now is None:
+            return f"'{self.file}' has no page {self.page}, which '{self.id}' names."
+        if self.kind == "page":
+            return f"The quote of '{self.id}' is in '{self.file}', but not on page {self.page}."
+        return f"The quote of '{self.id}' is not in '{self.file}': \"{self.quote[:100]}\"."
+
+    @property
+    def mendable(self) -> bool:
+        """Whether there is something to put in its place."""
+        return bool(self.file_now or self.quote_now or self.page_now is not None)
+
+
+@dataclass(frozen=True, slots=True)
 class Acceptance:
     """Why and when (UNIX seconds) a record became the baseline; the digests of corpus and configuration then."""
 
@@ -264,7 +323,9 @@ class Run:
     """A finished (or interrupted) run: its questions, records, fingerprint and the text of the passages it found.
 
     ``ids`` are all questions the gold set has, also those that were not selected. A baseline is a run whose records
-    were accepted one by one; ``accepted`` says so for each id.
+    were accepted one by one; ``accepted`` says so for each id. ``findings`` are the gold sources that did not stand in
+    the documents when it ran; ``documents`` gives the SHA-256 of each document then (of the gold files alone, in a
+    collection of over 1,000).
     """
 
     gold: str
@@ -282,6 +343,8 @@ class Run:
     passages: Mapping[str, str] = field(default_factory=dict)
     accepted: Mapping[str, Acceptance] = field(default_factory=dict)
     ids: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    documents: Mapping[str, str] = field(default_factory=dict)
 
     def by_id(self) -> dict[str, list[Record]]:
         """The records of each question, in order of repeats."""
@@ -297,6 +360,11 @@ class Run:
             for name, records in self.by_id().items()
             if not any(record.error for record in records)
         }
+
+    @property
+    def stale(self) -> frozenset[str]:
+        """The ids of the questions whose gold did not stand in the documents: what they score says nothing."""
+        return frozenset(finding.id for finding in self.findings)
 
     @property
     def errors(self) -> tuple[Record, ...]:
@@ -327,23 +395,6 @@ def plain_text(answer: Answer, start: int = 0, end: int | None = None) -> str:
     return "".join([*kept, answer.text[start:end]])
 
 
-Span = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """``text[start:end]`` of ``source``: a passage that was retrieved, or a gold quote."""
-
-    source: str
-    start: int
-    end: int
-
-    @property
-    def span(self) -> Span:
-        """The offsets."""
-        return self.start, self.end
-
-
 _ANSWERS = ("model", "embedder", "prompts", "options", "corpus", "parsed_text", "splitter", "retrieval")
 
 
@@ -370,3 +421,8 @@ def flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]
             yield from flat(item, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", "" if item is None else str(item)
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """``1 question``, ``2 questions``."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"

@@ -47,9 +47,9 @@ def report() -> Report:
     return build_report(second, comparison, verdict(second, comparison))
 
 
-def terminal(report: Report) -> str:
+def terminal(report: Report, *, statistics: bool = False) -> str:
     out = StringIO()
-    print_report(report, Console(file=out, width=160))
+    print_report(report, Console(file=out, width=160), statistics=statistics)
     return out.getvalue()
 
 
@@ -57,6 +57,9 @@ def test_the_terminal_says_verdict_then_changes_then_stages(report: Report) -> N
     text = terminal(report)
     order = [
         "Worse: 4 questions got worse",
+        "9 questions: 4 worse, 1 worse on watch, 1 not asked, 1 new, 1 better, 1 passing.",
+        "What to do",
+        "rag gold accept gold.yaml q0 q1 q2 q3 watch --reason",
         "model.name: m → other",
         *(stage.value for stage in Stage),
         "Metrics: mean",
@@ -64,8 +67,11 @@ def test_the_terminal_says_verdict_then_changes_then_stages(report: Report) -> N
     places = [text.index(words) for words in order]
     assert places == sorted(places)
     assert "Could not be asked (1)" in text and "Ollama does not answer." in text
-    assert "3 regressions to 1 fix, p = 0.625 by McNemar" in text
-    assert "all 8 questions came out the same to the letter" in text
+    assert "McNemar" not in text and "to the letter" not in text
+    asked = terminal(report, statistics=True)
+    assert "4 worse to 1 better, p = 0.375 by McNemar" in asked
+    assert "all 8 questions came out the same to the letter" in asked
+    assert "By tag" in asked and "total_ms" in asked and "By tag" not in text
 
 
 def test_a_difference_is_marked_with_and_without_colours(report: Report) -> None:
@@ -79,7 +85,7 @@ def test_every_label_is_counted_once(report: Report) -> None:
     counts = report.counts()
     assert sum(counts.values()) == len(report.cases) == 9
     assert {label: counts[label] for label in LABELS} == {
-        "regression": 5, "error": 1, "flaky": 0, "failing": 0, "new": 1, "fixed": 1, "passing": 1,
+        "regression": 5, "error": 1, "stale": 0, "flaky": 0, "failing": 0, "new": 1, "fixed": 1, "passing": 1,
     }  # fmt: skip
     assert [case.label for case in report.cases] == sorted((c.label for c in report.cases), key=LABELS.index)
 
@@ -94,7 +100,7 @@ def test_without_a_baseline_failures_are_grouped_by_stage() -> None:
         Stage.ABSTENTION: ["q3"],
     }
     assert "Questions that fail" in html_report(report)
-    assert "noise floor has not been measured" in terminal(report)
+    assert "noise floor has not been measured" in terminal(report, statistics=True)
 
 
 class Page(HTMLParser):
@@ -189,7 +195,8 @@ def test_junit_counts_and_messages(report: Report) -> None:
     assert failure is not None
     assert failure.get("message", "").startswith("source lost in retrieval: file_hit@5 1 -> 0")
     assert "Before: It is x. [1]" in (failure.text or "")
-    assert suite.find("testcase[@name='new']/*") is None
+    (told,) = suite.findall("testcase[@name='new']/*")
+    assert told.tag == "system-out" and "What is new?" in (told.text or "")
 
 
 def test_ranks_name_gold_files_first(report: Report) -> None:

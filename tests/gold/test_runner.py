@@ -10,7 +10,7 @@ import pytest
 from rag.errors import GoldError
 from rag.gold import Exit, GoldSet, Run, Settings, compare, load_gold, read_run, run, verdict, write_run
 from rag.gold.files.runs import RunWriter
-from rag.gold.types import Fact, InvalidGold, Noise, Review
+from rag.gold.types import Fact, InvalidGold, Noise, Review, Source
 from rag.library import Library
 from rag.types import Answer, Turn
 from tests.gold import handbook
@@ -153,11 +153,25 @@ def test_a_pattern_that_explodes_is_stopped_and_its_question_named(library: Libr
             run(replace(gold, questions=(explosive,)), library, Settings(check=check))
 
 
-def test_a_gold_set_that_does_not_fit_the_documents_is_refused(library: Library, gold: GoldSet) -> None:
-    broken = replace(gold.questions[0], sources=(replace(gold.questions[0].sources[0], quote="26 days of leave"),))
-    with pytest.raises(InvalidGold, match=r"The nearest text there is"):
-        run(replace(gold, questions=(broken,)), library)
-    assert run(replace(gold, questions=(broken,)), library, Settings(check=False)).records[0].notes
+def test_gold_that_does_not_stand_in_the_documents_is_a_finding_and_the_run_goes_on(
+    library: Library, gold: GoldSet
+) -> None:
+    first, *others = gold.questions
+    quote = "Full-time staff get 26 days of annual leave."
+    broken = replace(first, sources=(replace(first.sources[0], quote=quote), Source("gone.md", line=3)))
+    finished = run(replace(gold, questions=(broken, *others)), library)
+    words, file = finished.findings
+    assert (words.id, words.kind, words.source, words.quote) == ("leave", "quote", 0, quote)
+    assert words.quote_now == "Full-time staff get 25 days of annual leave."
+    assert (file.kind, file.source, file.line, file.mendable) == ("file", 1, 3, False)
+    assert len(finished.records) == len(gold.questions) and not finished.errors
+    assert finished.records[0].reply is not None and "25 days" in finished.records[0].reply.text
+    decided = verdict(finished)
+    assert decided.code is Exit.REGRESSION
+    assert decided.reasons == ("The gold of 1 question does not stand in the documents: leave.",)
+    assert run(replace(gold, questions=(broken,)), library, Settings(check=False)).findings == ()
+    watched = run(replace(gold, questions=(replace(broken, severity="watch"),)), library)
+    assert watched.stale == {"leave"} and verdict(watched).code is Exit.CLEAN
 
 
 def test_drafts_are_left_out_of_a_gold_file(library: Library, handbook_folder: Path, gold: GoldSet) -> None:

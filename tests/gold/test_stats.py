@@ -53,7 +53,7 @@ def test_the_power_limit_is_said() -> None:
     assert smallest_significant(0) == 6
     assert smallest_significant(1) == 8
     text = power_text(5, 0)
-    assert "5 regressions to 0 fixes, p = 0.0625 by McNemar's exact test, no proof of a difference" in text
+    assert "5 worse to 0 better, p = 0.0625 by McNemar's exact test, no proof of a difference" in text
     assert "it takes 6 regressions" in text
 
 

@@ -13,7 +13,7 @@ from rag.answer.writing import condense_by_rule
 from rag.errors import GoldError, ModelError, RagError
 from rag.gold.files.disk import claimed, unwritable
 from rag.gold.files.gold_set import load_gold
-from rag.gold.files.lint import require_valid
+from rag.gold.files.lint import require_sound
 from rag.gold.files.runs import Recorded, Recording, RunWriter, passages_of, read_run, under_recorded_model, write_run
 from rag.gold.metrics.comparison import noise_floor
 from rag.gold.metrics.definitions import depth_of
@@ -43,7 +43,8 @@ Progress = Callable[[int, int, str], None]
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How to run. ``k`` and ``repeats`` default to the gold set's; ``out`` keeps the run (and resumes one that was
-    interrupted there); ``noise`` runs everything twice to measure the noise floor; ``check`` lints first;
+    interrupted there); ``noise`` runs everything twice to measure the noise floor; ``check`` looks for gold that
+    does not stand in the documents;
     ``model`` is the configured one, which replay compares with the recorded."""
 
     collection: str | None = None
@@ -145,9 +146,9 @@ def run(
     A question that fails becomes a record with ``error`` and no score; after three failures of the model in a row the
     rest is not asked. ``progress(done, total, id)`` is called after each. An interrupted run (Ctrl-C, kill) with
     ``settings.out`` goes on from its last record, in the second asking for the noise floor too, when called again with
-    the same gold set and configuration.
+    the same gold set and configuration. Gold sources that do not stand in the documents become the run's ``findings``.
 
-    Raises InvalidGold when the gold set does not fit the documents, GoldError when it has no question, when a file
+    Raises InvalidGold when the gold set contradicts itself, GoldError when it has no question, when a file
     cannot be read or written, or when another run is being written to the same file.
     """
     settings = settings or Settings()
@@ -182,15 +183,17 @@ def open_session(
 ) -> Session:
     """All that asking needs, made once. Raises what ``run`` raises."""
     corpus = LibraryCorpus(backend, settings.collection)
-    if settings.check:
-        require_valid(gold, corpus)
+    finder = Finder(corpus)
+    found = require_sound(gold, finder) if settings.check else ()
     plan, recording = _plan(gold, backend, settings, judge)
+    named = {source.file for question in gold.questions for source in question.sources}
+    plan = replace(plan, findings=found, documents=corpus.hashes(named))
     if entails is None or similarity is None:
         from rag.gold.metrics.scoring import default_evidence
 
         evidence = default_evidence()
         entails, similarity = entails or evidence.entails, similarity or evidence.similarity
-    return Session(backend, settings, plan, entails, similarity, recording, Finder(corpus), judge)
+    return Session(backend, settings, plan, entails, similarity, recording, finder, judge)
 
 
 @dataclass(slots=True)

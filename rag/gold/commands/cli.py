@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from difflib import unified_diff
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from rag.errors import ConfigError, GoldError, PathError, PromptError, RagError
+from rag.gold.types import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,33 +20,38 @@ if TYPE_CHECKING:
     from rag.config import Config
     from rag.gold.commands.asking import Progress
     from rag.gold.commands.gate import Outcome
-    from rag.gold.metrics.tuning import Fit
-    from rag.gold.types import Problem
-
+    from rag.gold.types import Run
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 GOLD = click.argument("gold_file", type=FILE, metavar="GOLD")
+KINDS = ("llama-index", "ragas", "promptfoo", "squad", "csv")
+_FLAGS = ("library", "collection", "llm", "embedder")
+_REPORTS = ("html", "markdown", "junit")
+
+
+def _exit_code(error: RagError) -> int:
+    """An error as an exit code: 2 for what the person can mend in files or usage, 3 for what failed around it."""
+    from rag.gold.files.runs import NotComparable
+    from rag.gold.metrics.comparison import Exit
+
+    if isinstance(error, NotComparable):
+        return Exit.NOT_COMPARABLE
+    return Exit.INVALID if isinstance(error, GoldError | ConfigError | PromptError | PathError) else Exit.INFRASTRUCTURE
 
 
 class GoldGroup(click.Group):
     """Turns the errors of a gold run into its exit codes."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        from rag.gold.files.runs import NotComparable
-        from rag.gold.metrics.comparison import Exit
-
         try:
             return super().invoke(ctx)
         except RagError as error:
             from rag.gold.report.terminal import shown
 
             click.echo(f"Error: {shown(error.explain())}", err=True)
-            if isinstance(error, NotComparable):
-                raise click.exceptions.Exit(Exit.NOT_COMPARABLE) from error
-            invalid = isinstance(error, GoldError | ConfigError | PromptError | PathError)
-            raise click.exceptions.Exit(Exit.INVALID if invalid else Exit.INFRASTRUCTURE) from error
+            raise click.exceptions.Exit(_exit_code(error)) from error
         except KeyboardInterrupt:
             if ctx.invoked_subcommand in ("run", "sweep"):
                 click.echo("The answers so far are kept; the same command goes on from there.", err=True)
@@ -59,12 +67,24 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
     return add
 
 
-library_options = _options(
+class _Shard(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    name = "I/N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        part, of = value if isinstance(value, tuple) else str(value).partition("/")[::2]
+        if not (str(part).isdigit() and str(of).isdigit() and 1 <= int(part) <= int(of)):
+            self.fail(f"'{value}' is no part of a whole; write 1/3 for the first of three.", param, ctx)
+        return int(part), int(of)
+
+
+documents_options = _options(
     click.option("--library", metavar="FOLDER", help="The library's folder (RAG_LIBRARY)."),
     click.option("--collection", metavar="NAME", help="The collection (RAG_COLLECTION; 'default')."),
-    click.option("--llm", metavar="NAME", help="auto, quotes or ollama:NAME (RAG_LLM)."),
     click.option("--embedder", metavar="NAME", help="auto, builtin or ollama:NAME, for --corpus."),
     click.option("--corpus", type=FOLDER, help="Read this folder into a library made for this run."),
+)
+library_options = _options(
+    documents_options, click.option("--llm", metavar="NAME", help="auto, quotes or ollama:NAME (RAG_LLM).")
 )
 choice_options = _options(
     click.option("--id", "ids", multiple=True, metavar="ID", help="Only this question (may be repeated)."),
@@ -75,23 +95,29 @@ report_options = _options(
     click.option("--html", type=FILE, help="Write the report as one HTML page."),
     click.option("--markdown", type=FILE, help="Write it as Markdown."),
     click.option("--junit", type=FILE, help="Write it as JUnit XML."),
-    click.option("--details", type=click.IntRange(0), default=10, help="Regressions shown in full, a stage."),
+    click.option("--details", type=click.IntRange(0), default=10, help="Questions shown in full, a stage."),
+    click.option("--statistics", is_flag=True, help="Show intervals, tests, tags and times too."),
 )
+allow_option = click.option("--allow-corpus-change", is_flag=True, help="Compare although the documents differ.")
+runs_option = click.option(
+    "--run", "run_files", type=FILE, multiple=True,
+    help="The run (GOLD's name with .run.jsonl); repeated, the shards of one.",
+)  # fmt: skip
 
 
-def configuration(library: str | None, collection: str | None, llm: str | None, embedder: str | None) -> Config:
-    """The configuration with these flags on top."""
+def configuration(flags: dict[str, Any]) -> Config:
+    """The configuration with these flags, which are taken out of ``flags``, on top."""
     from rag.config import load_config
 
-    flags = {"library": library, "collection": collection, "llm": llm, "embedder": embedder}
-    return load_config({name: value for name, value in flags.items() if value is not None})
+    given = {name: flags.pop(name, None) for name in _FLAGS}
+    return load_config({name: value for name, value in given.items() if value is not None})
 
 
 def console(*, err: bool = False) -> Console:
     """The terminal; wide enough for its tables when it is none."""
     from rich.console import Console
 
-    made = Console(stderr=err, highlight=False, markup=False, emoji=False)
+    made = Console(stderr=err, highlight=False, markup=False, emoji=False, soft_wrap=False)
     return made if made.is_terminal else Console(stderr=err, highlight=False, markup=False, emoji=False, width=140)
 
 
@@ -101,13 +127,8 @@ def progress_bar(label: str) -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     out = console(err=True)
-    columns = (
-        TextColumn(label),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[name]}"),
-    )
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+               TextColumn("{task.fields[name]}"))  # fmt: skip
     with Progress(*columns, console=out, disable=not out.is_terminal, transient=True) as bar:
         task = bar.add_task("", total=None, name="")
 
@@ -117,50 +138,67 @@ def progress_bar(label: str) -> Iterator[Progress]:
         yield step
 
 
-def finish(outcome: Outcome, *, html: Path | None, markdown: Path | None, junit: Path | None, details: int) -> None:
-    """Print and write the report, and end with the verdict's exit code."""
-    from rag.gold.commands.gate import write_reports
+def finish(outcomes: Sequence[Outcome], *, details: int, statistics: bool, **files: Path | None) -> None:
+    """Print and write the reports, and end with the gravest exit code."""
+    from rag.gold.commands.gate import gravest, write_reports
     from rag.gold.report.terminal import print_report
 
-    report = outcome.report
-    if outcome.rescored:
-        click.echo(f"The baseline's answers were scored again, since {outcome.rescored}.", err=True)
-    for path in write_reports(report, html=html, markdown=markdown, junit=junit):
+    reports = [outcome.report for outcome in outcomes]
+    for outcome in outcomes:
+        if outcome.rescored:
+            click.echo(f"The baseline's answers were scored again, since {outcome.rescored}.", err=True)
+    for path in write_reports(reports, html=files["html"], markdown=files["markdown"], junit=files["junit"]):
         click.echo(f"Written: {path}", err=True)
-    print_report(report, console(), details=details)
-    raise click.exceptions.Exit(int(outcome.verdict.code))
+    for number, report in enumerate(reports):
+        if len(reports) > 1:
+            click.echo(f"{chr(10) * bool(number)}{report.run.gold}")
+        print_report(report, console(), details=details, statistics=statistics)
+    raise click.exceptions.Exit(int(gravest(outcomes)))
 
 
-@click.command("lint")
+@click.group(cls=GoldGroup)
+def gold() -> None:
+    """Test answers against a gold question set.
+
+    \b
+    Exit codes: 0 clean, 1 regression or threshold, 2 invalid gold set or usage,
+    3 questions could not be asked, 4 the baseline is of other documents.
+    """
+
+
+@gold.command("lint")
 @GOLD
 @library_options
 @click.option("--syntax-only", is_flag=True, help="Do not look into the documents.")
 def lint_command(gold_file: Path, syntax_only: bool, corpus: Path | None, **flags: str | None) -> None:
-    """Check a gold set: its syntax, its files and its quotes."""
+    """Check a gold set: its syntax, its files and its quotes, all in one pass."""
     from rag.gold.commands.gate import library_for
-    from rag.gold.files.gold_set import load_gold
+    from rag.gold.files.gold_set import read_gold
     from rag.gold.files.lint import lint
     from rag.gold.metrics.comparison import Exit
     from rag.gold.metrics.matching import LibraryCorpus
     from rag.gold.report.terminal import shown
 
-    loaded = load_gold(gold_file)
-    problems: tuple[Problem, ...] = ()
-    if not syntax_only:
-        with library_for(configuration(**flags), corpus) as library:
-            problems = lint(loaded, LibraryCorpus(library))
-    for problem in problems:
-        click.echo(shown(f"{problem.severity}: {problem.show(str(gold_file))}"))
+    loaded, problems = read_gold(gold_file)
+    if not syntax_only and loaded.questions:
+        with library_for(configuration(flags), corpus) as library:
+            problems = (*problems, *lint(loaded, LibraryCorpus(library)))
+    for problem in sorted(problems, key=lambda problem: problem.line):
+        click.echo(shown(problem.show(str(gold_file))), err=problem.severity == "error")
     errors = sum(problem.severity == "error" for problem in problems)
-    click.echo(f"{len(loaded.questions)} questions, {errors} errors, {len(problems) - errors} warnings.")
+    told = (counted(len(loaded.questions), "question"), counted(errors, "error"))
+    click.echo(f"{', '.join(told)}, {counted(len(problems) - errors, 'warning')}.")
     if errors:
         raise click.exceptions.Exit(int(Exit.INVALID))
 
 
-@click.command("run")
-@GOLD
-@library_options
+@gold.command("run")
+@click.argument("gold_files", type=FILE, metavar="GOLD...", nargs=-1, required=True)
+@documents_options
+@click.option("--llm", "llms", multiple=True, metavar="NAME",
+              help="auto, quotes or ollama:NAME (RAG_LLM). Given twice: both are asked, and compared.")  # fmt: skip
 @choice_options
+@click.option("--shard", type=_Shard(), default=(1, 1), metavar="I/N", help="Only the I-th of N parts, for a CI.")
 @click.option("--mode", type=click.Choice(["live", "record", "replay"]), default="live", help="Replay needs no model.")
 @click.option("--recording", type=FILE, help="The recorded answers (GOLD's name with .recorded.jsonl).")
 @click.option("--retrieval-only", is_flag=True, help="Search, but do not answer: the fast gate.")
@@ -168,30 +206,53 @@ def lint_command(gold_file: Path, syntax_only: bool, corpus: Path | None, **flag
 @click.option("--repeats", type=click.IntRange(1, 100), default=None, help="Ask each question this often.")
 @click.option("--noise", is_flag=True, help="Run twice and measure the noise floor (always before a first accept).")
 @click.option("--no-baseline", is_flag=True, help="Only the thresholds.")
-@click.option("--allow-corpus-change", is_flag=True, help="Compare although the documents have changed.")
+@allow_option
 @click.option("--no-lint", is_flag=True, help="Do not check the gold set against the documents first.")
 @click.option("--judge", metavar="NAME", help="A second opinion by ollama:NAME; reported, never gating.")
 @click.option("--out", type=FILE, help="Where to keep the run (GOLD's name with .run.jsonl); resumed if interrupted.")
 @click.option("--compare-settings", nargs=2, type=FILE, default=None, metavar="A.TOML B.TOML",
               help="Run with both configurations, side by side and paired.")  # fmt: skip
 @report_options
-def run_command(gold_file: Path, compare_settings: tuple[Path, Path] | None, **options: Any) -> None:
-    """Ask every question, score the answers, and compare with the baseline."""
-    from rag.gold.commands.gate import RunRequest, launch, launch_pair
+def run_command(
+    gold_files: tuple[Path, ...], llms: tuple[str, ...], compare_settings: tuple[Path, Path] | None, **options: Any
+) -> None:
+    """Ask every question, score the answers, and compare with the baseline (or two models with each other)."""
+    from rag.gold.commands.gate import RunRequest, launch, launch_pair, write_failure
 
-    reports = {name: options.pop(name) for name in ("html", "markdown", "junit", "details")}
-    flags = {name: options.pop(name) for name in ("library", "collection", "llm", "embedder")}
-    request = RunRequest(gold_file, configuration(**flags), **options)
-    with progress_bar("Asking") as progress:
-        outcome = launch_pair(request, *compare_settings, progress) if compare_settings else launch(request, progress)
-    finish(outcome, **reports)
+    reports = {name: options.pop(name) for name in (*_REPORTS, "details", "statistics")}
+    pair = len(llms) == 2 or compare_settings is not None
+    if len(llms) > 2:
+        raise click.UsageError(
+            f"Two models are compared at a time; for more: rag gold sweep --set llm={','.join(llms)}"
+        )
+    if (len(llms) == 2 and compare_settings) or (len(gold_files) > 1 and (pair or options["out"])):
+        raise click.UsageError("--llm twice, --compare-settings and --out go each with one gold set, and not together.")
+    named = {**{name: options.get(name) for name in ("corpus", *_FLAGS)}, "llm": llms[0] if len(llms) == 1 else None}
+    where = shlex.join(word for name, value in named.items() if value is not None for word in (f"--{name}", str(value)))
+    try:
+        config = configuration({**options, "llm": named["llm"]})
+        given = {name: value for name, value in options.items() if name not in _FLAGS}
+        requests = [RunRequest(path, config, where=where, **given) for path in gold_files]
+        with progress_bar("Asking") as progress:
+            if pair:
+                candidates = [(name, config.with_(llm=name)) for name in llms] if len(llms) == 2 else [
+                    (path.stem, config.with_file(path)) for path in compare_settings or ()
+                ]  # fmt: skip
+                outcomes = [launch_pair(requests[0], candidates, progress)]
+            else:
+                outcomes = launch(requests, progress)
+    except RagError as error:
+        title = "Invalid gold set or settings" if _exit_code(error) == 2 else "The questions could not be asked"
+        write_failure(title, error.explain(), **{name: reports[name] for name in _REPORTS})
+        raise
+    finish(outcomes, **reports)
 
 
-@click.command("compare")
+@gold.command("compare")
 @click.argument("a", type=FILE)
 @click.argument("b", type=FILE)
 @click.option("--gold", "gold_file", type=FILE, help="Score both again by this gold set.")
-@click.option("--allow-corpus-change", is_flag=True, help="Compare although the documents differ.")
+@allow_option
 @library_options
 @report_options
 def compare_command(
@@ -202,57 +263,107 @@ def compare_command(
     from rag.gold.files.gold_set import load_gold
     from rag.gold.files.runs import read_run
 
-    flags = {name: options.pop(name) for name in ("library", "collection", "llm", "embedder")}
+    config = configuration(options)
     first, second = read_run(a), read_run(b)
+    names = (a.stem, b.stem) if a.stem != b.stem else (str(a), str(b))
     if gold_file is None:
-        outcome = hold(second, first, None, None, allow_corpus_change=allow_corpus_change)
+        outcome = hold(second, first, None, None, allow_corpus_change=allow_corpus_change, names=names)
     else:
-        with library_for(configuration(**flags), corpus) as library:
-            outcome = hold(second, first, load_gold(gold_file), library, allow_corpus_change=allow_corpus_change)
-    finish(outcome, **options)
+        with library_for(config, corpus) as library:
+            loaded = load_gold(gold_file)
+            outcome = hold(second, first, loaded, library, allow_corpus_change=allow_corpus_change, names=names)
+    finish([outcome], **options)
 
 
-@click.command("accept")
+def _kept(gold_file: Path, run_files: Sequence[Path]) -> Run:
+    from rag.gold.commands.gate import last_run
+    from rag.gold.files.runs import merged, read_run
+
+    return merged([read_run(path) for path in run_files]) if run_files else last_run(gold_file)
+
+
+@gold.command("accept")
 @GOLD
 @click.argument("ids", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every question that ran without an error.")
 @click.option("--reason", required=True, help="Why these answers are right.")
-@click.option("--run", "run_file", type=FILE, help="The run to accept from (GOLD's name with .run.jsonl).")
-def accept_command(gold_file: Path, ids: tuple[str, ...], everything: bool, reason: str, run_file: Path | None) -> None:
+@runs_option
+def accept_command(
+    gold_file: Path, ids: tuple[str, ...], everything: bool, reason: str, run_files: tuple[Path, ...]
+) -> None:
     """Make answers of the last run the baseline, by id or all; shows what changes."""
-    from rag.gold.commands.gate import last_run
-    from rag.gold.files.runs import accept, load_baseline, read_run, save_baseline
+    from rag.gold.files.runs import accept, load_baseline, save_baseline
     from rag.gold.report.terminal import print_accepted
 
     if bool(ids) == everything:
         raise click.UsageError("Name the questions to accept, or pass --all.")
-    finished = read_run(run_file) if run_file else last_run(gold_file)
-    baseline = load_baseline(gold_file)
+    finished, baseline = _kept(gold_file, run_files), load_baseline(gold_file)
     accepted = accept(finished, baseline, ids, reason=reason)
     written = save_baseline(gold_file, accepted.baseline)
     print_accepted(accepted, baseline, finished, console())
     click.echo(f"Written: {written}", err=True)
 
 
-@click.command("report")
+@gold.command("report")
 @GOLD
-@click.option("--run", "run_file", type=FILE, help="The run to report (GOLD's name with .run.jsonl).")
-@click.option("--allow-corpus-change", is_flag=True, help="Compare although the documents have changed.")
+@runs_option
+@allow_option
 @report_options
-def report_command(gold_file: Path, run_file: Path | None, allow_corpus_change: bool, **reports: Any) -> None:
+def report_command(gold_file: Path, run_files: tuple[Path, ...], allow_corpus_change: bool, **reports: Any) -> None:
     """Show the last run again, against the baseline, without asking anything."""
-    from rag.gold.commands.gate import hold, last_run
-    from rag.gold.files.runs import load_baseline, read_run
+    from rag.gold.commands.gate import hold
+    from rag.gold.files.runs import load_baseline
 
-    finished = read_run(run_file) if run_file else last_run(gold_file)
-    baseline = load_baseline(gold_file)
-    finish(hold(finished, baseline, None, None, allow_corpus_change=allow_corpus_change), **reports)
-
-
-KINDS = ("llama-index", "ragas", "promptfoo", "squad", "csv")
+    finished = _kept(gold_file, run_files)
+    finish([hold(finished, load_baseline(gold_file), None, None, allow_corpus_change=allow_corpus_change)], **reports)
 
 
-@click.command("draft")
+@gold.command("rebase")
+@GOLD
+@click.argument("ids", nargs=-1)
+@click.option("--write", is_flag=True, help="Write the proposals into GOLD, for you to review.")
+@library_options
+def rebase_command(
+    gold_file: Path, ids: tuple[str, ...], write: bool, corpus: Path | None, **flags: str | None
+) -> None:
+    """Propose what stands in the documents now for the gold (of questions IDS) that no longer does."""
+    from rag.gold.commands.gate import library_for, rebase
+    from rag.gold.files.disk import write_whole
+    from rag.gold.report.terminal import shown
+
+    with library_for(configuration(flags), corpus) as library:
+        found = rebase(gold_file, library, ids)
+    told = unified_diff(found.before.splitlines(), found.after.splitlines(), str(gold_file), "proposed", "", "", 1, "")
+    for line in told:
+        click.echo(shown(line))
+    for finding in found.lost:
+        click.echo(shown(f"{gold_file}:{finding.line}: {finding.message} Nothing like it is left; mend it by hand."))
+    for problem in found.doubts:
+        click.echo(shown(problem.show(str(gold_file))))
+    if write and found.mended:
+        write_whole(gold_file, found.after.encode())
+    number = counted(found.mended, "source")
+    done = f"{number} written to {gold_file}; review them" if write else f"{number} proposed; --write takes them over"
+    click.echo(f"{done}." if found.mended else "There is nothing to propose.")
+
+
+@gold.command("advise")
+@GOLD
+@runs_option
+@click.option("--better", type=click.FloatRange(0, 100, min_open=True), default=None, metavar="PERCENT",
+              help="How many questions the claim 'this much better' needs.")  # fmt: skip
+def advise_command(gold_file: Path, run_files: tuple[Path, ...], better: float | None) -> None:
+    """Propose thresholds and severities from several runs, and say what the gold set can prove."""
+    from rag.gold.files.gold_set import load_gold
+    from rag.gold.files.runs import read_run, run_path
+    from rag.gold.metrics.advice import advise
+    from rag.gold.report.terminal import print_advice
+
+    runs = [read_run(path) for path in run_files or (run_path(gold_file),)]
+    print_advice(advise(load_gold(gold_file), runs, better=None if better is None else better / 100), console())
+
+
+@gold.command("draft")
 @GOLD
 @click.argument("files", nargs=-1)
 @click.option("--count", type=click.IntRange(1, 1_000), default=20, help="At most this many questions.")
@@ -272,7 +383,7 @@ def draft_command(
     from rag.gold.metrics.matching import LibraryCorpus
     from rag.prompts import load_prompt
 
-    config = configuration(**flags)
+    config = configuration(flags)
     taken = load_gold(gold_file).ids if gold_file.exists() else ()
     with library_for(config.with_(llm="quotes"), corpus) as library:
         if from_feedback:
@@ -286,12 +397,11 @@ def draft_command(
                 )  # fmt: skip
     if made:
         append_questions(gold_file, made)
-    noun = "draft" if len(made) == 1 else "drafts"
     what_next = "Review each, then set 'status: approved'." if made else "There is nothing new."
-    click.echo(f"{len(made)} {noun} added to {gold_file}. {what_next}")
+    click.echo(f"{counted(len(made), 'draft')} added to {gold_file}. {what_next}")
 
 
-@click.command("calibrate")
+@gold.command("calibrate")
 @GOLD
 @click.option("--fusion", is_flag=True, help="Fit the weight of dense against full-text search too.")
 @click.option("--apply", "apply_it", is_flag=True, help="Write the fitted values to the collection's settings.")
@@ -301,14 +411,15 @@ def calibrate_command(gold_file: Path, fusion: bool, apply_it: bool, corpus: Pat
     from rag.gold.commands.gate import library_for
     from rag.gold.commands.tuning import calibrate
     from rag.gold.files.gold_set import load_gold
+    from rag.gold.report.terminal import fit_table
 
     if apply_it and corpus is not None:
         raise click.UsageError("--apply writes to a library that stays; leave out --corpus.")
-    config = configuration(**flags).with_(llm="quotes")
+    config = configuration(flags).with_(llm="quotes")
     with library_for(config, corpus, write=apply_it) as library, progress_bar("Asking") as progress:
         fits = calibrate(load_gold(gold_file).select(), library, fusion=fusion, progress=progress)
         for fit in fits:
-            _show_fit(fit)
+            console().print(fit_table(fit))
             if apply_it:
                 library.set_setting(fit.setting, fit.new, config.collection)
                 click.echo(f"Set {fit.setting} = {fit.new:g} for the collection {config.collection}.")
@@ -316,13 +427,7 @@ def calibrate_command(gold_file: Path, fusion: bool, apply_it: bool, corpus: Pat
         click.echo("Nothing was written; --apply writes the new values to the collection's settings.")
 
 
-def _show_fit(fit: Fit) -> None:
-    from rag.gold.report.terminal import fit_table
-
-    console().print(fit_table(fit))
-
-
-@click.command("sweep")
+@gold.command("sweep")
 @GOLD
 @click.option("--set", "choices", multiple=True, required=True, metavar="NAME=V,V", help="A setting and its values.")
 @click.option("--work", type=FOLDER, required=True, help="Keeps libraries and runs, so that a sweep can go on.")
@@ -349,7 +454,7 @@ def sweep_command(
     settings = Settings(retrieval_only=retrieval_only, k=k)
     with progress_bar("Asking") as progress:
         points = tuning.sweep(
-            load_gold(gold_file).select(), configuration(**flags), choices, work,
+            load_gold(gold_file).select(), configuration(flags), choices, work,
             corpus=corpus, settings=settings, progress=progress, step=lambda name: click.echo(name, err=True),
         )  # fmt: skip
     found = rate(points, metric)
@@ -360,21 +465,21 @@ def sweep_command(
     click.echo(found.conclusion)
 
 
-@click.command("import")
+@gold.command("import")
 @click.argument("kind", type=click.Choice(KINDS))
 @click.argument("file", type=FILE)
 @GOLD
 @library_options
 def import_command(kind: str, file: Path, gold_file: Path, corpus: Path | None, **flags: str | None) -> None:
     """Add the questions of FILE to GOLD. With a library, contexts are found in its documents."""
-    from rag.gold.commands.gate import library_for
+    from rag.gold.commands.gate import has_documents, library_for
     from rag.gold.files.exchange import import_file
     from rag.gold.files.gold_set import append_questions
     from rag.gold.metrics.matching import LibraryCorpus
     from rag.gold.report.terminal import shown
 
-    config = configuration(**flags)
-    if corpus is not None or _has_documents(config):
+    config = configuration(flags)
+    if corpus is not None or has_documents(config):
         with library_for(config, corpus) as library:
             imported = import_file(file, kind, LibraryCorpus(library))
     else:
@@ -382,10 +487,11 @@ def import_command(kind: str, file: Path, gold_file: Path, corpus: Path | None, 
     append_questions(gold_file, imported.questions)
     for note in imported.notes:
         click.echo(shown(note), err=True)
-    click.echo(f"{len(imported.questions)} questions added to {gold_file}, {len(imported.notes)} notes.")
+    number = counted(len(imported.questions), "question")
+    click.echo(f"{number} added to {gold_file}, {counted(len(imported.notes), 'note')}.")
 
 
-@click.command("export")
+@gold.command("export")
 @click.argument("kind", type=click.Choice(KINDS))
 @GOLD
 @click.option("--out", type=FILE, help="Where to write it (standard output).")
@@ -404,7 +510,7 @@ def export_command(
 
     questions = load_gold(gold_file).select(ids, tags, drafts=drafts).questions
     if kind == "squad":
-        with library_for(configuration(**flags), corpus) as library:
+        with library_for(configuration(flags), corpus) as library:
             text = export(questions, kind, LibraryCorpus(library))
     else:
         text = export(questions, kind)
@@ -413,29 +519,3 @@ def export_command(
     else:
         write_whole(out, text)
         click.echo(f"Written: {out}", err=True)
-
-
-def _has_documents(config: Config) -> bool:
-    from rag.library import Library
-
-    if not config.library_path.exists():
-        return False
-    with Library.open(config=config, write=False) as library:
-        return config.collection in library.collections()
-
-
-@click.group(cls=GoldGroup)
-def gold() -> None:
-    """Test answers against a gold question set.
-
-    \b
-    Exit codes: 0 clean, 1 regression or threshold, 2 invalid gold set or usage,
-    3 questions could not be asked, 4 the baseline is of other documents.
-    """
-
-
-for command in (
-    lint_command, run_command, compare_command, accept_command, report_command, draft_command, calibrate_command,
-    sweep_command, import_command, export_command,
-):  # fmt: skip
-    gold.add_command(command)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,14 +13,17 @@ from typing import TYPE_CHECKING
 from rag.errors import ConfigError, GoldError, PathError
 from rag.gold.commands.asking import Progress, Settings, run
 from rag.gold.files.disk import write_whole
-from rag.gold.files.gold_set import load_gold
-from rag.gold.files.runs import NotComparable, load_baseline, run_path
-from rag.gold.metrics.comparison import Comparison, Verdict, compare, verdict
+from rag.gold.files.gold_set import load_gold, parse_gold, rebased
+from rag.gold.files.lint import findings, lint
+from rag.gold.files.runs import NotComparable, load_baseline, read_run, run_path
+from rag.gold.metrics.comparison import Comparison, Exit, Verdict, compare, document_changes, verdict
 from rag.gold.metrics.llm_judge import Judge, open_chat
-from rag.gold.metrics.matching import Backend
+from rag.gold.metrics.matching import Backend, Finder, LibraryCorpus
 from rag.gold.metrics.scoring import default_evidence, needs_rescoring, rescore
+from rag.gold.report.ci import failure_junit, failure_markdown, junit_report, markdown_report
 from rag.gold.report.content import Report, build_report
-from rag.gold.types import GoldSet, Mode, Run
+from rag.gold.report.html import failure_html, html_report
+from rag.gold.types import Finding, GoldSet, Mode, Problem, Run
 from rag.prompts import load_prompt
 
 if TYPE_CHECKING:
@@ -70,18 +74,20 @@ def fill(library: Library, corpus: Path, progress: Callable[[IngestEvent], None]
 class Outcome:
     """A run, how it compares with the baseline (None before the first accept), and the verdict.
 
-    ``rescored`` says why the baseline's answers were scored again; empty if they were not.
+    ``rescored`` says why the baseline's answers were scored again; empty if they were not. ``where`` are the options
+    that name the documents, for the commands that the report proposes.
     """
 
     run: Run
     comparison: Comparison | None
     verdict: Verdict
     rescored: str = ""
+    where: str = ""
 
     @property
     def report(self) -> Report:
         """The report of it."""
-        return build_report(self.run, self.comparison, self.verdict)
+        return build_report(self.run, self.comparison, self.verdict, self.where)
 
 
 def check(
@@ -114,9 +120,11 @@ def hold(
     collection: str | None = None,
     *,
     allow_corpus_change: bool = False,
+    names: tuple[str, str] | None = None,
 ) -> Outcome:
-    """A finished run against a baseline. A changed scorer or gold set needs ``gold`` and ``backend`` to score the
-    baseline's answers again; without them NotComparable is raised."""
+    """A finished run against a baseline, or, with ``names``, two candidates of which neither is one. A changed scorer
+    or gold set needs ``gold`` and ``backend`` to score the baseline's answers again; without them NotComparable is
+    raised."""
     if baseline is None:
         return Outcome(finished, None, verdict(finished))
     why = needs_rescoring(baseline, finished)
@@ -129,44 +137,116 @@ def hold(
         baseline = rescore(baseline, gold, backend, collection, k=finished.k, evidence=default_evidence())
         if needs_rescoring(baseline, finished):
             finished = rescore(finished, gold, backend, collection, k=finished.k, evidence=default_evidence())
-    comparison = compare(baseline, finished)
+    finished = replace(finished, findings=renamed(finished.findings, baseline.documents, finished.documents))
+    comparison = compare(baseline, finished, names=names)
     decided = verdict(finished, comparison, allow_corpus_change=allow_corpus_change)
     return Outcome(finished, comparison, decided, why)
 
 
+def renamed(findings: Sequence[Finding], old: Mapping[str, str], new: Mapping[str, str]) -> tuple[Finding, ...]:
+    """The findings, with the new name of each missing file that is there byte for byte."""
+    names = dict(document_changes(old, new).renamed)
+    return tuple(
+        replace(finding, file_now=finding.file_now or names.get(finding.file, ""))
+        if finding.kind == "file"
+        else finding
+        for finding in findings
+    )
+
+
+_GRAVITY = (Exit.REGRESSION, Exit.NOT_COMPARABLE, Exit.INFRASTRUCTURE, Exit.CLEAN)
+
+
+def gravest(outcomes: Sequence[Outcome]) -> Exit:
+    """The exit code for all of them."""
+    return min((outcome.verdict.code for outcome in outcomes), key=_GRAVITY.index)
+
+
+@dataclass(frozen=True, slots=True)
+class Rebase:
+    """A gold file ``before`` and ``after`` ``mended`` sources were set to what stands in the documents now. ``lost``
+    are those that nothing there is like; ``doubts`` are facts that the documents no longer state."""
+
+    before: str
+    after: str
+    mended: int
+    lost: tuple[Finding, ...]
+    doubts: tuple[Problem, ...]
+
+
+def rebase(gold_file: Path, backend: Backend, ids: Sequence[str] = (), collection: str | None = None) -> Rebase:
+    """What a gold file would be with the words, pages and names that its documents have now; writes nothing."""
+    text = gold_file.read_bytes().decode("utf-8-sig") if gold_file.is_file() else ""
+    gold, corpus = load_gold(gold_file).select(tuple(ids), drafts=True), LibraryCorpus(backend, collection)
+    baseline = load_baseline(gold_file)
+    named = {source.file for question in gold.questions for source in question.sources}
+    found = findings(gold, Finder(corpus))
+    found = renamed(found, baseline.documents if baseline else {}, corpus.hashes(named))
+    mended = [finding for finding in found if finding.mendable]
+    after = rebased(text, str(gold_file), mended)
+    touched = {finding.id for finding in mended}
+    doubts = tuple(
+        problem
+        for question in parse_gold(after, str(gold_file)).questions
+        if question.id in touched
+        for problem in lint(replace(gold, questions=(question,)), corpus)
+    )
+    return Rebase(text, after, len(mended), tuple(each for each in found if not each.mendable), doubts)
+
+
+def has_documents(config: Config) -> bool:
+    """Whether the configured library has the configured collection."""
+    from rag.library import Library
+
+    if not config.library_path.exists():
+        return False
+    with Library.open(config=config, write=False) as library:
+        return config.collection in library.collections()
+
+
 def last_run(gold: str | Path) -> Run:
     """The newest run kept beside a gold set. Raises GoldError when there is none."""
-    from rag.gold.files.runs import read_run
-
     path = run_path(gold)
     if not path.is_file():
         raise GoldError(f"There is no run of {gold} yet ({path}).", hint=f"Run it first: rag gold run {gold}")
     return read_run(path)
 
 
-def write_reports(report: Report, *, html: Path | None, markdown: Path | None, junit: Path | None) -> Sequence[Path]:
-    """Write the reports that were asked for. Raises GoldError when a file cannot be written."""
-    from rag.gold.report.ci import junit_report, markdown_report
-    from rag.gold.report.html import html_report
+def write_reports(
+    reports: Sequence[Report], *, html: Path | None, markdown: Path | None, junit: Path | None
+) -> Sequence[Path]:
+    """Write the reports that were asked for: Markdown and JUnit of all in one file, and a page for each gold set (the
+    second one's beside the first, with its name). Raises GoldError when a file cannot be written."""
+    texts: list[tuple[Path, str]] = []
+    for number, report in enumerate(reports if html is not None else ()):
+        assert html is not None
+        path = html.with_name(f"{html.stem}.{Path(report.run.gold).stem}{html.suffix}") if number else html
+        texts.append((path, html_report(report)))
+    texts += [(markdown, markdown_report(*reports))] if markdown is not None else []
+    texts += [(junit, junit_report(*reports))] if junit is not None else []
+    for path, text in texts:
+        write_whole(path, text)
+    return [path for path, _ in texts]
 
-    written: list[Path] = []
-    for path, render in ((html, html_report), (markdown, markdown_report), (junit, junit_report)):
-        if path is None:
-            continue
-        write_whole(path, render(report))
-        written.append(path)
-    return written
+
+def write_failure(title: str, told: str, *, html: Path | None, markdown: Path | None, junit: Path | None) -> None:
+    """The same files for a run that could not be made, so that what follows in a CI finds them."""
+    for path, render in ((html, failure_html), (markdown, failure_markdown), (junit, failure_junit)):
+        if path is not None:
+            write_whole(path, render(title, told))
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What ``rag gold run`` was asked for; the names are its options'."""
+    """What ``rag gold run`` was asked for; the names are its options'. ``where`` repeats those that name documents and
+    model."""
 
     gold_file: Path
     config: Config
     corpus: Path | None = None
     ids: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    shard: tuple[int, int] = (1, 1)
     drafts: bool = False
     mode: Mode = "live"
     recording: Path | None = None
@@ -179,10 +259,11 @@ class RunRequest:
     no_lint: bool = False
     judge: str | None = None
     out: Path | None = None
+    where: str = ""
 
     def gold(self) -> GoldSet:
         """The selected questions."""
-        return load_gold(self.gold_file).select(self.ids, self.tags, drafts=self.drafts)
+        return load_gold(self.gold_file).select(self.ids, self.tags, drafts=self.drafts).shard(*self.shard)
 
     def settings(self) -> Settings:
         """The settings of the run."""
@@ -195,51 +276,63 @@ class RunRequest:
             retrieval_only=self.retrieval_only,
             noise=self.noise,
             check=not self.no_lint,
-            out=self.out or run_path(self.gold_file, retrieval_only=self.retrieval_only),
+            out=self.out or run_path(self.gold_file, retrieval_only=self.retrieval_only, shard=self.shard),
             model=self.config.llm,
         )
 
 
-def launch(request: RunRequest, progress: Progress | None = None) -> Outcome:
-    """Run against the baseline. Raises what ``check`` raises."""
-    # Replay asks no model, so none is opened; a retrieval-only run has no use for one.
-    quiet = request.mode == "replay" or request.retrieval_only
-    config = request.config.with_(llm="quotes") if quiet else request.config
-    with library_for(config, request.corpus) as library, ExitStack() as stack:
-        judge = None
-        if request.judge is not None:
-            chat = stack.enter_context(open_chat(request.config, request.judge))
-            judge = Judge(chat, load_prompt("judge", config.prompts))
-        return check(
-            request.gold(),
-            library,
-            request.settings(),
-            use_baseline=not request.no_baseline,
-            allow_corpus_change=request.allow_corpus_change,
-            judge=judge,
-            progress=progress,
-        )
+def launch(requests: Sequence[RunRequest], progress: Progress | None = None) -> list[Outcome]:
+    """Run each gold set against its baseline, all over the documents and model of the first request.
 
-
-def launch_pair(request: RunRequest, a: Path, b: Path, progress: Progress | None = None) -> Outcome:
-    """Run with the settings of file ``a`` on top of the configuration, then with those of ``b``, and pair the two.
-
-    Raises ConfigError when the files change how documents are read and there is no ``corpus`` to read anew.
+    Raises what ``check`` raises; invalid gold sets are all told before anything is asked.
     """
-    first = _with_settings(request, a, progress)
-    second = _with_settings(request, b, progress)
-    return hold(second, first, None, None, allow_corpus_change=True)
+    first = requests[0]
+    gold = [request.gold() for request in requests]
+    # Replay asks no model, so none is opened; a retrieval-only run has no use for one.
+    quiet = first.mode == "replay" or first.retrieval_only
+    config = first.config.with_(llm="quotes") if quiet else first.config
+    with library_for(config, first.corpus) as library, ExitStack() as stack:
+        judge = None
+        if first.judge is not None:
+            chat = stack.enter_context(open_chat(first.config, first.judge))
+            judge = Judge(chat, load_prompt("judge", config.prompts))
+        outcomes = [
+            check(
+                questions,
+                library,
+                request.settings(),
+                use_baseline=not request.no_baseline,
+                allow_corpus_change=request.allow_corpus_change,
+                judge=judge,
+                progress=progress,
+            )
+            for questions, request in zip(gold, requests, strict=True)
+        ]
+    return [replace(outcome, where=first.where) for outcome in outcomes]
 
 
-def _with_settings(request: RunRequest, path: Path, progress: Progress | None) -> Run:
-    config = request.config.with_file(path)
+def launch_pair(
+    request: RunRequest, candidates: Sequence[tuple[str, Config]], progress: Progress | None = None
+) -> Outcome:
+    """Run with the configuration of each of the two named ``candidates``, and pair the runs question by question.
+
+    Raises ConfigError when they change how documents are read and there is no ``corpus`` to read anew.
+    """
+    first, second = (_candidate(request, name, config, progress) for name, config in candidates)
+    names = (candidates[0][0], candidates[1][0])
+    return replace(hold(second, first, None, None, allow_corpus_change=True, names=names), where=request.where)
+
+
+def _candidate(request: RunRequest, name: str, config: Config, progress: Progress | None) -> Run:
     if request.corpus is None and reading(config) != reading(request.config):
         raise ConfigError(
-            f"{path} changes how documents are cut or embedded, which a finished library cannot follow.",
+            f"{name} changes how documents are cut or embedded, which a finished library cannot follow.",
             hint="Name the documents with --corpus, so that they are read anew with each settings file.",
         )
-    kept = request.out or run_path(request.gold_file)
-    settings = replace(request.settings(), out=kept.with_name(f"{kept.name}.{path.stem}.jsonl"), model=config.llm)
+    kept = request.settings().out
+    assert kept is not None
+    part = re.sub(r"[^A-Za-z0-9._-]+", "-", name)
+    settings = replace(request.settings(), out=kept.with_name(f"{kept.name}.{part}.jsonl"), model=config.llm)
     with library_for(config, request.corpus) as library:
         return run(request.gold(), library, settings, progress=progress)
 

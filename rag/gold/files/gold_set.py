@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 import yaml
 
@@ -17,83 +18,153 @@ from rag.gold.files import yaml_reader as nodes
 from rag.gold.files.disk import write_whole
 from rag.gold.files.yaml_reader import Reader, refuse
 from rag.gold.metrics.definitions import known_names, metric
-from rag.gold.types import Fact, GoldSet, InvalidGold, Problem, Question, Review, Severity, Source
+from rag.gold.types import Fact, Finding, GoldSet, InvalidGold, Problem, Question, Review, Severity, Source
 from rag.types import EMPTY, Turn
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-_QUESTION_KEYS = (
-    "id", "tags", "turns", "question", "unanswerable", "facts", "must_not_contain", "sources", "aliases",
-    "thresholds", "severity", "review",
-)  # fmt: skip
+T = TypeVar("T")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+FORMAT: Mapping[str, Mapping[str, str]] = {
+    "gold set": {
+        "version": "version: 1",
+        "defaults": "defaults: {k: 5, repeats: 1}",
+        "questions": "questions: [{id: leave-007, question: How much leave?, unanswerable: true}]",
+    },
+    "defaults": {"k": "k: 5", "repeats": "repeats: 3"},
+    "question": {
+        "id": "id: leave-007",
+        "question": 'question: "And part-time?"',
+        "tags": "tags: [hr, multi-turn]",
+        "turns": 'turns: [{user: "How much leave?", bot: "25 days."}]',
+        "unanswerable": "unanswerable: true",
+        "facts": 'facts: [{id: days, any: ["15 days", fifteen days]}]',
+        "must_not_contain": 'must_not_contain: ["25 days"]',
+        "sources": "sources: [{file: hr/leave.pdf, page: 4, quote: the pro rata entitlement is 15 days}]",
+        "aliases": "aliases: [Fifteen days a year.]",
+        "thresholds": 'thresholds: {fact_recall: 1.0, "file_hit@5": 1}',
+        "severity": "severity: watch",
+        "review": "review: {status: approved, origin: human}",
+    },
+    "turn": {"user": 'user: "How much leave?"', "bot": 'bot: "25 days."'},
+    "fact": {
+        "id": "id: carry-over",
+        "any": 'any: ["15 days", "re:fifteen\\\\s+days"]',
+        "number": "number: 5",
+        "tolerance": "tolerance: 0.5",
+        "unit": "unit: days",
+    },
+    "source": {"file": "file: hr/leave.pdf", "page": "page: 4", "quote": "quote: the pro rata entitlement is 15 days"},
+    "review": {"status": "status: draft", "origin": "origin: model"},
+}
+"""Every key of a gold file by the mapping it stands in, with an example: what lint proposes and docs/gold.md shows."""
 
 
 def load_gold(path: str | Path) -> GoldSet:
     """Read a gold set. Raises InvalidGold with file, line and remedy of every problem found, GoldError when the
     file cannot be read."""
+    return _whole(*read_gold(path))
+
+
+def read_gold(path: str | Path) -> tuple[GoldSet, tuple[Problem, ...]]:
+    """As much of a gold set as can be read, and every problem found, in order of lines. Raises InvalidGold when the
+    file is no YAML or no mapping, GoldError when it cannot be read."""
     root, data = nodes.read_yaml(Path(path))
     return _read(root, str(path), hashlib.sha256(data).hexdigest())
 
 
 def parse_gold(text: str, path: str = "gold.yaml") -> GoldSet:
-    """The same from a text; ``path`` names it in problems."""
-    return _read(nodes.parse_yaml(text, path), path, hashlib.sha256(text.encode()).hexdigest())
+    """The gold set in a text; ``path`` names it in problems. Raises what ``load_gold`` raises."""
+    return _whole(*_read(nodes.parse_yaml(text, path), path, hashlib.sha256(text.encode()).hexdigest()))
 
 
-def _read(root: yaml.Node, path: str, sha256: str) -> GoldSet:
-    reader = Reader()
-    gold = reader.attempt(lambda: _gold_set(reader, root, path, sha256))
-    if gold is None or reader.problems:
-        raise InvalidGold(path, tuple(sorted(reader.problems, key=lambda problem: problem.line)))
+def _whole(gold: GoldSet, problems: tuple[Problem, ...]) -> GoldSet:
+    if problems:
+        raise InvalidGold(gold.path, problems)
     return gold
 
 
-def _gold_set(reader: Reader, root: yaml.Node, path: str, sha256: str) -> GoldSet:
-    top = nodes.mapping(root, "The gold set", ("version", "defaults", "questions"), ("version", "questions"))
-    if (version := nodes.text(top["version"], "The version")) != "1":
-        refuse(top["version"], f"The version is '{version[:40]}'.", "This program reads version 1.")
-    defaults = nodes.mapping(top["defaults"], "'defaults'", ("k", "repeats")) if "defaults" in top else {}
-    k = nodes.whole(defaults["k"], "'k'", 1, 100) if "k" in defaults else 5
-    repeats = nodes.whole(defaults["repeats"], "'repeats'", 1, 100) if "repeats" in defaults else 1
-    entries = nodes.items(top["questions"], "'questions'")
-    if not entries:
-        refuse(top["questions"], "There are no questions.", "Add at least one.")
-    questions = reader.each(entries, _question)
+def _read(root: yaml.Node, path: str, sha256: str) -> tuple[GoldSet, tuple[Problem, ...]]:
+    reader = Reader(FORMAT)
+    empty: dict[str, yaml.Node] = {}
+    top = reader.attempt(lambda: reader.mapping(root, "The gold set", "gold set", ("version", "questions")), empty)
+    if "version" in top:
+        reader.attempt(lambda: _version(top["version"]), None)
+    defaults = empty
+    if "defaults" in top:
+        defaults = reader.attempt(lambda: reader.mapping(top["defaults"], "'defaults'", "defaults"), empty)
+    k, repeats = (
+        reader.attempt(lambda name=name: nodes.whole(defaults[name], f"'{name}'", 1, 100), usual)  # type: ignore[misc]
+        if name in defaults
+        else usual
+        for name, usual in (("k", 5), ("repeats", 1))
+    )
+    entries: list[yaml.Node] = []
+    if "questions" in top:
+        entries = reader.attempt(lambda: _entries(top["questions"]), entries)
+    questions = reader.each(entries, lambda node: _question(reader, node))
     first: dict[str, int] = {}
     for question in questions:
         if question.id in first:
             where = f"The id '{question.id}' is taken by the question of line {first[question.id]}."
             reader.problems.append(Problem(question.line, where, "Give each question its own id."))
         first.setdefault(question.id, question.line)
-    return GoldSet(path, questions, k, repeats, sha256, tuple(first))
+    problems = tuple(sorted(reader.problems, key=lambda problem: problem.line))
+    return GoldSet(path, questions, k, repeats, sha256, tuple(first)), problems
 
 
-def _question(node: yaml.Node) -> Question:
-    keys = nodes.mapping(node, "The question", _QUESTION_KEYS, ("id", "question"))
-    name = nodes.text(keys["id"], "The id", limit=200)
-    if not _ID.fullmatch(name):
-        refuse(keys["id"], f"The id '{name[:60]}' is not allowed.", "Use up to 80 letters, digits, '.', '_' or '-'.")
+def _version(node: yaml.Node) -> None:
+    if (version := nodes.text(node, "The version")) != "1":
+        refuse(node, f"The version is '{version[:40]}'.", "This program reads version 1.")
+
+
+def _entries(node: yaml.Node) -> list[yaml.Node]:
+    entries = nodes.items(node, "'questions'")
+    if not entries:
+        refuse(node, "There are no questions.", f"Add at least one. For example {FORMAT['gold set']['questions']}")
+    return entries
+
+
+def _question(reader: Reader, node: yaml.Node) -> Question | None:
+    """The question as far as it can be read; ``None`` without an id, by which everything names it."""
+    sound = len(reader.problems)
+    keys = reader.mapping(node, "The question", "question", ("id", "question"))
+    name = reader.attempt(lambda: _id(keys["id"]), "") if "id" in keys else ""
     what = f"'{name}'"
+
+    def given(key: str, read: Callable[[yaml.Node], T], default: T) -> T:
+        return reader.attempt(lambda: read(keys[key]), default) if key in keys else default
+
+    def each(key: str, read: Callable[[yaml.Node], T | None]) -> tuple[T, ...]:
+        return given(key, lambda node: reader.each(nodes.items(node, f"'{key}' of {what}"), read), ())
+
     question = Question(
         id=name,
-        question=nodes.text(keys["question"], f"The question {what}"),
-        tags=_tags(keys["tags"], what) if "tags" in keys else (),
-        turns=tuple(_turn(entry, what) for entry in nodes.items(keys["turns"], f"'turns' of {what}"))
-        if "turns" in keys
-        else (),
-        unanswerable="unanswerable" in keys and nodes.switch(keys["unanswerable"], f"'unanswerable' of {what}"),
-        facts=_facts(keys["facts"], what) if "facts" in keys else (),
-        must_not_contain=_patterns(keys["must_not_contain"], f"'must_not_contain' of {what}")
-        if "must_not_contain" in keys
-        else (),
-        sources=_sources(keys["sources"], what) if "sources" in keys else (),
-        aliases=nodes.texts(keys["aliases"], f"'aliases' of {what}") if "aliases" in keys else (),
-        thresholds=_thresholds(keys["thresholds"], what) if "thresholds" in keys else EMPTY,
-        severity=_severity(keys["severity"], what) if "severity" in keys else "must",
-        review=_review(keys["review"], what) if "review" in keys else Review(),
+        question=given("question", lambda node: nodes.text(node, f"The question {what}"), ""),
+        tags=each("tags", lambda node: _tag(node, what)),
+        turns=each("turns", lambda node: _turn(reader, node, what)),
+        unanswerable=given("unanswerable", lambda node: nodes.switch(node, f"'unanswerable' of {what}"), False),
+        facts=each("facts", lambda node: _fact(reader, node, what)),
+        must_not_contain=each("must_not_contain", lambda node: _pattern(node, f"'must_not_contain' of {what}")),
+        sources=each("sources", lambda node: _source(reader, node, what)),
+        aliases=each("aliases", lambda node: nodes.text(node, f"An entry of 'aliases' of {what}")),
+        thresholds=given("thresholds", lambda node: _thresholds(reader, node, what), EMPTY),
+        severity=given("severity", lambda node: _severity(node, what), "must"),
+        review=given("review", lambda node: _review(reader, node, what), Review()),
         line=nodes.line_of(node),
     )
-    _check_sense(question, keys, node)
-    return question
+    for place, fact in enumerate(question.facts):
+        if any(fact.id == other.id for other in question.facts[:place]) and len(reader.problems) == sound:
+            entry = nodes.items(keys["facts"], "'facts'")[place]
+            refuse(entry, f"The fact '{fact.id}' stands twice in {what}.", "Give each fact its own id.")
+    if len(reader.problems) == sound:
+        reader.attempt(lambda: _check_sense(question, keys, node), None)
+    return question if name else None
+
+
+def _id(node: yaml.Node) -> str:
+    name = nodes.text(node, "The id", limit=200)
+    if not _NAME.fullmatch(name):
+        refuse(node, f"The id '{name[:60]}' is not allowed.", "Use up to 80 letters, digits, '.', '_' or '-'.")
+    return name
 
 
 def _check_sense(question: Question, keys: Mapping[str, yaml.Node], node: yaml.Node) -> None:
@@ -118,31 +189,24 @@ def _check_sense(question: Question, keys: Mapping[str, yaml.Node], node: yaml.N
                 refuse(keys["thresholds"], f"The threshold '{threshold}' of {name} has nothing to measure.", remedy)
 
 
-def _tags(node: yaml.Node, what: str) -> tuple[str, ...]:
-    tags = nodes.texts(node, f"'tags' of {what}")
-    for tag in tags:
-        if any(character.isspace() or character == "," for character in tag):
-            refuse(node, f"The tag '{tag[:60]}' of {what} has a space or comma.", "Use one word, with '-' inside.")
-    return tags
+def _tag(node: yaml.Node, what: str) -> str:
+    tag = nodes.text(node, f"A tag of {what}")
+    if any(character.isspace() or character == "," for character in tag):
+        refuse(node, f"The tag '{tag[:60]}' of {what} has a space or comma.", "Use one word, with '-' inside.")
+    return tag
 
 
-def _turn(node: yaml.Node, what: str) -> Turn:
-    keys = nodes.mapping(node, f"A turn of {what}", ("user", "bot"), ("user", "bot"))
+def _turn(reader: Reader, node: yaml.Node, what: str) -> Turn | None:
+    keys = reader.mapping(node, f"A turn of {what}", "turn", ("user", "bot"))
+    if set(keys) != {"user", "bot"}:
+        return None
     return Turn(nodes.text(keys["user"], f"'user' of {what}"), nodes.text(keys["bot"], f"'bot' of {what}"))
 
 
-def _facts(node: yaml.Node, what: str) -> tuple[Fact, ...]:
-    facts: list[Fact] = []
-    for entry in nodes.items(node, f"'facts' of {what}"):
-        fact = _fact(entry, what)
-        if any(fact.id == other.id for other in facts):
-            refuse(entry, f"The fact '{fact.id}' stands twice in {what}.", "Give each fact its own id.")
-        facts.append(fact)
-    return tuple(facts)
-
-
-def _fact(node: yaml.Node, what: str) -> Fact:
-    keys = nodes.mapping(node, f"A fact of {what}", ("id", "any", "number", "tolerance", "unit"), ("id",))
+def _fact(reader: Reader, node: yaml.Node, what: str) -> Fact | None:
+    keys = reader.mapping(node, f"A fact of {what}", "fact", ("id",))
+    if "id" not in keys:
+        return None
     name = nodes.text(keys["id"], f"The id of a fact of {what}", limit=80)
     where = f"the fact '{name}' of {what}"
     if ("any" in keys) == ("number" in keys):
@@ -151,9 +215,11 @@ def _fact(node: yaml.Node, what: str) -> Fact:
         for key in ("tolerance", "unit"):
             if key in keys:
                 refuse(keys[key], f"'{key}' goes with 'number', not with 'any', in {where}.", f"Remove '{key}'.")
-        if not (wordings := _patterns(keys["any"], f"'any' of {where}")):
+        entries = nodes.items(keys["any"], f"'any' of {where}")
+        if not entries:
             refuse(keys["any"], f"'any' of {where} is empty.", "Give at least one wording.")
-        return Fact(name, any=wordings)
+        wordings = reader.each(entries, lambda entry: _pattern(entry, f"'any' of {where}"))
+        return Fact(name, any=wordings) if wordings else None
     nodes.number(keys["number"], f"'number' of {where}")
     if "tolerance" in keys:
         nodes.number(keys["tolerance"], f"'tolerance' of {where}", least=0)
@@ -165,32 +231,27 @@ def _fact(node: yaml.Node, what: str) -> Fact:
     )
 
 
-def _patterns(node: yaml.Node, what: str) -> tuple[str, ...]:
-    """Wordings, each a plain text or a valid regular expression after ``re:``."""
-    found: list[str] = []
-    for entry in nodes.items(node, what):
-        wording = nodes.text(entry, f"An entry of {what}")
-        if wording.startswith("re:"):
-            try:
-                empty = re.compile(wording[3:]).match("") is not None
-            except re.error as error:
-                remedy = "Correct it; in double quotes a backslash is written twice."
-                refuse(entry, f"The regular expression '{wording[3:83]}' in {what} is invalid: {error}.", remedy)
-            if empty:
-                refuse(entry, f"The regular expression '{wording[3:83]}' in {what} matches nothing at all.",
-                       "Make it ask for at least one character.")  # fmt: skip
-        elif not any(character.isalnum() for character in wording):
-            refuse(entry, f"The wording '{wording[:60]}' in {what} has no letter or digit.", "Write words or numbers.")
-        found.append(wording)
-    return tuple(found)
+def _pattern(node: yaml.Node, what: str) -> str:
+    """A wording: a plain text, or a valid regular expression after ``re:``."""
+    wording = nodes.text(node, f"An entry of {what}")
+    if wording.startswith("re:"):
+        try:
+            empty = re.compile(wording[3:]).match("") is not None
+        except re.error as error:
+            remedy = "Correct it; in double quotes a backslash is written twice."
+            refuse(node, f"The regular expression '{wording[3:83]}' in {what} is invalid: {error}.", remedy)
+        if empty:
+            refuse(node, f"The regular expression '{wording[3:83]}' in {what} matches nothing at all.",
+                   "Make it ask for at least one character.")  # fmt: skip
+    elif not any(character.isalnum() for character in wording):
+        refuse(node, f"The wording '{wording[:60]}' in {what} has no letter or digit.", "Write words or numbers.")
+    return wording
 
 
-def _sources(node: yaml.Node, what: str) -> tuple[Source, ...]:
-    return tuple(_source(entry, what) for entry in nodes.items(node, f"'sources' of {what}"))
-
-
-def _source(node: yaml.Node, what: str) -> Source:
-    keys = nodes.mapping(node, f"A source of {what}", ("file", "page", "quote"), ("file",))
+def _source(reader: Reader, node: yaml.Node, what: str) -> Source | None:
+    keys = reader.mapping(node, f"A source of {what}", "source", ("file",))
+    if "file" not in keys:
+        return None
     file = nodes.text(keys["file"], f"'file' of {what}", limit=1_000)
     if file.startswith("/") or "\\" in file or ".." in file.split("/"):
         remedy = "Write the path relative to the ingested folder, with '/'."
@@ -200,29 +261,36 @@ def _source(node: yaml.Node, what: str) -> Source:
     return Source(file, page, quote, nodes.line_of(keys.get("quote", keys["file"])))
 
 
-def _thresholds(node: yaml.Node, what: str) -> Mapping[str, float]:
-    if isinstance(node, yaml.MappingNode):
-        for key, _ in node.value:
-            name = nodes.text(key, f"A threshold of {what}")
-            if metric(name) is None:
-                close = get_close_matches(name, known_names(), n=1)
-                remedy = f"Did you mean '{close[0]}'?" if close else "The README lists the metrics."
-                refuse(key, f"Unknown metric '{name[:60]}' in 'thresholds' of {what}.", remedy)
-    known = [str(key.value) for key, _ in node.value] if isinstance(node, yaml.MappingNode) else ["fact_recall"]
+def _thresholds(reader: Reader, node: yaml.Node, what: str) -> Mapping[str, float]:
+    if not isinstance(node, yaml.MappingNode):
+        refuse(node, f"'thresholds' of {what} must be a mapping.", "Write 'key: value', as fact_recall: 1.0")
     limits: dict[str, float] = {}
-    for name, value in nodes.mapping(node, f"'thresholds' of {what}", known).items():
-        found = metric(name)
-        most = 1.0 if found is not None and found.unit == "share" else None
-        limits[name] = nodes.number(value, f"The threshold '{name}' of {what}", least=0, most=most)
+    for key, value in node.value:
+        reader.attempt(lambda key=key, value=value: _threshold(limits, key, value, what), None)  # type: ignore[misc]
     return MappingProxyType(limits)
+
+
+def _threshold(limits: dict[str, float], key: yaml.Node, value: yaml.Node, what: str) -> None:
+    name = nodes.text(key, f"A threshold of {what}")
+    found = metric(name)
+    if found is None:
+        close = get_close_matches(name, known_names(), n=1)
+        remedy = f"Did you mean '{close[0]}'?" if close else f"The metrics are {', '.join(known_names())}."
+        refuse(key, f"Unknown metric '{name[:60]}' in 'thresholds' of {what}.", remedy)
+    if name in limits:
+        refuse(key, f"The key '{name}' stands twice in 'thresholds' of {what}.", "Keep one of them.")
+    most = 1.0 if found.unit == "share" else None
+    limits[name] = nodes.number(value, f"The threshold '{name}' of {what}", least=0, most=most)
 
 
 def _severity(node: yaml.Node, what: str) -> Severity:
     return "must" if nodes.choice(node, f"'severity' of {what}", ("must", "watch")) == "must" else "watch"
 
 
-def _review(node: yaml.Node, what: str) -> Review:
-    keys = nodes.mapping(node, f"'review' of {what}", ("status", "origin"), ("status",))
+def _review(reader: Reader, node: yaml.Node, what: str) -> Review:
+    keys = reader.mapping(node, f"'review' of {what}", "review", ("status",))
+    if "status" not in keys:
+        return Review()
     status = nodes.choice(keys["status"], f"'status' of {what}", ("approved", "draft"))
     origins = ("human", "model", "feedback", "import")
     origin = nodes.choice(keys["origin"], f"'origin' of {what}", origins) if "origin" in keys else "human"
@@ -268,6 +336,30 @@ def append_questions(path: Path, questions: Sequence[Question]) -> GoldSet:
         after = parse_gold(whole.decode(), str(path))
     write_whole(path, whole)
     return after
+
+
+def rebased(text: str, path: str, findings: Sequence[Finding]) -> str:
+    """The gold file ``text`` with each finding's source set to what stands in the documents now; all else stays as it
+    is written. Findings with nothing to put in their place are passed over. Raises InvalidGold for an invalid file."""
+    reader = Reader(FORMAT)
+    top = reader.mapping(nodes.parse_yaml(text, path), "The gold set", "gold set")
+    by_id: dict[str, dict[str, yaml.Node]] = {}
+    for node in nodes.items(top["questions"], "'questions'"):
+        keys = reader.mapping(node, "The question", "question")
+        by_id[nodes.text(keys["id"], "The id")] = keys
+    edits: list[tuple[int, int, str]] = []
+    for finding in findings:
+        source = nodes.items(by_id[finding.id]["sources"], "'sources'")[finding.source]
+        entry = reader.mapping(source, "A source", "source")
+        page = str(finding.page_now) if finding.page_now is not None else ""
+        for key, now in (("file", quoted(finding.file_now)), ("page", page), ("quote", quoted(finding.quote_now))):
+            if now.strip('"'):
+                start, end = entry[key].start_mark.index, entry[key].end_mark.index
+                edits.append((start, start + len(text[start:end].rstrip()), now))
+    for start, end, now in sorted(edits, reverse=True):
+        text = text[:start] + now + text[end:]
+    parse_gold(text, path)
+    return text
 
 
 def _lines(question: Question) -> Iterator[str]:

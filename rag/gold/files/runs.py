@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from statistics import fmean
 from typing import IO, Any
 
 from rag.errors import GoldError
@@ -299,8 +300,8 @@ class NotComparable(GoldError):
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What ``accept`` did: ids ``added`` to and ``changed`` in the baseline; ``refused`` had an error; ``kept`` are
-    those of the baseline that it left as they were."""
+    """What ``accept`` did: ids ``added`` to and ``changed`` in the baseline; ``refused`` had an error, or gold that
+    does not stand in the documents; ``kept`` are those of the baseline that it left as they were."""
 
     baseline: Run
     added: tuple[str, ...]
@@ -315,11 +316,45 @@ def baseline_path(gold: str | Path) -> Path:
     return path.with_name(f"{path.stem}.baseline.jsonl")
 
 
-def run_path(gold: str | Path, *, retrieval_only: bool = False) -> Path:
-    """Where the last run of a gold set is kept unless told otherwise: ``seeds.run.jsonl``, and
-    ``seeds.retrieval.run.jsonl`` for one without answers."""
-    path = Path(gold)
-    return path.with_name(f"{path.stem}{'.retrieval' if retrieval_only else ''}.run.jsonl")
+def run_path(gold: str | Path, *, retrieval_only: bool = False, shard: tuple[int, int] = (1, 1)) -> Path:
+    """Where the last run of a gold set is kept unless told otherwise: ``seeds.run.jsonl``, with ``.retrieval`` before
+    ``.run`` for one without answers, and ``.2of3`` behind it for a part of the questions."""
+    path, (part, of) = Path(gold), shard
+    kind, share = ".retrieval" if retrieval_only else "", f".{part}of{of}" if of > 1 else ""
+    return path.with_name(f"{path.stem}{kind}.run{share}.jsonl")
+
+
+def merged(runs: Sequence[Run]) -> Run:
+    """Runs of different questions of one gold set (its shards) as one. Raises GoldError when they share a question or
+    were made under different conditions."""
+    first, *others = runs
+    for other in others:
+        if (other.fingerprint, other.k, other.ids) != (first.fingerprint, first.k, first.ids):
+            raise GoldError(
+                f"The runs of {first.gold} were made under different conditions.", hint="Run every shard again."
+            )
+        if twice := {record.id for record in first.records} & {record.id for record in other.records}:
+            raise GoldError(f"Two of the runs asked '{min(twice)}'.", hint="Name each shard's run once.")
+        first = replace(
+            first,
+            questions=(*first.questions, *other.questions),
+            records=(*first.records, *other.records),
+            passages={**first.passages, **other.passages},
+            findings=(*first.findings, *other.findings),
+            started=min(first.started, other.started),
+            finished=max(first.finished, other.finished),
+            noise=_joint(first.noise, other.noise),
+        )
+    return first
+
+
+def _joint(a: Noise | None, b: Noise | None) -> Noise | None:
+    """The noise floor over both; unknown where one is."""
+    if a is None or b is None:
+        return None
+    weigh = a.questions, b.questions
+    spread = {n: fmean((a.spread[n], b.spread[n]), weigh) for n in a.spread if n in b.spread}
+    return Noise(sum(weigh), a.identical + b.identical, (*a.flips, *b.flips), spread)
 
 
 def load_baseline(gold: str | Path) -> Run | None:
@@ -344,15 +379,19 @@ def accept(
             "A retrieval-only run cannot replace a baseline with answers.", hint="Run without --retrieval-only first."
         )
     groups = run.by_id()
-    failed = {name for name, records in groups.items() if any(record.error for record in records)}
+    failed = {name for name, records in groups.items() if any(record.error for record in records)} | run.stale
     for name in ids:
         if name not in groups:
             raise GoldError(f"'{name}' did not run, so there is nothing to accept.", hint="Run it first.")
+        if name in run.stale:
+            raise GoldError(
+                f"The gold of '{name}' does not stand in the documents.", hint=f"Mend it: rag gold rebase {run.gold}"
+            )
         if name in failed:
             raise GoldError(f"'{name}' ended in an error: {groups[name][0].error}", hint="Run it again.")
     chosen = [name for name in (ids or groups) if name not in failed]
     if not chosen:
-        raise GoldError("There is nothing to accept: every question ended in an error.", hint="Run again.")
+        raise GoldError("There is nothing to accept: no question ran that could be scored.", hint="Run again.")
     old = baseline.by_id() if baseline is not None else {}
     merged = _merge(run, baseline, chosen, Acceptance(
         reason.strip(), time.time() if now is None else now,

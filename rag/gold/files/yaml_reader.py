@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -138,42 +138,54 @@ def _yaml_remedy(what: str) -> str:
 
 @dataclass(slots=True)
 class Reader:
-    """Takes nodes apart and collects the problems of parts that can be read independently."""
+    """Takes nodes apart and collects the problems of parts that can be read independently. ``format`` gives, for each
+    kind of mapping, its keys with an example of each."""
 
+    format: Mapping[str, Mapping[str, str]]
     problems: list[Problem] = field(default_factory=list)
 
-    def attempt(self, read: Callable[[], T]) -> T | None:
-        """``read()``, or ``None`` with its problem noted."""
+    def attempt(self, read: Callable[[], T], default: T) -> T:
+        """``read()``, or the ``default`` with its problem noted."""
         try:
             return read()
         except Refused as refused:
             self.problems.append(refused.problem)
-            return None
+            return default
 
-    def each(self, nodes: list[yaml.Node], read: Callable[[yaml.Node], T]) -> tuple[T, ...]:
-        """``read`` of every node; the problems of those that fail are noted."""
-        done = [self.attempt(partial(read, node)) for node in nodes]
+    def each(self, nodes: list[yaml.Node], read: Callable[[yaml.Node], T | None]) -> tuple[T, ...]:
+        """``read`` of every node; the problems of those that fail are noted, and they are left out."""
+        done = [self.attempt(partial(read, node), None) for node in nodes]
         return tuple(value for value in done if value is not None)
 
+    def mapping(self, node: yaml.Node, what: str, kind: str, required: Collection[str] = ()) -> dict[str, yaml.Node]:
+        """The entries whose keys the ``kind`` of mapping has. An unknown, repeated or missing key is noted; only what
+        is no mapping at all is refused."""
+        known = self.format[kind]
+        if not isinstance(node, yaml.MappingNode):
+            refuse(
+                node, f"{what} must be a mapping, not {_kind(node)}.", f"Write 'key: value' with {', '.join(known)}."
+            )
+        found: dict[str, yaml.Node] = {}
+        wrong = len(self.problems)
+        for key, value in node.value:
+            name = self.attempt(partial(text, key, f"A key of {what}"), "")
+            if name in found:
+                self._note(key, f"The key '{name}' stands twice in {what}.", "Keep one of them.")
+            elif name in known:
+                found[name] = value
+            elif name:
+                close = get_close_matches(name, list(known), n=1)
+                hint = f"Did you mean '{close[0]}'? " if close else ""
+                example = known[close[0]] if close else next(iter(known.values()))
+                remedy = f"{hint}Allowed here: {', '.join(known)}; for example {example}"
+                self._note(key, f"Unknown key '{name}' in {what}.", remedy)
+        if len(self.problems) == wrong:
+            for name in (name for name in required if name not in found):
+                self._note(node, f"{what} has no '{name}'.", f"Add '{name}:', for example {known[name]}")
+        return found
 
-def mapping(node: yaml.Node, what: str, known: Collection[str], required: Collection[str] = ()) -> dict[str, yaml.Node]:
-    """The entries of a mapping whose keys are all ``known``, none twice, and all ``required`` there."""
-    if not isinstance(node, yaml.MappingNode):
-        refuse(node, f"{what} must be a mapping, not {_kind(node)}.", f"Write 'key: value' with {_list(known)}.")
-    found: dict[str, yaml.Node] = {}
-    for key, value in node.value:
-        name = text(key, f"A key of {what}")
-        if name not in known:
-            close = get_close_matches(name, list(known), n=1)
-            remedy = f"Did you mean '{close[0]}'?" if close else f"Allowed here: {_list(known)}."
-            refuse(key, f"Unknown key '{name}' in {what}.", remedy)
-        if name in found:
-            refuse(key, f"The key '{name}' stands twice in {what}.", "Keep one of them.")
-        found[name] = value
-    for name in required:
-        if name not in found:
-            refuse(node, f"{what} has no '{name}'.", f"Add '{name}:'.")
-    return found
+    def _note(self, node: yaml.Node, message: str, remedy: str) -> None:
+        self.problems.append(Problem(line_of(node), message, remedy))
 
 
 def items(node: yaml.Node, what: str) -> list[yaml.Node]:
@@ -240,7 +252,3 @@ def whole(node: yaml.Node, what: str, least: int, most: int) -> int:
 
 def _kind(node: yaml.Node) -> str:
     return _SCALARS.get(type(node), "something else")
-
-
-def _list(names: Collection[str]) -> str:
-    return ", ".join(sorted(names))

@@ -10,7 +10,7 @@ from typing import Any
 
 from rag.gold.metrics.definitions import Stage, metric
 from rag.gold.metrics.statistics import ALPHA, Interval, binomial_tail, bootstrap, holm, mcnemar
-from rag.gold.types import Noise, Question, Record, Run, Severity, corpus_digest, flat, mean_metrics
+from rag.gold.types import Noise, Question, Record, Run, Severity, corpus_digest, counted, flat, mean_metrics
 
 _ORDER = (
     "model", "server", "embedder", "judge", "prompts", "options", "corpus", "parsed_text", "splitter", "retrieval",
@@ -35,11 +35,48 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Change, ...
     return tuple(Change(n, a.get(n, ""), b.get(n, "")) for n in names if a.get(n, "") != b.get(n, ""))
 
 
+@dataclass(frozen=True, slots=True)
+class DocumentChanges:
+    """The sources that differ between two runs; a rename (from, to) is a document found again byte for byte."""
+
+    edited: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        parts = [(names, f"{'was' if len(names) == 1 else 'were'} {what}") for names, what in (
+            (self.edited, "edited"), (self.removed, "removed"), (self.added, "added"),
+        ) if names]  # fmt: skip
+        told = [f"{listed(names)} {what}" for names, what in parts]
+        return "; ".join([*told, *(f"{old} was renamed to {new}" for old, new in self.renamed[:5])])
+
+
+def document_changes(old: Mapping[str, str], new: Mapping[str, str]) -> DocumentChanges:
+    """What became of the documents ``old`` (source and SHA-256); nothing when either side is not known."""
+    if not old or not new:
+        return DocumentChanges()
+    gone, come = ({s: sha for s, sha in a.items() if s not in b} for a, b in ((old, new), (new, old)))
+    renamed = tuple((s, next(t for t in come if come[t] == sha)) for s, sha in gone.items() if sha in come.values())
+    left, taken = {s for s, _ in renamed}, {t for _, t in renamed}
+    return DocumentChanges(
+        edited=tuple(s for s in old if s in new and old[s] != new[s]),
+        removed=tuple(s for s in gone if s not in left),
+        added=tuple(s for s in come if s not in taken),
+        renamed=renamed,
+    )
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 _TOLERANCE = 1e-6
 
 
 class State(StrEnum):
-    """What became of a question."""
+    """What became of a question. Stale: its gold does not stand in the documents that were asked."""
 
     REGRESSION = "regression"
     FIXED = "fixed"
@@ -47,6 +84,7 @@ class State(StrEnum):
     STABLE = "stable"
     NEW = "new"
     ERROR = "error"
+    STALE = "stale"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +132,11 @@ class Shift:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All that differs between two runs. ``regressions`` and ``fixes`` count the questions that gate and whose
-    passing flipped, for McNemar's test at ``p``."""
+    """All that differs between two runs: a baseline and a run, or, with ``names``, two candidates that were compared.
+
+    ``regressions`` and ``fixes`` count the questions that gate and got worse or better, as every report counts them;
+    ``p`` is McNemar's exact test of the two.
+    """
 
     a: Run
     b: Run
@@ -109,12 +150,19 @@ class Comparison:
     deterministic: bool
     not_run: tuple[str, ...]
     removed: tuple[str, ...]
+    names: tuple[str, str] | None = None
+
+    @property
+    def documents(self) -> DocumentChanges:
+        """What became of the documents."""
+        return document_changes(self.a.documents, self.b.documents)
 
     @property
     def same_corpus(self) -> bool:
-        """Whether both runs, and every accepted record, asked the same documents."""
-        now = corpus_digest(self.b.fingerprint)
-        known = {corpus_digest(self.a.fingerprint), *(entry.corpus for entry in self.a.accepted.values())}
+        """Whether both runs, and every accepted record of a question that is still asked, asked the same documents."""
+        now, asked = corpus_digest(self.b.fingerprint), {*self.b.ids, *(q.id for q in self.b.questions)}
+        accepted = {entry.corpus for name, entry in self.a.accepted.items() if name in asked}
+        known = {corpus_digest(self.a.fingerprint), *accepted}
         return known - {""} <= {now}
 
     def of(self, state: State) -> tuple[Pair, ...]:
@@ -147,9 +195,9 @@ def pass_rate(question: Question, records: Sequence[Record], k: int) -> float:
     return fmean(passes(question, record.metrics, k) for record in records)
 
 
-def compare(a: Run, b: Run, *, noise: Noise | None = None) -> Comparison:
-    """Pair the questions of baseline ``a`` with those of ``b``. ``noise`` defaults to the floor that ``a`` or ``b``
-    carries.
+def compare(a: Run, b: Run, *, noise: Noise | None = None, names: tuple[str, str] | None = None) -> Comparison:
+    """Pair the questions of baseline ``a`` with those of ``b``; with ``names`` the two are candidates, and neither is
+    the baseline. ``noise`` defaults to the floor that ``a`` or ``b`` carries.
 
     In a deterministic comparison (the noise floor is silent or unknown, and repeats agree) any loss of a gating
     metric is a regression. Otherwise only a flip from passing in all repeats to failing in all is, and questions that
@@ -160,21 +208,22 @@ def compare(a: Run, b: Run, *, noise: Noise | None = None) -> Comparison:
     before, after = a.by_id(), b.by_id()
     known = {question.id: question for question in (*a.questions, *b.questions)}
     flips = frozenset(noise.flips) if noise else frozenset()
+    stale = a.stale | b.stale if names else b.stale
     pairs = tuple(
-        _pair(known[name], before.get(name, []), after[name], b.k, deterministic, flips)
+        _pair(known[name], before.get(name, []), after[name], b.k, deterministic, flips, stale)
         for name in after
         if name in known
     )
-    shared = [pair for pair in pairs if pair.state not in (State.NEW, State.ERROR)]
-    counted = [pair for pair in shared if pair.question.gates and pair.state is not State.FLAKY]
-    lost = sum(_flipped(pair.passed_before, pair.passed_after) for pair in counted)
-    won = sum(_flipped(pair.passed_after, pair.passed_before) for pair in counted)
+    shared = [pair for pair in pairs if pair.state not in (State.NEW, State.ERROR, State.STALE)]
+    lost, won = (
+        sum(pair.state is state and pair.question.gates for pair in pairs) for state in (State.REGRESSION, State.FIXED)
+    )
     asked = {*b.ids, *(question.id for question in b.questions)}
     return Comparison(
         a=a, b=b, changes=changes(a.fingerprint, b.fingerprint), pairs=pairs, shifts=shifts(shared),
         regressions=lost, fixes=won, p=mcnemar(lost, won), noise=noise, deterministic=deterministic,
         not_run=tuple(name for name in before if name not in after and name in asked),
-        removed=tuple(name for name in before if name not in asked),
+        removed=tuple(name for name in before if name not in asked), names=names,
     )  # fmt: skip
 
 
@@ -194,8 +243,9 @@ def _outcome(record: Record) -> tuple[object, ...]:
 
 
 def _pair(
-    question: Question, old: Sequence[Record], new: Sequence[Record], k: int, deterministic: bool, flips: frozenset[str]
-) -> Pair:
+    question: Question, old: Sequence[Record], new: Sequence[Record], k: int, deterministic: bool,
+    flips: frozenset[str], stale: frozenset[str],
+) -> Pair:  # fmt: skip
     before = {} if any(record.error for record in old) else mean_metrics(old)
     after = {} if any(record.error for record in new) else mean_metrics(new)
     was = pass_rate(question, old, k) if before else None
@@ -203,6 +253,8 @@ def _pair(
     worse, better = moved(before, after)
     if any(record.error for record in new):
         state = State.ERROR
+    elif question.id in stale:
+        state = State.STALE
     elif not old or any(record.error for record in old):
         state = State.NEW
     elif question.id in flips or _wavers(was) or _wavers(now):
@@ -307,11 +359,13 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``reasons`` are sentences, the gravest first; ``misses`` are all thresholds not reached."""
+    """``reasons`` are sentences, the gravest first; ``misses`` are all thresholds not reached. ``title`` stands in
+    place of the code's own word where two candidates are compared."""
 
     code: Exit
     reasons: tuple[str, ...]
     misses: tuple[Miss, ...] = ()
+    title: str = ""
 
     @property
     def headline(self) -> str:
@@ -323,14 +377,15 @@ class Verdict:
             Exit.INFRASTRUCTURE: "Incomplete",
             Exit.NOT_COMPARABLE: "Not comparable",
         }
-        return f"{words[self.code]}: {self.reasons[0]}" if self.reasons else f"{words[self.code]}."
+        word = self.title or words[self.code]
+        return f"{word}: {self.reasons[0]}" if self.reasons else f"{word}."
 
 
 def threshold_misses(run: Run) -> tuple[Miss, ...]:
     """The explicit thresholds that the mean over a question's repeats does not reach."""
-    scores = run.scores()
+    scores, stale = run.scores(), run.stale
     return tuple(
-        Miss(q.id, need.metric, scores[q.id][need.metric], need.value, q.severity, q.gates)
+        Miss(q.id, need.metric, scores[q.id][need.metric], need.value, q.severity, q.gates and q.id not in stale)
         for q in run.questions
         if q.id in scores
         for need in requirements(q, run.k)
@@ -339,50 +394,76 @@ def threshold_misses(run: Run) -> tuple[Miss, ...]:
 
 
 def verdict(run: Run, comparison: Comparison | None = None, *, allow_corpus_change: bool = False) -> Verdict:
-    """Whether ``run`` may pass.
+    """Whether ``run`` may pass; of two candidates, whether the second is better or worse.
 
-    Regression (1): a threshold is missed; or, against a baseline, a question that gates got worse where runs are
-    deterministic, or more got worse than noise and chance explain where they are not. Infrastructure (3): questions
-    could not be asked, and nothing else is wrong. Not comparable (4): the baseline asked other documents.
+    Not comparable (4): the baseline asked other documents. Regression (1): a threshold is missed, or the gold of a
+    question that gates does not stand in the documents; or, against a baseline, a question that gates got worse where
+    runs are deterministic, or more got worse than noise and chance explain where they are not; of two candidates, the
+    second is significantly worse. Infrastructure (3): questions could not be asked, and nothing else is wrong.
     """
     misses = threshold_misses(run)
-    if comparison is not None and not comparison.same_corpus and not allow_corpus_change:
-        reason = (
-            "the documents have changed since the baseline; pass --allow-corpus-change to compare all the same, "
-            "or accept this run"
-        )
-        return Verdict(Exit.NOT_COMPARABLE, (reason,), misses)
-    reasons: list[str] = []
-    gating = [miss for miss in misses if miss.gates]
-    if comparison is not None:
-        reasons.extend(_comparison_reasons(comparison))
-    if gating:
-        shown = "; ".join(_show_miss(miss) for miss in gating[:3])
-        more = f" and {len(gating) - 3} more" if len(gating) > 3 else ""
-        reasons.append(f"{_count(len(gating), 'threshold')} not reached: {shown}{more}.")
+    moved = comparison is not None and not comparison.same_corpus and not allow_corpus_change
     errors = dict.fromkeys(record.id for record in run.errors)
-    unasked = f"{_count(len(errors), 'question')} could not be asked: {', '.join(list(errors)[:5])}." if errors else ""
+    unasked = [f"{counted(len(errors), 'question')} could not be asked: {listed(list(errors))}."] if errors else []
+    if comparison is not None and comparison.names is not None:
+        return _between(comparison, misses, moved, unasked)
+    reasons = list(_comparison_reasons(comparison)) if comparison is not None else []
+    if gating := [miss for miss in misses if miss.gates]:
+        more = f" and {len(gating) - 3} more" if len(gating) > 3 else ""
+        shown = "; ".join(_show_miss(miss) for miss in gating[:3])
+        reasons.append(f"{counted(len(gating), 'threshold')} not reached: {shown}{more}.")
+    if stale := [q.id for q in run.questions if q.gates and q.id in run.stale]:
+        longer = "no longer stands" if comparison is not None else "does not stand"
+        reasons.append(f"The gold of {counted(len(stale), 'question')} {longer} in the documents: {listed(stale)}.")
+    if moved and comparison is not None:
+        told = str(comparison.documents)
+        first = f"the documents have changed since the baseline{f': {told}' if told else ''}."
+        return Verdict(Exit.NOT_COMPARABLE, (first, *reasons, *unasked), misses)
     if reasons:
-        return Verdict(Exit.REGRESSION, (*reasons, *([unasked] if unasked else [])), misses)
+        return Verdict(Exit.REGRESSION, (*reasons, *unasked), misses)
     if errors:
-        return Verdict(Exit.INFRASTRUCTURE, (unasked,), misses)
+        return Verdict(Exit.INFRASTRUCTURE, tuple(unasked), misses)
     if comparison is None:
         scores = run.scores()
         failing = [q.id for q in run.questions if q.gates and q.id in scores and not passes(q, scores[q.id], run.k)]
-        doubt = (
-            f" Failing all the same, so read before you accept: {_count(len(failing), 'question')}." if failing else ""
-        )
-        return Verdict(Exit.CLEAN, (f"all thresholds are reached; there is no baseline yet.{doubt}",), misses)
+        doubt = f" Failing all the same, so read before you accept: {counted(len(failing), 'question')}."
+        told = f"all thresholds are reached; there is no baseline yet.{doubt if failing else ''}"
+        return Verdict(Exit.CLEAN, (told,), misses)
     return Verdict(Exit.CLEAN, ("nothing that gates got worse.",), misses)
+
+
+def _between(comparison: Comparison, misses: tuple[Miss, ...], moved: bool, unasked: list[str]) -> Verdict:
+    """The verdict on two candidates, by the questions that one answers better than the other."""
+    assert comparison.names is not None
+    first, second = comparison.names
+    worse, better = comparison.regressions, comparison.fixes
+    compared = sum(p.question.gates and p.state not in (State.NEW, State.ERROR, State.STALE) for p in comparison.pairs)
+    counts = (
+        f"of {counted(compared, 'question')}, {second} answers {better} better and {worse} worse than {first}, "
+        f"{compared - worse - better} as well."
+    )
+    if moved:
+        told = str(comparison.documents)
+        reason = f"{first} and {second} were asked about different documents{f': {told}' if told else ''}."
+        return Verdict(Exit.NOT_COMPARABLE, (reason, counts[0].upper() + counts[1:], *unasked), misses)
+    if unasked:
+        return Verdict(Exit.INFRASTRUCTURE, (*unasked, counts[0].upper() + counts[1:]), misses)
+    if comparison.p < ALPHA:
+        code, word = (Exit.REGRESSION, "worse") if worse > better else (Exit.CLEAN, "better")
+        return Verdict(code, (counts,), misses, f"{second} is {word} than {first}")
+    if worse or better:
+        counts += " So few could be chance."
+    title = (
+        f"No clear difference between {first} and {second}" if worse or better else f"{first} and {second} are equal"
+    )
+    return Verdict(Exit.CLEAN, (counts,), misses, title)
 
 
 def _comparison_reasons(comparison: Comparison) -> Iterator[str]:
     lost = [pair for pair in comparison.of(State.REGRESSION) if pair.question.gates]
     if comparison.deterministic:
         if lost:
-            names = ", ".join(pair.question.id for pair in lost[:5])
-            more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
-            yield f"{_count(len(lost), 'question')} got worse: {names}{more}."
+            yield f"{counted(len(lost), 'question')} got worse: {listed([pair.question.id for pair in lost])}."
         return
     yield from _beyond_noise(comparison, len(lost))
     yield from _significant(comparison)
@@ -400,7 +481,7 @@ def _beyond_noise(comparison: Comparison, lost: int) -> Iterator[str]:
     p = binomial_tail(lost, lost + len(noise.flips), chance)
     if p < ALPHA / 2:
         yield (
-            f"{_count(lost, 'question')} went from passing to failing, against {len(noise.flips)} flips of "
+            f"{counted(lost, 'question')} went from passing to failing, against {len(noise.flips)} flips of "
             f"{noise.questions} between identical runs (p = {p:.3g})."
         )
 
@@ -408,7 +489,7 @@ def _beyond_noise(comparison: Comparison, lost: int) -> Iterator[str]:
 def _significant(comparison: Comparison) -> Iterator[str]:
     """Losses over all questions, at a family-wise error of 2.5 % by Holm's correction."""
     family: list[tuple[str, float, bool]] = []
-    text = f"{comparison.regressions} went from passing to failing and {comparison.fixes} the other way"
+    text = f"{comparison.regressions} got worse and {comparison.fixes} better"
     family.append((text, comparison.p, comparison.regressions > comparison.fixes))
     for shift in comparison.shifts:
         known = metric(shift.metric)
@@ -425,7 +506,3 @@ def _show_miss(miss: Miss) -> str:
     known = metric(miss.metric)
     sign = ">" if known is not None and known.lower else "<"
     return f"{miss.id} {miss.metric} {miss.value:.3g} {sign} {miss.required:.3g}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -8,13 +8,15 @@ import string
 import threading
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from difflib import SequenceMatcher
 from types import FrameType
 from typing import Any, Protocol
 
+from rag.answer.sentences import sentences
 from rag.errors import GoldError
 from rag.gold.types import Fact, Span
 from rag.text import fold, fold_with_map
@@ -56,6 +58,7 @@ def time_limit(pattern: str, seconds: float = SECONDS) -> Iterator[None]:
 
 _WORD = re.compile(r"\w+")
 _NEAREST_LIMIT = 2_000_000
+_TIES = 20
 
 
 class Corpus(Protocol):
@@ -120,15 +123,26 @@ def occurrences(needle: str, text: str, folded: str, origin: list[int]) -> tuple
 
 
 def nearest(quote: str, text: str) -> str:
-    """The stretch of ``text`` (of about the quote's length) that shares most words with ``quote``; empty if none does.
+    """The stretch of ``text`` that shares most words with ``quote``: whole sentences where the quote ends one, else of
+    about the quote's length; empty if it shares less than a third.
 
     Linear in the text; of a very long text the first two million characters are looked at.
     """
+    start, end = _nearest(quote, text[:_NEAREST_LIMIT])
+    if end and quote.rstrip()[-1:] in (".", "!", "?"):
+        base, stop = text.rfind("\n\n", 0, start) + 1, text.find("\n\n", end)
+        around = ((a + base, b + base) for a, b in sentences(text[base : stop if stop > 0 else None]))
+        touched = [(a, b) for a, b in around if a < end and b > start]
+        start, end = (touched[0][0], touched[-1][1]) if touched else (start, end)
+    return " ".join(text[start:end].split())
+
+
+def _nearest(quote: str, text: str) -> Span:
     wanted = Counter(match.group().lower() for match in _WORD.finditer(quote))
-    found = [(m.start(), m.end(), m.group().lower()) for m in _WORD.finditer(text[:_NEAREST_LIMIT])]
+    found = [(m.start(), m.end(), m.group().lower()) for m in _WORD.finditer(text)]
     width = max(1, sum(wanted.values()))
     inside: Counter[str] = Counter()
-    best, place, shared = 0, 0, 0
+    best, places, shared = 0, [0], 0
     for index, (_, _, word) in enumerate(found):
         inside[word] += 1
         shared += inside[word] <= wanted[word]
@@ -136,12 +150,13 @@ def nearest(quote: str, text: str) -> str:
             gone = found[index - width][2]
             shared -= inside[gone] <= wanted[gone]
             inside[gone] -= 1
-        if shared > best:
-            best, place = shared, index
-    if best * 3 < width:
-        return ""
-    first = max(0, place - width + 1)
-    return " ".join(text[found[first][0] : found[place][1]].split())
+        if shared >= max(best, 1):
+            best, places = shared, [*(places if shared == best else []), index][:_TIES]
+    if not best or best * 3 < width:
+        return 0, 0
+    spans = [(found[max(0, place - width + 1)][0], found[place][1]) for place in places]
+    # Of stretches with as many words the one that has them most nearly in this order.
+    return max(spans, key=lambda span: SequenceMatcher(None, quote, text[slice(*span)], autojunk=False).ratio())
 
 
 class Backend(Protocol):
@@ -195,6 +210,11 @@ class LibraryCorpus:
         if file not in self._pages:
             self._pages[file] = numbered_pages(self.backend.layout(self._listed()[file].id)[1])
         return next(((page.start, page.end) for page in self._pages[file] if page.number == number), None)
+
+    def hashes(self, wanted: Collection[str]) -> dict[str, str]:
+        """The SHA-256 of every document, or of the ``wanted`` ones in a collection of over 1,000."""
+        few = len(self._listed()) <= 1_000
+        return {file: known.sha256 for file, known in self._listed().items() if few or file in wanted}
 
     def _listed(self) -> dict[str, Document]:
         if self._documents is None:

@@ -355,11 +355,7 @@ def patterns_of(question: Question, path: str) -> Iterator[None]:
     try:
         yield
     except SlowPattern as slow:
-        raise InvalidGold(path, (_slow(question, slow),)) from slow
-
-
-def _slow(question: Question, slow: SlowPattern) -> Problem:
-    return Problem(question.line, f"In '{question.id}': {slow}", slow.hint)
+        raise InvalidGold(path, (Problem(question.line, f"In '{question.id}': {slow}", slow.hint),)) from slow
 
 
 def rescore(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import comb
+from math import ceil, comb, sqrt
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -104,14 +105,13 @@ def smallest_significant(fixes: int = 0, alpha: float = ALPHA) -> int:
 
 
 def power_text(regressions: int, fixes: int) -> str:
-    """What McNemar's test says, and what it could not have seen."""
+    """What McNemar's test says of the questions that got worse and better, and what it could not have seen."""
     p = mcnemar(regressions, fixes)
     needed = smallest_significant(fixes)
-    verdict = "a difference" if p < ALPHA else "no proof of a difference"
-    limit = f"with {fixes} {_plural(fixes, 'fix', 'fixes')} it takes {needed} regressions to reach p < {ALPHA:g}"
+    decided = "a difference" if p < ALPHA else "no proof of a difference"
     return (
-        f"Pass or fail: {regressions} {_plural(regressions, 'regression', 'regressions')} to {fixes} "
-        f"{_plural(fixes, 'fix', 'fixes')}, p = {p:.4g} by McNemar's exact test, {verdict}; {limit}."
+        f"{regressions} worse to {fixes} better, p = {p:.4g} by McNemar's exact test, {decided}; "
+        f"against {fixes} better it takes {needed} worse to reach p < {ALPHA:g}."
     )
 
 
@@ -142,5 +142,25 @@ def quantile(values: Sequence[float], share: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
 
 
-def _plural(count: int, one: str, many: str) -> str:
-    return one if count == 1 else many
+def least_rate(hits: int, trials: int, level: float = LEVEL) -> float:
+    """The smallest rate that ``hits`` of ``trials`` leave possible at one-sided confidence ``level`` (Clopper and
+    Pearson, 1934)."""
+    low, high = 0.0, hits / trials if trials else 0.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (low, middle) if binomial_tail(hits, trials, middle) > 1 - level else (middle, high)
+    return low
+
+
+def questions_needed(better: float, wavering: float = 0.0, *, power: float = 0.8) -> int:
+    """How many questions show by McNemar's test, with ``power`` at p < 0.05, that a share ``better`` more of them pass
+    (Connor, 1987), where a share ``wavering`` differs between identical runs."""
+    differing = min(1.0, better + wavering)
+    z = NormalDist().inv_cdf
+    root = z(1 - ALPHA / 2) * sqrt(differing) + z(power) * sqrt(max(0.0, differing - better**2))
+    return max(ceil((root / better) ** 2 - 1e-9), smallest_significant())
+
+
+def smallest_claim(questions: int, wavering: float = 0.0) -> float:
+    """The smallest gain, in steps of 0.1 %, that ``questions`` can show (see ``questions_needed``); 1 if none."""
+    return next((n / 1000 for n in range(1, 1000) if questions_needed(n / 1000, wavering) <= questions), 1.0)

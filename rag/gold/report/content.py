@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
-from rag.gold.metrics.comparison import Comparison, Pair, State, Verdict, pass_rate, requirements, stage_of
+from rag.gold.metrics.comparison import (
+    Comparison,
+    Exit,
+    Pair,
+    State,
+    Verdict,
+    listed,
+    pass_rate,
+    requirements,
+    stage_of,
+)
 from rag.gold.metrics.definitions import Metric, Stage, known_names, metric
 from rag.gold.metrics.retrieval import first_occurrences
 from rag.gold.metrics.statistics import Interval, bootstrap, power_text, quantile
-from rag.gold.types import Noise, Question, Record, Run
+from rag.gold.types import Noise, Question, Record, Run, counted
 
-Label = Literal["regression", "error", "flaky", "failing", "new", "fixed", "passing"]
-LABELS: tuple[Label, ...] = ("regression", "error", "flaky", "failing", "new", "fixed", "passing")
+Label = Literal["regression", "error", "stale", "flaky", "failing", "new", "fixed", "passing"]
+LABELS: tuple[Label, ...] = ("regression", "error", "stale", "flaky", "failing", "new", "fixed", "passing")
+_WORDS: dict[Label, str] = {"regression": "worse", "error": "not asked", "fixed": "better"}
 _WRAP = re.compile(r"(?<=\S)[^\S\n]*\n[^\S\n]*(?=\S)(?![-*+•|#>]|\d+[.)]\s)")
 _ALIKE = 0.25
 _TOKEN = re.compile(r"\s+|\w+|[^\w\s]")
@@ -49,6 +60,12 @@ class Row:
     after: Interval
     delta: Interval | None
 
+    @property
+    def steady(self) -> bool:
+        """Whether every question has the best value, and had it before."""
+        best = 0.0 if self.metric.lower else 1.0
+        return all(side is None or side.low == side.high == best for side in (self.before, self.after))
+
 
 @dataclass(frozen=True, slots=True)
 class Slice:
@@ -72,7 +89,8 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All of it, in the order in which a person wants to know."""
+    """All of it, in the order in which a person wants to know. ``where`` are the options that name the documents, as
+    the commands of ``steps`` need them."""
 
     run: Run
     comparison: Comparison | None
@@ -83,6 +101,7 @@ class Report:
     costs: tuple[Cost, ...]
     power: str
     noise: str
+    where: str = ""
 
     def counts(self) -> dict[Label, int]:
         """How many cases carry each label."""
@@ -93,8 +112,75 @@ class Report:
         wanted = "regression" if self.comparison is not None else "failing"
         return tuple(case for case in self.cases if case.stage is stage and case.label == wanted)
 
+    @property
+    def names(self) -> tuple[str, str] | None:
+        """The two candidates, where no baseline is one of them."""
+        return self.comparison.names if self.comparison is not None else None
 
-def build_report(run: Run, comparison: Comparison | None, verdict: Verdict) -> Report:
+    @property
+    def sides(self) -> tuple[str, str]:
+        """What the two columns of a comparison are called."""
+        return self.names or ("before", "now")
+
+    def word(self, label: Label) -> str:
+        """A label in the words of a gate, or of a comparison."""
+        if self.names is None:
+            return _WORDS.get(label, label)
+        both = {"regression": f"better in {self.names[0]}", "fixed": f"better in {self.names[1]}",
+                "failing": "failing in both", "passing": "passing in both"}  # fmt: skip
+        return both.get(label, _WORDS.get(label, label))
+
+    @property
+    def tally(self) -> str:
+        """How many questions there are of each kind, in one sentence; those that don't gate apart."""
+        parts: list[str] = []
+        for label, number in self.counts().items():
+            watched = sum(case.label == label and not case.question.gates for case in self.cases)
+            apart = watched if label in ("regression", "fixed") else 0
+            parts += [f"{number - apart} {self.word(label)}"] if number > apart else []
+            parts += [f"{apart} {self.word(label)} on watch"] if apart else []
+        return f"{counted(len(self.cases), 'question')}: {', '.join(parts)}."
+
+    @property
+    def steady(self) -> str:
+        """The metrics that are as good as they can be and did not move, in one line; empty when there are none."""
+        best = {"1.000": [r for r in self.rows if r.steady and not r.metric.lower],
+                "0": [r for r in self.rows if r.steady and r.metric.lower]}  # fmt: skip
+        return "; ".join(f"at {v}: {', '.join(r.metric.name for r in rows)}" for v, rows in best.items() if rows)
+
+    def steps(self) -> tuple[str, ...]:
+        """What to do about the verdict, each with its command if there is one."""
+        return tuple(_steps(self))
+
+
+def _steps(report: Report) -> Iterator[str]:
+    run, gold = report.run, report.run.gold
+    where = f" {report.where}" if report.where else ""
+    if report.names is not None:
+        return
+    mendable = [finding for finding in run.findings if finding.mendable]
+    lost = dict.fromkeys(finding.id for finding in run.findings if not finding.mendable)
+    if mendable:
+        number = counted(len(mendable), "source")
+        yield f"Read what stands there now, and take {number} over: rag gold rebase {gold}{where} --write"
+    if lost:
+        yield f"Nothing like their gold is left, so give them another source or remove them: {listed(list(lost))}"
+    if report.verdict.code is Exit.NOT_COMPARABLE:
+        yield f"To compare over the new documents all the same: rag gold run {gold}{where} --allow-corpus-change"
+    if run.errors:
+        yield "Mend what is said under 'Could not be asked', then give the same command again."
+    if report.comparison is None:
+        yield f"Read the answers; where they are right: rag gold accept {gold} --all --reason '...'"
+    elif report.verdict.code is Exit.NOT_COMPARABLE and not run.findings:
+        yield f"Where the answers are right, make them the baseline: rag gold accept {gold} --all --reason '...'"
+    elif worse := [case.question.id for case in report.cases if case.label == "regression"]:
+        ids = " ".join(worse[:5]) + (" ..." if len(worse) > 5 else "")
+        yield f"Find out what did it; where the new answers are right: rag gold accept {gold} {ids} --reason '...'"
+    elif any(case.label in ("fixed", "new") for case in report.cases):
+        yield f"Keep what got better or is new: rag gold accept {gold} --all --reason '...'"
+
+
+def build_report(run: Run, comparison: Comparison | None, verdict: Verdict, where: str = "") -> Report:
     """Put the report of ``run`` together, with a comparison if there is a baseline."""
     cases = tuple(_compared(p, run.k) for p in comparison.pairs) if comparison is not None else _alone(run)
     noise = comparison.noise if comparison is not None else run.noise
@@ -108,6 +194,7 @@ def build_report(run: Run, comparison: Comparison | None, verdict: Verdict) -> R
         costs=_costs(run, comparison),
         power=power_text(comparison.regressions, comparison.fixes) if comparison is not None else "",
         noise=describe_noise(noise),
+        where=where,
     )
 
 
@@ -117,7 +204,7 @@ def describe_noise(noise: Noise | None) -> str:
         return "The noise floor has not been measured; `rag gold run --noise` asks everything twice to measure it."
     if noise.silent:
         return (
-            f"Run twice, all {noise.questions} questions came out the same to the letter: "
+            f"Run twice, all {counted(noise.questions, 'question')} came out the same to the letter: "
             "any later difference is a change."
         )
     flipped = f"; {', '.join(noise.flips[:5])} flipped between passing and failing" if noise.flips else ""
@@ -134,7 +221,7 @@ def _compared(pair: Pair, k: int) -> Case:
     else:
         label = {
             State.REGRESSION: "regression", State.FIXED: "fixed", State.FLAKY: "flaky", State.NEW: "new",
-            State.ERROR: "error",
+            State.ERROR: "error", State.STALE: "stale",
         }[pair.state]  # type: ignore[assignment]  # fmt: skip
     return Case(
         pair.question, label, pair.stage, pair.worse, pair.better, missed, pair.before, pair.after, pair.old, pair.new
@@ -153,6 +240,8 @@ def _alone(run: Run) -> tuple[Case, ...]:
         label: Label = "passing"
         if question.id not in scores:
             label = "error"
+        elif question.id in run.stale:
+            label = "stale"
         elif 0 < rate < 1:
             label = "flaky"
         elif missed:

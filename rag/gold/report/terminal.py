@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from rag.gold.files.runs import Accepted
-from rag.gold.metrics.comparison import Exit
+from rag.gold.metrics.advice import Advice
+from rag.gold.metrics.comparison import Exit, listed
 from rag.gold.metrics.definitions import Metric, Stage
-from rag.gold.metrics.statistics import Interval
+from rag.gold.metrics.statistics import Interval, least_rate
 from rag.gold.metrics.tuning import Fit, Sweep, sweep_rows
-from rag.gold.report.content import Case, Report, Row, describe_noise, ranks, word_diff
-from rag.gold.types import Run
+from rag.gold.report.content import Case, Report, ranks, word_diff
+from rag.gold.types import Run, counted
 from rag.text import remove_invisible
 
 _COLOURS = {Exit.CLEAN: "green", Exit.REGRESSION: "red", Exit.INFRASTRUCTURE: "yellow", Exit.NOT_COMPARABLE: "yellow"}
@@ -24,10 +25,10 @@ _BRACKETS = {"same": ("", ""), "gone": ("[-", "-]"), "come": ("{+", "+}")}
 """As wdiff writes a difference of words where there are no colours."""
 
 
-def print_report(report: Report, console: Console, *, details: int = 10) -> None:
-    """Verdict first, then what changed, the regressions by stage (at most ``details`` of each in full), metrics, slices
-    and latency."""
-    for part in _parts(report, details, plain=console.color_system is None):
+def print_report(report: Report, console: Console, *, details: int = 10, statistics: bool = False) -> None:
+    """Verdict first, then what to do, what changed, the questions by stage (at most ``details`` of each in full) and
+    the metrics that are not at their best; with ``statistics`` all of them, with intervals, tests, tags and times."""
+    for part in _parts(report, details, statistics, plain=console.color_system is None):
         console.print(part)
 
 
@@ -37,24 +38,23 @@ def shown(text: str) -> str:
 
 
 def print_accepted(accepted: Accepted, baseline: Run | None, run: Run, console: Console) -> None:
-    """What an accept takes into the baseline: each answer that is new or changed, as a word difference."""
-    old = baseline.by_id() if baseline is not None else {}
-    new = run.by_id()
+    """What an accept takes into the baseline: each question with its answer, a changed one as a word difference."""
+    old, new = (side.by_id() if side is not None else {} for side in (baseline, run))
+    asked = {question.id: question.question for question in run.questions}
     for name in (*accepted.changed, *accepted.added):
         before = old[name][0].reply if name in old else None
         after = new[name][0].reply
         line = Text(f"{'changed' if name in old else 'new    '}  {name}  ", style="bold")
-        line.append_text(
-            _difference(before.text if before else None, after.text if after else "", console.color_system is None)
-        )
-        console.print(line)
+        console.print(line.append(shown(asked[name]), style="not bold"))
+        told = _difference(before.text if before else None, after.text if after else "", console.color_system is None)
+        console.print(Text("         ").append_text(told))
     if accepted.refused:
-        console.print(Text(f"Refused, since they ended in an error: {', '.join(accepted.refused)}.", style="yellow"))
+        why = "since they ended in an error or their gold does not stand in the documents"
+        console.print(Text(f"Refused, {why}: {', '.join(accepted.refused)}.", style="yellow"))
     console.print(
         f"Accepted: {len(accepted.added)} new, {len(accepted.changed)} changed; "
         f"{len(accepted.kept)} kept as they were, {len(accepted.baseline.by_id())} in the baseline."
     )
-    console.print(Text(describe_noise(accepted.baseline.noise)))
 
 
 def _difference(old: str | None, new: str, plain: bool) -> Text:
@@ -66,45 +66,75 @@ def _difference(old: str | None, new: str, plain: bool) -> Text:
     return made
 
 
-def _parts(report: Report, details: int, *, plain: bool) -> Iterator[RenderableType]:
+def _parts(report: Report, details: int, statistics: bool, *, plain: bool) -> Iterator[RenderableType]:
     colour = _COLOURS.get(report.verdict.code, "red")
     yield Text(report.verdict.headline, style=f"bold {colour}")
     for reason in report.verdict.reasons[1:]:
         yield Text(f"  {reason}", style=colour)
-    counts = ", ".join(f"{number} {label}" for label, number in report.counts().items() if number)
-    yield Text(f"{len(report.cases)} questions: {counts}.")
+    yield Text(report.tally)
     if report.comparison is not None:
-        yield Text(report.power)
         for what, names in (("not run", report.comparison.not_run), ("no longer asked", report.comparison.removed)):
             if names:
-                yield Text(f"In the baseline, but {what}: {', '.join(names)}.")
-    yield Text(report.noise)
+                yield Text(f"In the baseline, but {what}: {listed(names, 10)}.")
+    if steps := report.steps():
+        yield Text("\nWhat to do", style="bold")
+        yield from (Text(f"  {step}") for step in steps)
+    yield from _stale(report, plain)
     yield from _changes(report)
     for stage in Stage:
-        yield from _stage(stage, report.at(stage), details, plain=plain)
+        yield from _stage(report, stage, details, plain=plain)
     yield from _errors(report)
-    yield from (Text("\nMetrics: mean and 95 % interval", style="bold"), _metrics(report.rows))
-    if report.slices:
-        yield from (Text("\nBy tag", style="bold"), _slices(report))
-    if report.costs:
-        yield from (Text("\nTime and tokens: median and 95th percentile", style="bold"), _costs(report))
+    if report.comparison is None:
+        yield from _to_read(report, details, plain)
+    yield from _metrics(report, statistics)
+    if statistics:
+        yield from (Text(f"\n{text}") for text in (report.power, report.noise) if text)
+        if report.slices:
+            yield from (Text("\nBy tag", style="bold"), _slices(report))
+        if report.costs:
+            yield from (Text("\nTime and tokens: median and 95th percentile", style="bold"), _costs(report))
+
+
+def _stale(report: Report, plain: bool) -> Iterator[RenderableType]:
+    if report.run.findings:
+        yield Text(f"\nGold that does not stand in the documents ({len(report.run.findings)})", style="bold yellow")
+    for finding in report.run.findings:
+        yield Text(shown(f"  {report.run.gold}:{finding.line}: {finding.message}"))
+        if finding.file_now or finding.page_now:
+            yield Text(shown(f"    It stands in {finding.file_now or f'page {finding.page_now}'} now."))
+        elif finding.quote_now:
+            yield Text("    ").append_text(_difference(finding.quote, finding.quote_now, plain))
+
+
+def _to_read(report: Report, details: int, plain: bool) -> Iterator[RenderableType]:
+    """The answers that a first accept would take, with their questions."""
+    cases = [case for case in report.cases if case.label in ("passing", "flaky") and case.new and case.new.reply]
+    if cases and details:
+        yield Text(f"\nAnswers to read before they are accepted ({len(cases)})", style="bold")
+        yield from (_case(case, plain) for case in cases[:details])
+        if len(cases) > details:
+            yield Text(f"  and {len(cases) - details} more: --details {len(cases)}, or --html FILE")
 
 
 def _changes(report: Report) -> Iterator[RenderableType]:
     if report.comparison is None:
         return
     if not report.comparison.changes:
-        yield Text("\nThe configuration is the baseline's.", style="bold")
+        yield Text("\nThe configurations are the same." if report.names else "\nThe configuration is the baseline's.",
+                   style="bold")  # fmt: skip
         return
-    yield Text("\nChanged since the baseline", style="bold")
+    title = f"What differs, {' → '.join(report.names)}" if report.names else "Changed since the baseline"
+    yield Text(f"\n{title}", style="bold")
     for change in report.comparison.changes:
         yield Text(shown(f"  {change.key}: {_short(change.old)} → {_short(change.new)}"))
 
 
-def _stage(stage: Stage, cases: Sequence[Case], details: int, *, plain: bool) -> Iterator[RenderableType]:
+def _stage(report: Report, stage: Stage, details: int, *, plain: bool) -> Iterator[RenderableType]:
+    cases = report.at(stage)
     if not cases:
         return
-    yield Text(f"\n{stage.value} ({len(cases)})", style="bold red")
+    where = f"{report.names[1]}: " if report.names else ""
+    yield Text(f"\n{where}{stage.value} ({len(cases)})", style="bold red")
     for case in cases[:details]:
         yield _case(case, plain)
     if len(cases) > details:
@@ -113,9 +143,10 @@ def _stage(stage: Stage, cases: Sequence[Case], details: int, *, plain: bool) ->
 
 def _case(case: Case, plain: bool) -> RenderableType:
     head = Text(f"  {case.question.id}", style="bold")
-    head.append(shown(f" [{', '.join(case.question.tags)}] {case.question.question}"), style="")
+    tags = f" [{', '.join(case.question.tags)}]" if case.question.tags else ""
+    head.append(shown(f"{tags} {case.question.question}"), style="")
     moved = [f"{name} {case.before[name]:.3g} → {case.after[name]:.3g}" for name in case.worse]
-    lines = [head, Text(f"    {'; '.join(moved or case.missed)}", style="dim")]
+    lines = [head, *([Text(f"    {'; '.join(moved or case.missed)}", style="dim")] if moved or case.missed else [])]
     notes = case.new.notes if case.new else ()
     lines.extend(Text(shown(f"    {note}"), style="yellow") for note in notes)
     moves = [f"{file} {_rank(old)} → {_rank(new)}" for file, old, new, gold in ranks(case) if gold and old != new]
@@ -139,31 +170,36 @@ def _errors(report: Report) -> Iterator[RenderableType]:
             yield Text(shown(f"  {case.question.id}: {case.new.error if case.new else ''}"))
 
 
-def _metrics(rows: Sequence[Row]) -> Table:
+def _metrics(report: Report, statistics: bool) -> Iterator[RenderableType]:
+    rows = [row for row in report.rows if statistics or not row.steady]
+    yield Text(f"\nMetrics: mean{' and 95 % interval' if statistics else ''}", style="bold")
+    if not statistics and report.steady:
+        yield Text(f"  {report.steady}")
+    if not rows:
+        return
     table = Table(box=None, pad_edge=False)
-    for name in ("metric", "before", "now", "change", "n"):
+    paired = report.comparison is not None
+    before, now = report.sides
+    for name in ("metric", *((before, now, "change") if paired else (now,)), "n"):
         table.add_column(name, justify="left" if name == "metric" else "right", no_wrap=True)
     for row in rows:
         style = ""
         if row.delta is not None and row.delta.significant:
             style = "red" if row.metric.loss(0.0, row.delta.mean) > 0 else "green"
-        table.add_row(
-            row.metric.name,
-            f"{row.before.mean:.3f}" if row.before else "",
-            show_interval(row.after, row.metric),
-            show_interval(row.delta, row.metric, signed=True) if row.delta else "",
-            str(row.after.n),
-            style=style,
-        )
-    return table
+        old = [f"{row.before.mean:.3f}" if row.before else ""] if paired else []
+        change = [show_interval(row.delta, row.metric, signed=True, whole=statistics) if row.delta else ""]
+        now = show_interval(row.after, row.metric, whole=statistics)
+        table.add_row(row.metric.name, *old, now, *(change if paired else []), str(row.after.n), style=style)
+    yield table
+    if not statistics:
+        yield Text("  --statistics adds intervals, tests, tags and times.", style="dim")
 
 
-def show_interval(interval: Interval, metric: Metric, *, signed: bool = False) -> str:
-    """A mean with its interval; whole numbers for times and tokens."""
-    form = "+" if signed else ""
-    digits = ".3f" if metric.unit in ("share", "count") else ".0f"
-    mean, low, high = (format(value, form + digits) for value in (interval.mean, interval.low, interval.high))
-    return f"{mean} [{low}, {high}]"
+def show_interval(interval: Interval, metric: Metric, *, signed: bool = False, whole: bool = True) -> str:
+    """A mean, ``whole`` with its interval; whole numbers for times and tokens."""
+    digits = ("+" if signed else "") + (".3f" if metric.unit in ("share", "count") else ".0f")
+    mean, low, high = (format(value, digits) for value in (interval.mean, interval.low, interval.high))
+    return f"{mean} [{low}, {high}]" if whole and (low, high) != (mean, mean) else mean
 
 
 def _slices(report: Report) -> Table:
@@ -229,3 +265,30 @@ def sweep_table(found: Sweep) -> Table:
     for row in sweep_rows(found):
         table.add_row(*row)
     return table
+
+
+def print_advice(advice: Advice, console: Console) -> None:
+    """What to write into the gold set, as YAML to paste, and how many questions a claim needs."""
+    asked = {proposal.asked for proposal in advice.proposals}
+    always = sum(proposal.severity == "must" for proposal in advice.proposals)
+    often = f"{min(asked)} to {max(asked)} times" if len(asked) > 1 else f"{counted(max(asked), 'time')}"
+    total = counted(len(advice.proposals), "question")
+    console.print(Text(f"{total}, asked {often} in {counted(advice.runs, 'run')}: {always} passed every time.", "bold"))
+    if max(asked) < 2:
+        console.print("Nothing is known of the noise: run again with --repeats 5, or name several runs with --run.")
+    sure = least_rate(min(asked), min(asked))
+    console.print(
+        f"A question that passed {min(asked)} of {min(asked)} passes in {sure:.0%} of runs or more (95 % confidence); "
+        f"a threshold at the worst of {min(asked)} values is missed by chance in at most 1 run of {min(asked) + 1}."
+    )
+    for proposal in advice.proposals:
+        if proposal.changes:
+            name = proposal.question.id
+            console.print(Text(f"- id: {name}").append(f"  # passed {proposal.passed} of {proposal.asked}", "dim"))
+            limits = ", ".join(f'"{key}": {value:g}' for key, value in proposal.thresholds.items())
+            console.print(f"  severity: {proposal.severity}" + (f"\n  thresholds: {{{limits}}}" if limits else ""))
+    console.print(f"\nTwo identical runs differ in {advice.wavering:.1%} of the questions, as far as these runs show.")
+    for claim, needed in advice.claims.items():
+        console.print(f"To show that {100 * claim:g} % more of the questions pass takes about {needed} questions.")
+    power = "80 % power, p < 0.05, McNemar's test"
+    console.print(f"The {always} that gate can show a gain of {100 * advice.smallest:.3g} % ({power}).")
