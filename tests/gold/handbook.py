@@ -112,6 +112,8 @@ def library(folder: Path, **settings: Any) -> Iterator[Library]:
     embedder = settings.pop("embed_model", None)
     with Library.open(folder / "library", config=config(**settings), embed_model=embedder) as opened:
         opened.ingest(folder / "corpus" if (folder / "corpus").is_dir() else write_corpus(folder))
+        # What the encoder has not seen it looks at while a question waits, as far as the clock lets it.
+        assert all(event.done for event in opened.encode_events())
         yield opened
 
 

@@ -37,7 +37,7 @@ def test_the_healthy_library_passes_every_question(healthy: Run, library: Librar
 
 def test_a_broken_retriever_loses_sources(healthy: Run, gold: GoldSet, tmp_path: Path) -> None:
     deaf = handbook.DeafEmbedding()
-    with handbook.library(tmp_path, embedder="auto", embed_model=deaf, fusion_weight=1.0) as broken:
+    with handbook.library(tmp_path, embedder="auto", embed_model=deaf, fusion_weight=1.0, encoder="off") as broken:
         comparison, groups = against(healthy, run(gold, broken))
     assert verdict(comparison.b, comparison).code is Exit.REGRESSION
     assert len(groups[Stage.RETRIEVAL]) >= 4

@@ -54,7 +54,7 @@ def test_the_power_limit_is_said() -> None:
     assert smallest_significant(1) == 8
     text = power_text(5, 0)
     assert "5 worse to 0 better, p = 0.0625 by McNemar's exact test, no proof of a difference" in text
-    assert "it takes 6 regressions" in text
+    assert "it takes 6 worse" in text
 
 
 def test_the_bootstrap_equals_full_enumeration_for_three_values() -> None:

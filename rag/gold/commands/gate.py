@@ -59,7 +59,8 @@ def library_for(
 
 
 def fill(library: Library, corpus: Path, progress: Callable[[IngestEvent], None] | None = None) -> None:
-    """Put the documents of ``corpus`` into ``library``. Raises PathError naming the first file that cannot be read."""
+    """Put the documents of ``corpus`` into ``library``, and let the encoder see all of them, so that no answer hangs on
+    the clock. Raises PathError naming the first file that cannot be read."""
     for event in library.ingest_events([corpus]):
         if progress is not None:
             progress(event)
@@ -68,6 +69,8 @@ def fill(library: Library, corpus: Path, progress: Callable[[IngestEvent], None]
                 f"{event.source} of {corpus} cannot be read: {event.error}",
                 hint="Repair or remove the file; a gate does not run over part of its documents.",
             )
+    for _ in library.encode_events():
+        pass
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from difflib import SequenceMatcher
 from types import FrameType
 from typing import Any, Protocol
 
-from rag.answer.sentences import sentences
 from rag.errors import GoldError
 from rag.gold.types import Fact, Span
+from rag.language.sentences import sentences
 from rag.text import fold, fold_with_map
 from rag.types import Answer, Document, Heading, Hit, Place, Turn, numbered_pages
 
@@ -128,8 +128,11 @@ def nearest(quote: str, text: str) -> str:
 
     Linear in the text; of a very long text the first two million characters are looked at.
     """
-    start, end = _nearest(quote, text[:_NEAREST_LIMIT])
+    spans = _nearest(quote, text[:_NEAREST_LIMIT])
+    start, end = spans[0]
     if end and quote.rstrip()[-1:] in (".", "!", "?"):
+        # Of stretches with as many words the one that has them most nearly in this order.
+        start, end = max(spans, key=lambda s: SequenceMatcher(None, quote, text[slice(*s)], autojunk=False).ratio())
         base, stop = text.rfind("\n\n", 0, start) + 1, text.find("\n\n", end)
         around = ((a + base, b + base) for a, b in sentences(text[base : stop if stop > 0 else None]))
         touched = [(a, b) for a, b in around if a < end and b > start]
@@ -137,7 +140,7 @@ def nearest(quote: str, text: str) -> str:
     return " ".join(text[start:end].split())
 
 
-def _nearest(quote: str, text: str) -> Span:
+def _nearest(quote: str, text: str) -> list[Span]:
     wanted = Counter(match.group().lower() for match in _WORD.finditer(quote))
     found = [(m.start(), m.end(), m.group().lower()) for m in _WORD.finditer(text)]
     width = max(1, sum(wanted.values()))
@@ -153,10 +156,8 @@ def _nearest(quote: str, text: str) -> Span:
         if shared >= max(best, 1):
             best, places = shared, [*(places if shared == best else []), index][:_TIES]
     if not best or best * 3 < width:
-        return 0, 0
-    spans = [(found[max(0, place - width + 1)][0], found[place][1]) for place in places]
-    # Of stretches with as many words the one that has them most nearly in this order.
-    return max(spans, key=lambda span: SequenceMatcher(None, quote, text[slice(*span)], autojunk=False).ratio())
+        return [(0, 0)]
+    return [(found[max(0, place - width + 1)][0], found[place][1]) for place in places]
 
 
 class Backend(Protocol):
