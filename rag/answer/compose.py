@@ -24,23 +24,33 @@ NEAREST = "This is not in the documents. The nearest passages are listed with th
 
 
 def quoted_answer(question: str, quotes: Sequence[Quote], hits: Sequence[Hit]) -> Answer:
-    """The quotes in reading order, a paragraph each, every one followed by the marker of its citation."""
+    """The quotes in reading order, a paragraph each, every one followed by the marker of its citation.
+
+    The rows of one table stand under its head, which each of them cites too.
+    """
     order = {hit.passage.document_id: rank for rank, hit in reversed(list(enumerate(hits)))}
     ordered = sorted(quotes, key=lambda q: (order.get(q.passage.document_id, len(order)), q.start))
-    text = ""
+    text, above = "", -1
     sentences: list[Sentence] = []
     citations: list[Citation] = []
     markers: list[MarkerSpan] = []
-    for index, quote in enumerate(ordered):
-        citation = citation_for(quote.passage, quote.start, quote.end, index + 1, "quoted")
-        text += "\n\n" if text else ""
+    for before, quote in zip([None, *ordered], ordered, strict=False):
+        same = before is not None and quote.head is not None and _head(before) == _head(quote)
+        text += "\n" if same else "\n\n" if text else ""
         start = len(text)
-        text += citation.quote
-        sentences.append(Sentence(citation.quote, start, len(text), Support.QUOTED, (index,), quote.score))
-        mark = f"[{index + 1}]"
-        markers.append(MarkerSpan(len(text) + 1, len(text) + 1 + len(mark), index))
-        text += f" {mark}"
-        citations.append(citation)
+        if quote.head and not same:
+            above = len(citations)
+            citations.append(citation_for(quote.passage, *quote.head, above + 1, "quoted"))
+            text += f"{citations[above].quote}\n"
+        own = (*((above,) if quote.head else ()), len(citations))
+        citations.append(citation_for(quote.passage, quote.start, quote.end, len(citations) + 1, "quoted"))
+        text += citations[-1].quote
+        sentences.append(Sentence(text[start:], start, len(text), Support.QUOTED, own, quote.score))
+        text += " "
+        for index in own:
+            mark = f"[{index + 1}]"
+            markers.append(MarkerSpan(len(text), len(text) + len(mark), index))
+            text += mark
     return Answer(
         question=question,
         text=text,
@@ -50,6 +60,10 @@ def quoted_answer(question: str, quotes: Sequence[Quote], hits: Sequence[Hit]) -
         markers=tuple(markers),
         hits=tuple(hits),
     )
+
+
+def _head(quote: Quote) -> tuple[int, tuple[int, int] | None]:
+    return quote.passage.document_id, quote.head
 
 
 def located(citations: Sequence[Citation], headings: Callable[[int], Sequence[Heading]]) -> tuple[Citation, ...]:

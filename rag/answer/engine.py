@@ -118,17 +118,17 @@ class CitedQueryEngine(BaseQueryEngine):
         clock.lap("retrieve")
         yield Retrieved(tuple(hits))
         named = identified(asked, hits)
-        probability = self._tools.abstainer.probability(named.question, hits) if hits and not named.missing else 0.0
+        probability = self._tools.abstainer.probability(named.question, hits) if hits else 0.0
         clock.lap("abstain")
-        if named.missing:
-            answer = abstention(question, hits, f"the documents do not name {' or '.join(named.missing)}")
+        if named.missing and not named.met:
+            probability, answer = 0.0, abstention(question, hits, named.notice)
         elif probability < self._settings.threshold:
             answer = abstention(question, hits, "nothing found that answers the question")
         elif self._llm is None:
             answer = self._quote(question, named.question, hits)
         else:
             answer = yield from self._generate(question, asked, history, hits, clock)
-        notices = (*((condensed.note,) if condensed and condensed.note else ()), *answer.notices)
+        notices = tuple(n for n in (condensed.note if condensed else "", named.notice, *answer.notices) if n)
         clock.lap("answer")
         answer = replace(
             answer,

@@ -50,6 +50,8 @@ def test_what_no_document_names_is_not_in_them(identifiers: Library, question: s
         ),
         ("What does ERR-4042 mean?", "The flow sensor reports no pulses", ("ribbon cable", "solenoid")),
         ("What does part AB1234X cost?", "41.20", ("12.90", "88.00")),
+        ("How many AB-1243-X are in stock?", "| AB-1243-X | Bearing, 20 mm | 28.75 | 63 |", ("AB-1234-X", "QF7")),
+        ("What is part 0042-17?", "| Part number | Description | Price (EUR) | Stock |", ("AB-1234-X", "QF7")),
         ("What happened on 1987-03-03?", "founded on 3 March 1987", ()),
         ("Who is Mehmet Yildiz?", "The treasurer is Mehmet Y\u0131ld\u0131z", ()),
     ],
@@ -79,3 +81,47 @@ def test_a_decision_and_its_withdrawal_are_a_change_with_both_dates(tmp_path: Pa
     assert [claim.date for claim in change.claims] == ["2024-05-06", "2024-06-03"]
     assert "31 October 2024" in change.claims[0].value
     assert "31 March 2025" in change.claims[1].value
+
+
+FEES = {
+    "fees.md": "# Fees\n\nThe late fee for 2022 is 12 euros. The late fee for 2023 is 15 euros.\n",
+    "2022/report.md": "# Report\n\nThe audit found 17 open invoices.\n",
+    "2023/report.md": "# Report\n\nThe audit found 23 open invoices.\n",
+}
+
+
+@pytest.fixture(scope="module")
+def years(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    """Fees and reports of two years."""
+    home = tmp_path_factory.mktemp("years")
+    for name, text in FEES.items():
+        path = home / "documents" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    with Library.open(home / "library", config=Config(llm="quotes", embedder="builtin")) as library:
+        library.ingest(home / "documents")
+        yield library
+
+
+@pytest.mark.parametrize(
+    ("question", "said", "unsaid"),
+    [
+        ("What is the late fee for 2023?", "15 euros", "12 euros"),
+        ("What is the late fee for 2022?", "12 euros", "15 euros"),
+        ("How many open invoices did the audit of 2022 find?", "17 open", "23 open"),
+        ("How many open invoices did the audit of 2023 find?", "23 open", "17 open"),
+    ],
+)
+def test_a_year_in_the_question_binds(years: Library, question: str, said: str, unsaid: str) -> None:
+    text = years.ask(question).text
+    assert said in text and unsaid not in text
+
+
+def test_another_years_fee_is_no_answer(years: Library) -> None:
+    assert "euros" not in years.ask("What is the late fee for 2031?").text
+
+
+def test_of_several_codes_the_missing_one_is_named(identifiers: Library) -> None:
+    answer = identifiers.ask("What do ERR-4041 and ERR-4999 mean?")
+    assert "inlet valve" in answer.text
+    assert any("ERR-4999" in notice for notice in answer.notices)

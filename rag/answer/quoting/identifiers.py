@@ -27,10 +27,16 @@ _LEAST_DIGITS = 3
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """A question in the documents' spelling: and what of it is ``missing`` there."""
+    """A question in the documents' spelling, and what of it is ``missing`` there; ``met``: something else is not."""
 
     question: str
     missing: tuple[str, ...] = ()
+    met: bool = False
+
+    @property
+    def notice(self) -> str:
+        """What is missing, said to the user; empty if nothing is."""
+        return f"The documents do not name {' or '.join(self.missing)}." if self.missing else ""
 
 
 def identified(question: str, hits: Sequence[Hit]) -> Identified:
@@ -56,6 +62,7 @@ def identified(question: str, hits: Sequence[Hit]) -> Identified:
         said = next(group for group in match.groups() if group)
         if not any(find_folded(said, text) for text in texts):
             missing.append(said)
+    met = bool(changes)
     changes += [
         (start, end, name)
         for start, end, name in _names_respelled(question, texts)
@@ -63,7 +70,12 @@ def identified(question: str, hits: Sequence[Hit]) -> Identified:
     ]
     for start, end, spelled in sorted(changes, reverse=True):
         question = question[:start] + spelled + question[end:]
-    return Identified(question, tuple(missing))
+    return Identified(question, tuple(missing), met)
+
+
+def names_one_of(codes: Sequence[str], text: str, heading: str) -> bool:
+    """Whether ``text`` or its ``heading`` names one of the codes."""
+    return any(_has(code, f"{heading}\n{text}") for code in codes)
 
 
 def is_of_another(codes: Sequence[str], text: str, heading: str, siblings: Iterable[str] = ()) -> bool:
@@ -71,12 +83,17 @@ def is_of_another(codes: Sequence[str], text: str, heading: str, siblings: Itera
 
     ``siblings`` are the other rows of its table: a row beside the one that has the code is about another.
     """
-    if not codes or any(_has(code, f"{heading}\n{text}") for code in codes):
+    if not codes or names_one_of(codes, text, heading):
         return False
     makes = {_make(code) for code in codes}
     if any(_make(other) in makes for other in (*_codes_of(text), *_codes_of(heading))):
         return True
     return any(_has(code, row) for code in codes for row in siblings)
+
+
+def years_in(text: str) -> frozenset[int]:
+    """The years that a text names, alone or in a date."""
+    return frozenset(value.year for value in values_of(text) if value.kind in ("year", "date") and value.year)
 
 
 def _texts_of(hit: Hit) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -26,17 +27,21 @@ _COMPARED, _TRIFLE = 5, 0.005
 _FEWEST_WORDS = 3
 _NAMED_BEFORE = 0.2
 _NEIGHBOUR = 0.7
-_MOST_ROWS = 6
+_DASHES = re.compile(r"\s*\|?[\s:|-]*-[\s:|-]*\s*")
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """``document.text[start:end]``, within ``passage``; ``score`` in [0, 1] is its share of all candidates' odds."""
+    """``document.text[start:end]``, within ``passage``; ``score`` in [0, 1] is its share of all candidates' odds.
+
+    ``head`` is where the head of its table lies, if it is a row that other rows part from it.
+    """
 
     passage: Passage
     start: int
     end: int
     score: float
+    head: tuple[int, int] | None = None
 
     @property
     def text(self) -> str:
@@ -98,7 +103,7 @@ def choose(ranked: Ranked, scores: Array) -> Iterator[int]:
     chosen: list[int] = []
     for row in np.argsort(-scores, kind="stable"):
         candidate = ranked.candidates[row]
-        if says_nothing(candidate):
+        if row not in ranked.bound or says_nothing(candidate):
             continue
         if chosen:
             best = chosen[0]
@@ -137,30 +142,41 @@ def says_nothing(candidate: Candidate) -> bool:
 def _quote(ranked: Ranked, row: int, share: float) -> Quote:
     """The sentence, with the one before it where a pronoun, "these", "however" or the question's words point there.
 
-    A table's row comes with the table's header where both stand in the passage.
+    A table's row comes with the table's head where both stand in the passage.
     """
     candidate = ranked.candidates[row]
     named = sum(ranked.features[row, FEATURES.index(name)] for name in ("back", "onward", "previous"))
-    first = candidate.index
+    first, head = candidate.index, None
     if _is_row(candidate.unit.text):
-        first = _table_head(candidate)
+        first, head = _with_head(candidate)
     elif candidate.before and not candidate.before.text.startswith("#"):
         unit = candidate.unit
         if unit.points_back or unit.connects or unit.refers or named > _NAMED_BEFORE:
             first -= 1
-    return Quote(candidate.passage, candidate.passage.start + candidate.units[first].start, candidate.end, share)
+    start = candidate.passage.start + candidate.units[first].start
+    return Quote(candidate.passage, start, candidate.end, share, head)
 
 
 def _is_row(text: str) -> bool:
     return text.startswith("|") and text.count("|") >= 2
 
 
-def _table_head(candidate: Candidate) -> int:
-    """The index of the table's first row if few rows lie between, so that the quote stays one slice; else its own."""
+def _with_head(candidate: Candidate) -> tuple[int, tuple[int, int] | None]:
+    """The index of the first unit to quote with a table's row: its head right before it, or else the row alone; and
+    where the head lies in the document that other rows part from it, with the line of dashes below."""
     first = candidate.index
     while first > 0 and _is_row(candidate.units[first - 1].text):
         first -= 1
-    return first if candidate.index - first <= _MOST_ROWS else candidate.index
+    if candidate.index - first <= 1:
+        return first, None
+    text, head = candidate.passage.text, candidate.units[first]
+    below = text[head.end : candidate.units[first + 1].start]
+    if not _DASHES.fullmatch(below):
+        return candidate.index, None
+    return candidate.index, (
+        candidate.passage.start + head.start,
+        candidate.passage.start + head.end + len(below.rstrip()),
+    )
 
 
 def _alike(a: Candidate, b: Candidate) -> bool:

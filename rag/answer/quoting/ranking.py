@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from rag.answer.lexicon import Word, seat_of, words_of
 from rag.answer.passages import Unit, units_of
-from rag.answer.quoting.identifiers import codes_in, is_of_another
+from rag.answer.quoting.identifiers import codes_in, is_of_another, names_one_of, years_in
 from rag.answer.quoting.question import Question, Term
 from rag.answer.wanted import answer_places
 from rag.models.static import StaticVectors
@@ -26,6 +27,7 @@ _SEAT = 0.7
 _MISSPELT, _LEAST_SPELLING = 0.7, 5
 _NEAR = 4
 _REACH = 40
+_ALIKE = 0.6
 FEATURES = (
     "exact", "soft", "matched", "rarest", "pairs", "cosine", "meaning", "late",
     "back", "onward", "previous", "following", "heading", "passage", "names",
@@ -164,12 +166,16 @@ def has_digit(stem: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """The candidates of a question with their features, row by row, and the terms' best matches in each."""
+    """The candidates of a question with their features, row by row, and the terms' best matches in each.
+
+    ``bound``: the rows that are about the codes and years the question names; all where it names none.
+    """
 
     question: Question
     candidates: tuple[Candidate, ...]
     features: Array
     matches: Array
+    bound: frozenset[int] = frozenset()
 
 
 def rank(vectors: StaticVectors, question: Question, hits: Sequence[Hit]) -> Ranked:
@@ -180,15 +186,66 @@ def rank(vectors: StaticVectors, question: Question, hits: Sequence[Hit]) -> Ran
 @lru_cache(maxsize=8)
 def _rank(vectors: StaticVectors, question: Question, hits: tuple[Hit, ...]) -> Ranked:
     """Kept for a moment, because abstention and quotes ask for the same."""
-    codes = [question.text[start:end] for start, end in codes_in(question.text)]
-    candidates = [c for c in candidates_of(hits) if not is_of_another(codes, c.unit.text, c.heading, c.siblings)]
+    candidates = candidates_of(hits)
     count = len(question.terms)
     if not candidates or not count:
         return Ranked(question, (), np.zeros((0, len(FEATURES))), np.zeros((0, count)))
     view = _View(vectors, question, candidates)
     rows = [view.features(candidate, place, hits[candidate.rank]) for place, candidate in enumerate(candidates)]
     matches = np.array([view.match[id(c.unit)][:count] for c in candidates])
-    return Ranked(question, tuple(candidates), np.array([[row[name] for name in FEATURES] for row in rows]), matches)
+    fitting = {id(c) for c in _of_asked_year(question, _of_asked_codes(question, candidates))}
+    bound = frozenset(row for row, candidate in enumerate(candidates) if id(candidate) in fitting)
+    features = np.array([[row[name] for name in FEATURES] for row in rows])
+    return Ranked(question, tuple(candidates), features, matches, bound)
+
+
+def _of_asked_codes(question: Question, candidates: list[Candidate]) -> list[Candidate]:
+    """Of the candidates those about the question's codes: they or their heading name one, or the sentence before does.
+
+    Where none does, those that are about no other code of the same make.
+    """
+    codes = [question.text[start:end] for start, end in codes_in(question.text)]
+    if not codes:
+        return candidates
+    about = [c for c in candidates if names_one_of(codes, c.unit.text, c.heading)]
+    before = {(c.passage.id, c.index + 1) for c in about}
+    near = [c for c in candidates if c in about or (c.passage.id, c.index) in before]
+    return [c for c in near or candidates if not is_of_another(codes, c.unit.text, c.heading, c.siblings)]
+
+
+def _of_asked_year(question: Question, candidates: list[Candidate]) -> list[Candidate]:
+    """The candidates without those of another year than the question's.
+
+    That is one that names other years only, where the asked one is nowhere; or one of which the like is said of the
+    asked year, in the sentence itself or by its heading, title or source.
+    """
+    asked = years_in(question.text)
+    if not asked:
+        return candidates
+    own = [years_in(c.unit.text) for c in candidates]
+    around = [years_in(f"{c.passage.title} / {c.heading} / {_spaced(c.passage.source)}") for c in candidates]
+    right = [bool(asked & (a or b)) for a, b in zip(own, around, strict=True)]
+    if not any(right):
+        return [c for c, years in zip(candidates, own, strict=True) if not years]
+    told = [_said(c) for c, fits in zip(candidates, right, strict=True) if fits]
+    return [
+        c
+        for c, fits, a, b in zip(candidates, right, own, around, strict=True)
+        if fits or not (a or b) or not any(_likeness(_said(c), other) >= _ALIKE for other in told)
+    ]
+
+
+def _spaced(source: str) -> str:
+    return re.sub(r"[_/]", " ", source)
+
+
+def _said(candidate: Candidate) -> frozenset[str]:
+    """The stems of its content words, numbers left out."""
+    return frozenset(w.stem for w in candidate.unit.words if w.content and not has_digit(w.stem))
+
+
+def _likeness(one: frozenset[str], other: frozenset[str]) -> float:
+    return len(one & other) / max(len(one), len(other), 1)
 
 
 class _View:

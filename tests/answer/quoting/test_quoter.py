@@ -70,14 +70,21 @@ def test_a_table_row_comes_with_its_header() -> None:
     table = (
         "| City | Population | River |\n|---|---|---|\n| Oslo | 709,000 | Akerselva |\n| Bergen | 291,000 | Vosso |\n"
     )
-    (quote, *_) = ask("What is the population of Bergen?", f"Cities of Norway\n\n{table}\nThe end of the list.")
-    assert quote.text.startswith("| City | Population | River |") and "| Bergen | 291,000 |" in quote.text
+    text = f"Cities of Norway\n\n{table}\nThe end of the list."
+    (quote, *_) = quotes = ask("What is the population of Bergen?", text)
+    assert quote.text == "| Bergen | 291,000 | Vosso |"
+    assert quote.head and text[slice(*quote.head)] == "| City | Population | River |\n|---|---|---|"
+    answer = quoted_answer("What is the population of Bergen?", quotes[:1], hits({"a.md": text}))
+    assert answer.text == f"{text[slice(*quote.head)]}\n{quote.text} [1][2]"
+    assert [answer.text[m.start : m.end] for m in answer.markers] == ["[1]", "[2]"]
+    assert answer.sentences[0].citations == (0, 1)
 
 
 def test_a_row_far_below_its_header_stands_alone() -> None:
     rows = "".join(f"| Town{n} | {n},000 |\n" for n in range(40))
     (quote, *_) = ask("What is the population of Town30?", f"| Town | Population |\n|---|---|\n{rows}")
     assert quote.text == "| Town30 | 30,000 |"
+    assert quote.head == (0, len("| Town | Population |\n|---|---|"))
 
 
 def test_headings_and_scraps_are_never_quoted() -> None:
