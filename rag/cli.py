@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rag.config import Config
     from rag.ingest import SameName
     from rag.library import Library
-    from rag.types import IngestEvent, IngestReport
+    from rag.types import Check, IngestEvent, IngestReport
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -324,7 +324,7 @@ def ui(host: str | None, port: int | None, seeds: bool, browser: bool, **flags: 
 
     config = settings(**flags).with_(host=host, port=port)
     with opened(config, write=True) as library:
-        library.ensure_collection()
+        library.collections.ensure()
         if seeds and not library.sources():
             click.echo("First run: reading the sample documents.", err=True)
             events = library.ingest_events([shipped_folder("seeds")])
@@ -385,7 +385,13 @@ def doctor(as_json: bool, **flags: str | None) -> None:
     from rag.doctor import diagnose
     from rag.terminal import checks_text, fitted, screen_width
 
-    checks = diagnose(settings(**flags))
+    config = settings(**flags)
+
+    def examined() -> tuple[Check, ...]:
+        with opened(config) as library:
+            return library.doctor()
+
+    checks = diagnose(config, examined)
     if as_json:
         echo_json(checks)
     else:

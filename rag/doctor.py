@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +14,9 @@ from rag.models.choose import AUTO, OLLAMA, ModelRegistry, choose_llm, embedder_
 from rag.models.families import recommended_lines
 from rag.models.host import is_loopback, redact, resolve_host
 from rag.store.database import FILE_NAME, expect_not_lost
+from rag.store.dense import DenseIndex
 from rag.store.lock import WriterLock
 from rag.store.truth import Collection, Truth
-from rag.store.vectors import DenseIndex
 from rag.types import Check, IndexFacts
 
 if TYPE_CHECKING:
@@ -25,10 +25,9 @@ if TYPE_CHECKING:
 _LOW_DISK_MB = 500
 
 
-def diagnose(config: Config) -> tuple[Check, ...]:
-    """Examine the configured library and the models; never raises for what it finds."""
-    from rag.library import Library
-
+def diagnose(config: Config, open_and_examine: Callable[[], tuple[Check, ...]]) -> tuple[Check, ...]:
+    """The checks of the configured library, which ``open_and_examine`` makes, and of the models where there is none or
+    it cannot be opened; never raises for what it finds."""
     if not (config.library_path / FILE_NAME).is_file():
         try:
             expect_not_lost(config.library_path)
@@ -39,8 +38,7 @@ def diagnose(config: Config) -> tuple[Check, ...]:
         )
         return (missing, *_surroundings(config))
     try:
-        with Library.open(config=config) as library:
-            return library.doctor()
+        return open_and_examine()
     except RagError as error:
         return (Check("library", "bad", str(error), error.hint), *_surroundings(config))
 
@@ -60,20 +58,20 @@ def notices(truth: Truth, models: ModelRegistry, dense: DenseIndex) -> tuple[str
 
 def index_facts(truth: Truth, dense: DenseIndex, collection: Collection, encoder: PassageEncoder | None) -> IndexFacts:
     """What a collection is searched with now."""
-    unfinished = truth.unfinished(collection.id)
+    unfinished = truth.vectors.unfinished(collection.id)
     return IndexFacts(
         collection.embedder.name,
         "" if unfinished is None else unfinished.name,
         dense.problem(collection),
         "" if encoder is None else encoder.name,
-        truth.content_count(collection.id),
+        truth.encodings.content_count(collection.id),
         0 if encoder is None else encoder.pending(collection.id),
     )
 
 
 def _damaged(truth: Truth, dense: DenseIndex) -> Iterator[str]:
     """Which indexes are being made anew, or could not be."""
-    for collection in truth.collections():
+    for collection in truth.collections.list():
         problem = dense.problem(collection)
         if problem:
             now = "It is being rebuilt" if dense.state(collection) == "rebuilding" else "The next start rebuilds it"
@@ -85,7 +83,7 @@ def _damaged(truth: Truth, dense: DenseIndex) -> Iterator[str]:
 
 def _embedders(truth: Truth, models: ModelRegistry) -> Iterator[Check]:
     """Whether each collection's embedder is there, and still the one that made its vectors."""
-    for collection in truth.collections():
+    for collection in truth.collections.list():
         recorded = collection.embedder
         try:
             now = embedder_info(models.embedder(recorded.name)[0])
@@ -115,8 +113,8 @@ def _encoder(truth: Truth, models: ModelRegistry) -> Iterator[Check]:
     except RagError as error:
         yield Check("encoder", "bad", str(error), error.hint)
         return
-    for collection in truth.collections():
-        texts, pending = truth.content_count(collection.id), encoder.pending(collection.id)
+    for collection in truth.collections.list():
+        texts, pending = truth.encodings.content_count(collection.id), encoder.pending(collection.id)
         message = f"{collection.name}: {encoder.name} has seen {texts - pending} of {texts} texts."
         hint = "The page sees them in the background, `rag ingest --wait` at once; until then searches are slower."
         yield Check("encoder", "ok", message, hint if pending else "")
@@ -124,7 +122,7 @@ def _encoder(truth: Truth, models: ModelRegistry) -> Iterator[Check]:
 
 def _elsewhere(truth: Truth, models: ModelRegistry) -> Iterator[str]:
     """What leaves this machine when the models' server is on another one."""
-    used = {models.llm_name, *(collection.embedder.name for collection in truth.collections())}
+    used = {models.llm_name, *(collection.embedder.name for collection in truth.collections.list())}
     if not any(name == AUTO or name.startswith(OLLAMA) for name in used):
         return
     with suppress(ConfigError):
@@ -150,20 +148,20 @@ def _library(config: Config, truth: Truth, dense: DenseIndex) -> Iterator[Check]
         yield Check("database", "bad", f"{facts.problems}.", "Restore the library's folder from a backup.")
     else:
         yield Check("database", "ok", f"SQLite {facts.sqlite_version}, journal mode {facts.journal}, intact.")
-    for collection in truth.collections():
-        if damaged := truth.damaged_sources(collection.id):
+    for collection in truth.collections.list():
+        if damaged := truth.documents.damaged(collection.id):
             yield Check(
                 "documents",
                 "bad",
                 f"{collection.name}: what is stored is not what was put in, of {', '.join(damaged)}.",
                 "Run `rag remove SOURCE` for each and ingest the file again, or restore the library's folder.",
             )
-    empty = sum(d.empty_pages for c in truth.collections() for d in truth.documents(c.id))
+    empty = sum(d.empty_pages for c in truth.collections.list() for d in truth.documents.list(c.id))
     if empty:
         yield Check(
             "pages", "warn", f"{empty} pages have no text and cannot be searched.", "Run the files through OCR first."
         )
-    for collection in truth.collections():
+    for collection in truth.collections.list():
         report = dense.audit(collection)
         message = (
             f"{collection.name}: {report.describe()}; embedder {collection.embedder.name}; "

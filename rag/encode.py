@@ -58,14 +58,14 @@ class PassageEncoder:
         make, one batch at least. Raises ModelError."""
         with self._guard:
             found = {number: self._remembered[number] for number in ids if number in self._remembered}
-        found |= self._truth.encodings(self.tag, [number for number in ids if number not in found])
+        found |= self._truth.encodings.get(self.tag, [number for number in ids if number not in found])
         missing = [number for number in ids if number not in found]
         started, longest = self._clock(), 0.0
         for at in range(0, len(missing), _AT_ONCE):
             begun = self._clock()
             if at and begun - started + longest > seconds:
                 break
-            texts = {n: p.index_text for n, p in self._truth.passages(missing[at : at + _AT_ONCE]).items()}
+            texts = {n: p.index_text for n, p in self._truth.passages.get(missing[at : at + _AT_ONCE]).items()}
             fresh = dict(zip(texts, self._encode(self._hurried, list(texts.values())), strict=True))
             self._remember(fresh)
             found |= fresh
@@ -74,7 +74,7 @@ class PassageEncoder:
 
     def pending(self, collection_id: int) -> int:
         """How many different texts of a collection have no vector kept yet."""
-        return self._truth.pending_encoding_count(collection_id, self.tag)
+        return self._truth.encodings.pending_count(collection_id, self.tag)
 
     def fill(self, collection_id: int, *, hurried: bool = False) -> Iterator[EncodeEvent]:
         """Make and keep what is missing of a collection, an event a batch; what is done stays done.
@@ -84,9 +84,9 @@ class PassageEncoder:
         model = self._hurried if hurried else self._model
         total, done, last = self.pending(collection_id), 0, -1
         started = self._clock()
-        while batch := self._truth.pending_encodings(collection_id, self.tag, last, _BATCH):
+        while batch := self._truth.encodings.pending(collection_id, self.tag, last, _BATCH):
             encoded = self._encode(model, [passage.index_text for passage in batch.values()])
-            self._truth.put_encodings(self.tag, dict(zip(batch, encoded, strict=True)))
+            self._truth.encodings.put(self.tag, dict(zip(batch, encoded, strict=True)))
             last, done = max(batch), done + len(batch)
             total = max(total, done)
             yield EncodeEvent(done, total, (self._clock() - started) / done * (total - done))

@@ -30,12 +30,12 @@ _PACKAGES = (
 
 def fingerprint(config: Config, truth: Truth, collection: Collection, llm: LLM | None, model: str) -> Mapping[str, Any]:
     """Model, embedder, options, prompts, corpus, parsed text, splitter, retrieval settings, versions and commit."""
-    documents = truth.documents(collection.id)
+    documents = truth.documents.list(collection.id)
     corpus = hashlib.sha256()
     parsed = hashlib.sha256()
     for document in documents:
         corpus.update(f"{document.source}\0{document.sha256}\n".encode())
-        parsed.update(truth.text(document.id).encode("utf-8", "replace"))
+        parsed.update(truth.documents.text(document.id).encode("utf-8", "replace"))
     return {
         "model": {"name": model, "digest": str(getattr(llm, "digest", ""))},
         "server": str(getattr(llm, "server_version", "")),

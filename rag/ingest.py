@@ -137,7 +137,7 @@ class Ingestor:
         known = place.known
         if known is not None and known.sha256 == digest:
             if known.origin != place.origin:
-                known = self._truth.move_document(self._collection.id, known.id, place.origin, place.name)
+                known = self._truth.documents.move(self._collection.id, known.id, place.origin, place.name)
             return IngestEvent(
                 known.source, "unchanged", 0, 0, known.passages, known.pages, known.empty_pages, path=str(file.path)
             )
@@ -145,11 +145,11 @@ class Ingestor:
 
     def _place(self, file: SourceFile, digest: str) -> _Place:
         """Where the file goes. Raises NameTaken when that is for somebody to say."""
-        known = self._truth.document_from(self._collection.id, file.origin)
+        known = self._truth.documents.from_origin(self._collection.id, file.origin)
         upload = file.origin.startswith(UPLOAD)
         if known is not None and (not upload or known.sha256 == digest):
             return _Place(file.origin, file.name, known)
-        others = self._truth.namesakes(self._collection.id, file.name)
+        others = self._truth.documents.namesakes(self._collection.id, file.name)
         same = next((other for other in others if other.sha256 == digest), None)
         if same is not None and upload:
             return _Place(same.origin, same.name, same)
@@ -175,7 +175,7 @@ class Ingestor:
         number = 2
         while True:
             name = numbered(upload.name, number)
-            if self._truth.document_from(self._collection.id, f"{UPLOAD}{name}") is None:
+            if self._truth.documents.from_origin(self._collection.id, f"{UPLOAD}{name}") is None:
                 return _Place(f"{UPLOAD}{name}", upload.name, None)
             number += 1
 
@@ -202,7 +202,7 @@ class Ingestor:
         doc = parsed.document
         texts = [index_text(doc.title, s.heading, doc.text[s.start : s.end]) for s in parsed.slices]
         keys = [text_key(text) for text in texts]
-        vectors = self._truth.known_vectors(self._collection.generation, keys)
+        vectors = self._truth.vectors.known(self._collection.generation, keys)
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
         if missing:
             vectors.update(zip(missing, self._embed(list(missing.values())), strict=True))
@@ -222,7 +222,7 @@ class Ingestor:
             original=item.data if doc.media_type == "application/pdf" else None,
             replaces="" if known is None else known.origin,
         )
-        return self._truth.put_document(self._collection, new), len(missing)
+        return self._truth.documents.put(self._collection, new), len(missing)
 
 
 def _failure(source: str, error: DocumentError, path: Path) -> IngestEvent:

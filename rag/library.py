@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -20,10 +20,9 @@ from rag.ingest import Ingestor, SameName, passage_size
 from rag.models.choose import ModelRegistry, embedder_info
 from rag.proof import KnownDocument, text_hash
 from rag.store.conversations import Conversations
-from rag.store.lexical import Lexical
+from rag.store.dense import DenseIndex
 from rag.store.lock import WriterLock
 from rag.store.truth import Collection, Truth
-from rag.store.vectors import DenseIndex
 from rag.types import (
     Answer,
     AnswerEvent,
@@ -75,10 +74,10 @@ class Library:
         self._lock = lock
         self._models = ModelRegistry(config, llm, embed_model, encoder)
         self._dense = DenseIndex.open(truth, config.library_path)
-        self._lexical = Lexical(truth)
+        self._lexical = truth.lexical
         self._guard = threading.RLock()
         self._passage_encoder: PassageEncoder | None = None
-        self._filler = Filler(self._encoder, lambda: [collection.id for collection in truth.collections()])
+        self._filler = Filler(self._encoder, lambda: [collection.id for collection in truth.collections.list()])
         self._ingesting = threading.Lock()
         self._reindexing = threading.Lock()
         self._pools: dict[tuple[int, int], ParserPool] = {}
@@ -130,7 +129,7 @@ class Library:
 
         In a process forked since it was opened, it lets go of the lock's copy and touches nothing else.
         """
-        if self._truth.inherited:
+        if self._truth.database.inherited:
             if self._lock is not None:
                 self._lock.release()
             return
@@ -153,48 +152,17 @@ class Library:
     @property
     def conversations(self) -> Conversations:
         """The conversations kept in this library."""
-        return Conversations(self._truth)
+        return self._truth.conversations
+
+    @property
+    def collections(self) -> Collections:
+        """The collections of this library."""
+        return Collections(self._truth, self._dense, self._models, self.config, self._require_writer)
 
     @property
     def path(self) -> Path:
         """The library's folder."""
         return self.config.library_path
-
-    def collections(self) -> tuple[str, ...]:
-        """The names of the collections, in alphabetical order."""
-        return tuple(sorted(c.name for c in self._truth.collections()))
-
-    def create_collection(self, name: str) -> None:
-        """Make an empty collection; its embedder is chosen now and then fixed. Raises StoreError if it exists."""
-        self._require_writer()
-        embedder, _ = self._models.embedder(None)
-        self._truth.create_collection(name, embedder_info(embedder), SPLITTER_VERSION)
-
-    def ensure_collection(self, name: str | None = None) -> None:
-        """Make the collection (default: the configured one) if it is not there yet."""
-        wanted = name or self.config.collection
-        if wanted not in self.collections():
-            self.create_collection(wanted)
-
-    def rename_collection(self, old: str, new: str) -> None:
-        """Rename a collection. Raises UnknownCollection, or StoreError when ``new`` is taken."""
-        self._require_writer()
-        self._truth.rename_collection(old, new)
-
-    def delete_collection(self, name: str) -> None:
-        """Remove a collection and all its documents. Raises UnknownCollection."""
-        self._require_writer()
-        self._truth.delete_collection(name)
-        self._dense.sync()
-
-    def collection_settings(self, collection: str | None = None) -> Mapping[str, Any]:
-        """What is stored with a collection beside its documents, such as a fitted threshold."""
-        return self._collection(collection).settings
-
-    def set_setting(self, key: str, value: Any, collection: str | None = None) -> None:
-        """Store a JSON value with a collection."""
-        self._require_writer()
-        self._truth.set_setting(self._collection(collection).id, key, value)
 
     def ingest(
         self,
@@ -229,8 +197,8 @@ class Library:
         self._require_writer()
         listed = [paths] if isinstance(paths, Path | str) else list(paths)
         with self._ingesting:
-            self.ensure_collection(collection)
-            target = self._collection(collection)
+            self.collections.ensure(collection)
+            target = self.collections.get(collection)
             embedder, _ = self._models.embedder(target.embedder.name)
             ingestor = Ingestor(
                 self._truth,
@@ -258,7 +226,7 @@ class Library:
         self._require_writer()
         encoder = self._encoder()
         if encoder is not None:
-            yield from encoder.fill(self._collection(collection).id, hurried=True)
+            yield from encoder.fill(self.collections.get(collection).id, hurried=True)
 
     def reindex_events(
         self, embedder: str | None = None, collection: str | None = None
@@ -273,32 +241,32 @@ class Library:
 
         self._require_writer()
         with self._reindexing:
-            target = self._collection(collection)
+            target = self.collections.get(collection)
             name = embedder or wanted_embedder(self._truth, target, self.config.embedder)
             model, _ = self._models.new_embedder(name)
             embed = partial(embed_documents, model)
             yield from reindex(self._truth, target, partial(embedder_info, model), embed, quiet=self._ingesting)
-            self._dense.sync(self._collection(collection))
+            self._dense.sync(self.collections.get(collection))
 
     def compact(self) -> None:
         """Give removed documents' space back: no text of theirs stays in the files; nor vectors, in a new process."""
         self._require_writer()
         encoder = self._encoder()
-        self._truth.drop_other_encodings(encoder.tag if encoder is not None else "")
+        self._truth.encodings.drop_others(encoder.tag if encoder is not None else "")
         self._truth.compact()
         self._dense.compact()
 
     def sources(self, collection: str | None = None) -> tuple[Document, ...]:
         """The documents of a collection, by name."""
-        return self._truth.documents(self._collection(collection).id)
+        return self._truth.documents.list(self.collections.get(collection).id)
 
     def document(self, source: str, collection: str | None = None) -> Document:
         """The current document of a source, by the name it is shown by or by where it came from.
 
         Raises UnknownSource.
         """
-        target = self._collection(collection)
-        found = self._truth.document(target.id, source) or self._truth.document_from(target.id, source)
+        target = self.collections.get(collection)
+        found = self._truth.documents.get(target.id, source) or self._truth.documents.from_origin(target.id, source)
         if found is None:
             raise UnknownSource(
                 f"There is no document {source!r} in the collection {target.name!r}.",
@@ -309,25 +277,25 @@ class Library:
     def remove(self, source: str, collection: str | None = None) -> None:
         """Remove a document from every store. Raises UnknownSource."""
         self._require_writer()
-        target = self._collection(collection)
-        self._truth.remove_document(target.id, self.document(source, collection).source)
+        target = self.collections.get(collection)
+        self._truth.documents.remove(target.id, self.document(source, collection).source)
         self._dense.sync(target)
 
     def text(self, document_id: int) -> str:
         """A document's canonical text; citations' offsets refer to it. Raises UnknownSource."""
-        return self._truth.text(document_id)
+        return self._truth.documents.text(document_id)
 
     def layout(self, document_id: int) -> tuple[tuple[Heading, ...], tuple[Place, ...]]:
         """A document's headings and places (pages, slides, rows, ...)."""
-        return self._truth.layout(document_id)
+        return self._truth.documents.layout(document_id)
 
     def original(self, document_id: int) -> bytes | None:
         """The original file, kept for PDFs; None for other formats."""
-        return self._truth.original(document_id)
+        return self._truth.documents.original(document_id)
 
     def search(self, question: str, k: int | None = None, collection: str | None = None) -> tuple[Hit, ...]:
         """The best ``k`` passages (default: the setting ``top_k``), best first. Raises QuestionError."""
-        target = self._collection(collection)
+        target = self.collections.get(collection)
         return tuple(self._retriever(target).hits(self._checked(question), k))
 
     def ask(self, question: str, *, history: Sequence[Turn] = (), collection: str | None = None) -> Answer:
@@ -356,7 +324,7 @@ class Library:
 
     def known_documents(self) -> Iterator[KnownDocument]:
         """Every document of every collection with its text, to check exported answers against (``rag.proof``)."""
-        for collection in self.collections():
+        for collection in self.collections.names():
             for document in self.sources(collection):
                 yield KnownDocument(document.source, document.sha256, self.text(document.id))
 
@@ -364,14 +332,14 @@ class Library:
         """Unit vectors, a row a text, of the collection's embedder. Raises ModelError."""
         from rag.models.embed import embed_documents
 
-        embedder, _ = self._models.embedder(self._collection(collection).embedder.name)
+        embedder, _ = self._models.embedder(self.collections.get(collection).embedder.name)
         return embed_documents(embedder, texts)
 
     def _proven(self, answer: Answer, collection: str | None) -> Answer:
         """The answer with what proves which version of each document it cites."""
-        target = self._collection(collection)
+        target = self.collections.get(collection)
         cited = {citation.document_id: citation.source for citation in answer.citations}
-        found = ((number, self._truth.document(target.id, source)) for number, source in sorted(cited.items()))
+        found = ((number, self._truth.documents.get(target.id, source)) for number, source in sorted(cited.items()))
         documents = (
             CitedDocument(number, document.source, document.sha256, text_hash(self.text(number)))
             for number, document in found
@@ -383,9 +351,10 @@ class Library:
         """The LlamaIndex query engine behind ``ask``."""
         from rag.answer.build import build_engine
 
-        target = self._collection(collection)
+        target = self.collections.get(collection)
         llm, choice = self._models.llm()
-        key = (target.id, self._truth.revision(target.id), repr(sorted(target.settings.items())), id(llm), choice.name)
+        revision = self._truth.collections.revision(target.id)
+        key = (target.id, revision, repr(sorted(target.settings.items())), id(llm), choice.name)
         with self._guard:
             if key not in self._engines:
                 self._engines.clear()
@@ -409,13 +378,13 @@ class Library:
     @property
     def embedder_choice(self) -> Choice:
         """Which embedder the configured collection uses (or would use), and why."""
-        known = self.config.collection in self.collections()
-        return self._models.embedder(self._collection(None).embedder.name if known else None)[1]
+        known = self.config.collection in self.collections.names()
+        return self._models.embedder(self.collections.get(None).embedder.name if known else None)[1]
 
     def warm_up(self) -> None:
         """Load the models and the indexes now, so that the first question does not wait. Raises ModelError."""
         llm, _ = self._models.llm()
-        if self.config.collection in self.collections():
+        if self.config.collection in self.collections.names():
             self.query_engine()
             self.search("warm up", 1)
         if self.writable:
@@ -435,24 +404,14 @@ class Library:
 
     def index(self, collection: str | None = None) -> IndexFacts:
         """What a collection is searched with, and whether its index is sound. Raises UnknownCollection."""
-        return index_facts(self._truth, self._dense, self._collection(collection), self._encoder())
+        return index_facts(self._truth, self._dense, self.collections.get(collection), self._encoder())
 
     def fingerprint(self, collection: str | None = None) -> Mapping[str, Any]:
         """All that can change answers: models, options, prompts, corpus, splitter, versions; JSON-ready."""
         from rag.fingerprint import fingerprint
 
-        target = self._collection(collection)
+        target = self.collections.get(collection)
         return fingerprint(self.config, self._truth, target, self._models.llm()[0], self._models.llm()[1].name)
-
-    def _collection(self, name: str | None) -> Collection:
-        try:
-            return self._truth.collection(name or self.config.collection)
-        except UnknownCollection as error:
-            if not self._truth.collections():
-                raise UnknownCollection(
-                    f"The library in {self.path} has no documents yet.", hint="Add some: `rag ingest FOLDER`."
-                ) from None
-            raise error
 
     def _checked(self, question: str) -> str:
         limit = self.config.limits.question_characters
@@ -466,7 +425,7 @@ class Library:
         return question.strip()
 
     def _require_writer(self) -> None:
-        self._truth.expect_own_process()
+        self._truth.database.expect_own_process()
         if self._truth.writer:
             return
         holder = WriterLock.holder(self.path)
@@ -498,3 +457,64 @@ class Library:
                 model = self._models.encoder()
                 self._passage_encoder = PassageEncoder(self._truth, model) if model is not None else None
             return self._passage_encoder
+
+
+class Collections:
+    """A library's collections, each a group of documents that is searched by itself."""
+
+    def __init__(
+        self, truth: Truth, dense: DenseIndex, models: ModelRegistry, config: Config, expect_writer: Callable[[], None]
+    ) -> None:
+        self._truth = truth
+        self._dense = dense
+        self._models = models
+        self._config = config
+        self._expect_writer = expect_writer
+
+    def names(self) -> tuple[str, ...]:
+        """Their names, in alphabetical order."""
+        return tuple(sorted(c.name for c in self._truth.collections.list()))
+
+    def get(self, name: str | None = None) -> Collection:
+        """The collection of that name (default: the configured one). Raises UnknownCollection."""
+        try:
+            return self._truth.collections.get(name or self._config.collection)
+        except UnknownCollection:
+            if self.names():
+                raise
+            raise UnknownCollection(
+                f"The library in {self._config.library_path} has no documents yet.",
+                hint="Add some: `rag ingest FOLDER`.",
+            ) from None
+
+    def create(self, name: str) -> None:
+        """Make an empty collection; its embedder is chosen now and then fixed. Raises StoreError if it exists."""
+        self._expect_writer()
+        embedder, _ = self._models.embedder(None)
+        self._truth.collections.create(name, embedder_info(embedder), SPLITTER_VERSION)
+
+    def ensure(self, name: str | None = None) -> None:
+        """Make the collection (default: the configured one) if it is not there yet."""
+        wanted = name or self._config.collection
+        if wanted not in self.names():
+            self.create(wanted)
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename a collection. Raises UnknownCollection, or StoreError when ``new`` is taken."""
+        self._expect_writer()
+        self._truth.collections.rename(old, new)
+
+    def delete(self, name: str) -> None:
+        """Remove a collection and all its documents. Raises UnknownCollection."""
+        self._expect_writer()
+        self._truth.collections.delete(name)
+        self._dense.sync()
+
+    def settings(self, name: str | None = None) -> Mapping[str, Any]:
+        """What is stored with a collection beside its documents, such as a fitted threshold."""
+        return self.get(name).settings
+
+    def set_setting(self, key: str, value: Any, collection: str | None = None) -> None:
+        """Store a JSON value with a collection."""
+        self._expect_writer()
+        self._truth.collections.set_setting(self.get(collection).id, key, value)

@@ -22,7 +22,7 @@ _BATCH = 32
 
 def wanted_embedder(truth: Truth, collection: Collection, configured: str) -> str:
     """The embedder that a reindex without a name means: of an unfinished one, else the configured, else the present."""
-    unfinished = truth.unfinished(collection.id)
+    unfinished = truth.vectors.unfinished(collection.id)
     if unfinished is not None:
         return unfinished.name
     return collection.embedder.name if configured == "auto" else configured
@@ -45,11 +45,11 @@ def reindex(
     in meanwhile are embedded too: ``quiet`` is entered for the last of them and the switch, and keeps others out.
     """
     embedder = describe()
-    generation = truth.begin_generation(collection, embedder)
-    progress = _Progress(truth.pending_count(generation))
+    generation = truth.vectors.begin(collection, embedder)
+    progress = _Progress(truth.vectors.pending_count(generation))
     for count in _fill(truth, generation, embed):
         if progress.done + count > progress.total:
-            progress.total = progress.done + count + truth.pending_count(generation)
+            progress.total = progress.done + count + truth.vectors.pending_count(generation)
         yield progress.advance(count)
     with quiet:
         last = sum(_fill(truth, generation, embed))
@@ -58,7 +58,7 @@ def reindex(
                 f"The embedder {embedder.name} was replaced by another version while it embedded the passages.",
                 hint="Run `rag reindex` again; the old vectors serve until then.",
             )
-        truth.promote(generation)
+        truth.vectors.promote(generation)
     if last:
         progress.total += last
         yield progress.advance(last)
@@ -66,11 +66,11 @@ def reindex(
 
 def _fill(truth: Truth, generation: int, embed: Embed) -> Iterator[int]:
     """Embed what is pending, a durable batch at a time; how many passages each had."""
-    while pending := truth.pending(generation, _FETCH):
+    while pending := truth.vectors.pending(generation, _FETCH):
         for first in range(0, len(pending), _BATCH):
             batch = pending[first : first + _BATCH]
             vectors = embed([text for _, text in batch])
-            truth.put_vectors(generation, {key: row for (key, _), row in zip(batch, vectors, strict=True)})
+            truth.vectors.put(generation, {key: row for (key, _), row in zip(batch, vectors, strict=True)})
             yield len(batch)
 
 

@@ -17,10 +17,10 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from rag.config import Config
 from rag.encode import PassageEncoder
 from rag.models.embed import embed_query
+from rag.store.dense import DenseIndex
 from rag.store.lexical import Lexical
 from rag.store.passages import Home
 from rag.store.truth import Collection, Encoded, Truth
-from rag.store.vectors import DenseIndex
 from rag.text import words
 from rag.types import Hit, Passage
 
@@ -99,7 +99,7 @@ class HybridRetriever(BaseRetriever):
         order = np.lexsort((np.asarray(scored.ids), -scored.fused))
         # A margin of further candidates stands in for those that turn out to be near-duplicates.
         head = [int(i) for i in order[: limit * 2 + 10]]
-        passages = self._truth.passages([scored.ids[i] for i in head])
+        passages = self._truth.passages.get([scored.ids[i] for i in head])
         hits = (
             Hit(
                 passages[scored.ids[i]],
@@ -115,7 +115,7 @@ class HybridRetriever(BaseRetriever):
         lexical = self._lexical.rank(self._collection.id, question, candidates, list(dense))
         only_lexical = [i for i in lexical if i not in dense]
         dense.update(self._dense.scores(self._collection, vector, only_lexical))
-        homes = self._truth.homes([i for i in dense if i in lexical])
+        homes = self._truth.passages.homes([i for i in dense if i in lexical])
         ids = list(homes)
         a = np.array([dense[i] for i in ids], dtype=np.float64)
         b = np.array([lexical[i] for i in ids], dtype=np.float64)

@@ -169,7 +169,7 @@ def test_a_question_waits_for_a_limited_time_for_the_best_first(
         now = iter(np.arange(0, 1000, 0.1))
         return PassageEncoder(library._truth, EncoderEmbedding(), clock=lambda: float(next(now)))
 
-    ids = [p.id for d in library.sources() for p in library._truth.document_passages(d.id)]
+    ids = [p.id for d in library.sources() for p in library._truth.passages.of(d.id)]
     encoder = slow()
     assert list(encoder.passages(ids, seconds=0.0)) == ids[:1], "one batch at least"
     assert len(encoder.passages(ids, seconds=1000.0)) == len(ids)

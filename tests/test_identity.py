@@ -151,7 +151,7 @@ def test_a_library_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> 
             ("parking.txt", "unknown:parking.txt"),
         ]
         assert "140 cars" in library.ask("How many cars does the car park on Mill Lane hold?").text
-        assert library.collection_settings()["abstain_below"] == 0.25
+        assert library.collections.settings()["abstain_below"] == 0.25
         (talk,) = library.conversations.list()
         assert talk.turns == 1
         before = {d.source: d.id for d in library.sources()}

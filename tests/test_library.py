@@ -188,16 +188,16 @@ def test_a_second_writer_is_refused_and_a_second_reader_works(tmp_path: Path, do
 def test_collections_are_apart(library: Library, docs: Path) -> None:
     library.ingest([docs / "leave.md"], collection="hr")
     library.ingest([docs / "parking.txt"], collection="site")
-    assert library.collections() == ("hr", "site")
+    assert library.collections.names() == ("hr", "site")
     assert {h.passage.source for h in library.search("days", collection="hr")} == {"leave.md"}
-    library.rename_collection("site", "grounds")
-    library.delete_collection("hr")
-    assert library.collections() == ("grounds",)
+    library.collections.rename("site", "grounds")
+    library.collections.delete("hr")
+    assert library.collections.names() == ("grounds",)
     with pytest.raises(UnknownCollection, match="hr") as caught:
         library.search("days", collection="hr")
     assert "grounds" in caught.value.explain()
     with pytest.raises(StoreError):
-        library.create_collection("grounds")
+        library.collections.create("grounds")
 
 
 @pytest.mark.parametrize("question", ["", "   \n"])

@@ -62,11 +62,11 @@ def test_a_library_of_the_first_version_keeps_its_pages(tmp_path: Path) -> None:
     )
     connection.close()
     with Truth.open(tmp_path, writer=True) as truth:
-        assert truth.layout(1)[1] == (Place(1, 0, 3), Place(2, 3, 3))
+        assert truth.documents.layout(1)[1] == (Place(1, 0, 3), Place(2, 3, 3))
 
 
 def test_places_are_stored_with_passages_and_documents(tmp_path: Path) -> None:
     with Truth.open(tmp_path, writer=True) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "1")
+        collection = truth.collections.create("default", EMBEDDER, "1")
         document = put(truth, collection, "a.txt", "some text " * 30)
-        assert [place.kind for place in truth.layout(document.id)[1]] == ["page"] * 3
+        assert [place.kind for place in truth.documents.layout(document.id)[1]] == ["page"] * 3

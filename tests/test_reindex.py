@@ -68,7 +68,7 @@ def home(tmp_path: Path, server: FakeOllama, monkeypatch: pytest.MonkeyPatch) ->
 def embedder_of(folder: Path) -> tuple[str, int]:
     """The embedder that serves, and how many generations there are."""
     with Truth.open(folder, writer=False) as truth:
-        collection = truth.collection("default")
+        collection = truth.collections.get("default")
         return collection.embedder.name, 1 + truth.facts().collections[0].unfinished_generations
 
 
@@ -76,10 +76,10 @@ def none_is_mixed(folder: Path) -> int:
     """Every passage's stored vector is the one that its embedder gives now; how many there are."""
     with Library.open(folder, write=False) as library:
         truth = library._truth
-        collection = truth.collection("default")
+        collection = truth.collections.get("default")
         model, _ = library._models.embedder(collection.embedder.name)
-        ids, stored = truth.vectors(collection.id)
-        passages = truth.passages([int(i) for i in ids])
+        ids, stored = truth.vectors.all(collection.id)
+        passages = truth.passages.get([int(i) for i in ids])
         fresh = model.get_text_embedding_batch([passages[int(i)].index_text for i in ids])
         assert len(passages) == len(ids)
         np.testing.assert_allclose(stored, np.asarray(fresh, dtype=np.float32), atol=1e-5)
@@ -282,7 +282,7 @@ def test_each_collection_is_cut_to_the_limit_of_its_own_embedder(home: Path, ser
     server.models["embed-short:latest"] = FakeModel("embed-short", context_length=256).completed()
     (home / "docs" / "long.txt").write_text(LONG, encoding="utf-8")
     with Library.open(write=True, embedder="ollama:embed-short") as library:
-        library.create_collection("short")
+        library.collections.create("short")
     with Library.open(write=True) as library:
         for collection in ("default", "short"):
             assert not library.ingest([home / "docs" / "long.txt"], collection=collection).failed

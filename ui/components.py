@@ -35,7 +35,7 @@ class Components:
         self.timer = gr.Timer(15)
 
     def _sidebar(self, site: Site) -> None:
-        names, chosen = list(site.library.collections()), site.library.config.collection
+        names, chosen = list(site.library.collections.names()), site.library.config.collection
         html(parts.BRAND)
         self.new = gr.Button("New chat", variant="primary", size="sm", elem_id="new")
         self.collection_acts = html(parts.collection_acts(chosen), "list.js", elem_id="collacts")

@@ -157,7 +157,7 @@ class Events:
         if update.conversation is not None:
             changes[shown.conversation] = update.conversation
             changes[shown.exports] = parts.exports(update.conversation)
-        if update.collection in self._site.library.collections():
+        if update.collection in self._site.library.collections.names():
             changes[shown.collection] = update.collection
         if update.history_changed:
             changes[shown.history] = self._history(update.conversation or "")

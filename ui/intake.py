@@ -238,7 +238,7 @@ class Intake:
         jobs = {job.folder: job for job in batch if self._set(job.row.job, "reading")}
         collection = batch[0].collection
         try:
-            if collection and collection not in self._library.collections():
+            if collection and collection not in self._library.collections.names():
                 raise UnknownCollection(f"The collection {collection!r} is gone.", hint="Add it to another.")
             events = self._library.ingest_events(list(jobs), collection=collection or None, uploads=True)
             with closing(events):

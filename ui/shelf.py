@@ -45,7 +45,7 @@ class Shelf:
 
     def show(self, collection: str) -> ShelfUpdate:
         """Everything about a collection, or about the default one when it is gone."""
-        names = list(self._library.collections())
+        names = list(self._library.collections.names())
         chosen = collection if collection in names else self._default(names)
         return ShelfUpdate(
             self._documents(chosen),
@@ -82,15 +82,15 @@ class Shelf:
 
     def create(self, name: str) -> ShelfUpdate:
         """Make a collection and show it."""
-        return self._changed(lambda: self._library.create_collection(name), name)
+        return self._changed(lambda: self._library.collections.create(name), name)
 
     def rename(self, old: str, new: str) -> ShelfUpdate:
         """Give a collection another name."""
-        return self._changed(lambda: self._library.rename_collection(old, new), new, old)
+        return self._changed(lambda: self._library.collections.rename(old, new), new, old)
 
     def delete(self, name: str) -> ShelfUpdate:
         """Remove a collection with its documents; the default one is made anew when none is left."""
-        return self._changed(lambda: self._library.delete_collection(name), "", name)
+        return self._changed(lambda: self._library.collections.delete(name), "", name)
 
     def open_document(self, document_id: str) -> ShelfUpdate:
         """A document from its start."""
@@ -115,7 +115,7 @@ class Shelf:
 
     def _newer_version(self, item: Any) -> ShelfUpdate:
         """The cited words in the version that replaced the cited one. Raises UnknownSource when there is none."""
-        for name in self._library.collections():
+        for name in self._library.collections.names():
             for document in self._library.sources(name):
                 if document.source == item["source"]:
                     text = self._library.text(document.id)
@@ -151,10 +151,10 @@ class Shelf:
     def _changed(self, change: Any, show: str, otherwise: str = "") -> ShelfUpdate:
         try:
             change()
-            self._library.ensure_collection()
+            self._library.collections.ensure()
         except RagError as error:
             return ShelfUpdate(
-                collections=list(self._library.collections()), collection=otherwise or None, warning=error.explain()
+                collections=[*self._library.collections.names()], collection=otherwise or None, warning=error.explain()
             )
         return self.show(show)
 
@@ -163,7 +163,7 @@ class Shelf:
         return wanted if wanted in names or not names else names[0]
 
     def _documents(self, collection: str) -> str:
-        known = collection in self._library.collections()
+        known = collection in self._library.collections.names()
         files = self._intake.rows(collection)
         coming = {row.source for row in files if row.state == "reading"}
         documents = self._library.sources(collection) if known else ()
@@ -173,7 +173,7 @@ class Shelf:
         return self._by_id(int(document_id) if document_id.isascii() and document_id.isdecimal() else -1)
 
     def _by_id(self, document_id: int) -> Document:
-        for name in self._library.collections():
+        for name in self._library.collections.names():
             for document in self._library.sources(name):
                 if document.id == document_id:
                     return document

@@ -45,7 +45,7 @@ class Site:
                 "The page writes conversations and documents, but this library is open for reading only.",
                 hint="End the other program that writes to it, then start the page again.",
             )
-        library.ensure_collection()
+        library.collections.ensure()
         self.library = library
         self.talks = Talks(library)
         self.answers = Answers(library)
@@ -81,7 +81,7 @@ class Site:
         """One file as the body; ``name`` may hold a path inside a folder."""
         source, collection = request.query_params.get("name", ""), request.query_params.get("collection", "")
         told = int(request.headers.get("content-length", "0"))
-        if collection and collection not in await asyncio.to_thread(self.library.collections):
+        if collection and collection not in await asyncio.to_thread(self.library.collections.names):
             return PlainTextResponse("There is no such collection.\nReload the page and choose another.", 404)
         try:
             arrival = await asyncio.to_thread(self.intake.begin, source, collection, told)

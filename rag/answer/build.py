@@ -39,19 +39,19 @@ def build_engine(
         return lexical.document_frequency(collection.id, term)
 
     def neighbours(passage: Passage) -> list[Passage]:
-        return [p for p in truth.neighbours(passage) if p is not None]
+        return [p for p in truth.passages.neighbours(passage) if p is not None]
 
     def learn(counter: TokenCounter) -> None:
         if truth.writer:
-            truth.set_meta(f"tokens:{model}", {"factor": counter.factor, "observations": counter.observations})
+            truth.settings.set(f"tokens:{model}", {"factor": counter.factor, "observations": counter.observations})
 
-    learnt = truth.get_meta(f"tokens:{model}") or {}
+    learnt = truth.settings.get(f"tokens:{model}") or {}
     tools = Tools(
         verifier=Verifier(vectors),
         quoter=Quoter(vectors, frequency, size),
         abstainer=Abstainer(vectors, frequency, size),
         neighbours=neighbours,
-        headings=lambda document_id: truth.layout(document_id)[0],
+        headings=lambda document_id: truth.documents.layout(document_id)[0],
         counter=TokenCounter(learnt.get("factor", FIRST_FACTOR), learnt.get("observations", 0)),
         learn=learn,
         answer_prompt=load_prompt("answer", config.prompts),

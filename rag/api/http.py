@@ -185,7 +185,7 @@ class _Api:
 
     async def models(self) -> dict[str, Any]:
         """The collections, as models."""
-        names = await asyncio.to_thread(self._library.collections)
+        names = await asyncio.to_thread(self._library.collections.names)
         return {"object": "list", "data": [_model(name) for name in names]}
 
     async def chat(self, request: Request, wanted: ChatRequest) -> Response:
@@ -276,12 +276,12 @@ class _Api:
 
     async def ready(self) -> dict[str, Any]:
         """Whether a question can be answered now."""
-        await asyncio.to_thread(self._library.collections)
+        await asyncio.to_thread(self._library.collections.names)
         return {"status": "ready", "writable": self._library.writable}
 
     def _known(self, model: str) -> str:
         """The collection that a model's name stands for."""
-        if model not in self._library.collections():
+        if model not in self._library.collections.names():
             raise Failure(404, f"The model {model!r} does not exist: there is no such collection.", "model_not_found")
         return model
 

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.errors import StoreError
-from rag.store.catalog import Collection, find_collection
+from rag.store.collections import Collection, find_collection
 from rag.store.documents import Vector
-from rag.store.generations import passage_ids, some_vectors
 from rag.store.truth import Truth
+from rag.store.vectors import passage_ids, some_vectors
 
 State = Literal["ready", "rebuilding", "exact"]
 
@@ -111,7 +111,7 @@ def examine(truth: Truth, collection: Collection, index: VectorIndex, sample: in
     Raises Outdated, and IndexFailure as the index does.
     """
     indexed = index.ids()
-    with truth.reading() as connection:
+    with truth.database.reading() as connection:
         expect_current(connection, collection)
         expected = passage_ids(connection, collection.id)
         rows = connection.execute("SELECT passage_id, removed FROM outbox WHERE collection_id = ?", (collection.id,))
@@ -154,7 +154,7 @@ def _self_queries(
     """How many vectors were asked for, and how many were found (or an equal one of another passage)."""
 
     def vectors_of(wanted: npt.NDArray[np.int64]) -> Vector:
-        with truth.reading() as connection:
+        with truth.database.reading() as connection:
             expect_current(connection, collection)
             return some_vectors(connection, collection, wanted.tolist())[1]
 

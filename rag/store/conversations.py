@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rag.errors import UnknownConversation
-from rag.store.truth import Truth
+from rag.store.database import Database
 
 TITLE_LIMIT = 80
 
@@ -70,13 +70,13 @@ class Conversations:
     that does not exist (UnknownConversation).
     """
 
-    def __init__(self, truth: Truth) -> None:
-        self._truth = truth
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def create(self, collection: str, owner: str = "", title: str = "") -> int:
         """Begin a conversation over a collection; its number. Without a title it takes that of its first question."""
         now = time.time()
-        with self._truth.writing() as connection:
+        with self._database.writing() as connection:
             cursor = connection.execute(
                 "INSERT INTO conversation (collection, owner, title, created, updated) VALUES (?, ?, ?, ?, ?)",
                 (collection, owner, _title(title), now, now),
@@ -88,7 +88,7 @@ class Conversations:
     ) -> int:
         """Add a question and its finished answer; the turn's index."""
         now = time.time()
-        with self._truth.writing() as connection:
+        with self._database.writing() as connection:
             conversation = _find(connection, conversation_id, owner)
             text = _clean(str(answer.get("text", "")))
             connection.execute(
@@ -105,7 +105,7 @@ class Conversations:
 
     def list(self, owner: str = "", collection: str | None = None, limit: int = 200) -> tuple[Conversation, ...]:
         """The owner's conversations, of one collection or all, the last changed first."""
-        with self._truth.reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(
                 f"{_COLUMNS} WHERE c.owner = ? AND (? IS NULL OR c.collection = ?)"
                 " ORDER BY c.updated DESC, c.id DESC LIMIT ?",
@@ -115,7 +115,7 @@ class Conversations:
 
     def get(self, conversation_id: int, owner: str = "") -> tuple[Conversation, tuple[StoredTurn, ...]]:
         """A conversation with its turns, in order."""
-        with self._truth.reading() as connection:
+        with self._database.reading() as connection:
             conversation = _find(connection, conversation_id, owner)
             rows = connection.execute(
                 "SELECT t.ordinal, t.question, t.asked, t.answer, t.created, f.value, f.note, f.created FROM turn t"
@@ -127,19 +127,19 @@ class Conversations:
 
     def rename(self, conversation_id: int, title: str, owner: str = "") -> None:
         """Give a conversation another title, cut to its limit."""
-        with self._truth.writing() as connection:
+        with self._database.writing() as connection:
             _find(connection, conversation_id, owner)
             connection.execute("UPDATE conversation SET title = ? WHERE id = ?", (_title(title), conversation_id))
 
     def delete(self, conversation_id: int, owner: str = "") -> None:
         """Delete a conversation with its turns and their feedback."""
-        with self._truth.writing() as connection:
+        with self._database.writing() as connection:
             _find(connection, conversation_id, owner)
             connection.execute("DELETE FROM conversation WHERE id = ?", (conversation_id,))
 
     def delete_turns_from(self, conversation_id: int, index: int, owner: str = "") -> int:
         """Delete turn ``index`` and all after it (a question is asked again); how many there were."""
-        with self._truth.writing() as connection:
+        with self._database.writing() as connection:
             _find(connection, conversation_id, owner)
             cursor = connection.execute(
                 "DELETE FROM turn WHERE conversation_id = ? AND ordinal >= ?", (conversation_id, index)
@@ -153,7 +153,7 @@ class Conversations:
         if not wanted:
             return ()
         found: list[Found] = []
-        with self._truth.reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(
                 "SELECT conversation_id, ordinal, question, text FROM turn WHERE owner = ?"
                 " ORDER BY created DESC, conversation_id DESC, ordinal DESC",
@@ -172,7 +172,7 @@ class Conversations:
         """Keep what the reader thought of an answer: 1, -1, or 0 to take it back."""
         if value not in (-1, 0, 1):
             raise ValueError(f"feedback is -1, 0 or 1, not {value}")
-        with self._truth.writing() as connection:
+        with self._database.writing() as connection:
             _find(connection, conversation_id, owner)
             key = (conversation_id, index)
             if not connection.execute("SELECT 1 FROM turn WHERE conversation_id = ? AND ordinal = ?", key).fetchone():

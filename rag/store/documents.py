@@ -13,13 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.errors import LibraryDamaged, StoreError, UnknownSource
+from rag.store import lexical
 from rag.store import passages as slices
-from rag.store import schema
-from rag.store.catalog import Collection, find_collection, touch
+from rag.store.collections import Collection, find_collection, touch
 from rag.store.database import Database
 from rag.store.names import Named, name_documents
 from rag.store.passages import numbers, text_key
-from rag.store.terms import searchable
 from rag.types import Document, Heading, ParsedDocument, Place, index_text
 
 Vector = npt.NDArray[np.float32]
@@ -62,26 +61,29 @@ class NewDocument:
     replaces: str = ""
 
 
-class Documents(Database):
-    """The part of the truth that holds documents."""
+class Documents:
+    """A library's documents."""
 
-    def documents(self, collection_id: int) -> tuple[Document, ...]:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def list(self, collection_id: int) -> tuple[Document, ...]:
         """Every document of a collection, by source."""
-        with self.reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(f"{_COLUMNS} WHERE d.collection_id = ? ORDER BY d.source", (collection_id,))
             return tuple(Document(*row) for row in rows)
 
-    def document(self, collection_id: int, source: str) -> Document | None:
+    def get(self, collection_id: int, source: str) -> Document | None:
         """The present version of a source, or None."""
         return self._document("d.collection_id = ? AND d.source = ?", (collection_id, source))
 
-    def document_from(self, collection_id: int, origin: str) -> Document | None:
+    def from_origin(self, collection_id: int, origin: str) -> Document | None:
         """The document that came from there, or None."""
         return self._document("d.collection_id = ? AND d.origin = ?", (collection_id, origin))
 
     def namesakes(self, collection_id: int, name: str) -> tuple[Document, ...]:
         """The documents whose shortest name this is, or that are shown by it."""
-        with self.reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(
                 f"{_COLUMNS} WHERE d.collection_id = ? AND (d.name = ? OR d.source = ?) ORDER BY d.source",
                 (collection_id, name, name),
@@ -90,7 +92,7 @@ class Documents(Database):
 
     def text(self, document_id: int) -> str:
         """A document's canonical text. Raises UnknownSource when the document is gone, LibraryDamaged."""
-        with self.reading() as connection:
+        with self._database.reading() as connection:
             source, characters = _expect_document(connection, document_id)
             rows = connection.execute("SELECT data FROM text WHERE document_id = ? ORDER BY part", (document_id,))
             text = "".join(slices.decoded(row[0]) for row in rows)
@@ -103,7 +105,7 @@ class Documents(Database):
 
         Raises UnknownSource when the document is gone, LibraryDamaged.
         """
-        with self.reading() as connection:
+        with self._database.reading() as connection:
             source, _ = _expect_document(connection, document_id)
             row = connection.execute(
                 "SELECT headings, places FROM layout WHERE document_id = ?", (document_id,)
@@ -114,11 +116,11 @@ class Documents(Database):
         except (TypeError, ValueError) as error:
             raise slices.changed(source) from error
 
-    def damaged_sources(self, collection_id: int) -> tuple[str, ...]:
+    def damaged(self, collection_id: int) -> tuple[str, ...]:
         """The sources whose passages are not what was put in, by name. Reads all of the text."""
         found = []
-        for document in self.documents(collection_id):
-            with self.reading() as connection:
+        for document in self.list(collection_id):
+            with self._database.reading() as connection:
                 try:
                     whole = len(slices.of_document(connection, document.id)) == document.passages
                 except LibraryDamaged:
@@ -129,11 +131,11 @@ class Documents(Database):
 
     def original(self, document_id: int) -> bytes | None:
         """The file's bytes, where they were kept (PDF), else None."""
-        with self.reading() as connection:
+        with self._database.reading() as connection:
             row = connection.execute("SELECT data FROM original WHERE document_id = ?", (document_id,)).fetchone()
         return None if row is None else bytes(row[0])
 
-    def put_document(self, collection: Collection, new: NewDocument) -> Document:
+    def put(self, collection: Collection, new: NewDocument) -> Document:
         """Store a new version of what came from ``new.origin`` and retire the old one, in one transaction: all or
         nothing.
 
@@ -143,7 +145,7 @@ class Documents(Database):
         _check_names(new.origin, new.name, new.parsed.title)
         _check_passages(new.parsed, new.passages)
         rows = {key: unit_bytes(vector, collection.embedder.dimension) for key, vector in new.vectors.items()}
-        with self.writing() as connection:
+        with self._database.writing() as connection:
             now = find_collection(connection, collection.id)
             if now.generation != collection.generation:
                 raise StoreError(
@@ -164,10 +166,10 @@ class Documents(Database):
             stored = connection.execute(f"{_COLUMNS} WHERE d.id = ?", (document_id,)).fetchone()
         return Document(*stored)
 
-    def move_document(self, collection_id: int, document_id: int, origin: str, name: str) -> Document:
+    def move(self, collection_id: int, document_id: int, origin: str, name: str) -> Document:
         """Note that a document lies elsewhere now; text, passages and vectors stay. Raises UnknownSource."""
         _check_names(origin, name)
-        with self.writing() as connection:
+        with self._database.writing() as connection:
             _expect_document(connection, document_id)
             shown = _name(connection, collection_id, Named(document_id, origin, name, ""))
             connection.execute(
@@ -177,9 +179,9 @@ class Documents(Database):
             row = connection.execute(f"{_COLUMNS} WHERE d.id = ?", (document_id,)).fetchone()
         return Document(*row)
 
-    def remove_document(self, collection_id: int, source: str) -> None:
+    def remove(self, collection_id: int, source: str) -> None:
         """Remove a source with its text, passages, words and the vectors nobody else needs. Raises UnknownSource."""
-        with self.writing() as connection:
+        with self._database.writing() as connection:
             name = find_collection(connection, collection_id).name
             key = (collection_id, source)
             row = connection.execute("SELECT id FROM document WHERE collection_id = ? AND source = ?", key).fetchone()
@@ -190,21 +192,8 @@ class Documents(Database):
             _drop_orphans(connection, collection_id, _retire(connection, collection_id, row[0]))
             touch(connection, collection_id)
 
-    def mend_lexical(self, collection_id: int) -> bool:
-        """Write a collection's full-text table again from the canonical texts if it is damaged; whether it was."""
-        table = schema.fts(collection_id)
-        try:
-            with self.writing() as connection:
-                connection.execute(f"INSERT INTO {table}({table}) VALUES ('integrity-check')")
-        except LibraryDamaged:
-            with self.writing() as connection:
-                _write_lexical_anew(connection, collection_id)
-                touch(connection, collection_id)
-            return True
-        return False
-
     def _document(self, where: str, values: tuple[object, ...]) -> Document | None:
-        with self.reading() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(f"{_COLUMNS} WHERE {where}", values).fetchone()
         return None if row is None else Document(*row)
 
@@ -334,32 +323,21 @@ def _insert_passages(
           slices.stored(p.places))
          for n, p in enumerate(passages)],
     )  # fmt: skip
-    _write_lexical(connection, collection_id, [
-        (first + n, *_columns(parsed.title, p.heading, parsed.text[p.start : p.end])) for n, p in enumerate(passages)
-    ])  # fmt: skip
+    texts = ((p.heading, parsed.text[p.start : p.end]) for p in passages)
+    rows = [(first + n, *lexical.columns(parsed.title, *text)) for n, text in enumerate(texts)]
+    lexical.write(connection, collection_id, rows)
     _tell_index(connection, collection_id, range(first, first + len(passages)), removed=False)
 
 
 def _retire(connection: sqlite3.Connection, collection_id: int, document_id: int) -> list[int]:
     """Delete a version of a document; the content numbers it used."""
     rows = connection.execute("SELECT id, content_id FROM passage WHERE document_id = ?", (document_id,)).fetchall()
-    readable = _forget_words(connection, collection_id, document_id)
+    readable = lexical.forget(connection, collection_id, document_id)
     _tell_index(connection, collection_id, [passage_id for passage_id, _ in rows], removed=True)
     connection.execute("DELETE FROM document WHERE id = ?", (document_id,))
     if not readable:
-        _write_lexical_anew(connection, collection_id)
+        lexical.write_anew(connection, collection_id)
     return [content_id for _, content_id in rows]
-
-
-def _forget_words(connection: sqlite3.Connection, collection_id: int, document_id: int) -> bool:
-    """Take a document out of the full-text table; False where its words are damaged, so that nobody knows them."""
-    try:
-        rows = _lexical_rows(connection, document_id)
-    except LibraryDamaged:
-        return False
-    table = schema.fts(collection_id)
-    connection.executemany(f"INSERT INTO {table}({table}, rowid, head, body) VALUES ('delete', ?, ?, ?)", rows)
-    return True
 
 
 def _drop_orphans(connection: sqlite3.Connection, collection_id: int, contents: Sequence[int]) -> None:
@@ -383,28 +361,3 @@ def _tell_index(connection: sqlite3.Connection, collection_id: int, ids: Iterabl
         "INSERT INTO outbox (collection_id, passage_id, removed) VALUES (?, ?, ?)",
         [(collection_id, number, removed) for number in ids],
     )
-
-
-def _columns(title: str, heading: tuple[str, ...], text: str) -> tuple[str, str]:
-    """The two columns of the full-text table. A change here needs a migration that writes the tables again,
-    because deleting from a contentless table takes the very words that were inserted."""
-    return searchable(index_text(title, heading, "")), searchable(text)
-
-
-def _lexical_rows(
-    connection: sqlite3.Connection, document_id: int, *, as_found: bool = False
-) -> list[tuple[int, str, str]]:
-    passages = slices.of_document(connection, document_id, as_found=as_found)
-    return [(p.id, *_columns(p.title, p.heading, p.text)) for p in passages]
-
-
-def _write_lexical(connection: sqlite3.Connection, collection_id: int, rows: Iterable[tuple[int, str, str]]) -> None:
-    connection.executemany(f"INSERT INTO {schema.fts(collection_id)}(rowid, head, body) VALUES (?, ?, ?)", rows)
-
-
-def _write_lexical_anew(connection: sqlite3.Connection, collection_id: int) -> None:
-    connection.execute(f"DROP TABLE IF EXISTS {schema.fts(collection_id)}")
-    schema.create_fts(connection, collection_id)
-    documents = connection.execute("SELECT id FROM document WHERE collection_id = ?", (collection_id,))
-    for (document_id,) in documents.fetchall():
-        _write_lexical(connection, collection_id, _lexical_rows(connection, document_id, as_found=True))

@@ -25,12 +25,15 @@ class Encoded(NamedTuple):
     known: float
 
 
-class Encodings(Database):
-    """The part of the truth that holds the encoder's vectors. ``encoder`` names a model and its version."""
+class Encodings:
+    """The encoder's vectors. ``encoder`` names a model and its version."""
 
-    def encodings(self, encoder: str, passage_ids: Sequence[int]) -> dict[int, Encoded]:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, encoder: str, passage_ids: Sequence[int]) -> dict[int, Encoded]:
         """What there is of these passages, by passage; float32, kept as float16. A damaged row counts as missing."""
-        with self.reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(
                 "SELECT p.id, e.known, e.data FROM json_each(?) JOIN passage p ON p.id = value"
                 " JOIN encoding e ON e.content_id = p.content_id AND e.encoder = ?",
@@ -39,10 +42,10 @@ class Encodings(Database):
         found = {number: _encoded(data, known) for number, known, data in rows}
         return {number: encoded for number, encoded in found.items() if encoded is not None}
 
-    def pending_encodings(self, collection_id: int, encoder: str, after: int, limit: int) -> dict[int, Passage]:
+    def pending(self, collection_id: int, encoder: str, after: int, limit: int) -> dict[int, Passage]:
         """At most ``limit`` contents beyond number ``after`` that the encoder has not seen, in order, each with one of
         its passages."""
-        with self.reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(
                 f"SELECT c.id {_MISSING} ORDER BY c.id LIMIT ?", (collection_id, after, encoder, limit)
             )
@@ -50,23 +53,23 @@ class Encodings(Database):
             found = of_contents(connection, wanted)
         return {number: found[number] for number in wanted if number in found}
 
-    def pending_encoding_count(self, collection_id: int, encoder: str) -> int:
+    def pending_count(self, collection_id: int, encoder: str) -> int:
         """How many contents of the collection the encoder has not seen."""
-        with self.reading() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(f"SELECT count(*) {_MISSING}", (collection_id, -1, encoder)).fetchone()
         return int(row[0])
 
     def content_count(self, collection_id: int) -> int:
         """How many different texts the collection's passages have."""
-        with self.reading() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(
                 "SELECT count(*) FROM content WHERE collection_id = ?", (collection_id,)
             ).fetchone()
         return int(row[0])
 
-    def put_encodings(self, encoder: str, encoded: Mapping[int, Encoded]) -> None:
+    def put(self, encoder: str, encoded: Mapping[int, Encoded]) -> None:
         """Store vectors by content; contents that are gone are left out."""
-        with self.writing() as connection:
+        with self._database.writing() as connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO encoding SELECT id, ?, ?, ? FROM content WHERE id = ?",
                 [
@@ -75,9 +78,9 @@ class Encodings(Database):
                 ],
             )
 
-    def drop_other_encodings(self, encoder: str) -> None:
+    def drop_others(self, encoder: str) -> None:
         """Delete what every other encoder made."""
-        with self.writing() as connection:
+        with self._database.writing() as connection:
             connection.execute("DELETE FROM encoding WHERE encoder <> ?", (encoder,))
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.errors import EmbedderMismatch
-from rag.store.catalog import Collection, find_collection, revision
+from rag.store.collections import Collection, find_collection, revision
 from rag.store.documents import Vector
-from rag.store.generations import all_vectors, passage_ids, some_vectors
 from rag.store.truth import Truth
+from rag.store.vectors import all_vectors, passage_ids, some_vectors
 
 Ids = npt.NDArray[np.int64]
 
@@ -62,7 +62,7 @@ class ExactSearch:
 
     def size(self, collection: Collection) -> int:
         """The bytes that the collection's vectors take in memory, as far as the newest committed state says."""
-        with self._truth.reading() as connection:
+        with self._truth.database.reading() as connection:
             at = revision(connection, collection.id)
             known = self._sizes.get(collection.id)
             if known is None or known[0] != at:
@@ -97,7 +97,7 @@ class ExactSearch:
         return now
 
     def _rows(self, collection: Collection) -> _Rows:
-        with self._lock, self._truth.reading() as connection:
+        with self._lock, self._truth.database.reading() as connection:
             old = self._loaded.get(collection.id)
             at = revision(connection, collection.id)
             if old is not None and old.revision == at and old.generation == collection.generation:

@@ -10,11 +10,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from rag.errors import LibraryDamaged
+from rag.store import passages as slices
 from rag.store import schema
-from rag.store.catalog import revision
+from rag.store.collections import revision, touch
+from rag.store.database import Database
 from rag.store.passages import Home, numbers
-from rag.store.terms import Term, query_terms
-from rag.store.truth import Truth
+from rag.store.terms import Term, query_terms, searchable
+from rag.types import index_text
 
 MAX_TERMS = 32
 SEARCH_ROWS = 10_000
@@ -39,8 +42,8 @@ _CACHED_TERMS = 20_000
 class Lexical:
     """BM25 search over the truth's full-text tables. Thread-safe."""
 
-    def __init__(self, truth: Truth) -> None:
-        self._truth = truth
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._lock = threading.Lock()
         self._frequencies: OrderedDict[tuple[int, int, Term], int] = OrderedDict()
         self._counts: dict[int, tuple[int, int]] = {}
@@ -57,7 +60,7 @@ class Lexical:
     def rank(self, collection_id: int, question: str, limit: int, also: Sequence[int] = ()) -> dict[int, float]:
         """The scores of the ``limit`` best passages and, in the same pass, of each of ``also``."""
         wanted = dict.fromkeys((int(number) for number in also), 0.0)
-        with self._truth.reading() as connection:
+        with self._database.reading() as connection:
             terms = self._present(connection, collection_id, question)
             if not terms:
                 return wanted
@@ -82,17 +85,30 @@ class Lexical:
         firsts = np.array([home.first for home in homes], dtype=np.int64)
         ends = firsts + np.array([home.size for home in homes], dtype=np.int64)
         counted = []
-        with self._truth.reading() as connection:
+        with self._database.reading() as connection:
             table = schema.fts(collection_id)
             for term in affordable(self._present(connection, collection_id, question), COUNT_ROWS):
                 found = np.sort(np.fromstring(_numbers_of(connection, table, term), dtype=np.int64, sep=","))
                 counted.append(np.searchsorted(found, ends) - np.searchsorted(found, firsts))
         return np.array(counted, dtype=np.int64).reshape(len(counted), len(homes))
 
+    def mend(self, collection_id: int) -> bool:
+        """Write a collection's full-text table again from the canonical texts if it is damaged; whether it was."""
+        table = schema.fts(collection_id)
+        try:
+            with self._database.writing() as connection:
+                connection.execute(f"INSERT INTO {table}({table}) VALUES ('integrity-check')")
+        except LibraryDamaged:
+            with self._database.writing() as connection:
+                write_anew(connection, collection_id)
+                touch(connection, collection_id)
+            return True
+        return False
+
     def document_frequency(self, collection_id: int, term: str) -> int:
         """In how many passages a word occurs (all its words, when it is more than one), folded and stemmed."""
         terms = query_terms(term, MAX_TERMS)
-        with self._truth.reading() as connection:
+        with self._database.reading() as connection:
             at = revision(connection, collection_id)
             if not terms or at < 0:
                 return 0
@@ -100,7 +116,7 @@ class Lexical:
 
     def passage_count(self, collection_id: int) -> int:
         """How many passages the collection has."""
-        with self._truth.reading() as connection:
+        with self._database.reading() as connection:
             return self._count(connection, collection_id, revision(connection, collection_id))
 
     def _present(self, connection: sqlite3.Connection, collection_id: int, question: str) -> list[tuple[int, Term]]:
@@ -186,3 +202,37 @@ def _bm25(table: str) -> str:
 
 def _match(terms: Sequence[Term]) -> str:
     return " OR ".join(term.match for term in terms)
+
+
+def forget(connection: sqlite3.Connection, collection_id: int, document_id: int) -> bool:
+    """Take a document out of the full-text table; False where its words are damaged, so that nobody knows them."""
+    try:
+        rows = _rows(connection, document_id)
+    except LibraryDamaged:
+        return False
+    table = schema.fts(collection_id)
+    connection.executemany(f"INSERT INTO {table}({table}, rowid, head, body) VALUES ('delete', ?, ?, ?)", rows)
+    return True
+
+
+def columns(title: str, heading: tuple[str, ...], text: str) -> tuple[str, str]:
+    """The two columns of the full-text table. A change here needs a migration that writes the tables again,
+    because deleting from a contentless table takes the very words that were inserted."""
+    return searchable(index_text(title, heading, "")), searchable(text)
+
+
+def _rows(connection: sqlite3.Connection, document_id: int, *, as_found: bool = False) -> list[tuple[int, str, str]]:
+    passages = slices.of_document(connection, document_id, as_found=as_found)
+    return [(p.id, *columns(p.title, p.heading, p.text)) for p in passages]
+
+
+def write(connection: sqlite3.Connection, collection_id: int, rows: Iterable[tuple[int, str, str]]) -> None:
+    connection.executemany(f"INSERT INTO {schema.fts(collection_id)}(rowid, head, body) VALUES (?, ?, ?)", rows)
+
+
+def write_anew(connection: sqlite3.Connection, collection_id: int) -> None:
+    connection.execute(f"DROP TABLE IF EXISTS {schema.fts(collection_id)}")
+    schema.create_fts(connection, collection_id)
+    documents = connection.execute("SELECT id FROM document WHERE collection_id = ?", (collection_id,))
+    for (document_id,) in documents.fetchall():
+        write(connection, collection_id, _rows(connection, document_id, as_found=True))

@@ -38,14 +38,17 @@ class Home(NamedTuple):
     size: int
 
 
-class Passages(Database):
-    """The part of the truth that reads passages."""
+class Passages:
+    """A library's passages, read."""
 
-    def passages(self, ids: Sequence[int]) -> dict[int, Passage]:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, ids: Sequence[int]) -> dict[int, Passage]:
         """The passages of these numbers, in the order asked for; numbers that are gone are left out."""
         if not ids:
             return {}
-        with self.reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(
                 f"{_COLUMNS} WHERE p.id IN (SELECT value FROM json_each(?))", (numbers(ids),)
             ).fetchall()
@@ -54,7 +57,7 @@ class Passages(Database):
 
     def homes(self, ids: Sequence[int]) -> dict[int, Home]:
         """Where each of these passages belongs; those gone are left out."""
-        with self.reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(
                 "SELECT p.id, d.id, p.id - p.ordinal, d.passages FROM json_each(?) JOIN passage p ON p.id = value"
                 " JOIN document d ON d.id = p.document_id",
@@ -64,7 +67,7 @@ class Passages(Database):
 
     def neighbours(self, passage: Passage) -> tuple[Passage | None, Passage | None]:
         """The passages before and after this one in its document."""
-        with self.reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(
                 f"{_COLUMNS} WHERE p.document_id = ? AND p.ordinal IN (?, ?)",
                 (passage.document_id, passage.ordinal - 1, passage.ordinal + 1),
@@ -72,9 +75,9 @@ class Passages(Database):
             found = {other.ordinal: other for other in build(connection, rows)}
         return found.get(passage.ordinal - 1), found.get(passage.ordinal + 1)
 
-    def document_passages(self, document_id: int) -> tuple[Passage, ...]:
+    def of(self, document_id: int) -> tuple[Passage, ...]:
         """Every passage of a document, in order."""
-        with self.reading() as connection:
+        with self._database.reading() as connection:
             return tuple(of_document(connection, document_id))
 
 

@@ -1,244 +1,211 @@
-"""Dense search over a library: exact from the truth, or through Chroma once a collection is large."""
+"""Vectors by generation: the set a collection is searched with, and the next one while it is being made."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rag.store.audit import AuditReport, IndexFailure, State, VectorIndex
-from rag.store.catalog import Collection
-from rag.store.documents import Vector
-from rag.store.exact import ExactSearch, Ids, best, cosines
-from rag.store.fingerprint import settle
-from rag.store.generations import passage_ids, some_vectors
-from rag.store.keeper import Keeper
-from rag.store.truth import Truth
+from rag.errors import LibraryDamaged, StoreError
+from rag.store.collections import Collection, EmbedderInfo, find_collection, insert_generation, touch
+from rag.store.database import Database
+from rag.store.documents import Vector, unit_bytes
+from rag.store.passages import numbers, of_contents
 
-if TYPE_CHECKING:
-    from chromadb.api.client import Client
-    from chromadb.api.collection_configuration import CreateCollectionConfiguration
-
-__all__ = ["AuditReport", "ChromaIndex", "DenseIndex", "IndexFailure", "State", "VectorIndex"]
-
-EXACT_BYTES = 128_000_000
-"""Up to this size of its vectors (4 bytes x dimension x passages) a collection is searched exactly. That misses
-nothing, and up to here it is as fast: at 100,000 passages x 256 it takes 3-8 ms, and Chroma 5-8 ms where its graph is
-searched widely enough to find 98 of 100. Beyond, Chroma saves time and memory."""
-
-_NAME = "passages"
-_FEW_CHANGES = 1_000
-_PARAMETERS: CreateCollectionConfiguration = {
-    "hnsw": {
-        "space": "cosine",
-        "max_neighbors": 16,
-        "ef_construction": 100,
-        "ef_search": 3_200,
-        "sync_threshold": 1_000,
-        "batch_size": 100,
-    }
-}
-"""Measured at 100,000 real passages x 256: recall@50 is 0.72 with Chroma's ef_search of 100, 0.98 with 3,200, at
-4.9 ms a query; a graph with 32 neighbours needs half the search for the same but twice the time to build. Up to
-``sync_threshold`` changes are told to the graph again whenever the index is opened."""
+_ROUNDING = 1e-3
+_STEP = 4096
+_MISSING = """FROM content c WHERE c.collection_id = ?
+    AND NOT EXISTS (SELECT 1 FROM vector v WHERE v.generation = ? AND v.content_id = c.id)"""
 
 
-class ChromaIndex:
-    """A ``VectorIndex`` in a folder of its own, kept by Chroma inside this process."""
+class Vectors:
+    """A library's vectors, in generations: what one embedder made of a collection."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        with _failures(folder):
-            from chromadb import PersistentClient
-            from chromadb.config import Settings
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-            self._client = cast("Client", PersistentClient(str(folder), Settings(anonymized_telemetry=False)))
-            try:
-                self._collection = self._client.get_or_create_collection(
-                    _NAME, configuration=_PARAMETERS, embedding_function=None
-                )
-            except BaseException:
-                self._client.close()
-                raise
-
-    def upsert(self, ids: Ids, vectors: Vector) -> None:
-        """Add vectors, or replace those of known ids; at most 5,461 at once."""
-        with _failures(self._folder):
-            self._collection.upsert(ids=[str(i) for i in ids], embeddings=vectors)
-
-    def delete(self, ids: Ids) -> None:
-        """Take vectors out; unknown ids are ignored."""
-        with _failures(self._folder):
-            self._collection.delete(ids=[str(i) for i in ids])
-
-    def query(self, vector: Vector, limit: int) -> Ids:
-        """The ids of the nearest vectors by cosine, best first, at most ``limit``."""
-        with _failures(self._folder):
-            found = self._collection.query(query_embeddings=vector.reshape(1, -1), n_results=limit, include=[])
-            return np.array(found["ids"][0], dtype=np.int64)
-
-    def ids(self) -> Ids:
-        """Every id, ascending."""
-        with _failures(self._folder):
-            return np.sort(np.array(self._collection.get(include=[])["ids"], dtype=np.int64))
-
-    def flush(self) -> None:
-        """Return once everything so far is on the disk."""
-        with _failures(self._folder):
-            # Chroma applies what it was told when it is next read.
-            self._collection.get(limit=1, include=[])
-            settle(self._folder)
-
-    def close(self) -> None:
-        """Release memory and files."""
-        with _failures(self._folder):
-            self._client.close()
-
-
-class DenseIndex:
-    """Dense search over one library. Thread-safe.
-
-    The writing process keeps a Chroma index of each collection in step with the truth; every other process, and
-    this one while an index is small, missing or being rebuilt, searches the truth exactly.
-    """
-
-    def __init__(self, truth: Truth, exact: ExactSearch, keeper: Keeper | None) -> None:
-        self._truth = truth
-        self._exact = exact
-        self._keeper = keeper
-
-    @classmethod
-    def open(cls, truth: Truth, folder: Path) -> Self:
-        """Open the dense search of the library in ``folder``. Chroma is loaded when it is first needed."""
-        exact = ExactSearch(truth)
-        return cls(truth, exact, Keeper(truth, folder, ChromaIndex) if truth.writer else None)
-
-    def search(self, collection: Collection, vector: npt.NDArray[Any], limit: int) -> list[tuple[int, float]]:
-        """The nearest passages of the newest committed state: (passage id, cosine), best first.
-
-        Raises EmbedderMismatch for a vector of another dimension or a collection embedded anew since.
-        """
-        index = self._index_for(collection)
-        if index is None or self._keeper is None:
-            return self._exact.search(collection, vector, limit)
-        try:
-            return self._through(index, collection, vector, limit)
-        except IndexFailure:
-            self._keeper.fail(collection, index)
-            return self._exact.search(collection, vector, limit)
-
-    def scores(self, collection: Collection, vector: npt.NDArray[Any], ids: Sequence[int]) -> dict[int, float]:
-        """The cosine of each of these passages; those that are gone are left out. Raises EmbedderMismatch."""
-        if self._exact.loaded(collection.id) or self._index_for(collection) is None:
-            return self._exact.scores(collection, vector, ids)
-        with self._truth.reading() as connection:
-            self._exact.expect_current(connection, collection)
-            found, matrix = some_vectors(connection, collection, ids)
-        return {int(i): float(s) for i, s in zip(found, cosines(matrix, vector), strict=True)}
-
-    def sync(self, collection: Collection | None = None) -> int:
-        """Bring Chroma in step with the truth, for one collection or all; how many changes it had to be told.
-
-        Call it after an ingest or a removal. A reader does nothing. Raises DiskFull, and IndexFailure when even a
-        new index fails; the truth, and search, are unharmed by both.
-        """
-        if self._keeper is None:
-            return 0
-        alive = {one.id: one for one in self._truth.collections()}
-        self._exact.keep_only(alive)
-        self._keeper.keep_only(alive)
-        return sum(self._keeper.sync(one) for one in alive.values() if collection is None or one.id == collection.id)
-
-    def catch_up(self, collection: Collection) -> None:
-        """Begin to bring Chroma in step in the background, while more documents are parsed; ``sync`` ends it.
-
-        Measured on 1,037 pages and two free cores: 3.7 s instead of 6.1 s.
-        """
-        if self._keeper is not None:
-            self._keeper.wake(collection.id)
-
-    def audit(self, collection: Collection, sample: int = 64) -> AuditReport:
-        """Compare Chroma with the truth: id sets, and ``sample`` vectors that must find themselves."""
-        if self._keeper is not None:
-            return self._keeper.audit(collection, sample)
-        with self._truth.reading() as connection:
-            return AuditReport("exact", len(passage_ids(connection, collection.id)), -1)
-
-    def state(self, collection: Collection) -> State:
-        """Whether Chroma is ``ready`` for this collection, ``rebuilding`` or not in use (``exact``)."""
-        return "exact" if self._keeper is None else self._keeper.state(collection)
-
-    def problem(self, collection: Collection) -> str:
-        """Why Chroma's index of this collection cannot be used now; empty when it can, or is not needed."""
-        return "" if self._keeper is None else self._keeper.problem(collection)
-
-    def rebuild(self, collection: Collection) -> None:
-        """Build the collection's Chroma index anew from the truth, without embedding; readers do nothing.
-
-        It also frees what removed vectors left behind. Raises as ``sync`` does.
-        """
-        if self._keeper is not None:
-            self._keeper.rebuild(collection)
-
-    def compact(self) -> None:
-        """Rebuild every collection's Chroma index and delete what was put aside; readers do nothing.
-
-        In a process that never held them, no vector of a removed passage stays on the disk; Chroma writes memory it
-        has not filled into its files, and that may hold what this process had before. Raises as ``sync`` does.
-        """
-        if self._keeper is not None:
-            for collection in self._truth.collections():
-                self.rebuild(collection)
-            self._keeper.empty_quarantine()
-
-    def close(self) -> None:
-        """Stop what runs in the background and release every file."""
-        if self._keeper is not None:
-            self._keeper.close()
-
-    def _index_for(self, collection: Collection) -> VectorIndex | None:
-        """The index to ask, or None to search exactly."""
-        if self._keeper is None or self._exact.size(collection) <= EXACT_BYTES:
-            return None
-        return self._keeper.ready(collection)
-
-    def _through(
-        self, index: VectorIndex, collection: Collection, vector: npt.NDArray[Any], limit: int
-    ) -> list[tuple[int, float]]:
-        """Ask the index, then let the truth decide: gone passages fall out, those on their way come in, and the
-        cosines are exact."""
-        with self._truth.reading() as connection:
-            self._exact.expect_current(connection, collection)
-            waiting = connection.execute(
-                "SELECT passage_id, removed FROM outbox WHERE collection_id = ? LIMIT ?",
-                (collection.id, _FEW_CHANGES + 1),
-            ).fetchall()
-            if len(waiting) > _FEW_CHANGES:
-                return self._exact.search(collection, vector, limit)
-            query = np.asarray(vector, dtype=np.float32).reshape(-1)
-            cosines(np.empty((0, collection.embedder.dimension), dtype=np.float32), query)
-            removed = sum(gone for _, gone in waiting)
-            found = index.query(query, limit + removed)
-            ids, matrix = some_vectors(
-                connection, collection, [*found.tolist(), *(number for number, gone in waiting if not gone)]
+    def known(self, generation: int, keys: Sequence[bytes]) -> dict[bytes, Vector]:
+        """The unit vectors that a generation already has, by key."""
+        with self._database.reading() as connection:
+            find = (
+                "SELECT v.data FROM generation g JOIN content c ON c.collection_id = g.collection_id AND c.key = ?"
+                " JOIN vector v ON v.generation = g.id AND v.content_id = c.id WHERE g.id = ?"
             )
-        self._exact.forget(collection.id)
-        return best(ids, cosines(matrix, query), limit)
+            rows = ((key, connection.execute(find, (key, generation)).fetchone()) for key in dict.fromkeys(keys))
+            return {key: _vector(row[0]) for key, row in rows if row is not None}
+
+    def all(self, collection_id: int) -> tuple[npt.NDArray[np.int64], Vector]:
+        """Every passage's number, ascending, and its unit vector of the current generation, row by row."""
+        with self._database.reading() as connection:
+            return all_vectors(connection, find_collection(connection, collection_id))
+
+    def some(self, collection_id: int, ids: Sequence[int]) -> tuple[npt.NDArray[np.int64], Vector]:
+        """The same for these passages only; numbers that are gone, or of another collection, are left out."""
+        with self._database.reading() as connection:
+            return some_vectors(connection, find_collection(connection, collection_id), ids)
+
+    def begin(self, collection: Collection, embedder: EmbedderInfo) -> int:
+        """Start, or resume, the vectors of another embedder for a collection; the generation's number.
+
+        The current generation goes on serving. An unfinished one of a different embedder is dropped.
+        """
+        with self._database.writing() as connection:
+            current = find_collection(connection, collection.id).generation
+            rows = connection.execute(
+                "SELECT id, embedder, digest, dimension, query_prefix, document_prefix FROM generation"
+                " WHERE collection_id = ? AND id <> ?",
+                (collection.id, current),
+            ).fetchall()
+            for number, *described in rows:
+                if EmbedderInfo(*described) == embedder:
+                    return int(number)
+                _drop(connection, number)
+            return insert_generation(connection, collection.id, embedder)
+
+    def unfinished(self, collection_id: int) -> EmbedderInfo | None:
+        """The embedder of a generation that was begun and not promoted yet."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT embedder, digest, dimension, query_prefix, document_prefix FROM generation"
+                " WHERE collection_id = ? AND id <> ?",
+                (collection_id, find_collection(connection, collection_id).generation),
+            ).fetchone()
+        return EmbedderInfo(*row) if row is not None else None
+
+    def pending(self, generation: int, limit: int) -> list[tuple[bytes, str]]:
+        """At most ``limit`` keys that have no vector in this generation yet, each with its index text."""
+        with self._database.reading() as connection:
+            owner = _collection_of(connection, generation)
+            rows = connection.execute(f"SELECT c.id, c.key {_MISSING} LIMIT ?", (owner, generation, limit)).fetchall()
+            texts = of_contents(connection, [number for number, _ in rows])
+        return [(key, texts[number].index_text) for number, key in rows]
+
+    def pending_count(self, generation: int) -> int:
+        """How many keys have no vector in this generation yet."""
+        with self._database.reading() as connection:
+            return _missing(connection, generation)
+
+    def put(self, generation: int, vectors: Mapping[bytes, npt.NDArray[Any]]) -> None:
+        """Store vectors of a generation, durably; keys that no passage uses any more are left out."""
+        with self._database.writing() as connection:
+            owner = _collection_of(connection, generation)
+            (dimension,) = connection.execute("SELECT dimension FROM generation WHERE id = ?", (generation,)).fetchone()
+            connection.executemany(
+                "INSERT OR REPLACE INTO vector SELECT ?, id, ? FROM content WHERE collection_id = ? AND key = ?",
+                [(generation, unit_bytes(vector, dimension), owner, key) for key, vector in vectors.items()],
+            )
+
+    def promote(self, generation: int) -> None:
+        """Search the collection with this generation from now on, and drop the old one, in one transaction.
+
+        Raises StoreError while a passage has no vector in it.
+        """
+        with self._database.writing() as connection:
+            owner = _collection_of(connection, generation)
+            if missing := _missing(connection, generation):
+                raise StoreError(
+                    f"{missing} passages are not embedded anew yet.", hint="Run `rag reindex` again to finish."
+                )
+            old = find_collection(connection, owner).generation
+            if old == generation:
+                return
+            connection.execute("UPDATE collection SET generation = ? WHERE id = ?", (generation, owner))
+            _drop(connection, old)
+            touch(connection, owner)
 
 
-@contextmanager
-def _failures(folder: Path) -> Iterator[None]:
-    """Turn whatever Chroma raises into IndexFailure: its own errors, SQLite's, and panics of its Rust part, which
-    are no ``Exception``."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit, GeneratorExit, IndexFailure):
-        raise
-    except BaseException as error:
-        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise IndexFailure(f"Chroma failed in {folder}: {error}") from error
-        raise
+def passage_ids(connection: sqlite3.Connection, collection_id: int) -> npt.NDArray[np.int64]:
+    """Every passage's number, ascending, in the state that ``connection`` sees."""
+    rows = connection.execute(
+        "SELECT p.id FROM document d JOIN passage p ON p.document_id = d.id WHERE d.collection_id = ? ORDER BY p.id",
+        (collection_id,),
+    ).fetchall()
+    return np.array(rows, dtype=np.int64).reshape(-1)
+
+
+def all_vectors(connection: sqlite3.Connection, collection: Collection) -> tuple[npt.NDArray[np.int64], Vector]:
+    """Every passage's number, ascending, and its unit vector, in the state that ``connection`` sees."""
+    pairs = _array(connection.execute(
+        "SELECT p.id, p.content_id FROM document d JOIN passage p ON p.document_id = d.id WHERE d.collection_id = ?"
+        " ORDER BY p.id", (collection.id,),
+    ).fetchall())  # fmt: skip
+    (count,) = connection.execute(
+        "SELECT count(*) FROM vector WHERE generation = ?", (collection.generation,)
+    ).fetchone()
+    rows = connection.execute(
+        "SELECT content_id, data FROM vector WHERE generation = ? ORDER BY content_id", (collection.generation,)
+    )
+    contents = np.empty(count, dtype=np.int64)
+    matrix = np.empty((count, collection.embedder.dimension), dtype=np.float32)
+    at = 0
+    while chunk := rows.fetchmany(_STEP):
+        contents[at : at + len(chunk)] = [number for number, _ in chunk]
+        matrix[at : at + len(chunk)] = _matrix([data for _, data in chunk], collection)
+        at += len(chunk)
+    places = np.searchsorted(contents, pairs[:, 1])
+    if not np.array_equal(contents[np.minimum(places, count - 1)] if count else contents, pairs[:, 1]):
+        raise _damaged(collection)
+    if len(places) == count and np.array_equal(places, np.arange(count)):
+        return pairs[:, 0], matrix
+    return pairs[:, 0], matrix[places]
+
+
+def some_vectors(
+    connection: sqlite3.Connection, collection: Collection, ids: Sequence[int]
+) -> tuple[npt.NDArray[np.int64], Vector]:
+    """The numbers and unit vectors of these passages, as far as they exist, in ascending order."""
+    rows = connection.execute(
+        "SELECT p.id, v.data FROM passage p JOIN document d ON d.id = p.document_id AND d.collection_id = ?"
+        " JOIN vector v ON v.generation = ? AND v.content_id = p.content_id"
+        " WHERE p.id IN (SELECT value FROM json_each(?)) ORDER BY p.id",
+        (collection.id, collection.generation, numbers(ids)),
+    ).fetchall()
+    found = np.array([number for number, _ in rows], dtype=np.int64)
+    return found, _matrix([data for _, data in rows], collection)
+
+
+def _array(pairs: list[tuple[int, int]]) -> npt.NDArray[np.int64]:
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+
+
+def _matrix(rows: list[bytes], collection: Collection) -> Vector:
+    size = 4 * collection.embedder.dimension
+    if any(not isinstance(row, bytes) or len(row) != size for row in rows):
+        raise _damaged(collection)
+    matrix = np.frombuffer(b"".join(rows), dtype="<f4").reshape(-1, collection.embedder.dimension)
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.einsum("ij,ij->i", matrix, matrix)
+    if not np.all((np.abs(lengths - 1) < _ROUNDING) | (lengths == 0)):
+        raise _damaged(collection)
+    return matrix
+
+
+def _damaged(collection: Collection) -> LibraryDamaged:
+    return LibraryDamaged(
+        f"The stored vectors of the collection {collection.name!r} are damaged.",
+        hint=f"`rag reindex {collection.embedder.name}` computes them anew from the documents' text.",
+    )
+
+
+def _vector(data: bytes) -> Vector:
+    return np.frombuffer(data, dtype="<f4")
+
+
+def _collection_of(connection: sqlite3.Connection, generation: int) -> int:
+    row = connection.execute("SELECT collection_id FROM generation WHERE id = ?", (generation,)).fetchone()
+    if row is None:
+        raise StoreError(f"There is no generation {generation}.", hint="Start again with `rag reindex`.")
+    return int(row[0])
+
+
+def _missing(connection: sqlite3.Connection, generation: int) -> int:
+    owner = _collection_of(connection, generation)
+    return int(connection.execute(f"SELECT count(*) {_MISSING}", (owner, generation)).fetchone()[0])
+
+
+def _drop(connection: sqlite3.Connection, generation: int) -> None:
+    connection.execute("DELETE FROM vector WHERE generation = ?", (generation,))
+    connection.execute("DELETE FROM generation WHERE id = ?", (generation,))

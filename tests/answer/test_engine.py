@@ -206,7 +206,7 @@ def test_token_counts_calibrate_the_estimate_and_are_kept(tmp_path: Path, docs: 
             abs(last["estimated"] / last["prompt"] - 1) < 0.1
         )
     with library(tmp_path, server) as again:
-        assert again._truth.get_meta("tokens:ollama:chat-honest")["observations"] == 4
+        assert again._truth.settings.get("tokens:ollama:chat-honest")["observations"] == 4
         reopened = again.ask(QUESTION).tokens
         # The fences' random words alone make a few dozen tokens of difference.
         assert abs(reopened["estimated"] - last["estimated"]) <= 0.25 * last["estimated"]

@@ -135,7 +135,7 @@ def test_a_failing_embedder_is_a_typed_error_and_stores_nothing(
 ) -> None:
     (tmp_path / "note.txt").write_text(NOTE, encoding="utf-8")
     with Library.open(tmp_path / "library", llm="quotes", embedder="ollama:embed-s", ollama_host=server.url) as opened:
-        opened.ensure_collection()
+        opened.collections.ensure()
         server.script(fault)
         with pytest.raises(kind) as caught:
             opened.ingest([tmp_path / "note.txt"])

@@ -14,8 +14,8 @@ from rag.gold import GoldSet, Question, Run, Settings, run
 from rag.gold.types import Source
 from rag.library import Library
 from rag.models.embed import BuiltinEmbedding, describe_embedder
+from rag.store.dense import DenseIndex
 from rag.store.truth import EmbedderInfo, Truth
-from rag.store.vectors import DenseIndex
 from tests.bench.search_bench import A_DOCUMENT, PASSAGES, documents, fill
 from tests.bench.tables import say, table
 
@@ -59,7 +59,7 @@ def _fill(folder: Path) -> None:
     truth = Truth.open(folder, writer=True)
     embedder = BuiltinEmbedding()
     facts = describe_embedder(embedder)
-    collection = truth.create_collection("default", EmbedderInfo(facts.name, facts.digest, facts.dimension), "bench")
+    collection = truth.collections.create("default", EmbedderInfo(facts.name, facts.digest, facts.dimension), "bench")
     fill(truth, collection, embedder)
     dense = DenseIndex.open(truth, folder)
     dense.sync(collection)

@@ -77,7 +77,7 @@ def measure_ours(folder: Path, questions: Sequence[tuple[str, frozenset[str]]], 
     import chromadb  # noqa: F401 - its import is left out of both times
 
     with Library.open(home / "library", embedder="builtin", llm="quotes") as library:
-        library.ensure_collection()
+        library.collections.ensure()
         started = time.perf_counter()
         report = library.ingest([folder / "docs"])
         seconds = time.perf_counter() - started

@@ -151,12 +151,12 @@ def _fill(folder: Path) -> None:
     from rag.documents import SPLITTER_VERSION
     from rag.models.choose import embedder_info
     from rag.models.embed import BuiltinEmbedding
+    from rag.store.dense import DenseIndex
     from rag.store.truth import Truth
-    from rag.store.vectors import DenseIndex
 
     embedder = BuiltinEmbedding()
     with Truth.open(folder, writer=True) as truth:
-        collection = truth.create_collection("default", embedder_info(embedder), SPLITTER_VERSION)
+        collection = truth.collections.create("default", embedder_info(embedder), SPLITTER_VERSION)
         search_bench.fill(truth, collection, embedder)
         dense = DenseIndex.open(truth, folder)
         dense.sync(collection)

@@ -13,9 +13,8 @@ import numpy as np
 
 from rag.models.embed import BuiltinEmbedding, describe_embedder, embed_query
 from rag.retrieve import Fusion, HybridRetriever
-from rag.store.lexical import Lexical
+from rag.store.dense import DenseIndex
 from rag.store.truth import Collection, EmbedderInfo, NewDocument, NewPassage, Truth, text_key
-from rag.store.vectors import DenseIndex
 from rag.types import ParsedDocument, index_text
 from tests.bench.tables import percentile, say, table
 
@@ -34,7 +33,7 @@ def main() -> None:
         embedder = BuiltinEmbedding()
         facts = describe_embedder(embedder)
         info = EmbedderInfo(facts.name, facts.digest, facts.dimension)
-        collection = truth.create_collection("default", info, "bench")
+        collection = truth.collections.create("default", info, "bench")
         started = time.perf_counter()
         fill(truth, collection, embedder)
         say(f"{PASSAGES:,} passages written to the truth in {time.perf_counter() - started:.0f} s")
@@ -78,7 +77,7 @@ def fill(truth: Truth, collection: Collection, embedder: BuiltinEmbedding) -> No
         vectors = dict(zip(keys, rows, strict=True))
         parsed = ParsedDocument(text, source, "text/plain")
         digest = sha256(text.encode()).hexdigest()
-        truth.put_document(collection, NewDocument(source, source, parsed, passages, vectors, digest, len(text)))
+        truth.documents.put(collection, NewDocument(source, source, parsed, passages, vectors, digest, len(text)))
 
 
 def questions(count: int = QUESTIONS) -> list[str]:
@@ -92,7 +91,7 @@ def questions(count: int = QUESTIONS) -> list[str]:
 
 def measure(truth: Truth, dense: DenseIndex, collection: Collection, embedder: BuiltinEmbedding) -> None:
     """Times of each part and of the whole search, first question apart."""
-    lexical = Lexical(truth)
+    lexical = truth.lexical
     retriever = HybridRetriever(truth, dense, lexical, collection, embedder, top_k=6, fusion=Fusion())
     asked = questions()
     first = time.perf_counter()

@@ -19,10 +19,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rag.store import vectors as dense_module
-from rag.store.lexical import Lexical
+from rag.store import dense as dense_module
+from rag.store.dense import DenseIndex
 from rag.store.truth import Collection, EmbedderInfo, NewDocument, NewPassage, Truth, text_key
-from rag.store.vectors import DenseIndex
 from rag.types import ParsedDocument, index_text
 
 DIMENSION = 256
@@ -89,7 +88,7 @@ def ingest(truth: Truth, collection: Collection, corpus: Corpus, passages: int) 
         digest = sha256(document.text.encode()).hexdigest()
         start = time.perf_counter()
         new = NewDocument(f"{first}.txt", f"{first}.txt", document, parts, found, digest, len(document.text))
-        truth.put_document(collection, new)
+        truth.documents.put(collection, new)
         spent += time.perf_counter() - start
     size = truth.path.stat().st_size / 1e6
     return {"passages_per_second": round(passages / spent), "truth_mb": round(size, 1)}
@@ -97,7 +96,7 @@ def ingest(truth: Truth, collection: Collection, corpus: Corpus, passages: int) 
 
 def search(truth: Truth, dense: DenseIndex, collection: Collection, corpus: Corpus) -> dict[str, object]:
     """The parts of a search and all of it: both sides' candidates, both scores for each, and the best passages."""
-    lexical = Lexical(truth)
+    lexical = truth.lexical
 
     def words(n: int) -> list[tuple[int, float]]:
         return lexical.search(collection.id, corpus.questions[n], CANDIDATES)
@@ -109,7 +108,7 @@ def search(truth: Truth, dense: DenseIndex, collection: Collection, corpus: Corp
         a = dict(near(n))
         b = lexical.rank(collection.id, corpus.questions[n], CANDIDATES, list(a))
         a |= dense.scores(collection, corpus.queries[n], [i for i in b if i not in a])
-        return truth.passages(sorted(a, key=lambda i: -a[i] - b.get(i, 0))[:22])
+        return truth.passages.get(sorted(a, key=lambda i: -a[i] - b.get(i, 0))[:22])
 
     ids = [i for i, _ in near(0)]
     return {
@@ -118,7 +117,7 @@ def search(truth: Truth, dense: DenseIndex, collection: Collection, corpus: Corp
         "lexical_scores_50": percentiles(lambda n: lexical.scores(collection.id, corpus.questions[n], ids)),
         "dense": percentiles(near),
         "dense_scores_50": percentiles(lambda n: dense.scores(collection, corpus.queries[n], ids)),
-        "passages_50": percentiles(lambda n: truth.passages([i + n for i in ids])),
+        "passages_50": percentiles(lambda n: truth.passages.get([i + n for i in ids])),
         "pair": percentiles(pair),
         "memory_mb": memory(),
     }
@@ -158,7 +157,7 @@ def measure(folder: Path, passages: int) -> dict[str, object]:
     """Every figure, for a library of ``passages`` passages in ``folder``."""
     figures: dict[str, object] = {"passages": passages, "memory_before_mb": memory()}
     with Truth.open(folder, writer=True) as truth:
-        collection = truth.create_collection("default", EmbedderInfo("bench", "0", DIMENSION), "bench")
+        collection = truth.collections.create("default", EmbedderInfo("bench", "0", DIMENSION), "bench")
         corpus = Corpus(passages)
         figures["ingest"] = ingest(truth, collection, corpus, passages)
         with Truth.open(folder, writer=False) as reader:

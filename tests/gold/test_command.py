@@ -311,7 +311,7 @@ def test_calibration_writes_only_when_told(
     assert rag(["gold", "calibrate", "gold.yaml", "--apply"]) == 0
     assert "Set abstain_below = " in capsys.readouterr().out
     with handbook.library(room) as library:
-        assert set(library.collection_settings()) == {"abstain_below"}
+        assert set(library.collections.settings()) == {"abstain_below"}
 
 
 def test_export_and_import_give_the_questions_back(room: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -109,7 +109,7 @@ def test_calibration_of_a_library_writes_nothing_by_itself(tmp_path: Path) -> No
         fits = calibrate(GoldSet("x", (*yes, *no)), library, fusion=True)
         assert [fit.setting for fit in fits] == ["abstain_below", "fusion_weight"]
         assert fits[0].old == 0.999 and fits[0].new < 0.999
-        assert library.collection_settings() == {}
+        assert library.collections.settings() == {}
 
 
 def test_the_grid_is_every_combination() -> None:

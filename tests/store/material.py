@@ -53,7 +53,7 @@ def put(truth: Truth, collection: Collection, source: str, text: str, title: str
     passages = cut(document)
     data = text.encode("utf-8", "surrogatepass")
     vectors = embed_all(passages, collection.embedder.dimension)
-    return truth.put_document(
+    return truth.documents.put(
         collection,
         NewDocument(source, source, document, passages, vectors, sha256(data).hexdigest(), len(data)),
     )
@@ -68,7 +68,7 @@ def fill(truth: Truth, collection: Collection, count: int, source: str = "large.
         at += len(piece)
     rows = np.random.default_rng(count).standard_normal((count, DIMENSION)).astype(np.float32)
     vectors = {p.key: rows[n] for n, p in enumerate(passages)}
-    truth.put_document(
+    truth.documents.put(
         collection, NewDocument(source, source, ParsedDocument(text, "t", "text/plain"), passages, vectors)
     )
 

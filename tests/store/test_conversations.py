@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rag.errors import StoreError, UnknownConversation
-from rag.store.conversations import TITLE_LIMIT, Conversations
+from rag.store.conversations import TITLE_LIMIT
 from rag.store.truth import Truth
 from rag.types import Answer
 from tests.store.material import EMBEDDER, writer
@@ -30,13 +30,13 @@ def answer(text: str) -> dict[str, object]:
 
 def test_a_conversation_comes_back_after_a_restart(tmp_path: Path) -> None:
     with writer(tmp_path) as truth:
-        talks = Conversations(truth)
+        talks = truth.conversations
         number = talks.create("default")
         assert talks.append(number, "Who sells\nteapots?", "Who sells teapots?", answer("Ann does. [1]")) == 0
         assert talks.append(number, "Since when?", "Since when does Ann sell teapots?", answer("1998. [1]")) == 1
         talks.feedback(number, 1, -1, "too short")
     with Truth.open(tmp_path, writer=False) as truth:
-        conversation, turns = Conversations(truth).get(number)
+        conversation, turns = truth.conversations.get(number)
         assert (conversation.title, conversation.turns, conversation.collection) == ("Who sells teapots?", 2, "default")
         assert [(t.index, t.question) for t in turns] == [(0, "Who sells\nteapots?"), (1, "Since when?")]
         assert turns[1].asked == "Since when does Ann sell teapots?"
@@ -45,11 +45,11 @@ def test_a_conversation_comes_back_after_a_restart(tmp_path: Path) -> None:
         assert turns[1].feedback is not None
         assert (turns[1].feedback.value, turns[1].feedback.note) == (-1, "too short")
         with pytest.raises(StoreError, match="reading only"):
-            Conversations(truth).create("default")
+            truth.conversations.create("default")
 
 
 def test_the_last_changed_comes_first(truth: Truth) -> None:
-    talks = Conversations(truth)
+    talks = truth.conversations
     first, second = talks.create("default", title="one"), talks.create("other", title="two")
     assert [c.id for c in talks.list()] == [second, first]
     talks.append(first, "q", "q", answer("a"))
@@ -64,7 +64,7 @@ def test_the_last_changed_comes_first(truth: Truth) -> None:
 
 
 def test_turns_are_taken_back_from_one_on(truth: Truth) -> None:
-    talks = Conversations(truth)
+    talks = truth.conversations
     number = talks.create("default")
     for index in range(4):
         assert talks.append(number, f"q{index}", "", answer(f"a{index}")) == index
@@ -77,7 +77,7 @@ def test_turns_are_taken_back_from_one_on(truth: Truth) -> None:
 
 
 def test_feedback_can_be_changed_and_taken_back(truth: Truth) -> None:
-    talks = Conversations(truth)
+    talks = truth.conversations
     number = talks.create("default")
     talks.append(number, "q", "", answer("a"))
     for value in (1, -1):
@@ -94,7 +94,7 @@ def test_feedback_can_be_changed_and_taken_back(truth: Truth) -> None:
 
 
 def test_owners_do_not_see_each_other(truth: Truth) -> None:
-    talks = Conversations(truth)
+    talks = truth.conversations
     number = talks.create("default", owner="ann")
     talks.append(number, "secret canary", "", answer("secret"), owner="ann")
     assert talks.list("bob") == talks.list() == ()
@@ -114,7 +114,7 @@ def test_owners_do_not_see_each_other(truth: Truth) -> None:
 
 
 def test_words_are_found_in_questions_and_answers(truth: Truth) -> None:
-    talks = Conversations(truth)
+    talks = truth.conversations
     number = talks.create("default")
     talks.append(number, "Where is the STRAẞE?", "", answer("x " * 300 + "Im ﬁnal Ort " + "y " * 300))
     talks.append(number, "100% sure_?", "", answer("yes"))
@@ -128,19 +128,19 @@ def test_words_are_found_in_questions_and_answers(truth: Truth) -> None:
 
 
 def test_conversations_follow_a_renamed_collection(truth: Truth) -> None:
-    truth.create_collection("old", EMBEDDER, "v1")
-    talks = Conversations(truth)
+    truth.collections.create("old", EMBEDDER, "v1")
+    talks = truth.conversations
     number = talks.create("old")
-    truth.rename_collection("old", "new")
+    truth.collections.rename("old", "new")
     assert talks.get(number)[0].collection == "new"
-    truth.delete_collection("new")
+    truth.collections.delete("new")
     assert talks.get(number)[0].collection == "new"
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=300), st.text(max_size=50))
 def test_any_text_can_be_said(truth: Truth, question: str, other: str) -> None:
-    talks = Conversations(truth)
+    talks = truth.conversations
     number = talks.create("default", title=other)
     talks.append(number, question, other, answer(question))
     conversation, (turn,) = talks.get(number)

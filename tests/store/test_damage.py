@@ -11,10 +11,9 @@ import pytest
 
 from rag.errors import LibraryDamaged, RagError, StoreError
 from rag.store.database import FILE_NAME
-from rag.store.lexical import Lexical
+from rag.store.dense import DenseIndex
 from rag.store.schema import PAGE_SIZE, fts
 from rag.store.truth import Truth
-from rag.store.vectors import DenseIndex
 from tests.store.invariants import check
 from tests.store.material import EMBEDDER, embed, prose, put, writer
 
@@ -27,7 +26,7 @@ CHANGED_WORDS = """UPDATE text SET data = CAST(replace(CAST(data AS TEXT), 'word
 def folder(tmp_path: Path) -> Path:
     """A library of a dozen documents, closed."""
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         for source, text in TEXTS.items():
             put(truth, collection, source, text)
     return tmp_path
@@ -54,20 +53,20 @@ def spoil(page: bytearray, rng: random.Random, way: str) -> None:
 def read_all(truth: Truth, folder: Path) -> None:
     """Whatever a question and the page read; every passage must be a slice of a text that was put in."""
     whole = "\n".join(TEXTS.values())
-    for collection in truth.collections():
+    for collection in truth.collections.list():
         with closing(DenseIndex.open(truth, folder)) as dense, suppress(RagError):
             near = [number for number, _ in dense.search(collection, embed(b"0" * 16), 10)]
-            assert all(p.text in whole for p in truth.passages(near).values())
+            assert all(p.text in whole for p in truth.passages.get(near).values())
         with suppress(RagError):
-            found = Lexical(truth).search(collection.id, "word1 word2 word3", 10)
-            assert all(p.text in whole for p in truth.passages([number for number, _ in found]).values())
-        for document in truth.documents(collection.id):
+            found = truth.lexical.search(collection.id, "word1 word2 word3", 10)
+            assert all(p.text in whole for p in truth.passages.get([number for number, _ in found]).values())
+        for document in truth.documents.list(collection.id):
             with suppress(RagError):
-                truth.layout(document.id)
+                truth.documents.layout(document.id)
             with suppress(RagError):
-                truth.text(document.id)
+                truth.documents.text(document.id)
         with suppress(RagError):
-            truth.damaged_sources(collection.id)
+            truth.documents.damaged(collection.id)
 
 
 @pytest.mark.parametrize("way", ["whole", "head", "bytes"])
@@ -96,13 +95,13 @@ def test_no_damaged_page_crashes_a_reader_or_changes_a_passage(folder: Path, way
 def test_a_changed_text_is_never_served_and_the_document_is_named(folder: Path) -> None:
     change(folder, CHANGED_WORDS)
     with writer(folder) as truth:
-        collection = truth.collection("default")
-        hurt = next(d for d in truth.documents(collection.id) if d.id == 3)
-        ids = [p for p, c in truth.homes(range(1, 10_000)).items() if c[0] == hurt.id]
+        collection = truth.collections.get("default")
+        hurt = next(d for d in truth.documents.list(collection.id) if d.id == 3)
+        ids = [p for p, c in truth.passages.homes(range(1, 10_000)).items() if c[0] == hurt.id]
         with pytest.raises(LibraryDamaged, match=hurt.source) as caught:
-            truth.passages(ids)
+            truth.passages.get(ids)
         assert f"rag remove {hurt.source}" in caught.value.hint
-        assert truth.damaged_sources(collection.id) == (hurt.source,)
+        assert truth.documents.damaged(collection.id) == (hurt.source,)
 
 
 @pytest.mark.parametrize(
@@ -121,10 +120,10 @@ def test_a_changed_text_is_never_served_and_the_document_is_named(folder: Path) 
 def test_a_damaged_document_can_be_removed_and_put_in_again(folder: Path, statement: str) -> None:
     change(folder, statement)
     with writer(folder) as truth:
-        collection = truth.collection("default")
-        (source,) = truth.damaged_sources(collection.id)
-        truth.remove_document(collection.id, source)
-        assert truth.damaged_sources(collection.id) == ()
+        collection = truth.collections.get("default")
+        (source,) = truth.documents.damaged(collection.id)
+        truth.documents.remove(collection.id, source)
+        assert truth.documents.damaged(collection.id) == ()
         check(truth)
         put(truth, collection, source, TEXTS[source])
         check(truth)
@@ -133,8 +132,8 @@ def test_a_damaged_document_can_be_removed_and_put_in_again(folder: Path, statem
 def test_a_damaged_document_is_replaced_by_a_new_version(folder: Path) -> None:
     change(folder, CHANGED_WORDS)
     with writer(folder) as truth:
-        collection = truth.collection("default")
-        (source,) = truth.damaged_sources(collection.id)
+        collection = truth.collections.get("default")
+        (source,) = truth.documents.damaged(collection.id)
         put(truth, collection, source, prose(99))
         check(truth)
 
@@ -151,19 +150,19 @@ def test_a_damaged_document_is_replaced_by_a_new_version(folder: Path) -> None:
 def test_damaged_vectors_are_said_to_be(folder: Path, statement: str) -> None:
     change(folder, statement)
     with Truth.open(folder, writer=False) as truth, pytest.raises(LibraryDamaged, match="vectors") as caught:
-        truth.vectors(truth.collection("default").id)
+        truth.vectors.all(truth.collections.get("default").id)
     assert "rag reindex" in caught.value.hint
 
 
 def test_a_damaged_full_text_is_written_again_by_compacting(folder: Path) -> None:
     with Truth.open(folder, writer=False) as truth:
-        collection = truth.collection("default")
-        before = Lexical(truth).search(collection.id, "word1 word2", 10)
+        collection = truth.collections.get("default")
+        before = truth.lexical.search(collection.id, "word1 word2", 10)
     change(folder, f"UPDATE {fts(collection.id)}_data SET block = x'00010203' WHERE id > 10")
     with writer(folder) as truth:
         with pytest.raises(LibraryDamaged) as caught:
-            Lexical(truth).search(collection.id, "word1 word2", 10)
+            truth.lexical.search(collection.id, "word1 word2", 10)
         assert "rag compact" in caught.value.hint
         truth.compact()
-        assert Lexical(truth).search(collection.id, "word1 word2", 10) == before
+        assert truth.lexical.search(collection.id, "word1 word2", 10) == before
         check(truth)

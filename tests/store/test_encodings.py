@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag.store import schema
 from rag.store.truth import Encoded, Truth
 from tests.store.invariants import check
 from tests.store.material import EMBEDDER, prose, put, writer
+from tests.test_identity import stored_library
 
 
 def encoded(number: int) -> Encoded:
@@ -20,84 +20,80 @@ def encoded(number: int) -> Encoded:
 
 def fill(truth: Truth, collection_id: int, encoder: str = "e") -> int:
     last = count = 0
-    while batch := truth.pending_encodings(collection_id, encoder, last, 3):
-        truth.put_encodings(encoder, {number: encoded(number) for number in batch})
+    while batch := truth.encodings.pending(collection_id, encoder, last, 3):
+        truth.encodings.put(encoder, {number: encoded(number) for number in batch})
         last, count = max(batch), count + len(batch)
     return count
 
 
 def rows(truth: Truth) -> int:
-    with truth.reading() as connection:
+    with truth.database.reading() as connection:
         return int(connection.execute("SELECT count(*) FROM encoding").fetchone()[0])
 
 
 def test_what_is_filled_is_found_by_passage_as_it_was(tmp_path: Path) -> None:
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         for source in ("a.txt", "twin.txt"):
             put(truth, collection, source, prose(1, 100))
-        texts = truth.content_count(collection.id)
-        assert truth.pending_encoding_count(collection.id, "e") == texts
+        texts = truth.encodings.content_count(collection.id)
+        assert truth.encodings.pending_count(collection.id, "e") == texts
         assert fill(truth, collection.id) == texts, "a text that stands twice is encoded once"
-        assert truth.pending_encoding_count(collection.id, "e") == 0
-        ids = [p.id for d in truth.documents(collection.id) for p in truth.document_passages(d.id)]
-        found = truth.encodings("e", [*ids, 10**6])
+        assert truth.encodings.pending_count(collection.id, "e") == 0
+        ids = [p.id for d in truth.documents.list(collection.id) for p in truth.passages.of(d.id)]
+        found = truth.encodings.get("e", [*ids, 10**6])
         assert set(found) == set(ids) and len(ids) == 2 * texts
         assert all(np.linalg.norm(one.vector) == pytest.approx(1, abs=2e-3) for one in found.values())
-        assert truth.encodings("other", ids) == {}
+        assert truth.encodings.get("other", ids) == {}
         check(truth)
 
 
 def test_it_dies_with_the_last_passage_that_uses_it(tmp_path: Path) -> None:
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         put(truth, collection, "a.txt", prose(1, 100))
         put(truth, collection, "twin.txt", prose(1, 100))
         put(truth, collection, "b.txt", prose(2, 100))
         before = fill(truth, collection.id)
-        truth.remove_document(collection.id, "a.txt")
+        truth.documents.remove(collection.id, "a.txt")
         assert rows(truth) == before
-        truth.remove_document(collection.id, "twin.txt")
-        assert 0 < rows(truth) == truth.content_count(collection.id) < before
+        truth.documents.remove(collection.id, "twin.txt")
+        assert 0 < rows(truth) == truth.encodings.content_count(collection.id) < before
         put(truth, collection, "b.txt", prose(2, 100) + " and more of it")
-        assert rows(truth) + truth.pending_encoding_count(collection.id, "e") == truth.content_count(collection.id)
+        left = truth.encodings.pending_count(collection.id, "e")
+        assert rows(truth) + left == truth.encodings.content_count(collection.id)
         assert rows(truth) > 0, "what stays of a document keeps its vectors"
-        truth.put_encodings("e", {10**6: encoded(1)})
-        truth.delete_collection("default")
+        truth.encodings.put("e", {10**6: encoded(1)})
+        truth.collections.delete("default")
         assert rows(truth) == 0
 
 
 def test_another_encoder_begins_anew_and_the_old_ones_can_go(tmp_path: Path) -> None:
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         put(truth, collection, "a.txt", prose(1, 100))
         texts = fill(truth, collection.id, "old")
         assert fill(truth, collection.id, "new") == texts and rows(truth) == 2 * texts
-        truth.drop_other_encodings("new")
-        assert rows(truth) == texts and truth.pending_encoding_count(collection.id, "new") == 0
+        truth.encodings.drop_others("new")
+        assert rows(truth) == texts and truth.encodings.pending_count(collection.id, "new") == 0
         truth.compact()
 
 
 def test_a_damaged_row_counts_as_missing(tmp_path: Path) -> None:
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         put(truth, collection, "a.txt", prose(1, 100))
         fill(truth, collection.id)
-        (document,) = truth.documents(collection.id)
-        ids = [p.id for p in truth.document_passages(document.id)]
-        with truth.writing() as connection:
+        (document,) = truth.documents.list(collection.id)
+        ids = [p.id for p in truth.passages.of(document.id)]
+        with truth.database.writing() as connection:
             for value in (b"odd", "text", b"", np.full(24, np.inf, "<f2").tobytes()):
                 connection.execute("UPDATE encoding SET data = ? WHERE content_id IN (SELECT content_id FROM passage"
                                    " WHERE id = ?)", (value, ids.pop()))  # fmt: skip
-        assert set(truth.encodings("e", [p.id for p in truth.document_passages(document.id)])) == set(ids)
+        assert set(truth.encodings.get("e", [p.id for p in truth.passages.of(document.id)])) == set(ids)
 
 
-def test_a_library_of_the_format_before_gets_the_table(tmp_path: Path) -> None:
-    with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
-        put(truth, collection, "a.txt", prose(1, 100))
-        with truth.writing() as connection:
-            connection.execute("DROP TABLE encoding")
-            connection.execute(f"PRAGMA user_version = {schema.MIGRATIONS.index(schema.ENCODINGS)}")
-    with writer(tmp_path) as truth:
-        assert fill(truth, collection.id) == truth.content_count(collection.id) > 0
+def test_a_library_of_the_first_format_gets_the_table(tmp_path: Path) -> None:
+    with writer(stored_library(tmp_path / "library")) as truth:
+        collection = truth.collections.get("default")
+        assert fill(truth, collection.id) == truth.encodings.content_count(collection.id) > 0

@@ -17,11 +17,10 @@ import numpy as np
 import pytest
 
 from rag.errors import RagError
-from rag.store.conversations import Conversations
+from rag.store.dense import DenseIndex
 from rag.store.lexical import Lexical
 from rag.store.schema import fts
 from rag.store.truth import Truth
-from rag.store.vectors import DenseIndex
 from tests.store.invariants import check
 from tests.store.material import EMBEDDER, embed, prose, put, writer
 
@@ -33,11 +32,11 @@ from pathlib import Path
 from tests.store.material import writer, put
 from tests.store.test_faults import SOURCES, version
 truth = writer(Path(sys.argv[1]))
-collection = truth.collection("default")
+collection = truth.collections.get("default")
 for number in range(int(sys.argv[2]), 10**6):
     source = f"{number % SOURCES}.txt"
-    if number % 11 == 10 and truth.document(collection.id, source):
-        truth.remove_document(collection.id, source)
+    if number % 11 == 10 and truth.documents.get(collection.id, source):
+        truth.documents.remove(collection.id, source)
         sys.stdout.write(f"{number} -\\n")
     else:
         put(truth, collection, source, version(number))
@@ -48,7 +47,7 @@ for number in range(int(sys.argv[2]), 10**6):
 COMPACT = """
 import sys
 from pathlib import Path
-from rag.store.vectors import DenseIndex
+from rag.store.dense import DenseIndex
 from tests.store.material import writer
 folder = Path(sys.argv[1])
 with writer(folder) as truth:
@@ -80,7 +79,7 @@ def kill_during_ingest(folder: Path, first: int, seconds: float) -> list[tuple[i
 
 def test_kills_lose_nothing_and_leave_nothing_half(tmp_path: Path) -> None:
     with writer(tmp_path) as truth:
-        truth.create_collection("default", EMBEDDER, "v1")
+        truth.collections.create("default", EMBEDDER, "v1")
     expected: dict[str, int | None] = {}
     step = 0
     chance = random.Random(1)
@@ -92,8 +91,8 @@ def test_kills_lose_nothing_and_leave_nothing_half(tmp_path: Path) -> None:
         flying = f"{step % SOURCES}.txt"
         with writer(tmp_path) as truth:
             check(truth)
-            collection = truth.collection("default")
-            stored = {d.source: truth.text(d.id) for d in truth.documents(collection.id)}
+            collection = truth.collections.get("default")
+            stored = {d.source: truth.documents.text(d.id) for d in truth.documents.list(collection.id)}
         for source in expected.keys() | {flying}:
             known = expected.get(source)
             allowed = {None if known is None else version(known)}
@@ -116,7 +115,7 @@ from rag.errors import DiskFull
 from tests.store.material import writer, put, prose
 folder = Path(sys.argv[1])
 truth = writer(folder)
-collection = truth.collection("default")
+collection = truth.collections.get("default")
 acknowledged, errors = [], []
 resource.setrlimit(resource.RLIMIT_FSIZE, (truth.path.stat().st_size + int(sys.argv[2]), resource.RLIM_INFINITY))
 for number in range(300):
@@ -137,7 +136,7 @@ sys.stdout.write(json.dumps([acknowledged, errors]))
 @pytest.mark.parametrize("room", [1, 9_000, 300_000])
 def test_a_full_disk_is_said_and_harms_nothing(tmp_path: Path, room: int) -> None:
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         put(truth, collection, "before.txt", prose(1))
     done = subprocess.run(
         [sys.executable, "-c", FULL, str(tmp_path), str(room)], check=True, capture_output=True, text=True
@@ -147,7 +146,7 @@ def test_a_full_disk_is_said_and_harms_nothing(tmp_path: Path, room: int) -> Non
     assert all("No space left" in error and "Free some space" in error for error in errors)
     with writer(tmp_path) as truth:
         check(truth)
-        stored = {d.source: truth.text(d.id) for d in truth.documents(collection.id)}
+        stored = {d.source: truth.documents.text(d.id) for d in truth.documents.list(collection.id)}
     assert stored.keys() >= {"before.txt", "after.txt", *(f"{n}.txt" for n in acknowledged)}
     assert all(stored[f"{n}.txt"] == prose(n, 400) for n in acknowledged)
 
@@ -157,10 +156,10 @@ import json, sys
 from pathlib import Path
 from rag.store.lexical import Lexical
 from rag.store.truth import Truth
-from rag.store.vectors import DenseIndex
+from rag.store.dense import DenseIndex
 from tests.store.test_faults import answer_all
 truth = Truth.open(Path(sys.argv[1]), writer=False)
-dense, lexical = DenseIndex.open(truth, Path(sys.argv[1])), Lexical(truth)
+dense, lexical = DenseIndex.open(truth, Path(sys.argv[1])), truth.lexical
 for line in sys.stdin:
     sys.stdout.write(json.dumps(answer_all(truth, dense, lexical, line.strip())) + "\\n")
     sys.stdout.flush()
@@ -170,18 +169,18 @@ assert "chromadb" not in sys.modules
 
 def answer_all(truth: Truth, dense: DenseIndex, lexical: Lexical, question: str) -> list[object]:
     """What both sides of a search say, rounded, and the sources there are."""
-    collection = truth.collection("default")
+    collection = truth.collections.get("default")
     near = dense.search(collection, embed(b"0123456789abcdef"), 5)
     words = lexical.search(collection.id, question, 5)
-    sources = [d.source for d in truth.documents(collection.id)]
+    sources = [d.source for d in truth.documents.list(collection.id)]
     return [[[i, round(s, 4)] for i, s in hits] for hits in (near, words)] + [sources]
 
 
 def test_another_process_reads_the_newest_state(tmp_path: Path) -> None:
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         put(truth, collection, "0.txt", prose(0))
-        dense, lexical = DenseIndex.open(truth, tmp_path), Lexical(truth)
+        dense, lexical = DenseIndex.open(truth, tmp_path), truth.lexical
         with subprocess.Popen(
             [sys.executable, "-c", READER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as child:
@@ -190,7 +189,7 @@ def test_another_process_reads_the_newest_state(tmp_path: Path) -> None:
             for number in range(1, 6):
                 put(truth, collection, f"{number}.txt", prose(number))
                 if number % 2:
-                    truth.remove_document(collection.id, f"{number - 1}.txt")
+                    truth.documents.remove(collection.id, f"{number - 1}.txt")
                 dense.sync()
                 child.stdin.write("word1 word20 word300\n")
                 child.stdin.flush()
@@ -201,13 +200,13 @@ def test_another_process_reads_the_newest_state(tmp_path: Path) -> None:
 
 
 def test_threads_do_not_disturb_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rag.store.vectors.EXACT_BYTES", -1)
+    monkeypatch.setattr("rag.store.dense.EXACT_BYTES", -1)
     errors: list[BaseException] = []
     stop = threading.Event()
     searches: dict[int, int] = defaultdict(int)
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
-        dense, lexical = DenseIndex.open(truth, tmp_path), Lexical(truth)
+        collection = truth.collections.create("default", EMBEDDER, "v1")
+        dense, lexical = DenseIndex.open(truth, tmp_path), truth.lexical
         put(truth, collection, "first.txt", prose(0))
 
         def write(number: int) -> None:
@@ -215,7 +214,7 @@ def test_threads_do_not_disturb_each_other(tmp_path: Path, monkeypatch: pytest.M
                 for step in range(8):
                     put(truth, collection, f"{number}-{step % 3}.txt", prose(number * 100 + step, 80))
                     if step % 3 == 2:
-                        truth.remove_document(collection.id, f"{number}-{step % 3}.txt")
+                        truth.documents.remove(collection.id, f"{number}-{step % 3}.txt")
                         dense.sync(collection)
             except BaseException as error:
                 errors.append(error)
@@ -227,7 +226,7 @@ def test_threads_do_not_disturb_each_other(tmp_path: Path, monkeypatch: pytest.M
                     near = dense.search(collection, embed(bytes([number]) * 16), 10)
                     words = lexical.search(collection.id, prose(number, 5), 10)
                     ids = [i for i, _ in near + words]
-                    passages = truth.passages(ids)
+                    passages = truth.passages.get(ids)
                     dense.scores(collection, embed(b"0" * 16), ids)
                     lexical.scores(collection.id, "word1 word2", ids)
                     assert all(p.text for p in passages.values())
@@ -249,7 +248,7 @@ def test_threads_do_not_disturb_each_other(tmp_path: Path, monkeypatch: pytest.M
         assert len(searches) == 4
         dense.sync()
         assert dense.audit(collection).ok
-        assert len(truth.documents(collection.id)) == 1 + 8 * 2
+        assert len(truth.documents.list(collection.id)) == 1 + 8 * 2
         check(truth)
         dense.close()
 
@@ -265,21 +264,21 @@ def holders(folder: Path, *needles: str) -> set[str]:
 def test_what_is_removed_leaves_nothing_behind(tmp_path: Path) -> None:
     secret = f"The {CANARY} sleeps. " + prose(1, 100)
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
-        dense, lexical = DenseIndex.open(truth, tmp_path), Lexical(truth)
+        collection = truth.collections.create("default", EMBEDDER, "v1")
+        dense, lexical = DenseIndex.open(truth, tmp_path), truth.lexical
         for number in range(20):
             put(truth, collection, f"{number}.txt", prose(100 + number))
         put(truth, collection, f"{CANARY}.txt", secret, title=f"About {CANARY}")
-        talks = Conversations(truth)
+        talks = truth.conversations
         talk = talks.create("default")
         talks.append(talk, f"What does {CANARY} do?", "", {"text": f"The {CANARY} sleeps."})
         dense.sync()
         assert holders(tmp_path, CANARY) == {"library.sqlite3"}
         assert lexical.search(collection.id, CANARY, 5)
-        vector = truth.vectors(collection.id)[1][-1]
+        vector = truth.vectors.all(collection.id)[1][-1]
         assert any(vector.tobytes() in p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
 
-        truth.remove_document(collection.id, f"{CANARY}.txt")
+        truth.documents.remove(collection.id, f"{CANARY}.txt")
         talks.delete(talk)
         dense.sync()
         assert lexical.search(collection.id, CANARY, 5) == []
@@ -297,7 +296,7 @@ def test_what_is_removed_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def _terms(truth: Truth, collection_id: int, prefix: str) -> list[str]:
     """The terms of the full-text table that begin so."""
-    with truth.writing() as connection:
+    with truth.database.writing() as connection:
         connection.execute(f"CREATE VIRTUAL TABLE temp.terms USING fts5vocab(main, {fts(collection_id)}, row)")
         rows = connection.execute("SELECT term FROM temp.terms WHERE term >= ? AND term < ?", (prefix, prefix + "~"))
         found = [row[0] for row in rows]
@@ -307,17 +306,17 @@ def _terms(truth: Truth, collection_id: int, prefix: str) -> list[str]:
 
 def test_compacting_gives_space_back_and_changes_nothing(tmp_path: Path) -> None:
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         for number in range(30):
             put(truth, collection, f"{number}.txt", prose(number, 400))
         for number in range(29):
-            truth.remove_document(collection.id, f"{number}.txt")
-        before = Lexical(truth).search(collection.id, prose(29, 5), 5), truth.vectors(collection.id)
+            truth.documents.remove(collection.id, f"{number}.txt")
+        before = truth.lexical.search(collection.id, prose(29, 5), 5), truth.vectors.all(collection.id)
         size = truth.path.stat().st_size
         truth.compact()
         assert truth.path.stat().st_size < size / 2
         assert truth.facts().free_bytes == 0
-        after = Lexical(truth).search(collection.id, prose(29, 5), 5), truth.vectors(collection.id)
+        after = truth.lexical.search(collection.id, prose(29, 5), 5), truth.vectors.all(collection.id)
         assert after[0] == before[0]
         np.testing.assert_array_equal(after[1][1], before[1][1])
         put(truth, collection, "new.txt", prose(99))
@@ -326,10 +325,10 @@ def test_compacting_gives_space_back_and_changes_nothing(tmp_path: Path) -> None
 
 def test_damage_to_the_truth_is_an_error_of_ours(tmp_path: Path) -> None:
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         for number in range(20):
             put(truth, collection, f"{number}.txt", prose(number, 400))
-        assert truth.integrity() == ""
+        assert truth.database.integrity() == ""
         path = truth.path
     whole = bytearray(path.read_bytes())
     for seed in range(12):
@@ -341,7 +340,7 @@ def test_damage_to_the_truth_is_an_error_of_ours(tmp_path: Path) -> None:
         path.write_bytes(data)
         try:
             with Truth.open(tmp_path, writer=False) as truth:
-                assert truth.integrity() != ""
+                assert truth.database.integrity() != ""
                 truth.facts()
         except RagError as error:
             assert error.hint

@@ -12,15 +12,16 @@ import numpy.typing as npt
 import pytest
 
 from rag.errors import DiskFull, StoreError
-from rag.store import build, keeper, vectors
+from rag.store import chroma, rebuild, upkeep
 from rag.store.audit import IndexFailure
+from rag.store.checksum import checksum, files
+from rag.store.chroma import ChromaIndex
 from rag.store.database import INDEX_FOLDER
-from rag.store.fingerprint import files, fingerprint
-from rag.store.keeper import QUARANTINE_FOLDER
+from rag.store.dense import DenseIndex
 from rag.store.truth import Collection, Truth
-from rag.store.vectors import ChromaIndex, DenseIndex
+from rag.store.upkeep import QUARANTINE_FOLDER
 from tests.store.material import EMBEDDER, fill, prose, put, writer
-from tests.store.test_vectors import QUERY, exact, folders, same, wait_for
+from tests.store.test_dense import QUERY, exact, folders, same, wait_for
 
 Rows = npt.NDArray[np.float32]
 
@@ -33,7 +34,7 @@ def built_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library whose index is in order."""
     folder = tmp_path_factory.mktemp("template") / "library"
     with writer(folder) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         fill(truth, collection, PASSAGES)
         dense = DenseIndex.open(truth, folder)
         dense.sync()
@@ -46,10 +47,10 @@ def built_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(name="library")
 def copy_of_it(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Truth, Collection]]:
     """A copy of it, searched through Chroma."""
-    monkeypatch.setattr(vectors, "EXACT_BYTES", -1)
+    monkeypatch.setattr("rag.store.dense.EXACT_BYTES", -1)
     shutil.copytree(template, tmp_path / "library")
     with writer(tmp_path / "library") as truth:
-        yield truth, truth.collection("default")
+        yield truth, truth.collections.get("default")
 
 
 def truncate(data: bytes) -> bytes:
@@ -98,7 +99,7 @@ def test_any_damage_is_found_and_heals(library: tuple[Truth, Collection], name: 
     wait_for(lambda: dense.state(collection) == "ready")
     assert same(dense.search(collection, QUERY, 10), exact(truth, collection, QUERY, 10))
     report = dense.audit(collection)
-    assert report.ok and report.indexed == len(truth.vectors(collection.id)[0]) > PASSAGES
+    assert report.ok and report.indexed == len(truth.vectors.all(collection.id)[0]) > PASSAGES
     dense.close()
     assert folders(truth) != [folder]
     assert len(folders(truth)) == 1
@@ -121,7 +122,7 @@ def test_what_was_left_dirty_is_not_even_opened(
 ) -> None:
     truth, collection = library
     (folder,) = folders(truth)
-    with truth.writing() as connection:
+    with truth.database.writing() as connection:
         connection.execute("UPDATE dense SET dirty = 1")
     opened: list[Path] = []
 
@@ -130,7 +131,7 @@ def test_what_was_left_dirty_is_not_even_opened(
             opened.append(where)
             super().__init__(where)
 
-    monkeypatch.setattr(vectors, "ChromaIndex", Watched)
+    monkeypatch.setattr("rag.store.dense.ChromaIndex", Watched)
     dense = DenseIndex.open(truth, truth.path.parent)
     wait_for(lambda: dense.state(collection) == "ready")
     dense.close()
@@ -140,15 +141,15 @@ def test_what_was_left_dirty_is_not_even_opened(
 def test_an_index_that_lies_fails_its_audit(library: tuple[Truth, Collection]) -> None:
     truth, collection = library
     (folder,) = folders(truth)
-    ids = truth.vectors(collection.id)[0]
+    ids = truth.vectors.all(collection.id)[0]
     index = ChromaIndex(folder)
     index.delete(ids[:3])
-    index.upsert(np.array([10**9]), truth.vectors(collection.id)[1][:1])
-    index.upsert(ids[10:200], -truth.vectors(collection.id)[1][10:200])
+    index.upsert(np.array([10**9]), truth.vectors.all(collection.id)[1][:1])
+    index.upsert(ids[10:200], -truth.vectors.all(collection.id)[1][10:200])
     index.flush()
     index.close()
-    with truth.writing() as connection:
-        connection.execute("UPDATE dense SET manifest = ?", (fingerprint(folder),))
+    with truth.database.writing() as connection:
+        connection.execute("UPDATE dense SET manifest = ?", (checksum(folder),))
     dense = DenseIndex.open(truth, truth.path.parent)
     report = dense.audit(collection)
     assert not report.ok
@@ -219,7 +220,7 @@ def test_chromas_own_failures_are_translated(tmp_path: Path) -> None:
 def test_a_panic_is_a_failure_and_an_interrupt_is_not(tmp_path: Path) -> None:
     panic = type("PanicException", (BaseException,), {})
     for raised, expected in ((panic("lost"), IndexFailure), (KeyboardInterrupt(), KeyboardInterrupt)):
-        with pytest.raises(expected), vectors._failures(tmp_path):
+        with pytest.raises(expected), chroma.failures(tmp_path):
             raise raised
 
 
@@ -227,12 +228,12 @@ def test_a_large_index_is_built_in_another_process(
     library: tuple[Truth, Collection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     truth, collection = library
-    monkeypatch.setattr(keeper, "APART_FROM", 1)
+    monkeypatch.setattr(upkeep, "APART_FROM", 1)
 
     def here(*_: object) -> None:
         raise AssertionError("built in this process")
 
-    monkeypatch.setattr(keeper, "build", here)
+    monkeypatch.setattr(upkeep, "build", here)
     dense = DenseIndex.open(truth, truth.path.parent)
     dense.rebuild(collection)
     assert dense.audit(collection).ok
@@ -242,7 +243,7 @@ def test_a_large_index_is_built_in_another_process(
 def test_the_other_process_says_why_it_failed(library: tuple[Truth, Collection]) -> None:
     truth, collection = library
     with pytest.raises(IndexFailure, match="status 1"):
-        build.build_apart(truth, collection, truth.path / "no folder", lambda: None)
+        rebuild.build_apart(truth, collection, truth.path / "no folder", lambda: None)
 
 
 def test_the_other_process_runs_nothing_from_the_working_directory(
@@ -253,14 +254,14 @@ def test_the_other_process_runs_nothing_from_the_working_directory(
         (tmp_path / f"{name}.py").write_text("raise SystemExit('a stranger was imported')")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "new").mkdir()
-    build.build_apart(truth, collection, tmp_path / "new", lambda: None)
+    rebuild.build_apart(truth, collection, tmp_path / "new", lambda: None)
 
 
 def test_closing_stops_a_rebuild(library: tuple[Truth, Collection], monkeypatch: pytest.MonkeyPatch) -> None:
     truth, collection = library
-    with truth.writing() as connection:
+    with truth.database.writing() as connection:
         connection.execute("UPDATE dense SET dirty = 1")
-    monkeypatch.setattr(keeper, "APART_FROM", 1)
+    monkeypatch.setattr(upkeep, "APART_FROM", 1)
     start = time.monotonic()
     dense = DenseIndex.open(truth, truth.path.parent)
     wait_for(lambda: any(INDEX_FOLDER in str(f) for f in folders(truth)))
@@ -278,7 +279,7 @@ def test_no_room_for_the_index_is_said(library: tuple[Truth, Collection], monkey
     truth, collection = library
     dense = DenseIndex.open(truth, truth.path.parent)
     put(truth, collection, "new.txt", prose(9))
-    monkeypatch.setattr(keeper, "_SPARE_BYTES", 1 << 60)
+    monkeypatch.setattr(upkeep, "_SPARE_BYTES", 1 << 60)
     with pytest.raises(DiskFull, match="MB"):
         dense.sync()
     assert same(dense.search(collection, QUERY, 10), exact(truth, collection, QUERY, 10))
@@ -292,7 +293,7 @@ def test_an_index_of_a_deleted_collection_goes_too(library: tuple[Truth, Collect
     truth, _ = library
     dense = DenseIndex.open(truth, truth.path.parent)
     dense.sync()
-    truth.delete_collection("default")
+    truth.collections.delete("default")
     (truth.path.parent / INDEX_FOLDER / "left behind").mkdir()
     dense.sync()
     dense.close()

@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from rag.store import vectors
-from rag.store.keeper import Keeper
+from rag.store.dense import DenseIndex
 from rag.store.truth import Collection, NewDocument, NewPassage, Truth, text_key
-from rag.store.vectors import DenseIndex
+from rag.store.upkeep import Upkeep
 from rag.types import ParsedDocument, index_text
 from tests.store.material import DIMENSION, EMBEDDER, fill, prose, put, writer
-from tests.store.test_vectors import QUERY, exact, same
+from tests.store.test_dense import QUERY, exact, same
 
 Rows = npt.NDArray[np.float32]
 
@@ -28,9 +27,9 @@ Rows = npt.NDArray[np.float32]
 @pytest.fixture(name="library")
 def library_with_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Truth, Collection]]:
     """A library whose index is in order, searched through Chroma."""
-    monkeypatch.setattr(vectors, "EXACT_BYTES", -1)
+    monkeypatch.setattr("rag.store.dense.EXACT_BYTES", -1)
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         fill(truth, collection, 1_500)
         dense = DenseIndex.open(truth, tmp_path)
         dense.sync()
@@ -42,12 +41,12 @@ KILLED = """
 import sys
 from pathlib import Path
 from rag.store.truth import Truth
-from rag.store.vectors import DenseIndex
+from rag.store.dense import DenseIndex
 from tests.store.material import fill
 folder = Path(sys.argv[1])
 truth = Truth.open(folder, writer=True)
 dense = DenseIndex.open(truth, folder)
-collection = truth.collection("default")
+collection = truth.collections.get("default")
 for number in range(1000):
     fill(truth, collection, 40 + number, f"{number % 5}.txt")
     sys.stdout.write("."); sys.stdout.flush()
@@ -112,7 +111,7 @@ def test_a_keeper_can_hold_another_engine(library: tuple[Truth, Collection]) -> 
         def close(self) -> None:
             self._rows = {}
 
-    kept = Keeper(truth, truth.path.parent, Lists)
+    kept = Upkeep(truth, truth.path.parent, Lists)
     assert kept.sync(collection) == 0
     kept.rebuild(collection)
     put(truth, collection, "more.txt", prose(3))
@@ -123,12 +122,12 @@ def test_a_keeper_can_hold_another_engine(library: tuple[Truth, Collection]) -> 
 
 def test_the_embedding_of_nothing_is_no_fault(tmp_path: Path) -> None:
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         text = "  "
         passage = NewPassage(0, 2, None, (), text_key(index_text("", (), text)))
         blank = ParsedDocument(text, "", "text/plain")
         vectors = {passage.key: np.zeros(DIMENSION)}
-        truth.put_document(collection, NewDocument("blank.txt", "blank.txt", blank, [passage], vectors))
+        truth.documents.put(collection, NewDocument("blank.txt", "blank.txt", blank, [passage], vectors))
         put(truth, collection, "b.txt", prose(1))
         dense = DenseIndex.open(truth, tmp_path)
         dense.sync()

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.store import lexical
-from rag.store.lexical import Lexical
 from rag.store.terms import Term, query_terms, searchable
 from rag.store.truth import Collection, Truth
 from tests.store.material import EMBEDDER, prose, put, writer
@@ -31,7 +30,7 @@ TEXTS = {
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Truth, Collection]]:
     """One library with every text."""
     with writer(tmp_path_factory.mktemp("lexical")) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         for source, text in TEXTS.items():
             put(truth, collection, source, text, title=source)
         yield truth, collection
@@ -58,8 +57,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Truth, C
 )
 def test_the_right_document_comes_first(library: tuple[Truth, Collection], question: str, source: str) -> None:
     truth, collection = library
-    hits = Lexical(truth).search(collection.id, question, 5)
-    best = truth.passages([hits[0][0]])[hits[0][0]]
+    hits = truth.lexical.search(collection.id, question, 5)
+    best = truth.passages.get([hits[0][0]])[hits[0][0]]
     assert best.source == source
     assert hits == sorted(hits, key=lambda hit: -hit[1])
     assert all(score >= 0 for _, score in hits)
@@ -67,10 +66,10 @@ def test_the_right_document_comes_first(library: tuple[Truth, Collection], quest
 
 def test_scores_of_any_passage_agree_with_the_search(library: tuple[Truth, Collection]) -> None:
     truth, collection = library
-    search = Lexical(truth)
+    search = truth.lexical
     question = "the quick dog in the café 東京 num_ctx"
     hits = dict(search.search(collection.id, question, 100))
-    ids = [int(i) for i in truth.vectors(collection.id)[0]]
+    ids = [int(i) for i in truth.vectors.all(collection.id)[0]]
     assert len(hits) < len(ids)
     assert search.scores(collection.id, question, ids) == {i: pytest.approx(hits.get(i, 0.0)) for i in ids}
     assert search.scores(collection.id, question, [10**9]) == {10**9: 0.0}
@@ -83,8 +82,8 @@ def test_scores_of_any_passage_agree_with_the_search(library: tuple[Truth, Colle
 
 def test_frequencies_follow_the_library(tmp_path: Path) -> None:
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
-        search = Lexical(truth)
+        collection = truth.collections.create("default", EMBEDDER, "v1")
+        search = truth.lexical
         assert search.passage_count(collection.id) == 0
         assert search.document_frequency(collection.id, "walking") == 0
         put(truth, collection, "a", "He walks.")
@@ -93,7 +92,7 @@ def test_frequencies_follow_the_library(tmp_path: Path) -> None:
         assert search.document_frequency(collection.id, "Walking") == 2
         assert search.document_frequency(collection.id, "walk home") == 1
         assert search.document_frequency(collection.id, "?!") == 0
-        truth.remove_document(collection.id, "b")
+        truth.documents.remove(collection.id, "b")
         assert search.document_frequency(collection.id, "walk") == 1
         assert search.search(collection.id, "home", 5) == []
         assert search.document_frequency(99, "walk") == 0
@@ -102,10 +101,10 @@ def test_frequencies_follow_the_library(tmp_path: Path) -> None:
 
 def test_common_words_choose_no_candidates_but_still_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         for number in range(30):
             put(truth, collection, f"{number}.txt", f"{'shared' if number < 12 else ''} n{number % 3} n{number}")
-        search = Lexical(truth)
+        search = truth.lexical
         full = search.search(collection.id, "n0 shared", 50)
         assert len(full) == 18
         monkeypatch.setattr(lexical, "SEARCH_ROWS", 10)
@@ -119,11 +118,11 @@ def test_common_words_choose_no_candidates_but_still_count(tmp_path: Path, monke
 
 def test_a_title_counts_more_than_the_text(tmp_path: Path) -> None:
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         put(truth, collection, "a.txt", "apple stands in the text", title="Fruit")
         put(truth, collection, "b.txt", "fruit stands in the text", title="Apple")
-        best = Lexical(truth).search(collection.id, "apple", 2)[0][0]
-        assert truth.passages([best])[best].title == "Apple"
+        best = truth.lexical.search(collection.id, "apple", 2)[0][0]
+        assert truth.passages.get([best])[best].title == "Apple"
 
 
 def test_terms_of_a_question() -> None:
@@ -165,7 +164,7 @@ def test_no_syntax_breaks_the_search(library: tuple[Truth, Collection], question
 
 def _ask(library: tuple[Truth, Collection], question: str) -> None:
     truth, collection = library
-    search = Lexical(truth)
+    search = truth.lexical
     hits = search.search(collection.id, question, 10)
     assert search.scores(collection.id, question, [i for i, _ in hits]) == {i: pytest.approx(s) for i, s in hits}
     search.document_frequency(collection.id, question)
@@ -176,8 +175,8 @@ def _ask(library: tuple[Truth, Collection], question: str) -> None:
 def test_every_word_of_a_text_finds_it(library: tuple[Truth, Collection], text: str) -> None:
     truth, collection = library
     document = put(truth, collection, "drawn.txt", text)
-    ids = {p.id for p in truth.document_passages(document.id)}
-    search = Lexical(truth)
+    ids = {p.id for p in truth.passages.of(document.id)}
+    search = truth.lexical
     for term in query_terms(text, 1000)[:20]:
         if len(term.text) < 1000:
             assert ids & {i for i, _ in search.search(collection.id, term.text, 1000)}, term
@@ -185,18 +184,18 @@ def test_every_word_of_a_text_finds_it(library: tuple[Truth, Collection], text: 
 
 def test_each_documents_passages_with_a_term_are_counted(tmp_path: Path) -> None:
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         for number in range(6):
             put(truth, collection, f"{number}.txt", prose(number, 150), title=f"{number}")
         put(truth, collection, "2.txt", prose(20, 90), title="2")
-        documents = truth.documents(collection.id)
-        passages = {d.id: truth.document_passages(d.id) for d in documents}
-        homes = truth.homes([own[0].id for own in passages.values()]).values()
+        documents = truth.documents.list(collection.id)
+        passages = {d.id: truth.passages.of(d.id) for d in documents}
+        homes = truth.passages.homes([own[0].id for own in passages.values()]).values()
         assert [(home.document, home.size) for home in homes] == [(d.id, d.passages) for d in documents]
         question = "word17 word3 word999 word201 word77"
-        counts = Lexical(truth).counts(collection.id, question, list(homes))
+        counts = truth.lexical.counts(collection.id, question, list(homes))
         words = {d: [set(p.text.split()) for p in own] for d, own in passages.items()}
         expected = [[sum(w in own for own in words[d.id]) for d in documents] for w in question.split()]
         assert sorted(counts.tolist()) == sorted(row for row in expected if any(row)) != []
-        assert Lexical(truth).counts(collection.id, "absent?", list(homes)).shape == (0, 6)
-        assert Lexical(truth).counts(collection.id, question, []).shape[1] == 0
+        assert truth.lexical.counts(collection.id, "absent?", list(homes)).shape == (0, 6)
+        assert truth.lexical.counts(collection.id, question, []).shape[1] == 0

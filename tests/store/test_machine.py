@@ -20,15 +20,13 @@ from hypothesis.stateful import (
 )
 
 from rag.errors import UnknownSource
-from rag.store import vectors
-from rag.store.fingerprint import files
-from rag.store.lexical import Lexical
+from rag.store.checksum import files
+from rag.store.dense import DenseIndex
 from rag.store.terms import query_terms
 from rag.store.truth import Collection, EmbedderInfo, Truth
-from rag.store.vectors import DenseIndex
 from tests.store.invariants import check
 from tests.store.material import EMBEDDER, embed, put, writer
-from tests.store.test_vectors import exact, folders, same
+from tests.store.test_dense import exact, folders, same
 
 SOURCES = st.sampled_from(["a.txt", "b.txt", "sub/c.txt", "d ü.txt"])
 WORDS = ["apple", "pear", "café", "東京タワー", "running", "naïve", "x1"]
@@ -49,7 +47,7 @@ class Store(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.truth = writer(self.folder)
-        self.collection = self.truth.create_collection("default", EMBEDDER, "v1")
+        self.collection = self.truth.collections.create("default", EMBEDDER, "v1")
         self.dense = DenseIndex.open(self.truth, self.folder)
 
     @rule(source=SOURCES, text=TEXTS)
@@ -60,19 +58,19 @@ class Store(RuleBasedStateMachine):
     @rule(source=SOURCES)
     def remove(self, source: str) -> None:
         if source in self.model:
-            self.truth.remove_document(self.collection.id, source)
+            self.truth.documents.remove(self.collection.id, source)
             del self.model[source]
         else:
             with pytest.raises(UnknownSource):
-                self.truth.remove_document(self.collection.id, source)
+                self.truth.documents.remove(self.collection.id, source)
 
     @rule(word=st.sampled_from(WORDS))
     def ask_for_a_word(self, word: str) -> None:
-        hits = Lexical(self.truth).search(self.collection.id, word, 1000)
-        found = {p.id for p in self.truth.passages([i for i, _ in hits]).values()}
+        hits = self.truth.lexical.search(self.collection.id, word, 1000)
+        found = {p.id for p in self.truth.passages.get([i for i, _ in hits]).values()}
         terms = {t.text for t in query_terms(word, 32)}
         expected = {
-            p.id for d in self.truth.documents(self.collection.id) for p in self.truth.document_passages(d.id)
+            p.id for d in self.truth.documents.list(self.collection.id) for p in self.truth.passages.of(d.id)
             if terms & {t.text for t in query_terms(p.text, 10_000)}
         }  # fmt: skip
         assert found == {i for i, _ in hits} == expected
@@ -96,7 +94,7 @@ class Store(RuleBasedStateMachine):
         self.truth.close()
         self.truth = writer(self.folder)
         self.dense = DenseIndex.open(self.truth, self.folder)
-        assert self.truth.collection("default") == self.collection
+        assert self.truth.collections.get("default") == self.collection
         if change:
             self.truth.compact()
 
@@ -111,20 +109,20 @@ class Store(RuleBasedStateMachine):
 
     @rule(dimension=st.sampled_from([8, 16]), finish=st.booleans())
     def reindex(self, dimension: int, finish: bool) -> None:
-        generation = self.truth.begin_generation(self.collection, EmbedderInfo("other", "1", dimension))
-        pending = self.truth.pending(generation, 1000 if finish else 3)
-        self.truth.put_vectors(generation, {key: embed(key, dimension) for key, _ in pending})
+        generation = self.truth.vectors.begin(self.collection, EmbedderInfo("other", "1", dimension))
+        pending = self.truth.vectors.pending(generation, 1000 if finish else 3)
+        self.truth.vectors.put(generation, {key: embed(key, dimension) for key, _ in pending})
         if finish:
-            self.truth.promote(generation)
-            self.collection = self.truth.collection("default")
+            self.truth.vectors.promote(generation)
+            self.collection = self.truth.collections.get("default")
 
     @invariant()
     def everything_agrees(self) -> None:
         if not hasattr(self, "truth"):
             return
-        stored = {d.source: self.truth.text(d.id) for d in self.truth.documents(self.collection.id)}
+        stored = {d.source: self.truth.documents.text(d.id) for d in self.truth.documents.list(self.collection.id)}
         assert stored == self.model
-        for passage_id, row in zip(*self.truth.vectors(self.collection.id), strict=True):
+        for passage_id, row in zip(*self.truth.vectors.all(self.collection.id), strict=True):
             assert abs(np.linalg.norm(row) - 1) < 1e-5, passage_id
         check(self.truth)
 
@@ -136,7 +134,7 @@ class Store(RuleBasedStateMachine):
 
 
 def test_any_order_of_operations_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vectors, "EXACT_BYTES", -1)
+    monkeypatch.setattr("rag.store.dense.EXACT_BYTES", -1)
     examples, steps = (1000, 50) if os.environ.get("RAG_SOAK") else (30, 20)
     run_state_machine_as_test(
         Store,

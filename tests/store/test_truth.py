@@ -20,11 +20,11 @@ from tests.store.material import DIMENSION, EMBEDDER, cut, embed_all, open_files
 def test_a_new_library_belongs_to_its_owner_alone(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "library"
     with writer(folder) as truth:
-        put(truth, truth.create_collection("default", EMBEDDER, "v1"), "a.txt", "some text")
+        put(truth, truth.collections.create("default", EMBEDDER, "v1"), "a.txt", "some text")
         assert folder.stat().st_mode & 0o777 == 0o700
         assert {entry.stat().st_mode & 0o777 for entry in folder.iterdir()} == {0o600}
         assert truth.writer and truth.path == folder / FILE_NAME
-        assert truth.journal_mode == choose_journal(sqlite3.sqlite_version_info)
+        assert truth.database.journal_mode == choose_journal(sqlite3.sqlite_version_info)
 
 
 def test_the_write_ahead_log_is_used_only_where_it_is_sound() -> None:
@@ -34,38 +34,38 @@ def test_the_write_ahead_log_is_used_only_where_it_is_sound() -> None:
 
 def test_a_library_left_in_another_journal_mode_is_taken_back(tmp_path: Path) -> None:
     with writer(tmp_path) as truth:
-        put(truth, truth.create_collection("default", EMBEDDER, "v1"), "a.txt", "some text")
+        put(truth, truth.collections.create("default", EMBEDDER, "v1"), "a.txt", "some text")
     connection = sqlite3.connect(tmp_path / FILE_NAME)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.close()
     with writer(tmp_path) as truth:
-        assert truth.journal_mode == choose_journal(sqlite3.sqlite_version_info)
+        assert truth.database.journal_mode == choose_journal(sqlite3.sqlite_version_info)
         check(truth)
 
 
 def test_a_document_comes_back_as_it_was_put(tmp_path: Path) -> None:
     text = "Ünïcödé 🎉 " * 2000
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1", owner="ann")
+        collection = truth.collections.create("default", EMBEDDER, "v1", owner="ann")
         document = parsed(text)
         passages = cut(document)
         new = NewDocument("a.pdf", "a.pdf", document, passages, embed_all(passages), "ab", 7, b"%PDF", "ann")
-        stored = truth.put_document(collection, new)
+        stored = truth.documents.put(collection, new)
         assert (stored.characters, stored.passages, stored.pages, stored.empty_pages) == (
             len(text), len(passages), 3, 1,
         )  # fmt: skip
         assert (stored.collection, stored.source, stored.sha256, stored.owner) == ("default", "a.pdf", "ab", "ann")
-        assert truth.document(collection.id, "a.pdf") == stored
-        assert truth.documents(collection.id) == (stored,)
-        assert truth.text(stored.id) == text
-        assert truth.layout(stored.id) == (document.headings, document.pages)
-        assert truth.original(stored.id) == b"%PDF"
-        found = truth.document_passages(stored.id)
+        assert truth.documents.get(collection.id, "a.pdf") == stored
+        assert truth.documents.list(collection.id) == (stored,)
+        assert truth.documents.text(stored.id) == text
+        assert truth.documents.layout(stored.id) == (document.headings, document.pages)
+        assert truth.documents.original(stored.id) == b"%PDF"
+        found = truth.passages.of(stored.id)
         assert [(p.start, p.end, p.text) for p in found] == [(p.start, p.end, text[p.start : p.end]) for p in passages]
-        assert truth.passages([found[3].id, 10**9, found[1].id]) == {found[3].id: found[3], found[1].id: found[1]}
-        assert truth.neighbours(found[0]) == (None, found[1])
-        assert truth.neighbours(found[-1]) == (found[-2], None)
-        ids, matrix = truth.vectors(collection.id)
+        assert truth.passages.get([found[3].id, 10**9, found[1].id]) == {found[3].id: found[3], found[1].id: found[1]}
+        assert truth.passages.neighbours(found[0]) == (None, found[1])
+        assert truth.passages.neighbours(found[-1]) == (found[-2], None)
+        ids, matrix = truth.vectors.all(collection.id)
         assert list(ids) == [p.id for p in found]
         np.testing.assert_allclose(matrix, np.stack([embed_all(passages)[p.key] for p in passages]), atol=1e-6)
         check(truth)
@@ -73,43 +73,43 @@ def test_a_document_comes_back_as_it_was_put(tmp_path: Path) -> None:
 
 def test_a_new_version_replaces_the_old_one_whole(tmp_path: Path) -> None:
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         first = put(truth, collection, "a.txt", prose(1))
         other = put(truth, collection, "b.txt", prose(1))
-        old = [p.id for p in truth.document_passages(first.id)]
-        before = truth.revision(collection.id)
+        old = [p.id for p in truth.passages.of(first.id)]
+        before = truth.collections.revision(collection.id)
         second = put(truth, collection, "a.txt", prose(2))
-        assert truth.revision(collection.id) > before
+        assert truth.collections.revision(collection.id) > before
         assert second.id > other.id, "numbers are never used again"
-        assert truth.passages(old) == {}
+        assert truth.passages.get(old) == {}
         with pytest.raises(UnknownSource):
-            truth.text(first.id)
-        assert truth.text(other.id) == prose(1)
+            truth.documents.text(first.id)
+        assert truth.documents.text(other.id) == prose(1)
         check(truth)
 
 
 def test_equal_texts_share_one_vector_until_the_last_is_gone(tmp_path: Path) -> None:
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         document = parsed(prose(3))
         passages = cut(document)
-        truth.put_document(collection, NewDocument("a", "a", document, passages, embed_all(passages)))
+        truth.documents.put(collection, NewDocument("a", "a", document, passages, embed_all(passages)))
         keys = [p.key for p in passages]
-        assert set(truth.known_vectors(collection.generation, [*keys, b"x" * 16])) == set(keys)
-        truth.put_document(collection, NewDocument("b", "b", document, passages, {}))
+        assert set(truth.vectors.known(collection.generation, [*keys, b"x" * 16])) == set(keys)
+        truth.documents.put(collection, NewDocument("b", "b", document, passages, {}))
         assert truth.facts().collections[0].vectors == len(set(keys))
-        truth.remove_document(collection.id, "a")
-        assert len(truth.vectors(collection.id)[0]) == len(keys)
-        truth.remove_document(collection.id, "b")
+        truth.documents.remove(collection.id, "a")
+        assert len(truth.vectors.all(collection.id)[0]) == len(keys)
+        truth.documents.remove(collection.id, "b")
         assert truth.facts().collections[0].vectors == 0
         check(truth)
 
 
 def test_nothing_is_written_when_a_vector_is_missing_or_wrong(tmp_path: Path) -> None:
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         put(truth, collection, "a.txt", prose(1))
-        before = truth.facts(), truth.revision(collection.id)
+        before = truth.facts(), truth.collections.revision(collection.id)
         document = parsed(prose(2))
         passages = cut(document)
         vectors = embed_all(passages)
@@ -120,87 +120,87 @@ def test_nothing_is_written_when_a_vector_is_missing_or_wrong(tmp_path: Path) ->
             {**vectors, key: vectors[key] * np.nan},
         ):
             with pytest.raises(StoreError):
-                truth.put_document(collection, NewDocument("a.txt", "a.txt", document, passages, bad))
+                truth.documents.put(collection, NewDocument("a.txt", "a.txt", document, passages, bad))
         wrong = [*passages[:-1], replace(passages[-1], key=b"0" * 16)]
         outside = [*passages, NewPassage(0, len(document.text) + 1, None, (), b"")]
         for bad_passages in (wrong, outside):
             with pytest.raises(StoreError):
                 more = {**vectors, b"0" * 16: vectors[key]}
-                truth.put_document(collection, NewDocument("a.txt", "a.txt", document, bad_passages, more))
-        assert (truth.facts(), truth.revision(collection.id)) == before
+                truth.documents.put(collection, NewDocument("a.txt", "a.txt", document, bad_passages, more))
+        assert (truth.facts(), truth.collections.revision(collection.id)) == before
         check(truth)
 
 
 def test_vectors_are_kept_with_length_one(tmp_path: Path) -> None:
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         document = parsed("short")
         (passage,) = cut(document)
         zero = np.zeros(DIMENSION)
         for source, vector, length in (("a", np.full(DIMENSION, 3.0), 1.0), ("b", zero, 0.0)):
-            truth.put_document(collection, NewDocument(source, source, document, [passage], {passage.key: vector}))
-            assert np.linalg.norm(truth.vectors(collection.id)[1][0]) == pytest.approx(length, abs=1e-6)
-            truth.remove_document(collection.id, source)
+            truth.documents.put(collection, NewDocument(source, source, document, [passage], {passage.key: vector}))
+            assert np.linalg.norm(truth.vectors.all(collection.id)[1][0]) == pytest.approx(length, abs=1e-6)
+            truth.documents.remove(collection.id, source)
 
 
 def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         for source, title in (("a\udc80", "title"), ("a", "\ud800")):
             with pytest.raises(StoreError, match="Unicode"):
                 put(truth, collection, source, "text", title)
         put(truth, collection, "a\0b\n\u202e.txt", "text\0with\ud800 nothing hidden", "t\0")
-        assert truth.text(truth.documents(collection.id)[0].id) == "text\0with\ud800 nothing hidden"
+        assert truth.documents.text(truth.documents.list(collection.id)[0].id) == "text\0with\ud800 nothing hidden"
         check(truth)
-        truth.remove_document(collection.id, "a\0b\n\u202e.txt")
+        truth.documents.remove(collection.id, "a\0b\n\u202e.txt")
         check(truth)
 
 
 def test_collections_are_apart(tmp_path: Path) -> None:
     with writer(tmp_path) as truth:
-        one = truth.create_collection("one", EMBEDDER, "v1")
-        two = truth.create_collection("two", EmbedderInfo("other", "1", 8, "query: ", "text: "), "v2", owner="bob")
+        one = truth.collections.create("one", EMBEDDER, "v1")
+        two = truth.collections.create("two", EmbedderInfo("other", "1", 8, "query: ", "text: "), "v2", owner="bob")
         put(truth, one, "a.txt", prose(1))
         put(truth, two, "a.txt", prose(1))
-        assert [c.name for c in truth.collections()] == ["one", "two"]
-        assert truth.collection("two") == two
-        truth.set_setting(two.id, "threshold", 0.4)
-        assert truth.collection("two").settings == {"threshold": 0.4}
-        truth.set_setting(two.id, "threshold", None)
-        assert truth.collection("two").settings == {}
-        renamed = truth.rename_collection("two", "zwei")
+        assert [c.name for c in truth.collections.list()] == ["one", "two"]
+        assert truth.collections.get("two") == two
+        truth.collections.set_setting(two.id, "threshold", 0.4)
+        assert truth.collections.get("two").settings == {"threshold": 0.4}
+        truth.collections.set_setting(two.id, "threshold", None)
+        assert truth.collections.get("two").settings == {}
+        renamed = truth.collections.rename("two", "zwei")
         assert renamed.id == two.id
-        assert truth.documents(two.id)[0].collection == "zwei"
+        assert truth.documents.list(two.id)[0].collection == "zwei"
         with pytest.raises(UnknownCollection, match="two") as caught:
-            truth.collection("two")
+            truth.collections.get("two")
         assert "one, zwei" in caught.value.hint
-        truth.delete_collection("zwei")
-        assert truth.revision(two.id) == -1
-        assert len(truth.documents(one.id)) == 1
+        truth.collections.delete("zwei")
+        assert truth.collections.revision(two.id) == -1
+        assert len(truth.documents.list(one.id)) == 1
         check(truth)
-        again = truth.create_collection("zwei", EMBEDDER, "v1")
+        again = truth.collections.create("zwei", EMBEDDER, "v1")
         assert again.id > two.id
         for name in ("one", "", " ", "a\nb", "x" * 101):
             with pytest.raises(StoreError):
-                truth.create_collection(name, EMBEDDER, "v1")
+                truth.collections.create(name, EMBEDDER, "v1")
 
 
 def test_values_of_the_library(tmp_path: Path) -> None:
     with writer(tmp_path) as truth:
-        assert truth.get_meta("calibration") is None
-        truth.set_meta("calibration", {"qwen3": 1.07})
-        assert truth.get_meta("calibration") == {"qwen3": 1.07}
+        assert truth.settings.get("calibration") is None
+        truth.settings.set("calibration", {"qwen3": 1.07})
+        assert truth.settings.get("calibration") == {"qwen3": 1.07}
 
 
 def test_what_is_unknown_is_named(tmp_path: Path) -> None:
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         with pytest.raises(UnknownSource, match=r"nope\.txt.*default"):
-            truth.remove_document(collection.id, "nope.txt")
+            truth.documents.remove(collection.id, "nope.txt")
         with pytest.raises(UnknownCollection):
-            truth.remove_document(99, "nope.txt")
-        assert truth.document(collection.id, "nope.txt") is None
-        assert truth.original(5) is None
+            truth.documents.remove(99, "nope.txt")
+        assert truth.documents.get(collection.id, "nope.txt") is None
+        assert truth.documents.original(5) is None
 
 
 def test_reading_needs_a_library_and_writes_nothing(tmp_path: Path) -> None:
@@ -209,11 +209,11 @@ def test_reading_needs_a_library_and_writes_nothing(tmp_path: Path) -> None:
     assert "rag ingest" in caught.value.hint
     assert not (tmp_path / "absent").exists()
     with writer(tmp_path) as truth:
-        collection = truth.create_collection("default", EMBEDDER, "v1")
+        collection = truth.collections.create("default", EMBEDDER, "v1")
         put(truth, collection, "a.txt", prose(1))
     with Truth.open(tmp_path, writer=False) as reader:
         assert not reader.writer
-        assert len(reader.documents(collection.id)) == 1
+        assert len(reader.documents.list(collection.id)) == 1
         with pytest.raises(StoreError, match="reading only"):
             put(reader, collection, "b.txt", "text")
         with pytest.raises(StoreError, match="reading only"):
@@ -258,7 +258,7 @@ def test_a_closed_library_says_so(tmp_path: Path) -> None:
     truth = writer(tmp_path)
     truth.close()
     truth.close()
-    for call in (truth.collections, lambda: truth.set_meta("a", 1)):
+    for call in (truth.collections.list, lambda: truth.settings.set("a", 1)):
         with pytest.raises(StoreError, match="closed"):
             call()
     assert not [target for target in open_files() if target.startswith(str(tmp_path))]
@@ -270,9 +270,9 @@ def test_a_busy_file_is_an_error_of_ours(tmp_path: Path, monkeypatch: pytest.Mon
         other = sqlite3.connect(tmp_path / FILE_NAME)
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreError, match="busy"):
-            truth.set_meta("a", 1)
+            truth.settings.set("a", 1)
         other.close()
-        truth.set_meta("a", 2)
+        truth.settings.set("a", 2)
 
 
 def test_the_key_of_a_text_never_changes() -> None:
@@ -283,7 +283,7 @@ def test_an_older_library_is_brought_up_to_date_or_left_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with writer(tmp_path) as truth:
-        put(truth, truth.create_collection("default", EMBEDDER, "v1"), "a.txt", prose(1))
+        put(truth, truth.collections.create("default", EMBEDDER, "v1"), "a.txt", prose(1))
     before = (tmp_path / FILE_NAME).read_bytes()
     monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
     with pytest.raises(LibraryFormat, match=f"format {len(schema.MIGRATIONS)}") as caught:
@@ -296,7 +296,7 @@ def test_an_older_library_is_brought_up_to_date_or_left_as_it_was(
             writer(tmp_path)
     assert (tmp_path / FILE_NAME).read_bytes() == before
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE more (id);\n"))
-    with writer(tmp_path) as truth, truth.reading() as connection:
+    with writer(tmp_path) as truth, truth.database.reading() as connection:
         assert connection.execute("SELECT count(*) FROM more").fetchone() == (0,)
         assert connection.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
-        assert len(truth.documents(1)) == 1
+        assert len(truth.documents.list(1)) == 1

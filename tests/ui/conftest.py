@@ -22,7 +22,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def library(tmp_path: Path) -> Iterator[Library]:
     """An empty library that quotes."""
     with Library.open(tmp_path / "library", llm="quotes", embedder="builtin") as opened:
-        opened.ensure_collection()
+        opened.collections.ensure()
         yield opened
 
 

@@ -69,7 +69,7 @@ def test_names_keep_what_they_are(intake: Intake, library: Library) -> None:
 
 
 def test_two_files_of_one_name_and_several_collections(intake: Intake, library: Library) -> None:
-    library.create_collection("other")
+    library.collections.create("other")
     send(intake, "a.md", b"First version about apples.\n")
     send(intake, "a.md", b"Second version about pears.\n")
     send(intake, "a.md", b"Third, in another collection.\n", "other")
@@ -107,7 +107,7 @@ def test_the_total_is_bounded_to_the_byte(tmp_path: Path) -> None:
 
     config = Config(llm="quotes", embedder="builtin", limits=Limits(upload_mb=1))
     with Library.open(tmp_path / "small", config=config) as library:
-        library.ensure_collection()
+        library.collections.ensure()
         intake = Intake(library)
         try:
             intake.drop(intake.begin("a.md", "default", MEGABYTE))
@@ -120,7 +120,7 @@ def test_the_total_is_bounded_to_the_byte(tmp_path: Path) -> None:
 
 def test_what_was_accepted_outlives_the_program(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     """However it ended: the next one reads what was accepted, and clears what did not arrive whole."""
-    library.create_collection("other")
+    library.collections.create("other")
     first = Intake(library)
     monkeypatch.setattr(first, "_run", lambda: None)  # it ends before it reads anything
     for number in range(3):
@@ -154,7 +154,7 @@ def test_a_collection_that_is_gone_takes_no_file(intake: Intake, library: Librar
     send(intake, "a.md", b"Text about bridges.\n", "gone")
     settle(intake)
     assert [(row.state, "is gone" in row.message) for row in intake.rows("gone")] == [("failed", True)]
-    assert "gone" not in library.collections()
+    assert "gone" not in library.collections.names()
 
 
 def test_a_broken_upload_leaves_nothing(intake: Intake) -> None:

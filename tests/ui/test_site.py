@@ -308,7 +308,7 @@ def test_an_unknown_event_is_not_found(port: int, capfd: pytest.CaptureFixture[s
 def test_an_upload_to_an_unknown_collection_is_refused(port: int, small: Library) -> None:
     reply = upload(port, "lost.md", b"text", "nowhere")
     assert reply.status == 404 and b"no such collection" in reply.body
-    assert "nowhere" not in small.collections()
+    assert "nowhere" not in small.collections.names()
 
 
 def test_events_refuse_what_is_no_event(port: int) -> None:
@@ -368,7 +368,7 @@ def test_half_sent_requests_do_not_block_the_page(port: int, small: Library, mon
 
 def test_a_read_only_library_is_refused(corpus: Path, tmp_path: Path) -> None:
     with Library.open(tmp_path / "l", llm="quotes", embedder="builtin") as writer:
-        writer.ensure_collection()
+        writer.collections.ensure()
         with Library.open(tmp_path / "l", llm="quotes", write=False) as reader, ThreadPoolExecutor(1) as pool:
 
             def start() -> None:

@@ -421,7 +421,7 @@ def calibrate_command(gold_file: Path, fusion: bool, apply_it: bool, corpus: Pat
         for fit in fits:
             console().print(fit_table(fit))
             if apply_it:
-                library.set_setting(fit.setting, fit.new, config.collection)
+                library.collections.set_setting(fit.setting, fit.new, config.collection)
                 click.echo(f"Set {fit.setting} = {fit.new:g} for the collection {config.collection}.")
     if not apply_it:
         click.echo("Nothing was written; --apply writes the new values to the collection's settings.")

@@ -204,7 +204,7 @@ def has_documents(config: Config) -> bool:
     if not config.library_path.exists():
         return False
     with Library.open(config=config, write=False) as library:
-        return config.collection in library.collections()
+        return config.collection in library.collections.names()
 
 
 def last_run(gold: str | Path) -> Run:

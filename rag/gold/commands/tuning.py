@@ -37,7 +37,7 @@ def calibrate(
     """
     from rag.answer.abstain import DEFAULT_THRESHOLD
 
-    config, settings = library.config, library.collection_settings()
+    config, settings = library.config, library.collections.settings()
     require_valid(gold, LibraryCorpus(library))
     stored = float(settings.get("abstain_below", DEFAULT_THRESHOLD))
     old = config.abstain_below if config.abstain_below >= 0 else stored

@@ -1,8 +1,8 @@
 """The life of the dense indexes: opened when sound, kept up to date, and rebuilt from the truth when not.
 
 A row of the truth points to each collection's folder. Its dirty flag is set before anything touches the folder and
-cleared, with a fingerprint of the files, when all is on the disk. A folder that is dirty, does not match its
-fingerprint or fails its audit is put aside, never repaired.
+cleared, with a checksum of the files, when all is on the disk. A folder that is dirty, does not match its
+checksum or fails its audit is put aside, never repaired.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from rag.errors import DiskFull, RagError, StoreError
-from rag.store.audit import AuditReport, IndexFailure, Outdated, State, VectorIndex, examine
-from rag.store.build import APART_FROM, build, build_apart
-from rag.store.catalog import Collection, find_collection
+from rag.store.audit import AuditReport, IndexFailure, Outdated, State, VectorIndex, examine, expect_current
+from rag.store.checksum import checksum, intact
+from rag.store.collections import Collection, find_collection
 from rag.store.database import INDEX_FOLDER
-from rag.store.fingerprint import fingerprint, intact
-from rag.store.generations import passage_ids
-from rag.store.pointers import Pointers
+from rag.store.documents import Vector
+from rag.store.rebuild import APART_FROM, build, build_apart
 from rag.store.truth import Truth
+from rag.store.vectors import passage_ids, some_vectors
 
 QUARANTINE_FOLDER = "quarantine"
 BATCH = 500
@@ -51,7 +52,7 @@ class _Entry:
     problem: str = ""
 
 
-class Keeper:
+class Upkeep:
     """Keeps one dense index for each collection of a library that is open for writing. Thread-safe."""
 
     def __init__(self, truth: Truth, folder: Path, open_index: Callable[[Path], VectorIndex]) -> None:
@@ -121,7 +122,7 @@ class Keeper:
             except IndexFailure as error:
                 self._discard(entry, collection.id)
                 problem = str(error)
-        with self._truth.reading() as connection:
+        with self._truth.database.reading() as connection:
             passages = len(passage_ids(connection, collection.id))
         return AuditReport(self.state(collection), passages, 0, missing=passages, problem=problem if passages else "")
 
@@ -191,7 +192,7 @@ class Keeper:
             raise StoreError("The library is closed.", hint="Open it again.")
 
     def _newest(self, collection_id: int) -> Collection:
-        with self._truth.reading() as connection:
+        with self._truth.database.reading() as connection:
             return find_collection(connection, collection_id)
 
     def _settle(self, collection_id: int, *, rebuild: bool) -> int:
@@ -240,7 +241,7 @@ class Keeper:
         if pointer is None or pointer.generation != collection.generation:
             return None
         folder = self._root / pointer.folder
-        if pointer.dirty or fingerprint(folder) != pointer.manifest or not intact(folder):
+        if pointer.dirty or checksum(folder) != pointer.manifest or not intact(folder):
             entry.problem = entry.problem or "the index was damaged or left unfinished"
             self._put_aside(folder)
             return None
@@ -254,13 +255,13 @@ class Keeper:
             entry.problem = str(error)
             self._put_aside(folder)
             return None
-        self._pointers.settle(collection.id, fingerprint(folder))
+        self._pointers.settle(collection.id, checksum(folder))
         return self._install(entry, collection, folder, index)
 
     def _build(self, entry: _Entry, collection: Collection) -> VectorIndex:
         """Write a new index from the truth beside the old one, audit it as read from the disk, and point to it."""
         last = self._pointers.last_change(collection.id)
-        with self._truth.reading() as connection:
+        with self._truth.database.reading() as connection:
             count = len(passage_ids(connection, collection.id))
         self._expect_room(count, collection)
         folder = self._root / f"c{collection.id}-g{collection.generation}-{secrets.token_hex(4)}"
@@ -274,7 +275,7 @@ class Keeper:
                 build(self._truth, collection, folder, self._open_index, self._check_stop)
             index = self._open_sound(folder, collection)
             try:
-                self._pointers.switch(collection, folder.name, fingerprint(folder), last)
+                self._pointers.switch(collection, folder.name, checksum(folder), last)
             except RagError:
                 index.close()
                 raise
@@ -316,7 +317,7 @@ class Keeper:
             told += changes.count
         if told:
             index.flush()
-            self._pointers.settle(collection.id, fingerprint(entry.folder))
+            self._pointers.settle(collection.id, checksum(entry.folder))
         return told
 
     @staticmethod
@@ -363,3 +364,104 @@ class Keeper:
             for folder in self._root.iterdir():
                 if folder.name not in kept:
                     shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """The folder of a collection's index, the generation it holds, and the checksum of its settled files."""
+
+    folder: str
+    generation: int
+    dirty: bool
+    manifest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Some of what an index has still to be told, up to the change ``last``, ``count`` of them."""
+
+    count: int
+    last: int
+    ids: npt.NDArray[np.int64]
+    vectors: Vector
+    removed: tuple[int, ...]
+
+
+class Pointers:
+    """Reads and writes those rows."""
+
+    def __init__(self, truth: Truth) -> None:
+        self._truth = truth
+
+    def get(self, collection_id: int) -> Pointer | None:
+        """The pointer of a collection, or None before its first index."""
+        with self._truth.database.reading() as connection:
+            row = connection.execute(
+                "SELECT folder, generation, dirty, manifest FROM dense WHERE collection_id = ?", (collection_id,)
+            ).fetchone()
+        return None if row is None else Pointer(row[0], row[1], bool(row[2]), row[3])
+
+    def begin(self, collection_id: int) -> None:
+        """Note, durably, that the index is about to be touched."""
+        with self._truth.database.writing() as connection:
+            connection.execute("UPDATE dense SET dirty = 1 WHERE collection_id = ?", (collection_id,))
+
+    def settle(self, collection_id: int, manifest: str) -> None:
+        """Note that the index lies on the disk with these files."""
+        with self._truth.database.writing() as connection:
+            connection.execute(
+                "UPDATE dense SET dirty = 0, manifest = ? WHERE collection_id = ?", (manifest, collection_id)
+            )
+
+    def switch(self, collection: Collection, folder: str, manifest: str, last: int) -> None:
+        """Point to a new index, which knows every change up to ``last``.
+
+        Raises Outdated.
+        """
+        with self._truth.database.writing() as connection:
+            expect_current(connection, collection)
+            connection.execute(
+                "INSERT OR REPLACE INTO dense VALUES (?, ?, ?, 0, ?)",
+                (collection.id, folder, collection.generation, manifest),
+            )
+            connection.execute("DELETE FROM outbox WHERE collection_id = ? AND seq <= ?", (collection.id, last))
+
+    def changes(self, collection: Collection, limit: int) -> Changes | None:
+        """The oldest changes the index has not been told, or None when there are none. Raises Outdated."""
+        with self._truth.database.reading() as connection:
+            expect_current(connection, collection)
+            rows = connection.execute(
+                "SELECT seq, passage_id, removed FROM outbox WHERE collection_id = ? ORDER BY seq LIMIT ?",
+                (collection.id, limit),
+            ).fetchall()
+            if not rows:
+                return None
+            removed = tuple(passage for _, passage, gone in rows if gone)
+            ids, vectors = some_vectors(connection, collection, [passage for _, passage, gone in rows if not gone])
+        return Changes(len(rows), rows[-1][0], ids, vectors, removed)
+
+    def told(self, collection_id: int, last: int) -> None:
+        """Forget the changes up to ``last``."""
+        with self._truth.database.writing() as connection:
+            connection.execute("DELETE FROM outbox WHERE collection_id = ? AND seq <= ?", (collection_id, last))
+
+    def last_change(self, collection_id: int) -> int:
+        """The newest change waiting, 0 when there is none."""
+        with self._truth.database.reading() as connection:
+            row = connection.execute("SELECT max(seq) FROM outbox WHERE collection_id = ?", (collection_id,)).fetchone()
+        return int(row[0] or 0)
+
+    def unsettled(self) -> list[int]:
+        """The collections whose index was left dirty or has changes waiting."""
+        with self._truth.database.reading() as connection:
+            rows = connection.execute(
+                "SELECT id FROM collection WHERE id IN (SELECT collection_id FROM dense WHERE dirty)"
+                " OR id IN (SELECT collection_id FROM outbox)"
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    def prune(self) -> set[str]:
+        """Drop the pointers of collections that are gone; the folders that are still pointed to."""
+        with self._truth.database.writing() as connection:
+            connection.execute("DELETE FROM dense WHERE collection_id NOT IN (SELECT id FROM collection)")
+            return {row[0] for row in connection.execute("SELECT folder FROM dense")}

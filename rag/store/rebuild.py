@@ -1,4 +1,4 @@
-"""A new dense index, written from the truth in a process of its own: ``python -m rag.store.build``.
+"""A new dense index, written from the truth in a process of its own: ``python -m rag.store.rebuild``.
 
 Chroma holds Python's interpreter lock while it writes (measured: half a second for 4,000 vectors), so that nothing
 else would run in the process that answers questions.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rag.errors import RagError
 from rag.store.audit import IndexFailure, VectorIndex
-from rag.store.catalog import Collection, find_collection
+from rag.store.collections import Collection, find_collection
 from rag.store.truth import Truth
 
 BATCH = 4_000
@@ -35,7 +35,7 @@ def build(
 ) -> None:  # fmt: skip
     """Write every vector of a collection into the empty ``folder``; ``check`` is called between batches and may
     raise to stop. Raises IndexFailure."""
-    ids, matrix = truth.vectors(collection.id)
+    ids, matrix = truth.vectors.all(collection.id)
     with closing(open_index(folder)) as index:
         for at in range(0, len(ids), BATCH):
             check()
@@ -75,7 +75,7 @@ def build_apart(truth: Truth, collection: Collection, folder: Path, check: Calla
 
 def main(arguments: list[str]) -> int:
     """Build the index of one collection of one library into one folder; 0 when it is done."""
-    from rag.store.vectors import ChromaIndex
+    from rag.store.chroma import ChromaIndex
 
     library, collection_id, folder = Path(arguments[0]), int(arguments[1]), Path(arguments[2])
     parent = os.getppid()
@@ -86,7 +86,7 @@ def main(arguments: list[str]) -> int:
 
     try:
         with Truth.open(library, writer=False) as truth:
-            with truth.reading() as connection:
+            with truth.database.reading() as connection:
                 collection = find_collection(connection, collection_id)
             build(truth, collection, folder, ChromaIndex, check)
     except RagError as error:

@@ -43,29 +43,32 @@ class Collection:
     owner: str
 
 
-class Catalog(Database):
-    """The part of the truth that knows the collections."""
+class Collections:
+    """A library's collections."""
 
-    def collections(self) -> tuple[Collection, ...]:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def list(self) -> tuple[Collection, ...]:
         """Every collection, by name."""
-        with self.reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(f"{_COLUMNS} ORDER BY c.name").fetchall()
         return tuple(_collection(row) for row in rows)
 
-    def collection(self, name: str) -> Collection:
+    def get(self, name: str) -> Collection:
         """The collection of that name. Raises UnknownCollection, which names the existing ones."""
-        with self.reading() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(f"{_COLUMNS} WHERE c.name = ?", (name,)).fetchone()
             if row is None:
                 raise _unknown(connection, name)
         return _collection(row)
 
-    def create_collection(self, name: str, embedder: EmbedderInfo, splitter: str, owner: str = "") -> Collection:
+    def create(self, name: str, embedder: EmbedderInfo, splitter: str, owner: str = "") -> Collection:
         """Create an empty collection. Raises StoreError for a name that is taken, empty, long or unprintable."""
         _check_name(name)
         if embedder.dimension < 1:
             raise StoreError(f"The embedder {embedder.name} has no dimensions.", hint="Choose another embedder.")
-        with self.writing() as connection:
+        with self._database.writing() as connection:
             _expect_free(connection, name)
             cursor = connection.execute(
                 "INSERT INTO collection (name, generation, splitter, owner) VALUES (?, 0, ?, ?)",
@@ -75,26 +78,26 @@ class Catalog(Database):
             generation = insert_generation(connection, collection_id, embedder)
             connection.execute("UPDATE collection SET generation = ? WHERE id = ?", (generation, collection_id))
             schema.create_fts(connection, collection_id)
-        return self.collection(name)
+        return self.get(name)
 
-    def rename_collection(self, name: str, new_name: str) -> Collection:
+    def rename(self, name: str, new_name: str) -> Collection:
         """Give a collection another name. Raises UnknownCollection, and StoreError when the new name won't do."""
         _check_name(new_name)
-        with self.writing() as connection:
+        with self._database.writing() as connection:
             collection = find_collection(connection, name)
             if new_name != name:
                 _expect_free(connection, new_name)
                 connection.execute("UPDATE collection SET name = ? WHERE id = ?", (new_name, collection.id))
                 connection.execute("UPDATE conversation SET collection = ? WHERE collection = ?", (new_name, name))
                 touch(connection, collection.id)
-        return self.collection(new_name)
+        return self.get(new_name)
 
-    def delete_collection(self, name: str) -> None:
+    def delete(self, name: str) -> None:
         """Delete a collection with its documents, passages and vectors. Raises UnknownCollection.
 
         Conversations about it stay: they hold what they need.
         """
-        with self.writing() as connection:
+        with self._database.writing() as connection:
             key = (find_collection(connection, name).id,)
             connection.execute("DELETE FROM document WHERE collection_id = ?", key)
             connection.execute("DELETE FROM content WHERE collection_id = ?", key)
@@ -107,7 +110,7 @@ class Catalog(Database):
 
     def set_setting(self, collection_id: int, key: str, value: Any) -> None:
         """Keep a JSON value under ``key`` in ``Collection.settings``; None removes it."""
-        with self.writing() as connection:
+        with self._database.writing() as connection:
             row = connection.execute("SELECT settings FROM collection WHERE id = ?", (collection_id,)).fetchone()
             if row is None:
                 raise _unknown(connection, f"number {collection_id}")
@@ -117,21 +120,28 @@ class Catalog(Database):
             connection.execute("UPDATE collection SET settings = ? WHERE id = ?", (json.dumps(settings), collection_id))
             touch(connection, collection_id)
 
-    def get_meta(self, key: str) -> Any:
+    def revision(self, collection_id: int) -> int:
+        """A number that grows with every committed change of the collection; -1 when there is no such one."""
+        with self._database.reading() as connection:
+            return revision(connection, collection_id)
+
+
+class Settings:
+    """Values that belong to the whole library, by name."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, key: str) -> Any:
         """The library-wide JSON value under ``key``, or None."""
-        with self.reading() as connection:
+        with self._database.reading() as connection:
             row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else json.loads(row[0])
 
-    def set_meta(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: Any) -> None:
         """Keep a library-wide JSON value under ``key``."""
-        with self.writing() as connection:
+        with self._database.writing() as connection:
             connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
-
-    def revision(self, collection_id: int) -> int:
-        """A number that grows with every committed change of the collection; -1 when there is no such one."""
-        with self.reading() as connection:
-            return revision(connection, collection_id)
 
 
 def revision(connection: sqlite3.Connection, collection_id: int) -> int:

@@ -18,7 +18,7 @@ _VOLATILE = "acquire_write"
 """Chroma's table that gets a row whenever a client opens the folder."""
 
 
-def fingerprint(folder: Path) -> str:
+def checksum(folder: Path) -> str:
     """A hash of every file's name and content below ``folder``; empty when something cannot be read.
 
     A SQLite file counts by the rows of its tables, because merely opening it for writing changes its bytes.
