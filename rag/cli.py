@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -421,9 +422,27 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output is gone (`rag ask ... | head`); that is no failure of ours.
         sys.stdout = None
         return 0
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF):
+            raise
+        sys.stdout = None  # what is still to be written would fail again when the program ends
+        click.echo(f"Error: The output could not be written: {error.strerror}.", err=True)
+        return 1
     return int(code) if isinstance(code, int) else 0
 
 
 def main() -> None:
     """The console script."""
+    _open_standard_streams()
     sys.exit(run())
+
+
+def _open_standard_streams() -> None:
+    """Put the null device where a standard stream is closed: the next file to be opened would take its place, and
+    what is printed would go there."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))

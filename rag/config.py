@@ -82,12 +82,24 @@ class Config:
 
     @property
     def library_path(self) -> Path:
-        """The library's folder: the setting, or the user's data folder."""
-        if self.library is not None:
-            return self.library.expanduser()
+        """The library's folder: the setting, or the user's data folder. Raises ConfigError where there is none."""
         from platformdirs import user_data_path
 
-        return user_data_path("rag", appauthor=False) / "library"
+        try:
+            path = self.library or user_data_path("rag", appauthor=False) / "library"
+            path = path.expanduser()
+        except RuntimeError as error:  # neither HOME nor an entry in the password file
+            raise ConfigError(
+                "This user has no home folder for the library.", hint="Set HOME, or RAG_LIBRARY to a folder."
+            ) from error
+        try:
+            str(path).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ConfigError(
+                f"The library's path {str(path)!a} is no UTF-8, which its index needs.",
+                hint="Choose a folder of another name (RAG_LIBRARY).",
+            ) from error
+        return path
 
     def with_(self, **changes: Any) -> Config:
         """A copy with these settings; ``None`` leaves a setting as it is. Unknown names raise ConfigError."""
@@ -122,7 +134,12 @@ def load_config(
 def settings_file(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Path:
     """The settings file that is read, whether it is there or not: ``RAG_CONFIG``, else ``rag.toml`` in the folder."""
     named = (os.environ if environ is None else environ).get("RAG_CONFIG")
-    return Path(named).expanduser() if named else (directory or Path.cwd()) / CONFIG_NAME
+    if named:
+        return Path(named).expanduser()
+    try:
+        return (directory or Path.cwd()) / CONFIG_NAME
+    except FileNotFoundError:  # the working folder has been deleted
+        return Path(CONFIG_NAME)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
