@@ -140,7 +140,7 @@ def echo_notices(notices: Iterable[str]) -> None:
 @common
 @json_option
 def ingest(paths: tuple[str, ...], same_name: SameName, wait: bool, as_json: bool, **flags: str | None) -> None:
-    """Put files and folders (.txt .md .html .pdf) into the library.
+    """Put files and folders into the library; the README lists what can be read.
 
     Ctrl-C stops after the file in hand, and once more at once. --json prints a line for each file when it is in.
     """

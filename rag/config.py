@@ -29,6 +29,9 @@ class Limits:
     child_wall_seconds: int = 30
     question_characters: int = 8_000
     upload_mb: int = 200
+    unzipped_mb: int = 200
+    archive_entries: int = 2_000
+    archive_ratio: int = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,14 @@ def _place_name(first: Place, last: Place) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file inside a file (a message's attachment), which is a document of its own."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ParsedDocument:
     """What a parser makes of a file's bytes."""
 
@@ -120,6 +128,7 @@ class ParsedDocument:
     media_type: str
     headings: tuple[Heading, ...] = ()
     places: tuple[Place, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
 
     @property
     def pages(self) -> tuple[Place, ...]:

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from rag.documents import names, suffixes
 from rag.text import counted
 from rag.types import Document
 from ui.escape import inert, name, sentence
 
-_KINDS = {".pdf": "PDF", ".md": "MD", ".markdown": "MD", ".html": "WEB", ".htm": "WEB", ".txt": "TXT", ".docx": "DOC"}
+_KINDS = {".markdown": "MD", ".html": "WEB", ".htm": "WEB", ".xhtml": "WEB"}
 
 _LAMPS = {"ok": "ok", "quotes": "ok", "quotes-only": "warn", "missing": "warn", "down": "bad", "bad": "bad"}
 
@@ -55,13 +56,14 @@ class Status:
 
 def kind(source: str) -> str:
     """A short word for a file's format."""
-    return _KINDS.get(PurePosixPath(source).suffix.lower(), "FILE")
+    suffix = PurePosixPath(source).suffix.lower()
+    return _KINDS.get(suffix, suffix[1:6].upper() if suffix in suffixes() else "FILE")
 
 
 def documents_html(documents: Sequence[Document], files: Sequence[FileRow]) -> str:
     """The documents of a collection, below the files that are on their way in."""
     rows = [_file(row) for row in files] + [_document(document) for document in documents]
-    empty = '<li class="empty">No documents yet – drop files anywhere on this page.</li>'
+    empty = f'<li class="empty">No documents yet – drop files anywhere on this page: {names()}.</li>'
     listed = f'<ul class="list" aria-label="Documents">{"".join(rows) or empty}</ul>'
     return f'<h2 class="sec">Documents</h2>{listed}{_sync(len(documents), files)}'
 

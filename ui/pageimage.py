@@ -91,7 +91,8 @@ def _png(original: bytes, number: int, quote: str, width: int) -> bytes:
 
 def main() -> None:
     """The child: takes the order and the PDF from its standard input, and after that nothing from anywhere."""
-    from rag.documents.worker import SAMPLES, confine
+    from rag.documents.readers.pdf import SAMPLES
+    from rag.documents.worker import confine
 
     data = sys.stdin.buffer.read()
     size = struct.unpack(">I", data[:4])[0]

@@ -6,13 +6,12 @@ Importing this package loads no parser; those live in the child processes of ``P
 from __future__ import annotations
 
 from rag.documents.discover import Discovery, Refused, SourceFile, discover, read_file
-from rag.documents.formats import MEDIA_TYPES
+from rag.documents.formats import names, readable, suffixes
 from rag.documents.sandbox import ParserPool
 from rag.documents.split import SPLITTER_VERSION, Slice
 from rag.documents.wire import Parsed
 
 __all__ = [
-    "MEDIA_TYPES",
     "SPLITTER_VERSION",
     "Discovery",
     "Parsed",
@@ -21,5 +20,8 @@ __all__ = [
     "Slice",
     "SourceFile",
     "discover",
+    "names",
     "read_file",
+    "readable",
+    "suffixes",
 ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rag.config import Limits
-from rag.documents.formats import MEDIA_TYPES, media_type, shown
+from rag.documents.formats import media_type, readable, shown
 from rag.errors import DocumentError, LimitExceeded, PathError, UnsupportedFormat
 
 MEGABYTE = 2**20
@@ -161,7 +161,7 @@ def _below(path: Path, limits: Limits) -> Iterator[_Found]:
     if empty:
         raise PathError(
             f"The folder {shown(str(path))} holds nothing to ingest.",
-            hint=f"Put files into it ({', '.join(MEDIA_TYPES)}), or check that its disk is mounted.",
+            hint=f"Put files into it ({readable()}), or check that its disk is mounted.",
         )
 
 

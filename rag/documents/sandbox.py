@@ -18,7 +18,7 @@ from typing import Any
 
 from rag.config import Limits
 from rag.documents import wire
-from rag.documents.formats import media_type, shown
+from rag.documents.formats import format_of, formats, shown
 from rag.documents.wire import Parsed
 from rag.errors import EmptyDocument, ParserCrashed
 
@@ -90,7 +90,7 @@ class ParserPool:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def _parse(self, data: bytes, source: str) -> Parsed:
-        media_type(source)
+        format_of(source)
         if not data:
             raise EmptyDocument(f"{shown(source)} is empty (0 bytes).", hint="Check that it is the file you meant.")
         job = wire.Job(source, self._limits, self._characters, self._overlap)
@@ -136,8 +136,8 @@ class _Server:
         """Whether the process still runs."""
         return self._process.poll() is None
 
-    def fork(self) -> tuple[socket.socket, socket.socket]:
-        """The sockets of a new child: one for its job, one its leash. Raises OSError when that fails."""
+    def fork(self, number: int) -> tuple[socket.socket, socket.socket]:
+        """The sockets of a new child that can read format ``number``: a job's and its leash. Raises OSError."""
         connection, theirs = socket.socketpair()
         try:
             leash, their_leash = socket.socketpair()
@@ -147,7 +147,7 @@ class _Server:
             raise
         try:
             with theirs, their_leash, self._lock:
-                socket.send_fds(self._control, [b"J"], [theirs.fileno(), their_leash.fileno()])
+                socket.send_fds(self._control, [bytes([number])], [theirs.fileno(), their_leash.fileno()])
         except OSError:
             connection.close()
             leash.close()
@@ -193,7 +193,7 @@ class _Run:
         """Send the job, await the reply until the deadline, and check it. Raises DocumentError only."""
         deadline = time.monotonic() + self._limits.child_wall_seconds
         try:
-            connection, leash = server.fork()
+            connection, leash = server.fork(formats().index(format_of(self._job.source)))
         except OSError as error:
             raise self._crashed(f"could not be parsed: no child process ({error})", "Try again.") from error
         with connection, leash:
@@ -211,7 +211,7 @@ class _Run:
             connection.settimeout(self._limits.child_wall_seconds)
             with suppress(BrokenPipeError, ConnectionResetError):
                 wire.send(connection, wire.job_to_header(self._job), data)
-            return wire.receive(connection, 4 * self._limits.characters, deadline)
+            return wire.receive(connection, wire.body_max(self._limits), deadline)
         except TimeoutError as error:
             self._end(leash)
             raise self._timed_out("of time", "child_wall_seconds") from error

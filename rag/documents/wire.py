@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any, get_args
 
 from rag.config import Limits
-from rag.documents.formats import MAX_HEADINGS, MAX_PLACES, MAX_TITLE, has_text, media_type, one_line
+from rag.documents.formats import MAX_ATTACHMENTS, MAX_HEADINGS, MAX_PLACES, MAX_TITLE, has_text, media_type, one_line
 from rag.documents.split import Slice, Span, place
 from rag.errors import (
     DamagedDocument,
@@ -26,7 +26,7 @@ from rag.errors import (
     ParserCrashed,
     UnsupportedFormat,
 )
-from rag.types import NUMBERED, Heading, ParsedDocument, Place, PlaceKind
+from rag.types import NUMBERED, Attachment, Heading, ParsedDocument, Place, PlaceKind
 
 HEADER_MAX = 32 * 2**20
 """Bytes: above what MAX_HEADINGS headings, MAX_PLACES places and the passages of the largest allowed document need."""
@@ -132,7 +132,18 @@ def document_to_header(document: ParsedDocument, spans: Sequence[Span]) -> dict[
         "headings": [[heading.level, heading.title, heading.start] for heading in document.headings],
         "places": [[p.number, p.start, p.end, p.kind, p.label] for p in document.places],
         "spans": list(spans),
+        "attachments": [[attachment.name, len(attachment.data)] for attachment in document.attachments],
     }
+
+
+def document_to_body(document: ParsedDocument) -> bytes:
+    """The text, and after it the bytes of each attachment."""
+    return b"".join([document.text.encode("utf-8"), *(attachment.data for attachment in document.attachments)])
+
+
+def body_max(limits: Limits) -> int:
+    """The longest body that a reply may have, in bytes."""
+    return 4 * limits.characters + limits.file_mb * 2**20
 
 
 def read_reply(header: Mapping[str, Any], body: bytes, job: Job) -> Parsed:
@@ -140,8 +151,9 @@ def read_reply(header: Mapping[str, Any], body: bytes, job: Job) -> Parsed:
     error = header.get("error")
     if error is not None:
         raise _read_error(error)
+    attachments, size = _read_attachments(header.get("attachments"), body, job.limits)
     try:
-        text = body.decode("utf-8")
+        text = body[:size].decode("utf-8")
     except UnicodeDecodeError as fault:
         raise BadReply("the text is not UTF-8") from fault
     _require(0 < len(text) <= job.limits.characters and has_text(text) and "\0" not in text, "text")
@@ -153,8 +165,26 @@ def read_reply(header: Mapping[str, Any], body: bytes, job: Job) -> Parsed:
         media_type(job.source),
         _read_headings(header.get("headings"), len(text)),
         _read_places(header.get("places"), len(text), job.limits),
+        attachments,
     )
     return Parsed(document, place(document, _read_spans(header.get("spans"), text, job.limits)))
+
+
+def _read_attachments(rows: Any, body: bytes, limits: Limits) -> tuple[tuple[Attachment, ...], int]:
+    """The attachments at the body's end, and how long the text before them is."""
+    _require(isinstance(rows, list) and len(rows) <= MAX_ATTACHMENTS, "attachments")
+    _require(all(isinstance(row, list) and len(row) == 2 for row in rows), "attachments")
+    for name, size in rows:
+        _require(isinstance(name, str) and 0 < len(name) <= MAX_TITLE and name == one_line(name), "attachments")
+        _require("/" not in name and name not in (".", "..") and type(size) is int and size >= 0, "attachments")
+    total = sum(size for _, size in rows)
+    _require(total <= min(len(body), limits.file_mb * 2**20), "attachments")
+    at = text_size = len(body) - total
+    found = []
+    for name, size in rows:
+        found.append(Attachment(name, body[at : at + size]))
+        at += size
+    return tuple(found), text_size
 
 
 def _require(condition: bool, what: str) -> None:

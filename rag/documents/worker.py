@@ -16,6 +16,7 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from typing import NoReturn
@@ -23,36 +24,24 @@ from typing import NoReturn
 from rag.config import Limits
 from rag.documents import wire
 from rag.documents.decode import CODECS
-from rag.documents.formats import HTML, MARKDOWN, PDF, PLAIN, media_type, shown
+from rag.documents.formats import FORMATS, Format, format_of, formats, shown
 from rag.documents.split import Span, split
-from rag.errors import DocumentError, LimitExceeded, ParserCrashed
+from rag.errors import DamagedDocument, DocumentError, LimitExceeded, ParserCrashed
 from rag.types import ParsedDocument
 
 READY = b"R"
 STATUS = struct.Struct("!i")
 
-_PARSERS = {PLAIN: "plain", MARKDOWN: "markdown", HTML: "html", PDF: "pdf"}
+_ALWAYS = 4
+"""So many formats, the commonest, are loaded at the start; the others with their first file."""
 _MOST_FDS = 256
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT = 444, 446
-SAMPLES = {
-    "sample.txt": b"Caf\xe9 au lait.",
-    "sample.log": "\u65e5\u672c\u8a9e\u306e\u6587\u7ae0\u3067\u3059\u3002".encode("cp932") * 3,
-    "sample.md": b"# Sample\n\nText with `code`.\n",
-    "sample.html": b"<title>Sample</title><p>Text &amp; more.",
-    "sample.pdf": (
-        b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
-        b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>endobj\n"
-        b"4 0 obj<</Length 34>>stream\nBT /F 9 Tf 9 9 Td (Sample) Tj ET  \nendstream endobj\n"
-        b"5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj\ntrailer<</Root 1 0 R>>\n"
-    ),
-}
 
 
 def parse(data: bytes, job: wire.Job) -> tuple[ParsedDocument, list[Span]]:
     """Parse and split one file, in this process. Raises DocumentError."""
-    parser = import_module(f"rag.documents.{_PARSERS[media_type(job.source)]}")
-    document: ParsedDocument = parser.parse(data, job.source, job.limits)
+    document: ParsedDocument = _reader(format_of(job.source))(data, job.source, job.limits)
     spans = split(document, characters=job.characters, overlap=job.overlap)
     most = job.limits.passages
     if len(spans) > most:
@@ -63,6 +52,19 @@ def parse(data: bytes, job: wire.Job) -> tuple[ParsedDocument, list[Span]]:
     return document, spans
 
 
+def _reader(kind: Format) -> Callable[[bytes, str, Limits], ParsedDocument]:
+    module, _, function = kind.reader.partition(":")
+    reader: Callable[[bytes, str, Limits], ParsedDocument] = getattr(import_module(module), function)
+    return reader
+
+
+def _warm_up(kind: Format) -> None:
+    """Load all that reading this format needs, since a child can open no file: read the reader's own ``SAMPLES``."""
+    module = import_module(kind.reader.partition(":")[0])
+    for source, data in getattr(module, "SAMPLES", {}).items():
+        parse(data() if callable(data) else data, wire.Job(source, Limits(), 1_000, 100))
+
+
 def main() -> None:
     """Serve on the socket that is file descriptor 0 until the parent closes it."""
     control = socket.socket(fileno=os.dup(0))
@@ -71,8 +73,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (_MOST_FDS, _MOST_FDS))
     for name in CODECS:
         import_module(f"encodings.{name}")
-    for source, data in SAMPLES.items():
-        parse(data, wire.Job(source, Limits(), 1_000, 100))
+    for kind in FORMATS[:_ALWAYS]:
+        _warm_up(kind)
     gc.collect()
     gc.disable()  # a child lives for one file, and would spend half its time looking for garbage
     control.sendall(READY)
@@ -90,6 +92,7 @@ class _Server:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._leashes: dict[int, socket.socket] = {}
+        self._warm = set(FORMATS[:_ALWAYS])
         self._alarm, write = os.pipe()
         os.set_blocking(write, False)
         os.set_blocking(self._alarm, False)
@@ -122,6 +125,7 @@ class _Server:
             return False
         job, leash = fds
         server = os.getpid()
+        self._load(message[0])
         try:
             pid = os.fork()
         except OSError:
@@ -132,6 +136,14 @@ class _Server:
             self._leashes[pid] = socket.socket(fileno=leash)
         os.close(job)
         return True
+
+    def _load(self, number: int) -> None:
+        """Load format ``number``; one that cannot be loaded is left to the child, which tells why."""
+        kind = formats()[number]
+        if kind not in self._warm:
+            self._warm.add(kind)
+            with suppress(Exception):
+                _warm_up(kind)
 
     def _reap(self, how: int) -> None:
         """Collect children that ended (all, if ``how`` is 0) and tell how."""
@@ -169,9 +181,13 @@ def _answer(data: bytes, job: wire.Job) -> tuple[dict[str, object], bytes]:
     """The reply to a job: a document, or a refusal; also for what no parser may raise, by the name of the error."""
     try:
         document, spans = parse(data, job)
-        return wire.document_to_header(document, spans), document.text.encode("utf-8")
+        return wire.document_to_header(document, spans), wire.document_to_body(document)
     except DocumentError as error:
         return wire.error_to_header(error), b""
+    except RecursionError:
+        reason = "is nested deeper than any file that people make"
+        damaged = DamagedDocument(f"{shown(job.source)} {reason}.", hint="Do not trust the file; save it anew.")
+        return wire.error_to_header(damaged), b""
     except MemoryError:
         reason = f"needs more than {job.limits.child_memory_mb:,} MB of memory (limits.child_memory_mb)"
         hint = "Split the file, or raise limits.child_memory_mb."

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import random
+import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from rag.documents.archive import packed
+from tests.documents.office import docx, epub, msg, odf, paragraph, xlsx
 
 PANGRAM = "The quick brown fox jumps over the lazy dog"
 
@@ -83,6 +88,7 @@ def hostile() -> Iterator[tuple[str, bytes]]:
     yield from _hostile_pdf()
     yield from _hostile_html()
     yield from _hostile_text()
+    yield from _hostile_office()
 
 
 def _hostile_pdf() -> Iterator[tuple[str, bytes]]:
@@ -211,6 +217,84 @@ def _hostile_text() -> Iterator[tuple[str, bytes]]:
     yield "only invisible.txt", "\u200b\u2060\ufeff".encode() * 1_000
     yield "terminal.log", b"\x1b[31mred\x1b[0m \x1b]0;title\x07 text\n" * 1_000
     yield "zeros.txt", b"\0" * 1_000_000
+
+
+def _hostile_office() -> Iterator[tuple[str, bytes]]:
+    """Bombs of every packed format: sizes that lie, entries without end, entities, depth, repeats, far-away cells."""
+    laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
+    entities = f'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY l0 "ha">{laughs}]><x>&l9;</x>'
+    names = {"docx": "word/document.xml", "pptx": "ppt/presentation.xml", "xlsx": "xl/workbook.xml",
+             "odt": "content.xml", "ods": "content.xml", "epub": "META-INF/container.xml"}  # fmt: skip
+    for suffix, part in names.items():
+        yield f"laughs.{suffix}", packed({part: entities})
+        yield f"many parts.{suffix}", packed({f"{n}.xml": "" for n in range(3_000)} | {part: "<x/>"})
+        yield f"tight.{suffix}", packed({part: "<x>" + " " * 50_000_000 + "</x>"})
+        yield f"deep.{suffix}", packed({part: "<x>" * 100_000 + "</x>" * 100_000})
+        yield f"no text.{suffix}", packed({part: "<x/>"})
+        yield f"lying size.{suffix}", _lying(packed({part: "<x>" + "abc " * 100_000 + "</x>"}))
+        yield f"cut.{suffix}", packed({part: "<x>" + "abc " * 1_000 + "</x>"})[:-30]
+        yield f"parent.{suffix}", packed({"../../evil.xml": "<x/>", part: "<x/>"})
+    good = docx(paragraph(PANGRAM))
+    yield "flipped.docx", bytes(b ^ (i % 97 == 5) for i, b in enumerate(good))
+    yield "deep table.docx", docx("<w:tbl><w:tr><w:tc>" * 3_000 + paragraph("x") + "</w:tc></w:tr></w:tbl>" * 3_000)
+    repeat = 'table:number-columns-repeated="99999999"'
+    rows = f'<table:table-row table:number-rows-repeated="99999999"><table:table-cell {repeat}><text:p>x</text:p>'
+    sheet = f'<office:spreadsheet><table:table table:name="A">{rows}</table:table-cell></table:table-row></table:table>'
+    yield "repeats.ods", odf(sheet * 1 + "</office:spreadsheet>")
+    yield "spaces.odt", odf('<office:text><text:p>a<text:s text:c="999999999"/>b</text:p></office:text>')
+    yield "far cell.xlsx", _far_cell()
+    yield "self.epub", epub(["<p>x</p>"] * 3, "t").replace(b"c1.xhtml", b"c0.xhtml")
+    yield from (
+        ("a.eml", b"Content-Type: multipart/mixed; boundary=x\n\n" + b"--x\n\n" * 100_000),
+        (
+            "nested.eml",
+            b"".join(b"Content-Type: multipart/mixed; boundary=%d\n\n--%d\n" % (n, n) for n in range(2_000)),
+        ),
+        ("headers.eml", b"a: b\n" * 300_000),
+        ("names.eml", b"From: " + b"=?utf-8?q?a?= " * 100_000 + b"\n\nx"),
+        ("many.mbox", b"From a\nSubject: x\n\ny\n\n" * 50_000),
+        ("groups.rtf", b"{\\rtf1" + b"{" * 200_000),
+        ("bin.rtf", b"{\\rtf1\\bin999999999 x}"),
+        ("words.rtf", b"{\\rtf1 " + b"\\b " * 500_000 + b"}"),
+        ("deep.json", b"[" * 500_000),
+        ("wide.json", b"[" + b"{}," * 300_000 + b"1]"),
+        ("keys.json", b"{" + b",".join(b'"%d":[{"a":1}]' % n for n in range(60_000)) + b"}"),
+        ("number.json", b"9" * 1_000_000),
+        ("cells.ipynb", b'{"cells":[' + b"{}," * 90_000 + b"{}]}"),
+        ("quote.csv", b'a,b\n"' + b"x\n" * 900_000),
+        ("commas.csv", b"," * 3_000_000),
+        ("header.csv", b"name " * 9_000 + b",b\n1,2\n" * 9_000),
+        ("lines.py", b"def f():\n" * 200_000),
+        ("rules.rst", b"=\n" * 300_000),
+        ("modifiers.ts", b"export " * 300_000),
+        ("not.msg", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" * 999),
+        ("loop.msg", _looping()),
+        ("spans.html", b"<table>" + b"<tr><td rowspan=9999 colspan=999>x" * 999),
+        ("menus.html", b"<div class=menu><a>" * 5_000),
+        ("raised.html", b"<sup>" * 20_000 + b"1"),
+    )  # fmt: skip
+
+
+def _lying(archive: bytes) -> bytes:
+    """The archive with the sizes in its directory made small."""
+    at = archive.index(b"PK\x01\x02")
+    return archive[: at + 24] + (10).to_bytes(4, "little") + archive[at + 28 :]
+
+
+def _far_cell() -> bytes:
+    made = xlsx({"A": [["x"]]})
+    with zipfile.ZipFile(io.BytesIO(made)) as archive:
+        parts = {name: archive.read(name).decode() for name in archive.namelist()}
+    sheet = parts["xl/worksheets/sheet1.xml"]
+    far = '<row r="1048576"><c r="XFD1048576" t="s"><v>0</v></c></row></sheetData>'
+    return packed(parts | {"xl/worksheets/sheet1.xml": sheet.replace("</sheetData>", far)})
+
+
+def _looping() -> bytes:
+    """A compound file whose sector table refers to itself."""
+    made = bytearray(msg({0x37: "x"}))
+    made[512:1024] = b"".join(n.to_bytes(4, "little") for n in range(128))
+    return bytes(made)
 
 
 def processes_below(pid: int | str) -> list[int]:

@@ -32,18 +32,18 @@ def refusals(found: Discovery) -> dict[str, str]:
 
 
 def test_a_folder_gives_its_files_sorted_and_hides_hidden_ones(tmp_path: Path) -> None:
-    put(tmp_path, "b.md", "a.txt", "sub/deep/c.PDF", ".hidden.txt", ".git/d.txt", "sub/.e.md", "x.docx", "sub/README")
+    put(tmp_path, "b.md", "a.txt", "sub/deep/c.PDF", ".hidden.txt", ".git/d.txt", "sub/.e.md", "x.xyz", "sub/README")
     found = discover([tmp_path], LIMITS)
     assert sources(found) == ["a.txt", "b.md", "sub/deep/c.PDF"]
     assert [type(refused.error) for refused in found.refused] == [UnsupportedFormat, UnsupportedFormat]
-    assert list(refusals(found)) == ["sub/README", "x.docx"]
+    assert list(refusals(found)) == ["sub/README", "x.xyz"]
     assert [read_file(file, LIMITS) for file in found.files] == [b"text"] * 3
 
 
 def test_single_files_are_named_by_themselves_even_hidden_or_unsupported(tmp_path: Path) -> None:
-    put(tmp_path, "a.txt", ".b.md", "c.docx")
-    found = discover([tmp_path / "a.txt", str(tmp_path / ".b.md"), tmp_path / "c.docx", tmp_path / "a.txt"], LIMITS)
-    assert sources(found) == [".b.md", "a.txt"] and list(refusals(found)) == ["c.docx"]
+    put(tmp_path, "a.txt", ".b.md", "c.xyz")
+    found = discover([tmp_path / "a.txt", str(tmp_path / ".b.md"), tmp_path / "c.xyz", tmp_path / "a.txt"], LIMITS)
+    assert sources(found) == [".b.md", "a.txt"] and list(refusals(found)) == ["c.xyz"]
 
 
 @pytest.mark.parametrize("name", ["missing", "missing.txt", "a.txt/below", "nul\0byte"])
@@ -169,7 +169,7 @@ NASTY = [
     "x" * 250 + ".txt",
     "'; DROP.txt",
     "-rf.txt",
-    "a|b.docx",
+    "a|b.xyz",
 ]
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.config import Limits
-from rag.documents.html import parse
+from rag.documents.readers.html import parse
 from rag.errors import DamagedDocument, EmptyDocument
 
 LIMITS = Limits()
@@ -24,7 +24,7 @@ def text_of(markup: str) -> str:
         ("<span>a</span><span>b</span> <i>c</i>", "ab c"),
         ("<ul><li>one<li>two<ul><li>in</ul><li></ul>", "- one\n- two\n\n  - in"),
         ("<table><caption>C</caption><tr><th></th><th>22</th><th>23<tr><td>Net <b>sales</b><td><td>5</table>",
-         "C\n| 22 | 23\nNet sales |  | 5"),
+         "C\n|  | 22 | 23 |\n| --- | --- | --- |\n| Net sales |  | 5 |"),
         ("<table><tr><td><p>a</p><p>b</p></td><td>c</table>", "a b | c"),
         ("<table><tr><td>menu<td><h2>Head</h2><p>x<p>y</table>", "menu\n\nHead\n\nx\n\ny"),
         ("<table><tr><td>a<table><tr><td>1<td>2</table><td>b</table>", "a\n\n1 | 2\n\nb"),

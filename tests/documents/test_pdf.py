@@ -10,7 +10,7 @@ import pytest
 
 from rag.config import Limits
 from rag.documents import ParserPool
-from rag.documents.pdf import _mend_hyphens, parse
+from rag.documents.readers.pdf import _mend_hyphens, parse
 from rag.errors import DamagedDocument, EmptyDocument, EncryptedDocument, LimitExceeded
 from rag.types import Place
 from tests.documents.material import PANGRAM, pdf

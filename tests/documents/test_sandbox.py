@@ -57,7 +57,7 @@ def test_refusals_keep_their_kind_message_and_hint(pool: ParserPool) -> None:
     for data, source, kind, said in (
         (b"", "a.txt", EmptyDocument, "a.txt is empty (0 bytes)"),
         (b" ", "a.txt", EmptyDocument, "a.txt has no text"),
-        (b"x", "a.docx", UnsupportedFormat, ".docx files are not supported"),
+        (b"x", "a.xyz", UnsupportedFormat, ".xyz files are not supported"),
         (b"\0\1\2", "a.txt", DamagedDocument, "is binary, not text"),
         (b"nothing", "a.pdf", DamagedDocument, "is damaged or is no PDF"),
         (pdf([None, None]), "a.pdf", EmptyDocument, "none of its 2 pages has text"),

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.config import Limits
-from rag.documents import Slice, markdown
+from rag.documents import Slice
 from rag.documents.formats import MARKDOWN, PLAIN
+from rag.documents.readers import markdown
 from rag.documents.split import place, split
 from rag.types import Heading, ParsedDocument, Place
 

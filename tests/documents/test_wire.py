@@ -25,6 +25,7 @@ GOOD: dict[str, Any] = {
     "headings": [[1, "Heading", 0]],
     "places": [[1, 0, 19, "page", "iv"], [2, 19, 19, "page", ""], [3, 21, 25, "page", ""], [1, 21, 24, "hidden", ""]],
     "spans": [[0, 19], [21, 25]],
+    "attachments": [],
 }
 
 
@@ -62,6 +63,9 @@ def test_a_true_reply_is_read() -> None:
         {"spans": [[9, 3]]},
         {"spans": [[19, 21]]}, {"spans": [[0, 5], [0, 5]]}, {"spans": [[n, n + 2] for n in range(11)]},
         {"spans": [[0, 10**30]]}, {"spans": [[0, 5, 6]]}, {"spans": "x"},
+        {"attachments": None}, {"attachments": [["a", -1]]}, {"attachments": [["a/b", 1]]}, {"attachments": [["", 1]]},
+        {"attachments": [["..", 1]]}, {"attachments": [["a", 10**9]]}, {"attachments": [["a"]]},
+        {"attachments": [["a", 0]] * 101}, {"attachments": [["a", True]]}, {"attachments": [["a", 26]]},
         {"error": "x"}, {"error": {}}, {"error": {"code": "limit", "message": "m"}},
         {"error": {"code": "config", "message": "m", "hint": "h"}},
         {"error": {"code": ["limit"], "message": "m", "hint": "h"}},
@@ -115,6 +119,15 @@ def through(write: Callable[[socket.socket], object], body_max: int = 100) -> tu
         write(theirs)
         theirs.shutdown(socket.SHUT_WR)
         return receive(ours, body_max, time.monotonic() + 5)
+
+
+def test_attachments_follow_the_text() -> None:
+    header = {**GOOD, "attachments": [["a.txt", 3], ["b.txt", 0], ["c.txt", 2]]}
+    parsed = read_reply(header, TEXT.encode() + b"\xff\x00abc", JOB)
+    assert parsed.document.text == TEXT
+    assert [(a.name, a.data) for a in parsed.document.attachments] == [
+        ("a.txt", b"\xff\x00a"), ("b.txt", b""), ("c.txt", b"bc")
+    ]  # fmt: skip
 
 
 def test_frames_round_trip() -> None:

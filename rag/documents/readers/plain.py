@@ -9,6 +9,11 @@ from rag.documents.decode import decode
 from rag.documents.formats import finish, first_line, one_line
 from rag.types import Heading, ParsedDocument
 
+SAMPLES = {
+    "sample.txt": b"Caf\xe9 au lait.",
+    "sample.log": "\u65e5\u672c\u8a9e\u306e\u6587\u7ae0\u3067\u3059\u3002".encode("cp932") * 3,
+}
+
 _ALONE = re.compile(
     r"(?:\A|\n[ \t]*\n)(?P<line>[^\s][^\n]{2,78}[^\s.,;:!?|])[ \t]*\n[ \t]*\n(?=[ \t]*(?P<next>[^\n]+))"
 )
@@ -22,22 +27,22 @@ _LEAST_PROSE = 80
 def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
     """Text file to document. Raises DamagedDocument (binary), EmptyDocument and LimitExceeded."""
     text = decode(data, source)
-    return finish(text, first_line(text), source, limits, _headings(text))
+    return finish(text, first_line(text), source, limits, headings(text))
 
 
-def _headings(text: str) -> list[Heading]:
+def headings(text: str) -> list[Heading]:
     """Lines of up to 80 characters between blank lines, without end punctuation, that look like headings.
 
     That is: numbered, all capitals, or every main word capitalised and prose following.
     """
-    headings: list[Heading] = []
+    found: list[Heading] = []
     at = 0
     while match := _ALONE.search(text, at):
         at = match.end("line")
         level = _level(match["line"], match["next"])
         if level:
-            headings.append(Heading(level, one_line(match["line"]), match.start("line")))
-    return headings
+            found.append(Heading(level, one_line(match["line"]), match.start("line")))
+    return found
 
 
 def _level(line: str, following: str) -> int:

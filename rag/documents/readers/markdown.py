@@ -16,6 +16,8 @@ from rag.types import Heading, ParsedDocument
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
+SAMPLES = {"sample.md": b"# Sample\n\nText with `code`.\n"}
+
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?P<body>(?:(?!---|\.\.\.).*\n){0,500}?)(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
 _FRONT_TITLE = re.compile(
     r"""^title:[ \t]*(?:"(?P<a>(?:[^"\\\n]|\\.)*)"|'(?P<b>[^'\n]*)'|(?P<c>[^\s>|&*!#][^\n]*))""", re.M
@@ -32,11 +34,11 @@ def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
     text = decode(data, source)
     front = _FRONT_MATTER.match(text)
     body = _blank(front[0]) + text[front.end() :] if front else text
-    headings = list(_headings(body))
+    found = list(headings(body))
     title = _front_title(front["body"]) if front else ""
-    top = min(headings, key=lambda heading: heading.level, default=None)
+    top = min(found, key=lambda heading: heading.level, default=None)
     title = title or (top.title if top else first_line(body))
-    return finish(text, title, source, limits, headings)
+    return finish(text, title, source, limits, found)
 
 
 def _blank(text: str) -> str:
@@ -52,7 +54,7 @@ def _front_title(front: str) -> str:
     return one_line(quoted or match["b"] or match["c"] or "")
 
 
-def _headings(text: str) -> Iterator[Heading]:
+def headings(text: str) -> Iterator[Heading]:
     """Headings that are not inside a list, quotation or code, in order."""
     starts = [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
     tokens = _blocks().parse(text)

@@ -16,6 +16,15 @@ from rag.documents.formats import check_characters, fewest, has_text, one_line, 
 from rag.errors import DamagedDocument, EmptyDocument, EncryptedDocument, LimitExceeded
 from rag.types import Heading, ParsedDocument, Place
 
+SAMPLES = {
+    "sample.pdf": (
+        b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+        b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>endobj\n"
+        b"4 0 obj<</Length 34>>stream\nBT /F 9 Tf 9 9 Td (Sample) Tj ET  \nendstream endobj\n"
+        b"5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj\ntrailer<</Root 1 0 R>>\n"
+    ),
+}
+
 _BETWEEN_PAGES = "\n\n"
 _LINE_END_HYPHEN = re.compile(r"(\w+)[\x02\ufffe](\w+)")
 _WORD = re.compile(r"[^\W\d_]{2,}")

@@ -1,0 +1,109 @@
+"""Presentations: each slide's title, texts and tables in reading order, with the notes below."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from rag.config import Limits
+from rag.documents.archive import Archive
+from rag.documents.build import Builder
+from rag.documents.formats import one_line, shown
+from rag.documents.tables import header_of
+from rag.errors import DamagedDocument, LimitExceeded
+from rag.types import ParsedDocument
+
+_DEEPEST = 20
+
+
+def _sample() -> bytes:
+    from pptx import Presentation
+
+    out = io.BytesIO()
+    made = Presentation()
+    slide = made.slides.add_slide(made.slide_layouts[1])
+    slide.shapes.title.text = "Sample"
+    slide.notes_slide.notes_text_frame.text = "Notes"
+    slide.shapes.add_table(2, 2, 0, 0, 9, 9).table.cell(0, 0).text = "x"
+    made.save(out)
+    return out.getvalue()
+
+
+SAMPLES = {"sample.pptx": _sample}
+
+
+def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
+    """Presentation to document, a place a slide (also one without text).
+
+    Raises EncryptedDocument, DamagedDocument, EmptyDocument and LimitExceeded.
+    """
+    from lxml.etree import XMLSyntaxError
+    from pptx import Presentation
+    from pptx.exc import PythonPptxError
+
+    Archive(data, source, limits)
+    try:
+        slides = list(Presentation(io.BytesIO(data)).slides)
+        if len(slides) > limits.pages:
+            raise LimitExceeded(
+                f"{shown(source)} has {len(slides):,} slides; the limit is {limits.pages:,} (limits.pages).",
+                hint="Split the file, or raise limits.pages.",
+            )
+        build = Builder(source, limits)
+        for number, slide in enumerate(slides, start=1):
+            _slide(build, slide, number)
+        stated = one_line(Presentation(io.BytesIO(data)).core_properties.title or "")
+    except (PythonPptxError, XMLSyntaxError, KeyError, ValueError, AttributeError, IndexError, TypeError) as error:
+        # what a damaged file lacks surfaces in python-pptx as whatever missed it
+        raise DamagedDocument(
+            f"{shown(source)} is damaged or no presentation ({type(error).__name__}).",
+            hint="Open it in its own program, save it anew and add that.",
+        ) from error
+    return build.finish("" if stated.lower() in ("powerpoint presentation", "presentation") else stated)
+
+
+def _slide(build: Builder, slide: Any, number: int) -> None:
+    start = build.end
+    title = slide.shapes.title
+    if title is not None and title.has_text_frame and title.text_frame.text.strip():
+        build.heading(1, title.text_frame.text)
+    for shape in _shapes(slide.shapes, 0):
+        if title is not None and shape.shape_id == title.shape_id:
+            continue
+        if shape.has_text_frame:
+            build.write("\n".join(_lines(shape.text_frame)))
+        elif getattr(shape, "has_table", False):
+            _table(build, shape.table)
+    if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
+        notes = "\n".join(_lines(slide.notes_slide.notes_text_frame))
+        if notes:
+            begun = build.end
+            build.write(f"Notes: {notes}")
+            build.place("note", number, begun, "of the speaker")
+    if slide._element.get("show") == "0":
+        build.place("hidden", number, start)
+    build.place("slide", number, start)
+
+
+def _shapes(shapes: Iterable[Any], depth: int) -> Iterator[Any]:
+    """The shapes from top to bottom and left to right, those of groups at their group's place."""
+    for shape in sorted(shapes, key=lambda s: (s.top or 0, s.left or 0)):
+        if hasattr(shape, "shapes") and depth < _DEEPEST:
+            yield from _shapes(shape.shapes, depth + 1)
+        else:
+            yield shape
+
+
+def _lines(frame: Any) -> Iterator[str]:
+    for paragraph in frame.paragraphs:
+        text = "".join(run.text for run in paragraph.runs) or paragraph.text
+        text = " ".join(text.replace("\v", " ").split())
+        if text:
+            yield f"{'  ' * (paragraph.level - 1)}- {text}" if paragraph.level else text
+
+
+def _table(build: Builder, table: Any) -> None:
+    rows = [(n, [cell.text for cell in row.cells]) for n, row in enumerate(table.rows, start=1)]
+    named = 0 if table.first_row and len(rows) > 1 else header_of(rows)
+    build.table(rows[named][1] if named >= 0 else (), rows[named + 1 :])
