@@ -45,6 +45,8 @@ class Config:
     ``document_weight`` >= 0 is what a document that is about what is asked adds to its passages' scores.
     ``abstain_below``: probability in [0, 1] under which the answer is "not in the documents"; -1 means the
     value fitted for the collection, or else the shipped one. ``allow_remote`` lets ``*-cloud`` models see documents.
+    ``prompt``: ``auto`` takes the one for the model's size, ``full`` or ``small`` insist. ``smallest_llm``: ``auto``
+    quotes instead of taking a chat model of fewer billions of parameters.
     ``query_prefix`` and ``document_prefix`` go, with a space, before what an Ollama embedder gets: ``auto`` takes those
     of the model's family, ``none`` means none.
     """
@@ -76,6 +78,8 @@ class Config:
     passage_characters: int = 1_000
     passage_overlap: int = 100
     prompts: Path | None = None
+    prompt: str = "auto"
+    smallest_llm: float = 1.0
     host: str = "127.0.0.1"
     port: int = 7860
     limits: Limits = field(default_factory=Limits)
@@ -250,7 +254,8 @@ def _check_ranges(config: Config) -> None:
     at_least = {
         "num_ctx": 512, "num_predict": 16, "concurrency": 1, "top_k": 1, "candidates": 1,
         "passage_characters": 100, "passage_overlap": 0, "port": 0,
-        "temperature": 0, "document_weight": 0, "encoder_weight": 0, "connect_seconds": 0.1, "read_seconds": 1,
+        "temperature": 0, "smallest_llm": 0, "document_weight": 0, "encoder_weight": 0,
+        "connect_seconds": 0.1, "read_seconds": 1,
     }  # fmt: skip
     for name, least in at_least.items():
         if getattr(config, name) < least:
@@ -265,6 +270,8 @@ def _check_ranges(config: Config) -> None:
         raise ConfigError(f"num_predict must be at most half of num_ctx ({config.num_ctx}), not {config.num_predict}.")
     if config.port > 65535:
         raise ConfigError(f"port must be at most 65535, not {config.port}.")
+    if config.prompt not in ("auto", "full", "small"):
+        raise ConfigError(f"prompt must be 'auto', 'full' or 'small', not {config.prompt!r}.")
     if config.verify not in ("rules", "llm"):
         raise ConfigError(f"verify must be 'rules' or 'llm', not {config.verify!r}.")
     names = {"llm": ("auto", "quotes"), "embedder": ("auto", "builtin"), "encoder": ("builtin", "off")}

@@ -16,6 +16,7 @@ from rag.errors import PromptError
 
 VARIABLES: dict[str, frozenset[str]] = {
     "answer": frozenset({"sources", "question", "nonce"}),
+    "answer-small": frozenset({"sources", "question"}),
     "condense": frozenset({"history", "question"}),
     "draft": frozenset({"passage", "label", "nonce", "count"}),
     "judge": frozenset({"passage", "sentence", "nonce"}),
@@ -31,6 +32,16 @@ class Prompt:
     system: str
     user: str
     digest: str
+
+    @property
+    def fenced(self) -> bool:
+        """Whether what it quotes stands between fences that hold ``$nonce``."""
+        return "nonce" in VARIABLES[self.name]
+
+    @property
+    def instructions(self) -> str:
+        """Its own words, without what is put in."""
+        return Template(f"{self.system}\n{self.user}").substitute(dict.fromkeys(VARIABLES[self.name], ""))
 
     def render(self, **values: str) -> tuple[str, str]:
         """The system and the user text. Raises PromptError unless exactly the template's variables are given."""

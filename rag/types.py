@@ -346,9 +346,10 @@ class Answer:
 
     ``text`` holds citation n as ``[n]`` at the places ``markers`` lists; ``hits`` are the passages found, best
     first, and ``used`` the indexes of those that the citations rest on. ``asked`` is the question that was searched
-    for when it was rewritten. ``timings`` are milliseconds, ``tokens`` counts. ``notices`` are sentences for the user
-    (a suspected truncation, a failed rewriting). ``documents`` are those that are cited, with their hashes: with them
-    an exported answer can be checked anywhere (``rag verify``).
+    for when it was rewritten. ``reason`` says why it abstained, or why quotes stand in for what the model wrote.
+    ``timings`` are milliseconds, ``tokens`` counts. ``notices`` are sentences for the user (a suspected truncation, a
+    failed rewriting). ``documents`` are those that are cited, with their hashes: with them an exported answer can be
+    checked anywhere (``rag verify``).
     """
 
     question: str

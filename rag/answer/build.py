@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
 from rag.answer.abstain import DEFAULT_THRESHOLD, Abstainer
@@ -20,6 +21,10 @@ from rag.types import Passage
 
 if TYPE_CHECKING:
     from llama_index.core.llms.llm import LLM
+
+
+SMALL_MODEL = 3_000_000_000
+"""Below so many parameters a model gets the small prompt: it follows two lines of instructions, not ten."""
 
 
 def build_engine(
@@ -46,6 +51,7 @@ def build_engine(
             truth.settings.set(f"tokens:{model}", {"factor": counter.factor, "observations": counter.observations})
 
     learnt = truth.settings.get(f"tokens:{model}") or {}
+    secret = _secret(truth)
     tools = Tools(
         verifier=Verifier(vectors),
         quoter=Quoter(vectors, frequency, size),
@@ -54,21 +60,40 @@ def build_engine(
         headings=lambda document_id: truth.documents.layout(document_id)[0],
         counter=TokenCounter(learnt.get("factor", FIRST_FACTOR), learnt.get("observations", 0)),
         learn=learn,
-        answer_prompt=load_prompt("answer", config.prompts),
+        answer_prompt=load_prompt(_prompt_name(config, llm), config.prompts),
         condense_prompt=load_prompt("condense", config.prompts),
-        judge=_judge(config, llm),
+        secret=secret,
+        judge=_judge(config, llm, secret),
     )
     return CitedQueryEngine(retriever, llm, tools, _settings(config, collection, llm, model))
 
 
-def _judge(config: Config, llm: LLM | None) -> Judge | None:
+def _secret(truth: Truth) -> bytes:
+    """The library's own secret, made once; a process that only reads a library without one has its own."""
+    known = truth.settings.get("prompt_secret")
+    if not isinstance(known, str):
+        known = secrets.token_hex(16)
+        if truth.writer:
+            truth.settings.set("prompt_secret", known)
+    return bytes.fromhex(known)
+
+
+def _prompt_name(config: Config, llm: LLM | None) -> str:
+    """The prompt of the family ``answer`` that suits the model's size; the large one where it is not known."""
+    if config.prompt != "auto":
+        return {"full": "answer", "small": "answer-small"}[config.prompt]
+    parameters = getattr(llm, "parameters", 0)
+    return "answer-small" if 0 < parameters < SMALL_MODEL else "answer"
+
+
+def _judge(config: Config, llm: LLM | None, secret: bytes) -> Judge | None:
     """The second opinion, if it is asked for. Only Ollama's models are known to take a JSON schema."""
     if config.verify != "llm" or llm is None:
         return None
     from rag.models.ollama import OllamaLLM
 
     options = {"format": dict(SCHEMA)} if isinstance(llm, OllamaLLM) else {}
-    return Judge(load_prompt("judge", config.prompts), options)
+    return Judge(load_prompt("judge", config.prompts), secret, options)
 
 
 def _settings(config: Config, collection: Collection, llm: LLM | None, model: str) -> Settings:

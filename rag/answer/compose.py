@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from rag.types import (
     heading_path,
 )
 
+_ENDED = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u061f]\W*$")
 NOT_FOUND = "This is not in the documents."
 NEAREST = "This is not in the documents. The nearest passages are listed with the sources."
 
@@ -78,6 +80,27 @@ def located(citations: Sequence[Citation], headings: Callable[[int], Sequence[He
 def flag_place(sentence: Sentence) -> int:
     """The offset for a remark on a sentence: after it, but in the last cell of a table's row."""
     return sentence.end - 1 if sentence.text.endswith("|") else sentence.end
+
+
+def supported_spans(answer: Answer) -> list[tuple[int, int, int]]:
+    """What the answer's supported sentences rest on, as (document, start, end)."""
+    cited = {
+        index
+        for sentence in answer.sentences
+        if sentence.support in (Support.QUOTED, Support.SUPPORTED, Support.PARTIAL)
+        for index in sentence.citations
+    }
+    return [(c.document_id, c.start, c.end) for index, c in enumerate(answer.citations) if index in cited]
+
+
+def uncertified_end(sentences: tuple[Sentence, ...]) -> tuple[Sentence, ...]:
+    """The sentences of an answer that was cut off: the last one, if it has no end, is supported in part at most, since
+    its rest might have turned it."""
+    if not sentences or _ENDED.search(sentences[-1].text):
+        return sentences
+    *whole, last = sentences
+    certified = last.support in (Support.QUOTED, Support.SUPPORTED)
+    return (*whole, replace(last, support=Support.PARTIAL) if certified else last)
 
 
 def used_hits(answer: Answer) -> tuple[int, ...]:

@@ -16,12 +16,21 @@ from llama_index.core.llms.llm import LLM
 from llama_index.core.schema import QueryBundle
 
 from rag.answer.abstain import Abstainer
-from rag.answer.compose import abstention, located, located_claims, quoted_answer, used_hits
+from rag.answer.compose import (
+    abstention,
+    located,
+    located_claims,
+    quoted_answer,
+    supported_spans,
+    uncertified_end,
+    used_hits,
+)
 from rag.answer.conflicts import disagreements
 from rag.answer.markers import parse
 from rag.answer.quoting import Quoter, identified
 from rag.answer.verify import Verified, Verifier
 from rag.answer.writing import (
+    REFUSED,
     Assembled,
     Chunk,
     Draft,
@@ -35,11 +44,10 @@ from rag.answer.writing import (
     longest_rewriting,
     rewriting_prompt,
     rewritten,
-    without_fences,
     without_references,
     write,
 )
-from rag.errors import ModelError, PromptTooLong
+from rag.errors import EmptyAnswer, ModelError, PromptTooLong
 from rag.language.sentences import sentences
 from rag.models.embed import asking
 from rag.models.foreign import replies
@@ -47,6 +55,9 @@ from rag.prompts import Prompt
 from rag.retrieve import HybridRetriever, to_node
 from rag.tokens import TokenCounter, caution
 from rag.types import Answer, AnswerEvent, Condensed, Done, Heading, Hit, Passage, Retrieved, Token, Turn
+
+CONFIDENT = 0.7
+"""From this probability that the documents answer, a model that says nothing of use is overruled by quotes."""
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +90,7 @@ class Tools:
     learn: Callable[[TokenCounter], None]
     answer_prompt: Prompt
     condense_prompt: Prompt
+    secret: bytes
     judge: Judge | None = None
 
 
@@ -127,7 +139,7 @@ class CitedQueryEngine(BaseQueryEngine):
         elif self._llm is None:
             answer = self._quote(question, named.question, hits)
         else:
-            answer = yield from self._generate(question, asked, history, hits, clock)
+            answer = yield from self._generate(question, asked, history, hits, clock, sure=probability >= CONFIDENT)
         notices = tuple(n for n in (condensed.note if condensed else "", named.notice, *answer.notices) if n)
         clock.lap("answer")
         answer = replace(
@@ -139,7 +151,7 @@ class CitedQueryEngine(BaseQueryEngine):
             timings={**answer.timings, **clock.finish()},
             notices=notices,
         )
-        if self._llm is None or answer.abstained:
+        if not answer.tokens:  # no model has written, so nothing was streamed
             yield Token(answer.text)
         yield Done(answer)
 
@@ -169,7 +181,12 @@ class CitedQueryEngine(BaseQueryEngine):
         tools, reply = self._tools, ""
         try:
             asked = rewriting_prompt(
-                question, history, tools.condense_prompt, room=self._settings.room, counter=tools.counter
+                question,
+                history,
+                tools.condense_prompt,
+                room=self._settings.room,
+                counter=tools.counter,
+                secret=tools.secret,
             )
             if asked is None:
                 return None
@@ -194,8 +211,9 @@ class CitedQueryEngine(BaseQueryEngine):
         return self._compared(answer, asked)
 
     def _generate(
-        self, question: str, asked: str, history: Sequence[Turn], hits: Sequence[Hit], clock: _Clock
+        self, question: str, asked: str, history: Sequence[Turn], hits: Sequence[Hit], clock: _Clock, *, sure: bool
     ) -> Generator[AnswerEvent, None, Answer]:
+        """The model's answer, checked; where it gave none, quotes if the gate is ``sure`` that there is one."""
         prompt = self._assembled(asked, history, hits, self._tools.counter, clock)
         draft = Draft()
         try:
@@ -208,18 +226,44 @@ class CitedQueryEngine(BaseQueryEngine):
             wary = TokenCounter(prompt.factor * caution(prompt.tokens, error.tokens))
             prompt = self._assembled(asked, history, hits, wary, clock)
             yield from self._written(prompt, draft, clock)
-        if draft.refused:
-            if draft.text:
-                yield Token("\n\n")
-            answer = abstention(question, hits, "the model found no answer in the sources")
-        else:
+        except EmptyAnswer as error:
+            if not sure:
+                raise
+            logger.warning("%s", error)
+            draft.failure = "ended without an answer"
+        answer = None
+        if not draft.failure:
             answer = yield from self._checked(question, asked, prompt, draft, hits, clock)
+            if not self._tools.quoter.holds_answer(asked, answer.hits, supported_spans(answer)):
+                draft.failure = _BESIDE
+        if draft.failure:
+            answer = self._instead(question, asked, hits, draft.failure, sure=sure and draft.failure != _BESIDE)
+            yield Token(("\n\n" if draft.text else "") + answer.text)
+        assert answer is not None
         return self._counted(answer, prompt, draft)
+
+    def _instead(self, question: str, asked: str, hits: Sequence[Hit], failure: str, *, sure: bool) -> Answer:
+        """What is shown in place of a model's reply that is no answer, and why."""
+        said = f"The model {self._settings.model.removeprefix('ollama:')} {failure}"
+        quoted = self._quote(question, asked, hits) if sure else None
+        if quoted is not None and not quoted.abstained:
+            note = f"{said}; the documents do seem to answer, so their best sentences are quoted instead."
+            return replace(quoted, reason=f"the model {failure}", notices=(note, *quoted.notices))
+        notes = () if failure == REFUSED else (f"{said}.",)
+        return replace(abstention(question, hits, f"the model {failure}"), notices=notes)
 
     def _assembled(
         self, asked: str, history: Sequence[Turn], hits: Sequence[Hit], counter: TokenCounter, clock: _Clock
     ) -> Assembled:
-        prompt = assemble(self._tools.answer_prompt, asked, history, hits, room=self._settings.room, counter=counter)
+        prompt = assemble(
+            self._tools.answer_prompt,
+            asked,
+            history,
+            hits,
+            room=self._settings.room,
+            counter=counter,
+            secret=self._tools.secret,
+        )
         clock.lap("prompt")
         return prompt
 
@@ -231,7 +275,7 @@ class CitedQueryEngine(BaseQueryEngine):
     def _checked(
         self, question: str, asked: str, prompt: Assembled, draft: Draft, hits: Sequence[Hit], clock: _Clock
     ) -> Generator[AnswerEvent, None, Answer]:
-        text = without_references(without_fences(draft.text), [hit.passage for hit in prompt.hits])
+        text = without_references(draft.text, [hit.passage for hit in prompt.hits])
         verified = self._tools.verifier.verify(text, prompt.hits, self._tools.neighbours, question=asked)
         citations = located(verified.citations, self._tools.headings)
         clock.lap("verify")
@@ -243,7 +287,7 @@ class CitedQueryEngine(BaseQueryEngine):
             question=question,
             text=verified.text,
             abstained=False,
-            sentences=opinions.sentences,
+            sentences=uncertified_end(opinions.sentences) if draft.reason == "length" else opinions.sentences,
             citations=citations,
             markers=verified.markers,
             hits=tuple(hits),
@@ -319,6 +363,9 @@ def _texts(events: Iterator[AnswerEvent], metadata: dict[str, Any]) -> Generator
             yield event.text
         elif isinstance(event, Done):
             metadata["answer"] = event.answer
+
+
+_BESIDE = "wrote something that does not answer the question"
 
 
 class _Clock:

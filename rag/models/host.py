@@ -38,7 +38,7 @@ def resolve_host(value: str, environ: Mapping[str, str] | None = None) -> str:
     host = _LOOPBACK_FOR.get(host, host)
     shown = f"[{host}]" if ":" in host else host
     prefix = f"/{path.strip('/')}" if path.strip("/") else ""
-    if re.search(r"[\s?#\\\x00-\x1f\x7f]", prefix + user) or re.search(r"[\[\]@]", user):
+    if re.search(r"[\s?#\\\"'\x00-\x1f\x7f]", prefix + user) or re.search(r"[\[\]@]", user):
         raise _invalid(text, "the part around the host has characters that an address may not have")
     url = f"{scheme}://{user}{at}{shown}:{port}{prefix}"
     try:

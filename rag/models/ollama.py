@@ -64,6 +64,7 @@ class OllamaLLM(LLM):
 
     model_name: str
     digest: str = ""
+    parameters: int = 0
     num_ctx: int
     num_predict: int
     temperature: float = 0.0
@@ -94,6 +95,7 @@ class OllamaLLM(LLM):
             client,
             model_name=name,
             digest=info.digest,
+            parameters=info.parameters,
             num_ctx=num_ctx,
             num_predict=min(config.num_predict, num_ctx // 4 if num_ctx < config.num_ctx else num_ctx // 2),
             temperature=config.temperature,

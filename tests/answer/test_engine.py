@@ -107,7 +107,31 @@ def test_a_marker_without_a_source_is_dropped_and_counted(tmp_path: Path, docs: 
         assert "[9]" not in answer.text and answer.dropped_markers > 0
 
 
-def test_the_models_refusal_is_an_abstention(tmp_path: Path, docs: Path, server: FakeOllama) -> None:
+@pytest.fixture
+def unsure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gate is never so sure that it overrules a model."""
+    monkeypatch.setattr("rag.answer.engine.CONFIDENT", 1.1)
+
+
+@pytest.mark.parametrize(
+    ("mode", "says"),
+    [("refuse", "found no answer"), ("silent", "without an answer"), ("think-only", "without an answer")],
+)
+def test_where_the_gate_is_sure_a_model_that_says_nothing_is_overruled_by_quotes(
+    tmp_path: Path, docs: Path, server: FakeOllama, mode: str, says: str
+) -> None:
+    with library(tmp_path, server, mode) as opened:
+        events = list(opened.stream(QUESTION))
+        assert isinstance(events[-1], Done)
+        answer = events[-1].answer
+        well_formed(answer, opened)
+        assert not answer.abstained and "28 days" in answer.text and answer.citations[0].origin == "quoted"
+        (note,) = answer.notices
+        assert f"chat-{mode} " in note and says in note and "quoted instead" in note
+        assert "".join(event.text for event in events if isinstance(event, Token)) == answer.text
+
+
+def test_the_models_refusal_is_an_abstention(tmp_path: Path, docs: Path, server: FakeOllama, unsure: None) -> None:
     with library(tmp_path, server, "refuse") as opened:
         events = list(opened.stream(QUESTION))
         done = events[-1]
@@ -132,7 +156,7 @@ def test_thoughts_are_not_shown(tmp_path: Path, docs: Path, server: FakeOllama, 
 
 
 @pytest.mark.parametrize("mode", ["think-only", "silent"])
-def test_an_empty_answer_is_an_error(tmp_path: Path, docs: Path, server: FakeOllama, mode: str) -> None:
+def test_an_empty_answer_is_an_error(tmp_path: Path, docs: Path, server: FakeOllama, mode: str, unsure: None) -> None:
     with library(tmp_path, server, mode) as opened, pytest.raises(EmptyAnswer):
         opened.ask(QUESTION)
 

@@ -76,7 +76,10 @@ def test_a_failure_is_a_typed_error_and_the_next_question_works(
         assert opened.ask(QUESTION).text == f"{OPENED} [1]."
 
 
-def test_after_a_refusal_in_other_words_the_plain_one_is_a_paragraph_of_its_own(tmp_path: Path) -> None:
+def test_after_a_refusal_in_other_words_the_plain_one_is_a_paragraph_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rag.answer.engine.CONFIDENT", 1.1)
     said = ["Die Dokumente nennen ", "keinen Preis."]
     with library(tmp_path, Vendor(pieces=said)) as opened:
         events = list(opened.stream(QUESTION))

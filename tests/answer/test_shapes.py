@@ -7,7 +7,7 @@ from markdown_it import MarkdownIt
 
 from rag.answer.export import to_markdown
 from rag.answer.verify import Verified, Verifier
-from rag.answer.writing import without_fences, without_references
+from rag.answer.writing import without_references
 from rag.models.static import static_vectors
 from rag.terminal import answer_text
 from rag.types import Answer, Support
@@ -119,13 +119,6 @@ def test_a_list_of_sources_at_the_end_is_left_out(listed: str) -> None:
 )
 def test_what_says_something_is_no_list_of_sources(said: str) -> None:
     assert without_references(f"{OPENED} [1].\n\n{said}", PASSAGES) == f"{OPENED} [1].\n\n{said}"
-
-
-def test_fences_of_the_prompt_are_left_out() -> None:
-    nonce = "0123456789abcdef" * 2
-    echoed = f"<<<{nonce} SOURCE 1: docs/alpha.md>>>\n{OPENED} [1].\n<<<{nonce} END 1>>>"
-    assert without_fences(echoed) == f"{OPENED} [1].\n"
-    assert without_fences("if a <<< b and c >>> d") == "if a <<< b and c >>> d"
 
 
 @pytest.mark.parametrize("unit", ["[1] alpha.md\n", "Sources:\n", "- \n", "\n", "* ", "[1]", "alpha.md"])

@@ -56,7 +56,8 @@ def test_a_broken_prompt_makes_answers_wrong(gold: GoldSet, handbook_folder: Pat
         with Library.open(handbook_folder / "library", config=model.with_(prompts=tmp_path), write=False) as broken:
             comparison, groups = against(before, run(gold, broken))
     assert verdict(comparison.b, comparison).code is Exit.REGRESSION
-    assert groups[Stage.ANSWER] >= ANSWERABLE - {"laptop"}
+    # What is written beside the question counts as a refusal.
+    assert groups[Stage.ABSTENTION] | groups[Stage.ANSWER] >= ANSWERABLE - {"laptop"}
     assert not groups[Stage.RETRIEVAL]
     assert changed(comparison) == {"prompts.answer"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rag.errors import ConfigError
@@ -92,6 +92,7 @@ def test_what_a_socket_connects_to() -> None:
 
 
 @settings(max_examples=500)
+@example('/"/')
 @given(st.text(max_size=30) | st.text("[]@:/.%\u2100\u24b6 a1\\'\"", max_size=12))
 def test_any_text_is_an_address_or_a_config_error(text: str) -> None:
     try:

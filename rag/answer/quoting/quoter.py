@@ -24,6 +24,8 @@ _SAME_WORDS, _MUCH_THE_SAME = 0.8, 0.35
 _DOUBTFUL = 0.4
 """What share of the odds the best sentence's document must have, or it is doubtful which document answers."""
 _COMPARED, _TRIFLE = 5, 0.005
+_BESIDE = 4.0
+"""How far below the best sentence of the hits, in log-odds, what an answer rests on may lie and still answer."""
 _FEWEST_WORDS = 3
 _NAMED_BEFORE = 0.2
 _NEIGHBOUR = 0.7
@@ -83,6 +85,25 @@ class Quoter:
             if len(quotes) == limit:
                 break
         return quotes
+
+    def holds_answer(self, question: str, hits: Sequence[Hit], spans: Sequence[tuple[int, int, int]]) -> bool:
+        """Whether one of ``spans`` (document, start, end) answers ``question`` about as well as the best sentence of
+        the ``hits`` does: no more than ``_BESIDE`` below it, in log-odds. True where nothing can be told."""
+        ranked = rank(self._vectors, analyse(question, self._frequency, self._count), hits)
+        if not ranked.candidates or not spans:
+            return True
+        scores = score(ranked)
+        own = [
+            float(scores[row])
+            for row, candidate in enumerate(ranked.candidates)
+            for document, start, end in spans
+            if candidate.passage.document_id == document and _begin(candidate) < end and candidate.end > start
+        ]
+        return not own or float(scores.max()) - max(own) <= _BESIDE
+
+
+def _begin(candidate: Candidate) -> int:
+    return candidate.passage.start + candidate.units[candidate.index].start
 
 
 def score(ranked: Ranked) -> Array:

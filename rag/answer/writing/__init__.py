@@ -5,12 +5,13 @@ from __future__ import annotations
 from rag.answer.writing.budget import Assembled, Message, assemble
 from rag.answer.writing.condense import condense_by_rule, longest_rewriting, rewriting_prompt, rewritten
 from rag.answer.writing.fence import clean_reply
-from rag.answer.writing.generate import Chunk, Draft, calibration_notices, write
+from rag.answer.writing.generate import REFUSED, Chunk, Draft, calibration_notices, write
 from rag.answer.writing.judge import SCHEMA, Judge, Opinions
-from rag.answer.writing.references import without_fences, without_references
+from rag.answer.writing.references import without_references
 from rag.answer.writing.refusal import declines
 
 __all__ = [
+    "REFUSED",
     "SCHEMA",
     "Assembled",
     "Chunk",
@@ -26,7 +27,6 @@ __all__ = [
     "longest_rewriting",
     "rewriting_prompt",
     "rewritten",
-    "without_fences",
     "without_references",
     "write",
 ]

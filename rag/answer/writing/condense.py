@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from rag.answer.writing.budget import transcript
-from rag.answer.writing.fence import clean_for_prompt, new_nonce
+from rag.answer.writing.fence import FenceFilter, clean_for_prompt, nonce_for
 from rag.errors import PromptTooLong
 from rag.prompts import Prompt
 from rag.text import words
@@ -72,18 +72,20 @@ def condense_by_rule(question: str, history: Sequence[Turn]) -> Condensed | None
 
 
 def rewriting_prompt(
-    question: str, history: Sequence[Turn], prompt: Prompt, *, room: int, counter: TokenCounter
+    question: str, history: Sequence[Turn], prompt: Prompt, *, room: int, counter: TokenCounter, secret: bytes
 ) -> tuple[str, str] | None:
     """What to ask a model for the rewriting, as system and user text of at most ``room`` tokens together; ``None``
     when the question stands alone. Of a question that is not in English only the model can tell.
 
-    The newest turns go in, as many as fit. Raises PromptTooLong when not even the last one does.
+    The newest turns go in, as many as fit; the same arguments give the same texts. Raises PromptTooLong when not even
+    the last one does.
     """
     if not history or not (needs_context(question) or not _ENGLISH.search(question)):
         return None
     turns = [Turn(turn.user, turn.bot[:_ANSWER_CHARACTERS]) for turn in history[-_HISTORY_TURNS:]]
+    nonce = nonce_for(secret, [clean_for_prompt(text) for turn in turns for text in (turn.user, turn.bot)])
     while turns:
-        said = transcript(turns, new_nonce())
+        said = transcript(turns, nonce)
         system, user = prompt.render(history=said, question=clean_for_prompt(question))
         if counter.message(system) + counter.message(user) <= room:
             return system, user
@@ -99,10 +101,13 @@ def longest_rewriting(question: str) -> int:
 def rewritten(question: str, reply: str) -> Condensed | None:
     """The model's ``reply`` as the question to search for; ``None`` when it left the question as it was.
 
-    What small models add is taken off: a label before it, quotes around it, an explanation on the lines after it.
-    A rewriting that is empty, longer than plausible, or several lines is not used, and the note says so.
+    What small models add is taken off: a label before it, quotes around it, an explanation on the lines after it, and
+    the prompt's fences. A rewriting that is empty, longer than plausible, or several lines is not used, and the note
+    says so.
     """
-    lines = [line for line in (_LABEL.sub("", line).strip(_AROUND) for line in reply.splitlines()) if line]
+    fences = FenceFilter()
+    plain = fences.feed(reply) + fences.finish()
+    lines = [line for line in (_LABEL.sub("", line).strip(_AROUND) for line in plain.splitlines()) if line]
     found = lines[0] if len(lines) == 1 or (lines and lines[0].endswith(_QUESTION_MARKS)) else ""
     if not found or len(found) > longest_rewriting(question):
         return Condensed(question, question, "The follow-up could not be rewritten, so it was searched as it stands.")

@@ -1,10 +1,13 @@
-"""Document text on its way into a prompt: hidden characters and control tokens gone, inside an unguessable fence."""
+"""Document text on its way into a prompt and a model's words on their way out: no control token, no fence passes."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
-import secrets
 import unicodedata
+from collections.abc import Sequence
+from itertools import count
 
 from rag.text import remove_invisible
 
@@ -38,6 +41,12 @@ _UNWANTED = re.compile(
     "\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
 )
 _LABEL_LENGTH = 200
+_NONCE_LENGTH = 8
+_BRACKETED = re.compile(r"[\[【［〔](?=\s*\^?\d{1,3}\s*[\]】］〕])|(?<=\d)[\]】］〕]")
+_ANGLES = re.compile(r"<+")
+_FENCE_END = re.compile(r">+|[\n<]")
+_FENCE_WORDS = re.compile(r"\b(?:SOURCE|END|CONVERSATION|PASSAGE)\b")
+_LONGEST_FENCE = 300
 
 
 def clean_reply(text: str) -> str:
@@ -67,9 +76,23 @@ def _visible(character: str) -> str:
     return " " if character.isspace() else ""
 
 
-def new_nonce() -> str:
-    """128 random bits in hexadecimal; a document cannot know it."""
-    return secrets.token_hex(16)
+def nonce_for(secret: bytes, parts: Sequence[str]) -> str:
+    """Eight hexadecimal digits that a document cannot know and that stay the same for the same ``parts``.
+
+    The same question over the same sources gives the same prompt, hence at temperature 0 the same answer. What makes
+    it unguessable is the HMAC's key, a secret of the library (RFC 2104); it occurs in none of the parts.
+    """
+    code = hmac.new(secret, digestmod=hashlib.sha256)
+    for part in parts:
+        data = part.encode("utf-8", "replace")
+        code.update(len(data).to_bytes(8, "big") + data)
+    for attempt in count():
+        again = code.copy()
+        again.update(bytes([attempt]))
+        nonce = again.hexdigest()[:_NONCE_LENGTH]
+        if not any(nonce in part for part in parts):
+            return nonce
+    raise AssertionError("counting does not end")
 
 
 def fence(nonce: str, number: int, label: str, text: str) -> str:
@@ -81,6 +104,108 @@ def fence(nonce: str, number: int, label: str, text: str) -> str:
     if nonce in body or nonce in name:
         raise ValueError("The fence's nonce occurs in the text it should fence; draw a new one for each prompt.")
     return f"<<<{nonce} SOURCE {number}: {name}>>>\n{body}\n<<<{nonce} END {number}>>>"
+
+
+def numbered(number: int, label: str, text: str) -> str:
+    """One numbered source as a single line, which small models copy rightly.
+
+    Nothing in it can pass for another source, with no nonce: a source begins a line, and its text has no line breaks;
+    nor for a marker, since numbers in square brackets become such in round ones.
+    """
+    said = f"{clean_label(label)}: {clean_for_prompt(text)}" if label else clean_for_prompt(text)
+    line = _BRACKETED.sub(lambda bracket: "(" if bracket[0] in "[【［〔" else ")", said)
+    return f"[{number}] {' '.join(line.split())}"
+
+
+class FenceFilter:
+    """Takes out of a model's reply what it copied of its prompt's fences: whole, with fewer angles, or cut off.
+
+    The text of documents holds no two angles in a row when it goes into a prompt, so what opens so and then says one
+    of the fences' words, or this prompt's nonce, comes from there. The result does not depend on how the text is cut.
+    """
+
+    def __init__(self, nonce: str = "") -> None:
+        self._nonce = nonce
+        self._held = ""
+        self._line_begins = True
+        self._swallow = ""
+
+    def feed(self, piece: str) -> str:
+        """What can be shown now."""
+        self._held += piece
+        return self._drain(final=False)
+
+    def finish(self) -> str:
+        """The rest, once the reply has ended."""
+        return self._drain(final=True)
+
+    def _drain(self, *, final: bool) -> str:
+        shown: list[str] = []
+        while self._held:
+            self._held = self._skipped(self._held)
+            angles = _ANGLES.search(self._held)
+            plain = self._held[: angles.start()] if angles else self._held
+            if plain:
+                kept = plain if final or angles else plain[: len(plain) - self._open_nonce(plain)]
+                self._show(shown, kept)
+                self._held = self._held[len(kept) :]
+                if len(kept) < len(plain):
+                    break
+                continue
+            if not self._angled(shown, final=final):
+                break
+        return "".join(shown)
+
+    def _angled(self, shown: list[str], *, final: bool) -> bool:
+        """Show or drop what the held text begins with, one angle or more; False when more of it must come first."""
+        begin = len(self._held) - len(self._held.lstrip("<"))
+        if begin == len(self._held) and not final:
+            return False
+        if begin == 1:
+            self._show(shown, "<")
+            self._held = self._held[1:]
+            return True
+        end = _FENCE_END.search(self._held, begin, begin + _LONGEST_FENCE)
+        open_end = end is None or end.end() == len(self._held)
+        if open_end and not final and len(self._held) < begin + _LONGEST_FENCE:
+            return False
+        stop = min(len(self._held), begin + _LONGEST_FENCE) if end is None else end.start()
+        inside = self._held[begin:stop]
+        if not self._is_fence(inside, cut_off=final and stop == len(self._held)):
+            self._show(shown, self._held[:begin])
+            self._held = self._held[begin:]
+            return True
+        self._swallow = " \t\n" if self._line_begins else " \t"
+        self._held = self._held[stop:].lstrip(">")
+        return True
+
+    def _is_fence(self, inside: str, *, cut_off: bool) -> bool:
+        begun = inside.split()[:1]
+        if self._nonce and (self._nonce in inside or (cut_off and begun and self._nonce.startswith(begun[0]))):
+            return True
+        return bool(_FENCE_WORDS.search(inside)) or (cut_off and not inside.strip())
+
+    def _skipped(self, text: str) -> str:
+        """Without the blanks after a fence that was dropped, and the end of the line that was its own."""
+        while text and self._swallow and text[0] in self._swallow:
+            if text[0] == "\n":
+                self._swallow = ""
+            text = text[1:]
+        if text:
+            self._swallow = ""
+        return text
+
+    def _open_nonce(self, text: str) -> int:
+        """How many characters at the end may become the nonce."""
+        lengths = range(min(len(text), len(self._nonce) - 1), 0, -1) if self._nonce else ()
+        return next((n for n in lengths if text.endswith(self._nonce[:n])), 0)
+
+    def _show(self, shown: list[str], text: str) -> None:
+        if self._nonce:
+            text = text.replace(self._nonce, "")
+        if text:
+            shown.append(text)
+            self._line_begins = not text.rpartition("\n")[2].strip()
 
 
 def clean_label(label: str) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from rag.answer.markers import Marker, MarkerParser
 from rag.answer.writing.budget import Assembled, Message
+from rag.answer.writing.fence import FenceFilter
+from rag.answer.writing.references import begins_instructions, recites
 from rag.answer.writing.refusal import declines, is_refusal, may_be_refusal, without_refusal
 from rag.errors import EmptyAnswer
 from rag.tokens import fewest
@@ -16,6 +18,11 @@ from rag.tokens import fewest
 _WORD = re.compile(r"\w")
 _MARKER = re.compile(r"\[\d+\]")
 _BLANKS = " \t\u00a0"
+REFUSED = "found no answer in the sources"
+RECITED = (
+    "repeated its instructions instead of answering (it may be a base model: choose one that is tuned to follow "
+    "instructions)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +40,11 @@ Chat = Callable[[Sequence[Message]], Iterator[Chunk]]
 
 @dataclass(slots=True)
 class Draft:
-    """What a model wrote, before the checks: markers number the prompt's sources."""
+    """What a model wrote, before the checks: markers number the prompt's sources. ``failure`` says, after "the model",
+    why it is no answer; it is empty where it may be one."""
 
     text: str = ""
-    refused: bool = False
+    failure: str = ""
     dropped: int = 0
     prompt_tokens: int = 0
     answer_tokens: int = 0
@@ -48,11 +56,12 @@ def write(chat: Chat, prompt: Assembled, draft: Draft) -> Iterator[str]:
     """Stream the reply to ``prompt`` as text with whole markers, filling ``draft``.
 
     An empty piece is a sign of life of a model that is still loading or thinking: a chance to stop. No text is
-    yielded of a refusal. Closing the iterator closes the model's stream. Raises EmptyAnswer when the
-    model ends without a word (markers are none), and whatever typed error ``chat`` raises.
+    yielded of a refusal, of a fence, or of a reply that repeats the instructions from its beginning. Closing the
+    iterator closes the model's stream. Raises EmptyAnswer when the model ends without a word (markers are none), and
+    whatever typed error ``chat`` raises.
     """
     started = time.perf_counter()
-    parser, shown = MarkerParser(len(prompt.hits)), _Shown()
+    fences, parser, shown = FenceFilter(prompt.nonce), MarkerParser(len(prompt.hits)), _Shown()
     held = ""
     open_gate = False
     chunks = chat(prompt.messages)
@@ -61,10 +70,14 @@ def write(chat: Chat, prompt: Assembled, draft: Draft) -> Iterator[str]:
             _count(draft, chunk)
             if chunk.text and not draft.first_token_ms:
                 draft.first_token_ms = (time.perf_counter() - started) * 1000
-            piece = shown.text(parser.feed(chunk.text))
+            piece = shown.text(parser.feed(fences.feed(chunk.text)))
             if not open_gate:
                 held += piece
-                open_gate = not may_be_refusal(held)
+                open_gate = not (
+                    may_be_refusal(held)
+                    or begins_instructions(held, prompt.instructions)
+                    or recites(held, prompt.instructions)
+                )
                 piece, held = (held, "") if open_gate else ("", held)
             draft.text += piece
             yield piece
@@ -72,16 +85,19 @@ def write(chat: Chat, prompt: Assembled, draft: Draft) -> Iterator[str]:
         close = getattr(chunks, "close", None)
         if close is not None:
             close()
-    tail = held + shown.text(parser.finish()) + shown.rest()
+    tail = held + shown.text([*parser.feed(fences.finish()), *parser.finish()]) + shown.rest()
     draft.dropped = shown.dropped
+    if recites(draft.text + tail, prompt.instructions):
+        draft.failure = RECITED
+        return
     if not open_gate and is_refusal(tail):
-        draft.refused = True
+        draft.failure = REFUSED
         return
     if tail:
         draft.text += tail
         yield tail
     if declines(draft.text):
-        draft.refused = True
+        draft.failure = REFUSED
         return
     draft.text = without_refusal(draft.text)
     if not _WORD.search(_MARKER.sub("", draft.text)):

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from rag.answer.writing.budget import Message
-from rag.answer.writing.fence import clean_for_prompt, new_nonce
+from rag.answer.writing.fence import clean_for_prompt, nonce_for
 from rag.answer.writing.generate import Chunk
 from rag.errors import ModelError
 from rag.prompts import Prompt
@@ -50,9 +50,11 @@ class Opinions:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Asks whether the cited passages support a sentence. ``options`` go with each request to the model."""
+    """Asks whether the cited passages support a sentence. ``options`` go with each request to the model; ``secret``
+    makes the prompts' fences unforgeable."""
 
     prompt: Prompt
+    secret: bytes
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     seconds: float = SECONDS
 
@@ -96,9 +98,8 @@ class Judge:
     ) -> Generator[Token, None, str]:
         """The model's whole reply. Raises TimeoutError when the deadline passes first."""
         texts = dict.fromkeys(known[c.passage_id].text if c.passage_id in known else c.quote for c in citations)
-        system, user = self.prompt.render(
-            passage=clean_for_prompt("\n\n".join(texts)), sentence=clean_for_prompt(sentence.text), nonce=new_nonce()
-        )
+        passage, said = clean_for_prompt("\n\n".join(texts)), clean_for_prompt(sentence.text)
+        system, user = self.prompt.render(passage=passage, sentence=said, nonce=nonce_for(self.secret, [passage, said]))
         reply = ""
         chunks = ask([Message("system", system), Message("user", user)])
         with closing(chunks):

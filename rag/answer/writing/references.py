@@ -1,4 +1,4 @@
-"""What models copy from their prompt into an answer: the sources' list at the end, and the fences around them."""
+"""What models copy from their prompt into an answer: the sources' list at the end, and the instructions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from rag.text import words
 from rag.types import Passage
 
 _BULLET = re.compile(r"[\s>*_#•–—-]*(?:\d{1,3}[.):]\s)?\s*")
@@ -18,14 +19,26 @@ _HEADER = re.compile(
 _MARKERS = re.compile(r"(?:\[\d{1,3}\][\s,;:*_.–—-]*)+")
 _PLACE = re.compile(r"\b(?:source|pages?|p|pp|seiten?|s|section)\b\.?|\d{1,4}|[\s\W_]", re.IGNORECASE)
 _EMPTY = re.compile(r"[\s*_=-]*")
-_FENCE = re.compile(r"<<<[0-9a-f]{32} [^\n]{0,300}?>>>[ \t]*\n?")
+_RUN, _RECITED, _FEWEST_RUNS = 4, 0.5, 4
 _LONGEST = 300
 
 
-def without_fences(text: str) -> str:
-    """The text without the lines that the prompt puts around its sources; as it was, if nothing else is in it."""
-    kept = _FENCE.sub("", text)
-    return kept if any(map(str.isalnum, kept)) else text
+def recites(text: str, instructions: str) -> bool:
+    """Whether a reply repeats the instructions, as base models do, which go on writing instead of answering: at least
+    half of its runs of four words stand in them."""
+    runs = _runs(text)
+    return len(runs) >= _FEWEST_RUNS and len(runs & _runs(instructions)) >= _RECITED * len(runs)
+
+
+def begins_instructions(text: str, instructions: str) -> bool:
+    """Whether what has come so far still follows the instructions word for word."""
+    said = words(text)
+    return bool(said) and f" {' '.join(said)}" in f" {' '.join(words(instructions))}"
+
+
+def _runs(text: str) -> set[tuple[str, ...]]:
+    said = words(text)
+    return {tuple(said[start : start + _RUN]) for start in range(len(said) - _RUN + 1)}
 
 
 def without_references(text: str, passages: Sequence[Passage]) -> str:

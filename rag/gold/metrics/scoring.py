@@ -150,6 +150,10 @@ class Scorer:
         return metrics
 
     def _reply(self, question: Question, reply: Reply, notes: list[str]) -> dict[str, float]:
+        if reply.reason and not reply.abstained and not question.unanswerable:
+            # Quotes stood in for a model that gave no answer: that helps its user, and is still the model's failure.
+            notes.append(f"quoted instead of answered: {reply.reason}")
+            reply = replace(reply, abstained=True)
         metrics = abstention_metrics(question, reply)
         forbidden = () if reply.abstained else violations(question.must_not_contain, reply.plain)
         if question.must_not_contain:

@@ -14,7 +14,8 @@ HISTORY = [Turn("How much leave do full-time staff get?", "Full-time staff recei
 
 
 def asked_of_the_model(question: str, history: Sequence[Turn] = HISTORY, room: int = 5_000) -> tuple[str, str] | None:
-    return rewriting_prompt(question, history, load_prompt("condense"), room=room, counter=TokenCounter(1.0, 1))
+    counter = TokenCounter(1.0, 1)
+    return rewriting_prompt(question, history, load_prompt("condense"), room=room, counter=counter, secret=b"s")
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
 from rag.answer.writing.budget import Assembled, Message
-from rag.answer.writing.generate import Chunk, Draft, calibration_notices, write
+from rag.answer.writing.generate import RECITED, REFUSED, Chunk, Draft, calibration_notices, write
 from rag.answer.writing.refusal import REFUSAL, declines
 from rag.errors import EmptyAnswer
 from rag.types import Hit, Passage
@@ -65,7 +66,7 @@ def written(reply: str) -> tuple[Draft, str]:
 )
 def test_refusals(reply: str) -> None:
     draft, _ = written(reply)
-    assert draft.refused
+    assert draft.failure == REFUSED
 
 
 @pytest.mark.parametrize("reply", [REFUSAL, f"**{REFUSAL}**", f" {REFUSAL}. "])
@@ -99,7 +100,7 @@ def test_of_a_plain_refusal_nothing_is_shown(reply: str) -> None:
 )
 def test_answers(reply: str, text: str | None) -> None:
     draft, shown = written(reply)
-    assert not draft.refused and draft.text == (reply if text is None else text)
+    assert not draft.failure and draft.text == (reply if text is None else text)
     assert shown == reply
 
 
@@ -118,13 +119,35 @@ def test_a_marker_without_a_source_leaves_no_gap(reply: str, shown: str) -> None
     assert draft.text == streamed == shown and draft.dropped
 
 
+INSTRUCTIONS = (
+    "Answer the question from the numbered sources, in one or two sentences, and in the words of the sources."
+)
+
+
+@pytest.mark.parametrize("reply", [INSTRUCTIONS, f"{INSTRUCTIONS} So do that, and answer.", f"Sure! {INSTRUCTIONS}"])
+def test_a_reply_that_repeats_the_instructions_is_no_answer(reply: str) -> None:
+    prompt = replace(prompt_of("q"), instructions=INSTRUCTIONS)
+    draft = Draft()
+    shown = "".join(write(lambda _: iter(map(Chunk, reply)), prompt, draft))
+    assert draft.failure == RECITED
+    assert shown == "" or not reply.startswith("Answer")
+
+
+def test_an_answer_may_begin_like_the_instructions() -> None:
+    prompt = replace(prompt_of("q"), instructions=INSTRUCTIONS)
+    draft = Draft()
+    reply = "The question is answered by the sources: the pumps cost 4 million crowns in all [1]."
+    assert "".join(write(lambda _: iter(map(Chunk, reply)), prompt, draft)) == draft.text == reply
+    assert not draft.failure
+
+
 def test_a_long_text_is_no_refusal_in_its_own_words() -> None:
     assert not declines("The sources do not agree on the year. " + "The pumps were old. " * 30)
 
 
 def test_only_the_agreed_words_beside_an_invalid_marker_are_no_answer() -> None:
     draft, _ = written(f"{REFUSAL} [9]")
-    assert draft.refused and draft.dropped == 1
+    assert draft.failure == REFUSED and draft.dropped == 1
 
 
 @pytest.mark.parametrize("reply", ["", " \n ", "[1][2]", "...", "[9]"])

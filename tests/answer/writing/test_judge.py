@@ -48,7 +48,10 @@ def library(tmp_path: Path, server: FakeOllama, **settings: Any) -> Library:
 
 def says(text: str) -> Fault:
     """The model's next reply, word for word."""
-    rows = [{"message": {"content": text}, "done": False}, {"message": {"content": ""}, "done": True}]
+    rows = [
+        {"message": {"role": "assistant", "content": text}, "done": False},
+        {"message": {"role": "assistant", "content": ""}, "done": True},
+    ]
     return Fault(line="".join(json.dumps(row) + "\n" for row in rows).encode(), then="end")
 
 
@@ -184,7 +187,7 @@ GOOD = '{"verdict": "supported"}'
 
 
 def test_the_time_is_bounded_for_the_whole_answer() -> None:
-    judge = Judge(load_prompt("judge"), seconds=0.1)
+    judge = Judge(load_prompt("judge"), b"s", seconds=0.1)
     done, sent = opinions(judge, [GOOD] * 3, 3, silence=1_000)
     assert len(sent) == 1 and done.asked == 1
     assert [s.support for s in done.sentences] == [Support.PARTIAL] * 3
@@ -192,21 +195,21 @@ def test_the_time_is_bounded_for_the_whole_answer() -> None:
 
 
 def test_an_unreadable_reply_does_not_stop_the_others() -> None:
-    done, sent = opinions(Judge(load_prompt("judge")), [GOOD, "what?", GOOD], 3)
+    done, sent = opinions(Judge(load_prompt("judge"), b"s"), [GOOD, "what?", GOOD], 3)
     assert len(sent) == done.asked == 3
     assert [s.support for s in done.sentences] == [Support.SUPPORTED, Support.PARTIAL, Support.SUPPORTED]
     assert done.notice and done.sentences[0].evidence == {"recall": 0.5, "judge": 1.0}
 
 
 def test_an_endless_reply_is_cut() -> None:
-    done, _ = opinions(Judge(load_prompt("judge")), [GOOD[:-1] + " " * 100_000 + "}"], 1)
+    done, _ = opinions(Judge(load_prompt("judge"), b"s"), [GOOD[:-1] + " " * 100_000 + "}"], 1)
     assert done.sentences[0].support is Support.SUPPORTED
 
     def ask(messages: Sequence[Message]) -> Generator[Chunk, None, None]:
         while True:
             yield Chunk("word ")
 
-    waiting = Judge(load_prompt("judge")).opinions(ask, [sentence("Claim.")], [CITATION], [])
+    waiting = Judge(load_prompt("judge"), b"s").opinions(ask, [sentence("Claim.")], [CITATION], [])
     assert sum(1 for _ in waiting) < 200
 
 
