@@ -31,6 +31,7 @@ _LAZY = {
     "models": "rag.models_command:models",
     "chat": "rag.chat:chat",
     "mcp": "rag.api.commands:mcp",
+    "serve": "rag.api.commands:serve",
     "verify": "rag.api.commands:verify",
 }
 
@@ -61,6 +62,7 @@ _SUMMARIES = {
     "models": "List, pull and choose models of Ollama.",
     "chat": "Talk with your documents in the terminal.",
     "mcp": "Serve the library to assistants by the Model Context Protocol.",
+    "serve": "Serve programs over HTTP, in OpenAI's form and in its own.",
     "verify": "Check an exported answer again, against the library or bare files.",
 }
 

@@ -118,6 +118,10 @@ class Config:
         return _apply(self, _read_toml(path), str(path))
 
 
+_NO_SETTINGS = ("RAG_CONFIG", "RAG_API_KEYS")
+"""Variables of this program that are no settings: where the settings are, and secrets, which no file may hold."""
+
+
 def load_config(
     flags: Mapping[str, Any] | None = None,
     *,
@@ -163,7 +167,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     limits = {f"RAG_LIMITS_{f.name.upper()}": f.name for f in fields(Limits)}
     values: dict[str, Any] = {}
     for variable, text in environ.items():
-        if not variable.startswith("RAG_") or variable == "RAG_CONFIG" or text == "":
+        if not variable.startswith("RAG_") or variable in _NO_SETTINGS or text == "":
             continue
         if variable in known:
             values[known[variable]] = text
@@ -172,7 +176,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         else:
             raise ConfigError(
                 f"The variable {variable} is no setting of this program.{_suggest(variable, [*known, *limits])}",
-                hint="Unset it, or correct its name; the README lists the settings.",
+                hint="Unset it, or correct its name; docs/settings.md lists the settings.",
             )
     return values
 

@@ -10,10 +10,11 @@ from urllib.parse import parse_qs
 
 import gradio as gr
 
+from rag.api.guard import Refusal
 from rag.errors import QuestionError, RagError
 from rag.text import counted
 from rag.types import to_plain
-from ui.guard import PUBLIC, Refusal
+from ui.guard import PUBLIC
 
 if TYPE_CHECKING:
     from rag.library import Library

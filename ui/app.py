@@ -15,13 +15,13 @@ import gradio as gr
 from fastapi import FastAPI
 from gradio.events import api as public_api
 
+from rag.api.server import address_of, ended_by_signals, listen, run
 from ui import parts
 from ui.api import Api, Calls
 from ui.assets import Assets
 from ui.components import Components
 from ui.events import Events
 from ui.guard import Guard, rules_for
-from ui.server import address_of, ended_by_signals, listen, run
 from ui.site import Site
 
 if TYPE_CHECKING:

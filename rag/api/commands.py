@@ -1,9 +1,10 @@
-"""``rag mcp`` and ``rag verify``: the library for assistants, and exported answers checked again."""
+"""``rag serve``, ``rag mcp``, ``rag verify``: the library for programs and assistants, and exported answers checked."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -11,11 +12,62 @@ from rag.cli import common, echo_json, json_option, opened, settings
 from rag.errors import ConfigError, ProofError
 from rag.proof import MEANING, ProofReport, bare_files, check_proof, read_proofs
 
+if TYPE_CHECKING:
+    from mcp.server.mcpserver import MCPServer
 
-@click.command("mcp")
+    from rag.library import Library
+
+
+KEYS = "RAG_API_KEYS"
+"""The variable with the keys that programs must show, separated by commas; never a flag, which others could read."""
+_LONGEST_BODY = 2_000_000
+_SHORTEST_KEY = 16
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=None, help="Port (7870, or the next free one).")
+@click.option("--mcp", "assistants", is_flag=True, help="Serve assistants too, at /mcp (Model Context Protocol).")
 @common
-def mcp(**flags: str | None) -> None:
-    """Serve the library to assistants by the Model Context Protocol, over standard input and output."""
+def serve(host: str, port: int | None, assistants: bool, **flags: str | None) -> None:
+    """Serve programs over HTTP: OpenAI's endpoints at /v1, the library's own at /api.
+
+    Keys in RAG_API_KEYS (separated by commas) are asked for as bearer tokens; away from 127.0.0.1 there must be one.
+    """
+    from rag.api.guard import ApiGuard, is_loopback, names_for
+    from rag.api.http import create_app
+    from rag.api.server import address_of, ended_by_signals, listen, run
+
+    keys = _keys()
+    if not keys and not is_loopback(host):
+        raise ConfigError(
+            f"Serving on {host} without keys would give the documents to whoever reaches this machine.",
+            hint=f"Set {KEYS} to one or more keys, or listen on 127.0.0.1.",
+        )
+    with ended_by_signals(), opened(settings(**flags)) as library:
+        library.ensure_collection()
+        app = create_app(library, keys=keys, assistants=_assistants(library) if assistants else None)
+        listener = listen(host, 7870 if port is None else port, exactly=port is not None)
+        address = address_of(listener)
+        run(
+            ApiGuard(app, names_for(host), _LONGEST_BODY),
+            listener,
+            lambda: click.echo(f"Ready: {address}v1  (Ctrl-C ends it)"),
+        )
+
+
+def _keys() -> tuple[str, ...]:
+    keys = tuple(key.strip() for key in os.environ.get(KEYS, "").split(",") if key.strip())
+    if any(len(key) < _SHORTEST_KEY for key in keys):
+        raise ConfigError(
+            f"A key in {KEYS} is shorter than {_SHORTEST_KEY} characters.",
+            hint="Make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
+        )
+    return keys
+
+
+def _assistants(library: Library) -> MCPServer[Any]:
+    """The server for assistants. Raises ConfigError where its package is not installed."""
     try:
         from rag.api.mcp import create_server
     except ModuleNotFoundError as error:
@@ -23,8 +75,15 @@ def mcp(**flags: str | None) -> None:
             f"The Model Context Protocol needs a package that is not installed: {error.name}.",
             hint="Install it with: pip install 'rag-cited[mcp]'",
         ) from error
+    return create_server(library)
+
+
+@click.command("mcp")
+@common
+def mcp(**flags: str | None) -> None:
+    """Serve the library to assistants by the Model Context Protocol, over standard input and output."""
     with opened(settings(**flags), write=False) as library:
-        create_server(library).run("stdio")
+        _assistants(library).run("stdio")
 
 
 @click.command("verify")

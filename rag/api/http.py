@@ -21,7 +21,9 @@ from fastapi import Body, Depends, FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import rag
 from rag.errors import RagError
@@ -29,6 +31,8 @@ from rag.proof import check_proof
 from rag.types import Answer, AnswerEvent, Done, Token, Turn, to_plain
 
 if TYPE_CHECKING:
+    from mcp.server.mcpserver import MCPServer
+
     from rag.library import Library
 
 _MARKER = re.compile(r"\[(\d{1,4})\]")
@@ -143,14 +147,20 @@ class VerifyRequest(BaseModel):
     collection: str | None = None
 
 
-def create_app(library: Library, *, keys: Sequence[str] = ()) -> FastAPI:
+def create_app(library: Library, *, keys: Sequence[str] = (), assistants: MCPServer[Any] | None = None) -> FastAPI:
     """The application. With ``keys`` every request but the health checks needs one as a bearer token.
+
+    ``assistants``, a server of ``rag.api.mcp``, is served at /mcp.
 
     ``/openapi.json`` describes it. Errors are ``{"error": {"message", "type", "code"}}``, as OpenAI has them.
     """
-    app = FastAPI(title="rag", version=rag.__version__, docs_url=None, redoc_url=None)
+    served = None if assistants is None else _served(assistants)
+    lifespan = None if served is None else served.router.lifespan_context
+    app = FastAPI(title="rag", version=rag.__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     api = _Api(library)
     guarded = [Depends(_key_check(keys))] if keys else []
+    if served is not None:
+        app.mount("/mcp", _Keyed(served, _key_check(keys) if keys else None))
     for path, endpoint, method in api.routes():
         described = {**_PROBLEMS, **(_PLAIN_TEXT if endpoint == api.text else {})}
         app.add_api_route(path, endpoint, methods=[method], dependencies=guarded, responses=described)
@@ -161,6 +171,27 @@ def create_app(library: Library, *, keys: Sequence[str] = ()) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(HTTPException, _refused)
     return app
+
+
+def _served(assistants: MCPServer[Any]) -> Starlette:
+    """The protocol over HTTP at the root of a mount; names and origins are checked before, by the guard."""
+    from mcp.server.transport_security import TransportSecuritySettings
+
+    unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+    return assistants.streamable_http_app(streamable_http_path="/", transport_security=unchecked)
+
+
+class _Keyed:
+    """A mounted application behind the same keys as every route."""
+
+    def __init__(self, app: ASGIApp, check: Callable[[Request], Awaitable[None]] | None) -> None:
+        self._app = app
+        self._check = check
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._check is not None and scope["type"] == "http":
+            await self._check(Request(scope))
+        await self._app(scope, receive, send)
 
 
 class _Api:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import uvicorn
 
-from ui.server import configured
+from rag.api.server import configured
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag.api.guard import LOOPBACK, Refusal, is_loopback
 from tests.ui.servers import raw, read_reply, request, serving
-from ui.guard import HEADERS, LOOPBACK, READ, WRITE, Guard, Refusal, Rules, is_loopback, plain_body, rules_for
+from ui.guard import HEADERS, READ, WRITE, Guard, Rules, plain_body, rules_for
 
 LIMIT = 1_000
 EVENTS = "/gradio_api/queue/join"

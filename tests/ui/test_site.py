@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 import pytest
 
+from rag.api.server import address_of, listen
 from rag.config import Config, Limits
 from rag.errors import ConfigError, LibraryLocked
 from rag.library import Library
@@ -29,7 +30,6 @@ from tests.ui.test_guard import EVENTS, assert_sealed, leaking_paths
 from ui.app import application
 from ui.guard import PUBLIC, READ, WRITE
 from ui.intake import MEGABYTE
-from ui.server import address_of, listen
 
 ROOT = Path(__file__).parents[2]
 OWN = {"Sec-Fetch-Site": "same-origin"}
@@ -336,7 +336,7 @@ def test_a_flood_is_answered_or_told_to_wait(port: int) -> None:
 
 def test_half_sent_requests_do_not_block_the_page(port: int, small: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     """300 connections that send no more: closed in time, whatever they began with; a slow honest one is not."""
-    monkeypatch.setattr("ui.server.PERIOD_SECONDS", 1.5)
+    monkeypatch.setattr("rag.api.server.PERIOD_SECONDS", 1.5)
     host = f"Host: localhost:{port}\r\n".encode()
     begun = (
         b"",

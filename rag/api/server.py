@@ -16,8 +16,8 @@ from typing import Any, Literal
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from rag.api.guard import is_loopback
 from rag.errors import ConfigError
-from ui.guard import is_loopback
 
 logger = logging.getLogger(__name__)
 
