@@ -45,7 +45,7 @@ def serve(host: str, port: int | None, assistants: bool, **flags: str | None) ->
             hint=f"Set {KEYS} to one or more keys, or listen on 127.0.0.1.",
         )
     with ended_by_signals(), opened(settings(**flags)) as library:
-        library.ensure_collection()
+        library.collections.ensure()
         app = create_app(library, keys=keys, assistants=_assistants(library) if assistants else None)
         listener = listen(host, 7870 if port is None else port, exactly=port is not None)
         address = address_of(listener)
