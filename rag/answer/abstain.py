@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from rag.answer.quoting import FEATURES, Array, Question, Ranked, analyse, rank, says_nothing, score, windows_of
-from rag.answer.wanted import Wanted
 from rag.answer.weights import ABSTAIN, ABSTAIN_BIAS
+from rag.language.questions import Wanted
 from rag.models.static import StaticVectors
 from rag.types import Hit
 

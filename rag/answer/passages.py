@@ -6,9 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rag.answer.lexicon import Word, words_of
-from rag.answer.values import Value, values_of
-from rag.language.sentences import sentences
+from rag.language import Parsed, Value, Word, language_of, parse, sentences
 from rag.types import Citation, Origin, Passage
 
 _POINTS_BACK = re.compile(
@@ -31,17 +29,26 @@ _GOES_ON = re.compile(r"\W*(?:another|other|the \w+)\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A sentence at ``start:end`` of its passage's text, with its words; their offsets count from ``start``."""
+    """A sentence at ``start:end`` of its passage's text, parsed; the offsets of its parts count from ``start``."""
 
-    text: str
+    parsed: Parsed
     start: int
     end: int
-    words: tuple[Word, ...]
+
+    @property
+    def text(self) -> str:
+        """The sentence itself."""
+        return self.parsed.text
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """Its words."""
+        return self.parsed.words
 
     @property
     def values(self) -> tuple[Value, ...]:
         """The numbers and dates in it."""
-        return values_of(self.text)
+        return self.parsed.values
 
     @property
     def points_back(self) -> bool:
@@ -66,13 +73,10 @@ class Unit:
 
 @lru_cache(maxsize=2_048)
 def units_of(text: str) -> tuple[Unit, ...]:
-    """The sentences of a passage that hold a word."""
-    found = []
-    for start, end in sentences(text):
-        words = words_of(text[start:end])
-        if words:
-            found.append(Unit(text[start:end], start, end, words))
-    return tuple(found)
+    """The sentences of a passage that hold a word, parsed in the passage's language."""
+    language = language_of(text)
+    found = (Unit(parse(text[start:end], language or None), start, end) for start, end in sentences(text))
+    return tuple(unit for unit in found if unit.words)
 
 
 def citation_for(passage: Passage, start: int, end: int, marker: int, origin: Origin) -> Citation:

@@ -17,7 +17,7 @@ language of the text it is from. Two texts are compared by ``Word.stem``, ``key(
 ``other_unit``. What the rooms know is data: ``rag/data/*.tsv``, read by ``rag.language.tables``.
 """
 
-from rag.language.languages import CHECKED, language_of, unchecked
+from rag.language.languages import CHECKED, Check, language_of, unchecked
 from rag.language.parsed import Parsed, parse
 from rag.language.polarity import Negation, Side
 from rag.language.quantities import Value, other_unit, same_value, values_of
@@ -26,6 +26,6 @@ from rag.language.synonyms import key
 from rag.language.words import Word, stem, words_of
 
 __all__ = [
-    "CHECKED", "Negation", "Parsed", "Side", "Value", "Word", "key", "language_of", "other_unit", "parse", "same_value",
-    "sentences", "stem", "unchecked", "values_of", "words_of",
+    "CHECKED", "Check", "Negation", "Parsed", "Side", "Value", "Word", "key", "language_of", "other_unit", "parse",
+    "same_value", "sentences", "stem", "unchecked", "values_of", "words_of",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ CHECKED: dict[str, str] = {
 }  # fmt: skip
 """The languages with data for every check, and what the stemmer calls them."""
 _READ = 2_000
-_WORD = re.compile(r"[^\W\d_]+")
+_WORD = re.compile(r"(?<!\w)[^\W\d_]+")
 # A script tells the language or, where several share it, only that it is none of the alphabet's.
 _SCRIPTS = tuple(
     (language, re.compile(f"[{characters}]"))
@@ -26,8 +26,8 @@ _SCRIPTS = tuple(
     )
 )  # fmt: skip
 _MOSTLY, _KANA = 0.4, 0.1
-# The share of function words in a text, and by how much one language must lead another.
-_LEAST, _MARGIN = 0.12, 1.1
+# The share and number of function words that tell, and by how much one language must lead another.
+_LEAST, _FEWEST, _MARGIN = 0.12, 2, 1.1
 # So many words, of which so few are function words of any known language, are in another one.
 _ENOUGH, _NONE = 20, 0.03
 # Between two whose function words a text has alike (Spanish and Catalan), the one with more readers.
@@ -50,7 +50,8 @@ def language_of(text: str, otherwise: str = "") -> str:
         for language, pattern in _SCRIPTS:
             if len(pattern.findall(text)) >= (_KANA if language == "ja" else _MOSTLY) * letters:
                 return language
-    words = _WORD.findall(text.lower())
+    # A capital may make a name of a word, such as "Anders", but at the beginning.
+    words = [word.lower() for place, word in enumerate(_WORD.findall(text)) if not place or word.islower()]
     votes: dict[str, float] = {}
     for word in words:
         languages = _votes().get(word, ())
@@ -61,7 +62,7 @@ def language_of(text: str, otherwise: str = "") -> str:
     known = sum(word in listed(ranked[0], "function") for word in words) if ranked else 0
     if known < _NONE * len(words) and len(words) >= _ENOUGH:
         return "other"
-    if known < _LEAST * len(words) or not ranked:
+    if not ranked or known < _LEAST * len(words) or known < min(_FEWEST, len(words)):
         return otherwise
     if len(ranked) > 1 and votes[ranked[0]] < _MARGIN * votes[ranked[1]]:
         return otherwise

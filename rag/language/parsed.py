@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from rag.language.languages import Check, language_of, unchecked
-from rag.language.polarity import Negation, Side, clause_at, negations_in, pattern, sides_in
+from rag.language.polarity import Negation, Side, clause_at, contraries_in, negations_in, pattern, sides_in
 from rag.language.quantities import Value, values_of
 from rag.language.words import Word, words_of
 
@@ -52,6 +52,16 @@ class Parsed:
         return tuple(negations_in(self.text, self.words, self.read_as))
 
     @cached_property
+    def contraries(self) -> tuple[Negation, ...]:
+        """Its words that act like a "not", with what they undo."""
+        return tuple(contraries_in(self.text, self.words, self.read_as))
+
+    @cached_property
+    def denials(self) -> bool:
+        """Whether it has a word of denial, which no sentence may add to what it tells."""
+        return bool(pattern(self.read_as, "denial").search(self.text))
+
+    @cached_property
     def sides(self) -> tuple[Side, ...]:
         """Where it takes a side of a pair of opposites."""
         return sides_in(self.words, self.read_as)
@@ -67,9 +77,7 @@ class Parsed:
 
     def denies(self) -> bool:
         """Whether it negates, denies or undoes anything."""
-        return bool(self.negations) or any(
-            pattern(self.read_as, kind).search(self.text) for kind in ("contrary", "denial")
-        )
+        return bool(self.negations or self.contraries) or self.denials
 
 
 def parse(text: str, language: str | None = None, otherwise: str = "") -> Parsed:

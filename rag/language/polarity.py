@@ -14,6 +14,7 @@ from rag.language.tables import cells, listed, table
 from rag.language.words import Word, stem
 
 _SCOPE_WORDS = 5
+_GAP, _WIDEST_GAP = "~", 2
 _PARTED = r"[.;:!?,()\n—–]| -+ "
 
 
@@ -43,7 +44,7 @@ def _rows(language: str, kind: str) -> tuple[Mapping[str, str], ...]:
 
 @cache
 def pattern(language: str, kind: str) -> re.Pattern[str]:
-    """What matches the words of a kind (``negation``, ``contrary``, ``denial``, ``no negation``) in a language; nothing
+    """What matches the words of a kind (``negation``, ``contrary``, ``denial``, ...) in a language; nothing
     where there is no data."""
     found = [re.escape(word) for row in _rows(language, kind) for word in cells(row["words"])]
     words = "|".join(w.replace(r"\*", r"\w*").replace(r"\?", r"[^\W\d_]").replace("'", "['’]") for w in found)
@@ -75,6 +76,21 @@ def negations_in(text: str, words: Sequence[Word], language: str) -> Iterator[Ne
         if reaches_back(language):
             behind += [w for w in reversed(words) if first <= w.start < match.start() and w.content]
         yield Negation(*match.span(), tuple(behind[:_SCOPE_WORDS]))
+
+
+def contraries_in(text: str, words: Sequence[Word], language: str) -> Iterator[Negation]:
+    """The words that act like a "not", with the content words they undo: those of their clause ("refused to approve"),
+    or only the next ("former")."""
+    for kind in ("contrary", "contrary next"):
+        for match in pattern(language, kind).finditer(text):
+            if pattern(language, "no contrary").match(text, match.start()):
+                continue
+            first, last = clause_at(text, *match.span(), language)
+            if kind == "contrary":
+                reached = [w for w in words if first <= w.start < last]
+            else:
+                reached = [w for w in words if match.end() <= w.start < last and w.content][:1]
+            yield Negation(*match.span(), tuple(reached))
 
 
 @cache
@@ -114,7 +130,19 @@ def sides_in(words: Sequence[Word], language: str) -> tuple[Side, ...]:
     found = []
     for place, word in enumerate(words):
         for stems, pair, sign in phrases.get(word.stem, ()):
-            run = words[place : place + len(stems)]
-            if tuple(w.stem for w in run) == stems:
-                found.append(Side(pair, sign, word.start, run[-1].end))
+            last = _end_of(stems, words, place)
+            if last is not None:
+                found.append(Side(pair, sign, word.start, words[last].end))
     return tuple(found)
+
+
+def _end_of(stems: Sequence[str], words: Sequence[Word], place: int) -> int | None:
+    """Which word ends the phrase that begins at ``place``; None if it is not there."""
+    for number, wanted in enumerate(stems):
+        if wanted == _GAP:
+            rest = range(place, min(place + _WIDEST_GAP, len(words) - 1) + 1)
+            return next((end for at in rest if (end := _end_of(stems[number + 1 :], words, at)) is not None), None)
+        if place >= len(words) or words[place].stem != wanted:
+            return None
+        place += 1
+    return place - 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache, lru_cache
 
-from rag.language.tables import listed, table
+from rag.language.tables import table
 from rag.language.words import stem
 
 
@@ -18,9 +18,3 @@ def _keys(language: str) -> dict[str, str]:
 def key(word: str, language: str = "en") -> str:
     """What stands for the stem ``word`` and all stems that can replace it."""
     return _keys(language).get(word, word)
-
-
-@cache
-def light(language: str) -> frozenset[str]:
-    """The stems of the words that join a thing to its value and say nothing of it."""
-    return frozenset(stem(word, language) for word in listed(language, "light"))

@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-import snowballstemmer
+import Stemmer
 
 from rag.language.languages import CHECKED, language_of
 from rag.language.tables import cells, listed, table
@@ -87,7 +87,7 @@ def _word(raw: str, start: int, end: int, opening: bool, language: str) -> Word:
     country = _country_words()[0].get(plain) if upper and raw != "Us" else None
     if country:
         return Word(country, start, end, True, True)
-    name = content and upper and (acronym or not opening) and plain not in listed("en", "title")
+    name = content and upper and (acronym or not opening) and not is_title(raw)
     return Word(stem(lower, language), start, end, content, name)
 
 
@@ -130,8 +130,8 @@ def stem(word: str, language: str = "en") -> str:
 
 
 @cache
-def _stemmer(algorithm: str) -> snowballstemmer.stemmer:
-    return snowballstemmer.stemmer(algorithm)
+def _stemmer(algorithm: str) -> Stemmer.Stemmer:
+    return Stemmer.Stemmer(algorithm)
 
 
 @cache
@@ -182,10 +182,33 @@ def country_of(word: str) -> str:
     return _country_words()[0].get(_plain(word), "")
 
 
-@cache
 def words_for_country(country: str) -> tuple[str, ...]:
     """The words for a country, as ``country_of`` names it; none if it is no country."""
-    return tuple(word for word, own in _country_words()[0].items() if own == country)
+    return _words_by_country().get(country, ())
+
+
+@cache
+def _words_by_country() -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    for word, country in _country_words()[0].items():
+        found.setdefault(country, []).append(word)
+    return {country: tuple(words) for country, words in found.items()}
+
+
+@cache
+def stems_listed(language: str, kind: str) -> frozenset[str]:
+    """The stems of the words of one kind in ``function_words.tsv``."""
+    return frozenset(stem(word, language) for word in listed(language, kind))
+
+
+def capitalises_nouns(language: str) -> bool:
+    """Whether a capital tells no name from a noun."""
+    return language == "de"
+
+
+def is_title(word: str) -> bool:
+    """Whether a word goes before a name and is none: "President", "Dr"."""
+    return _plain(word) in listed("en", "title")
 
 
 def seat_of(one: str, other: str) -> bool:

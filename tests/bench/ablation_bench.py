@@ -57,9 +57,10 @@ class Examined:
             for rule, (gate, _) in RULES.items():
                 if rule not in without:
                     held[gate] = min(held.get(gate, 1.0), outcomes[rule])
-            score = score_of(window, Gates(**held))
+            held_all = Gates(**held, unchecked=())
+            score = score_of(window, held_all)
             if score >= best:
-                best, holds = score, support_of(score, Gates(**held)) is Support.SUPPORTED
+                best, holds = score, support_of(score, held_all) is Support.SUPPORTED
         return best, holds
 
 

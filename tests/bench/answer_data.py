@@ -16,9 +16,9 @@ from pathlib import Path
 
 import yaml
 
-from rag.answer.countries import VARIANTS
-from rag.answer.lexicon import words_of
 from rag.answer.writing import condense_by_rule
+from rag.language import words_of
+from rag.language.words import words_for_country
 from rag.models.static import StaticVectors
 from rag.text import find_folded
 from rag.types import Hit, Turn
@@ -95,7 +95,7 @@ class Corpus:
         frequency = {}
         for word in words_of(asked.text):
             hidden = sum(word.stem in self.stems[i] for i in without)
-            for shown in VARIANTS.get(word.stem, [asked.text[word.start : word.end]]):
+            for shown in words_for_country(word.stem) or (asked.text[word.start : word.end],):
                 frequency[shown] = max(0, self.index.document_frequency(shown) - hidden)
         hits = tuple(self.index.hits(asked.text, 6, without))
         return replace(asked, hits=hits, frequency=frequency, count=len(self.index.passages))

@@ -43,7 +43,7 @@ def test_both_sides_of_every_row_are_told_apart() -> None:
     for language in CHECKED:
         for pair, (left, right) in enumerate(opposites(language)):
             for sign, entries in ((1, left), (-1, right)):
-                for entry in entries:
+                for entry in (e.replace(" ~", "") for e in entries):
                     found = {s.sign for s in sides_in(words_of(entry, language), language) if s.pair == pair}
                     assert found == {sign}, (language, entry)
 

@@ -6,9 +6,7 @@ import re
 from functools import lru_cache
 
 from rag.answer.conflicts.statement import Statement, asked_of, share_of
-from rag.answer.kindred import key
-from rag.answer.lexicon import words_of
-from rag.answer.values import same_value, values_of
+from rag.language import key, same_value, values_of, words_of
 from rag.types import Passage
 
 _COVERED, _FEWEST_SHARED = 0.65, 2

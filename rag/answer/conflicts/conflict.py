@@ -11,12 +11,9 @@ from itertools import pairwise
 from rag.answer.conflicts.figures import different_figures
 from rag.answer.conflicts.holders import different_holders
 from rag.answer.conflicts.statement import Statement, asked_of, same_ties, share_of
-from rag.answer.contrast import CONTRARY
-from rag.answer.countries import VARIANTS
-from rag.answer.kindred import VIEWS, key
-from rag.answer.lexicon import QUESTION_WORDS, Word, seat_of, stem, words_of
+from rag.language import Word, key, parse, words_of
+from rag.language.words import seat_of, stems_listed, words_for_country
 
-_ASKED_ANYWAY = frozenset(map(stem, QUESTION_WORDS))
 _SHARED, _SHARED_OF_LONGER, _FEWEST_SHARED = 0.7, 0.5, 2
 _COVERED, _HALF = 0.65, 0.5
 _REPLACED = 3
@@ -57,11 +54,11 @@ def conflicts(one: Statement, other: Statement, question: str = "") -> list[Conf
 def sides_asked(question: str) -> list[tuple[int, frozenset[str]]]:
     """The views of which the question itself names both sides ("better or worse"), and the keys of its other words."""
     found = []
-    for view, patterns in enumerate(VIEWS):
-        named = [list(pattern.finditer(question)) for pattern in patterns]
-        spans = [match.span() for matches in named for match in matches]
-        rest = {k for k, w in asked_of(question).items() if not any(a <= w.start < b for a, b in spans)}
-        if all(named) and rest:
+    sides = parse(question).sides
+    for view in dict.fromkeys(side.pair for side in sides):
+        named = [side for side in sides if side.pair == view]
+        rest = {k for k, w in asked_of(question).items() if not any(s.start <= w.start < s.end for s in named)}
+        if len({side.sign for side in named}) == 2 and rest:
             found.append((view, frozenset(rest)))
     return found
 
@@ -114,8 +111,7 @@ def _replaced(one: Statement, other: Statement) -> bool:
         alien = set(a[i:j]) - other.topic.keys(), set(b[k:m]) - one.topic.keys()
         if kind != "replace" or not all(alien) or max(map(len, alien)) > _REPLACED:
             continue
-        shown = [[s.text[w.start : w.end] for w in span] for s, span in ((one, mine[i:j]), (other, theirs[k:m]))]
-        if _opposites_only(*shown):
+        if _opposites_only(one, mine[i:j], other, theirs[k:m]):
             continue
         left = i and k and _gap(one, mine, i - 1) == _gap(other, theirs, k - 1)
         right = j < len(a) and m < len(b) and _gap(one, mine, j - 1) == _gap(other, theirs, m - 1)
@@ -129,13 +125,17 @@ def _gap(statement: Statement, words: Sequence[Word], place: int) -> str:
     return re.sub(r"[\d.,]+", "#", statement.text[words[place].end : words[place + 1].start].lower())
 
 
-def _opposites_only(one: Sequence[str], other: Sequence[str]) -> bool:
+def _opposites_only(one: Statement, mine: Sequence[Word], other: Statement, theirs: Sequence[Word]) -> bool:
     """Whether what was replaced are two sides of one view, and no two things beside them."""
-    a, b = " ".join(one), " ".join(other)
-    for left, right in VIEWS:
-        for x, y in ((left, right), (right, left)):
-            if x.search(a) and y.search(b):
-                return not (x.sub("", a).strip() and y.sub("", b).strip())
+    for a in one.parsed.sides:
+        for b in other.parsed.sides:
+            if a.pair == b.pair and a.sign == -b.sign:
+                left, right = (
+                    [w for w in words if not side.start <= w.start < side.end]
+                    for words, side in ((mine, a), (theirs, b))
+                )
+                if len(left) < len(mine) and len(right) < len(theirs):
+                    return not (left and right)
     return False
 
 
@@ -169,7 +169,9 @@ def _told_apart(one: Statement, other: Statement) -> bool:
     apart = [{k for k, name in title.items() if name} - s.around for title, s in zip(titles, (other, one), strict=True)]
     rest = [title.keys() - names for title, names in zip(titles, apart, strict=True)]
     of_one_kind = bool(rest[0]) and rest[0] == rest[1]
-    return bool(apart[0] and apart[1] and (of_one_kind or all(any(k in VARIANTS for k in names) for names in apart)))
+    return bool(
+        apart[0] and apart[1] and (of_one_kind or all(any(words_for_country(k) for k in names) for names in apart))
+    )
 
 
 def _title(statement: Statement) -> dict[str, bool]:
@@ -203,13 +205,13 @@ def _of_other_times(one: Statement, other: Statement) -> bool:
 
 def _negated(one: Statement, other: Statement, asked: dict[str, Word]) -> list[tuple[str, str]]:
     """Both sentences, if one denies what the other says."""
-    if len({frozenset(m[0].lower()[:4] for m in CONTRARY.finditer(s.text)) for s in (one, other)}) > 1:
+    if len({frozenset(s.text[m.start : m.start + 4].lower() for m in s.parsed.contraries) for s in (one, other)}) > 1:
         return []
     both = (one.topic.keys() & other.topic.keys()) - one.names.keys()
     turned = [k for k in both if (k in one.denied) != (k in other.denied)]
     if not turned or len(both) + len(one.names.keys() & other.names.keys()) < _FEWEST_SHARED:
         return []
-    if asked and not any(k in asked or k in _ASKED_ANYWAY for k in turned):
+    if asked and not any(k in asked or k in stems_listed("en", "question") for k in turned):
         return []
     spans = [(s.topic[turned[0]].start, s.topic[turned[0]].end) for s in (one, other)]
     return [(one.text, other.text)] if same_ties(one, other, spans[0], spans[1]) else []

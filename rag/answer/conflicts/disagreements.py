@@ -15,8 +15,8 @@ from rag.answer.conflicts.changes import changes, date_of, in_order
 from rag.answer.conflicts.conflict import Conflict, conflicts, opposed_views, sides_asked
 from rag.answer.conflicts.reported import only_denies, other_side, reports_difference, words_in_common
 from rag.answer.conflicts.statement import Statement, statements_of
-from rag.answer.lexicon import Word
 from rag.answer.passages import citation_for
+from rag.language import Word
 from rag.types import Citation, Claim, Disagreement, Hit, Sentence, Support
 
 _LONGEST_VALUE = 240

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rag.answer.conflicts.statement import Statement, asked_of, share_of
-from rag.answer.contrast import APPROXIMATE, AT_LEAST, AT_MOST
-from rag.answer.kindred import LIGHT, key
-from rag.answer.lexicon import words_of
-from rag.answer.values import Value, currency_of, measure_of, other_unit, same_value
+from rag.language import Value, key, other_unit, same_value, words_of
+from rag.language.quantities import currency_of, measure_of
+from rag.language.words import stems_listed
 
 _DATES = ("date", "year")
 _ABOUT, _ROUNDED = 0.1, 0.02
@@ -71,13 +70,13 @@ def different_figures(one: Statement, other: Statement, question: str) -> list[t
         return []
     found = []
     for a in mine:
-        if any(_agree(a, one, b, other) for b in theirs):
+        if any(_agree(a, b) for b in theirs):
             continue
         rivals = [b for b in theirs if _same_thing(a, one, b, other, asked)]
         if (
             not rivals
             or any(not same_value(rivals[0].value, b.value) for b in rivals)
-            or any(_agree(c, one, rivals[0], other) for c in mine)
+            or any(_agree(c, rivals[0]) for c in mine)
         ):
             continue
         if sum(_same_thing(c, one, rivals[0], other, asked) for c in mine) == 1 and _tied_alike(
@@ -136,7 +135,7 @@ def _tail(text: str) -> frozenset[str]:
     found = []
     for place, word in enumerate(words_of(text)):
         behind = text[word.start :]
-        if word.content and word.stem not in LIGHT:
+        if word.content and word.stem not in stems_listed("en", "light"):
             found.append(key(word.stem))
         elif word.content or (place and not _JOINS.match(" " + behind) and not _DETERMINER.match(behind)):
             break
@@ -150,20 +149,19 @@ def _shown(text: str, value: Value) -> str:
     return text[value.start : value.end + (unit.end() if unit and counted else 0)]
 
 
-def _agree(a: Figure, one: Statement, b: Figure, other: Statement) -> bool:
+def _agree(a: Figure, b: Figure) -> bool:
     """Whether two values may both be right: the same, one a rounding of the other, or within the other's bound."""
     x, y = a.value, b.value
     if same_value(x, y):
         return True
     if x.kind in _DATES or y.kind in _DATES or x.kind != y.kind or not (x.number and y.number):
         return False
-    before = one.text[: x.start], other.text[: y.start]
     gap = abs(x.number - y.number) / max(abs(x.number), abs(y.number))
-    if any(APPROXIMATE.search(text) for text in before) and gap <= _ABOUT:
+    if "about" in x.bounds | y.bounds and gap <= _ABOUT:
         return True
-    for (low, text), (high, _) in (((x, before[0]), (y, before[1])), ((y, before[1]), (x, before[0]))):
-        if (AT_LEAST.search(text) and high.number >= low.number) or (
-            AT_MOST.search(text) and high.number <= low.number
+    for bound, stated in ((x, y), (y, x)):
+        if ("least" in bound.bounds and stated.amount >= bound.amount) or (
+            "most" in bound.bounds and stated.amount <= bound.amount
         ):
             return True
     coarse, fine = sorted((x, y), key=lambda v: _digits(v.number))

@@ -6,12 +6,9 @@ import re
 from dataclasses import dataclass
 
 from rag.answer.conflicts.statement import Statement, asked_of, share_of
-from rag.answer.contrast import NEGATION
-from rag.answer.countries import VARIANTS
-from rag.answer.kindred import key
-from rag.answer.lexicon import Word
-from rag.answer.values import same_value
-from rag.answer.wanted import wanted_of
+from rag.language import Word, key, same_value
+from rag.language.questions import wanted_of
+from rag.language.words import words_for_country
 
 _SHARED, _FEWEST_SHARED, _COVERED = 0.7, 2, 0.65
 _NOUN = (
@@ -47,11 +44,11 @@ class _Holder:
 def different_holders(one: Statement, other: Statement, question: str) -> list[tuple[str, str]]:
     """The two names, if each sentence has one where the other has another, of what there is but one of."""
     roles = [_DEED.search(s.text) or _OFFICE.search(s.text) for s in (one, other)]
-    if not roles[0] or not roles[1] or any(NEGATION.search(s.text) for s in (one, other)):
+    if not roles[0] or not roles[1] or any(s.parsed.negations for s in (one, other)):
         return []
     a, b = _holder(one, other, roles[0]), _holder(other, one, roles[1])
     asked = asked_of(question)
-    if not a or not b or (a.rest and b.rest) or any(k in asked or k in VARIANTS for k in a.keys | b.keys):
+    if not a or not b or (a.rest and b.rest) or any(k in asked or words_for_country(k) for k in a.keys | b.keys):
         return []
     if any(k in s.around for keys, s in ((a.keys, other), (b.keys, one)) for k in keys):
         return []

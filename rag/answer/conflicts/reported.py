@@ -6,9 +6,8 @@ import re
 from collections.abc import Sequence
 
 from rag.answer.conflicts.statement import Statement, asked_of
-from rag.answer.kindred import key
-from rag.answer.lexicon import Word, words_of
-from rag.answer.wanted import wanted_of
+from rag.language import Word, key, words_of
+from rag.language.questions import wanted_of
 
 _ACCOUNT = (
     r"accounts?|sources?|reports?|experts?|historians?|scholars?|researchers|scientists|witnesses|witness"

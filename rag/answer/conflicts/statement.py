@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from rag.answer.contrast import NEGATION
-from rag.answer.kindred import LIGHT, VIEWS, key
-from rag.answer.lexicon import QUESTION_WORDS, Word, seat_of, stem, words_of
 from rag.answer.passages import units_of
-from rag.answer.values import Value, same_value
+from rag.language import Parsed, Value, Word, key, same_value, words_of
+from rag.language.questions import question_words
+from rag.language.words import seat_of, stems_listed
 from rag.types import Passage
 
 _REPORT = (
@@ -70,8 +69,16 @@ _NO_TIE = re.compile(
 )
 _OPENING = re.compile(r"^[^,;:]{1,40},(?=\s)")
 _REACH = 2
-# "No need of refuge", "no sign of life": what is denied comes behind them.
-_CARRIERS = frozenset(map(stem, "need sign trace evidence kind sort use chance possibility longer real".split()))
+
+
+def _light() -> frozenset[str]:
+    """Words that join a thing to its value and say nothing of it."""
+    return stems_listed("en", "light")
+
+
+def _carriers() -> frozenset[str]:
+    """ "No need of refuge", "no sign of life": what is denied comes behind them."""
+    return stems_listed("en", "carrier")
 
 
 @dataclass(frozen=True)
@@ -81,11 +88,24 @@ class Statement:
     passage: Passage
     start: int
     end: int
-    text: str
-    all_words: tuple[Word, ...]
-    all_values: tuple[Value, ...]
+    parsed: Parsed
     meant: frozenset[str] = frozenset()
     """The keys of the names that its pronoun stands for: those of the sentence before it."""
+
+    @property
+    def text(self) -> str:
+        """The sentence itself."""
+        return self.parsed.text
+
+    @property
+    def all_words(self) -> tuple[Word, ...]:
+        """Its words, those too that say who says it."""
+        return self.parsed.words
+
+    @property
+    def all_values(self) -> tuple[Value, ...]:
+        """Its values, those too of who says it."""
+        return self.parsed.values
 
     @cached_property
     def said_by(self) -> tuple[tuple[int, int], ...]:
@@ -113,7 +133,7 @@ class Statement:
     def tells(self, word: Word) -> bool:
         """Whether a word says what the sentence is about."""
         free = not any(v.start <= word.start < v.end for v in self.values)
-        return word.content and free and word.stem not in LIGHT and not word.stem.isdigit()
+        return word.content and free and word.stem not in _light() and not word.stem.isdigit()
 
     @cached_property
     def names(self) -> dict[str, Word]:
@@ -165,31 +185,29 @@ class Statement:
         """For each view that it takes one side of: which, 1 or -1, and by which words."""
         found: dict[int, list[tuple[int, tuple[int, int]]]] = {}
         starts = {word.start for word in self.words}
-        for view, patterns in enumerate(VIEWS):
-            sides = [
-                (-sign if self._turned(match.start()) else sign, match.span())
-                for sign, pattern in zip((1, -1), patterns, strict=True)
-                for match in pattern.finditer(self.text)
-                if match.start() in starts
-            ]
-            if len({sign for sign, _ in sides}) == 1:
-                found[view] = sides
-        return found
+        for side in self.parsed.sides:
+            if side.start in starts:
+                sign = -side.sign if self._turned(side.start) else side.sign
+                found.setdefault(side.pair, []).append((sign, (side.start, side.end)))
+        return {view: sides for view, sides in found.items() if len({sign for sign, _ in sides}) == 1}
 
     def _turned(self, place: int) -> bool:
         """Whether a negation stands right before ``place`` or one word before."""
         first, _ = self.clause(place, place + 1)
         return any(
-            len(self.text[match.end() : place].split()) < _REACH for match in NEGATION.finditer(self.text, first, place)
+            first <= negation.start < place and len(self.text[negation.end : place].split()) < _REACH
+            for negation in self.parsed.negations
         )
 
     @cached_property
     def denied(self) -> frozenset[str]:
         """The keys of the words that a negation denies: the next telling word in its clause."""
         found: set[str] = set()
-        for match in NEGATION.finditer(self.text):
-            _, last = self.clause(match.start(), match.end())
-            behind = [w for w in self.words if match.end() <= w.start < last and w.content and w.stem not in _CARRIERS]
+        for negation in self.parsed.negations:
+            _, last = self.clause(negation.start, negation.end)
+            behind = [
+                w for w in self.words if negation.end <= w.start < last and w.content and w.stem not in _carriers()
+            ]
             found.update(key(w.stem) for w in behind[:1])
         return frozenset(found)
 
@@ -219,7 +237,7 @@ def statements_of(passage: Passage) -> Iterator[Statement]:
         if not unit.text.startswith(("#", "|")) and not unit.text.rstrip().endswith("?"):
             start, end = passage.start + unit.start, passage.start + unit.end
             meant = named if unit.points_back else frozenset[str]()
-            yield Statement(passage, start, end, unit.text, unit.words, unit.values, meant)
+            yield Statement(passage, start, end, unit.parsed, meant)
 
 
 def share_of(asked: Iterable[str], statement: Statement, context: frozenset[str] = frozenset()) -> float:
@@ -246,5 +264,5 @@ def asked_of(question: str) -> dict[str, Word]:
     return {
         key(w.stem): w
         for w in words_of(question)
-        if w.content and w.stem not in LIGHT and question[w.start : w.end].lower() not in QUESTION_WORDS
+        if w.content and w.stem not in _light() and question[w.start : w.end].lower() not in question_words()
     }

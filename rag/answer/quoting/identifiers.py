@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rag.answer.values import Value, same_value, values_of
+from rag.language import Value, same_value, values_of
 from rag.text import find_folded
 from rag.types import Hit
 

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from rag.answer.countries import VARIANTS
-from rag.answer.lexicon import QUESTION_WORDS, Word, words_of
-from rag.answer.values import Value, values_of
-from rag.answer.wanted import Wanted, focus_of, wanted_of
+from rag.language import Value, Word, parse
+from rag.language.questions import Wanted, focus_of, question_words, wanted_of
+from rag.language.words import words_for_country
 
 _TYPED_FOCUS = 0.35
 _FOCUS_WEIGHT = 0.7
@@ -44,9 +43,10 @@ class Question:
 def analyse(text: str, document_frequency: Callable[[str], int] | None, passage_count: int) -> Question:
     """Take ``text`` apart; without document frequencies every term weighs the same."""
     counted = document_frequency if passage_count else None
-    words = words_of(text)
+    parsed = parse(text)
+    words = parsed.words
     wanted = wanted_of(text)
-    content = [w for w in words if w.content and text[w.start : w.end].lower() not in QUESTION_WORDS]
+    content = [w for w in words if w.content and text[w.start : w.end].lower() not in question_words()]
     if not content:
         content = [w for w in words if w.content] or list(words)
     focus = focus_of(text)
@@ -63,7 +63,7 @@ def analyse(text: str, document_frequency: Callable[[str], int] | None, passage_
         wanted=wanted,
         terms=tuple(terms.values()),
         pairs=tuple(dict.fromkeys(pairwise(stems))),
-        values=values_of(text),
+        values=parsed.values,
         stems=frozenset(w.stem for w in words),
         focus=_term(text, focus, counted, passage_count, 1.0) if focus else None,
         count=passage_count,
@@ -72,7 +72,7 @@ def analyse(text: str, document_frequency: Callable[[str], int] | None, passage_
 
 def _term(text: str, word: Word, counted: Callable[[str], int] | None, count: int, factor: float) -> Term:
     shown = text[word.start : word.end]
-    frequency = max(map(counted, VARIANTS.get(word.stem, [shown]))) if counted else 0
+    frequency = max(map(counted, words_for_country(word.stem) or (shown,))) if counted else 0
     weight = factor * (inverse_frequency(frequency, count) if counted else 1.0)
     return Term(shown, word.stem, weight, frequency, word.name or (shown[0].isupper() and word.start > 0))
 

@@ -11,11 +11,12 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from rag.answer.lexicon import Word, seat_of, words_of
 from rag.answer.passages import Unit, units_of
 from rag.answer.quoting.identifiers import codes_in, is_of_another, names_one_of, years_in
 from rag.answer.quoting.question import Question, Term
-from rag.answer.wanted import answer_places
+from rag.language import Word, words_of
+from rag.language.questions import answer_places
+from rag.language.words import seat_of
 from rag.models.static import StaticVectors
 from rag.types import Hit, Passage
 

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 
-from rag.answer.contrast import CONTRARY, NEGATION
-from rag.answer.lexicon import stem, words_of
 from rag.answer.passages import units_of
 from rag.answer.verify.evidence import Claim, Reader, Window
 from rag.answer.verify.gates import UNPROVEN, Gates, gates
+from rag.language import Check, language_of, parse
+from rag.language.words import stems_listed
 from rag.models.static import StaticVectors
 from rag.text import find_folded, fold
 from rag.types import Passage, Support
@@ -29,15 +29,6 @@ _NEARLY_ALL = 0.8
 _SHORTEST_QUOTE = 3
 _OPENING = " \t\n\"'“”‘’«»*_-•"
 _WHOLE = 0.8
-_META = frozenset(
-    stem(word)
-    for line in (
-        "document source text passage article file context excerpt information answer question follow below above base",
-        "based provided given mention state say summary conclusion note detail point key main list overall",
-        "short sum hope help let know sorry sure certainly hello hi thanks thank please welcome yes okay ok here",
-    )
-    for word in line.split()
-)
 _NO_CLAIM = re.compile(
     r"\s*(?:#{1,6}\s|```|~~~|\|?[\s:|-]+\|?\s*$"
     r"|(?:sorry|sure|hello|hi|thanks?|thank you|certainly|of course|great question|i hope|let me know|please)\b"
@@ -59,6 +50,8 @@ class Verdict:
     """How well the best of the passages supports a sentence: ``passages[passage]``, at ``start:end`` of its document.
 
     ``score`` in [0, 1]; ``evidence`` holds its parts: recall, pairs, triples, cosine, and each gate.
+    ``unchecked`` names what the sentence's language has no data to check by: then it is at most partly supported, but
+    where it stands word for word.
     """
 
     support: Support
@@ -68,6 +61,7 @@ class Verdict:
     end: int
     evidence: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     worst: float = 1.0
+    unchecked: tuple[Check, ...] = ()
 
     @property
     def strict(self) -> bool:
@@ -92,8 +86,8 @@ def is_claim(sentence: str) -> bool:
         return False
     if sentence.rstrip().endswith(("?", "？", "؟")):
         return False
-    content = {word.stem for word in words_of(sentence) if word.content}
-    if not content - _META:
+    content = {word.stem for word in parse(sentence).content}
+    if not content - stems_listed("en", "of documents"):
         return False
     return not (sentence.rstrip(" *_").endswith(":") and len(content) <= 8)
 
@@ -108,7 +102,7 @@ class Checker:
         """The verdict of the best passage. Names that only ``question`` has leave a doubt instead of failing."""
         if not is_claim(sentence):
             return Verdict(Support.NOT_A_CLAIM, 0.0, 0, passages[0].start, passages[0].start)
-        claim = self.reader.claim(sentence)
+        claim = self.reader.claim(sentence, language_of(passages[0].text))
         windows = [
             (place, passage, window)
             for place, passage in enumerate(passages)
@@ -126,7 +120,7 @@ class Checker:
 
     def together(self, sentence: str, passages: Sequence[Passage], spans: Sequence[tuple[int, int]]) -> Verdict:
         """The verdict of several spans, each ``start:end`` in its passage's document, taken as one text."""
-        claim = self.reader.claim(sentence)
+        claim = self.reader.claim(sentence, language_of(passages[0].text))
         texts = [p.text[start - p.start : end - p.start] for p, (start, end) in zip(passages, spans, strict=True)]
         source = self.reader.source("\n\n".join(texts))
         window = next(
@@ -134,28 +128,28 @@ class Checker:
         )
         context = "\n".join(_context(passage) for passage in passages)
         held = gates(claim, window, context)
-        score = score_of(window, held)
         first = passages[0]
-        return Verdict(support_of(score, held), score, 0, first.start, first.start, _evidence(window, held), held.worst)
+        return _verdict(window, held, score_of(window, held), 0, first.start, first.start)
 
     def _judge(self, claim: Claim, window: Window, passage: Passage, place: int, question: str) -> Verdict:
         held = gates(claim, window, _context(passage), question)
-        score = score_of(window, held)
-        return Verdict(
-            support_of(score, held),
-            score,
-            place,
-            passage.start + window.start,
-            passage.start + window.end,
-            _evidence(window, held),
-            held.worst,
-        )
+        start, end = passage.start + window.start, passage.start + window.end
+        return _verdict(window, held, score_of(window, held), place, start, end)
+
+
+def _verdict(window: Window, held: Gates, score: float, place: int, start: int, end: int) -> Verdict:
+    parts = {gate: value for gate, value in asdict(held).items() if isinstance(value, float)}
+    evidence = MappingProxyType({**window.parts, **parts})
+    return Verdict(support_of(score, held), score, place, start, end, evidence, held.worst, held.unchecked)
 
 
 def score_of(window: Window, held: Gates) -> float:
     """How well a window supports a claim whose gates are ``held``, in [0, 1]."""
     if held.worst == 0:
         return window.probability * _FAILED
+    if held.unchecked:
+        # Nothing tells whether a negation was lost or an opposite put in: no support by a check that was not made.
+        return min(_UNPROVEN, window.probability)
     # "Both pumps" may be what "two" counts, but nothing proves it.
     most = _UNPROVEN if held.worst <= UNPROVEN else 1.0
     return min(most, window.probability * (_DOUBTED if held.worst < 1 else 1.0))
@@ -166,10 +160,6 @@ def support_of(score: float, held: Gates) -> Support:
     if held.worst == 0 or score < PARTIAL:
         return Support.UNSUPPORTED
     return Support.SUPPORTED if score >= SUPPORTED else Support.PARTIAL
-
-
-def _evidence(window: Window, held: Gates) -> Mapping[str, float]:
-    return MappingProxyType({**window.parts, **asdict(held)})
 
 
 def _context(passage: Passage) -> str:
@@ -186,7 +176,7 @@ def quoted_span(sentence: str, text: str) -> tuple[int, int] | None:
     """
     wanted = sentence.lstrip(_OPENING).rstrip(_OPENING + ".!?;:,。！？")
     needle = fold(wanted)
-    if len(words_of(wanted)) < _SHORTEST_QUOTE or needle not in _folded(text):
+    if len(parse(wanted).words) < _SHORTEST_QUOTE or needle not in _folded(text):
         return None
     span = find_folded(wanted, text)
     if span is None or not _at_words(text, *span):
@@ -196,8 +186,8 @@ def quoted_span(sentence: str, text: str) -> tuple[int, int] | None:
     if not around:
         return None
     whole = around[-1].end - around[0].start
-    before = text[around[0].start : start]
-    if end - start < _WHOLE * whole and (NEGATION.search(before) or CONTRARY.search(before)):
+    before = parse(text[around[0].start : start], around[0].parsed.read_as)
+    if end - start < _WHOLE * whole and before.denies():
         return None
     if end < around[-1].end and not text[end : around[-1].end].strip(" .!?\"'”’)。！？"):
         end = around[-1].end

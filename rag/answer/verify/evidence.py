@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rag.answer.lexicon import TITLES, Word, words_of
 from rag.answer.passages import Unit, units_of
-from rag.answer.values import Value, values_of
 from rag.answer.weights import VERIFY, VERIFY_BIAS
+from rag.language import Parsed, Value, Word, parse
+from rag.language.words import is_title
 from rag.models.static import DIMENSION, StaticVectors
 
 Array = npt.NDArray[np.float64]
@@ -30,10 +30,20 @@ _PATCHED = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A sentence to check, without its markers, taken apart."""
+    """A sentence to check, without its markers, parsed; ``words`` are its own with the names told that open it."""
 
-    text: str
+    parsed: Parsed
     words: tuple[Word, ...]
+
+    @property
+    def text(self) -> str:
+        """The sentence itself."""
+        return self.parsed.text
+
+    @property
+    def language(self) -> str:
+        """The language it is read in."""
+        return self.parsed.read_as
 
     @property
     def content(self) -> tuple[Word, ...]:
@@ -48,7 +58,7 @@ class Claim:
     @property
     def values(self) -> tuple[Value, ...]:
         """Its numbers and dates."""
-        return values_of(self.text)
+        return self.parsed.values
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +135,20 @@ class Reader:
         self.source = lru_cache(maxsize=512)(self._source)
         self._claim_vectors = lru_cache(maxsize=64)(self._vectors_of)
 
-    def claim(self, text: str) -> Claim:
-        """Take a sentence apart. Where a capital is no sign of a name, at its beginning, the embedder's vocabulary
-        tells one: it knows "London" as one word, and "london" only in pieces."""
-        words = list(words_of(text))
+    def claim(self, text: str, otherwise: str = "") -> Claim:
+        """Take a sentence apart, in the language ``otherwise`` where it tells none itself.
+
+        Where a capital is no sign of a name, at its beginning, the embedder's vocabulary tells one: it knows "London"
+        as one word, and "london" only in pieces.
+        """
+        parsed = parse(text, otherwise=otherwise)
+        words = list(parsed.words)
         for place, word in enumerate(words):
             shown = text[word.start : word.end]
-            if word.content and not word.name and shown[0].isupper() and shown.lower() not in TITLES:
+            if word.content and not word.name and shown[0].isupper() and not is_title(shown):
                 whole, small = map(len, self._vectors.token_ids([shown, shown.lower()]))
                 words[place] = replace(word, name=whole == 1 < small)
-        return Claim(text, tuple(words))
+        return Claim(parsed, tuple(words))
 
     def _vectors_of(self, claim: Claim) -> npt.NDArray[np.float32]:
         """The vector of the whole claim, then one for each of its content words."""

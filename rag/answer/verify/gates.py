@@ -9,89 +9,36 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from types import MappingProxyType
 
-from rag.answer.contrast import (
-    APPROXIMATE,
-    AT_LEAST,
-    AT_MOST,
-    CLAUSE_END,
-    CONTRARY,
-    DENIAL,
-    NEGATION,
-    OPPOSITES,
-    PARTED,
-    QUANTITIES,
-)
-from rag.answer.countries import VARIANTS
-from rag.answer.lexicon import Word, seat_of, stem, words_of
-from rag.answer.values import Value, other_unit, same_value, values_of
 from rag.answer.verify.evidence import Claim, Window
+from rag.language import Check, Parsed, Value, Word, other_unit, parse, same_value, unchecked, words_of
+from rag.language.polarity import clause_end, quantities
+from rag.language.quantities import periods
+from rag.language.words import capitalises_nouns, seat_of, words_for_country
 
-_SCOPE_WORDS = 5
 _APPROXIMATELY = 0.05
 _SMALL = 10
 _NAME_BEGINNING = 4
 _BEFORE = 2
 _REACH = 4
 _ASTRAY = 1
-_PASSIVE = re.compile(r"\b(?:is|are|was|were|be|been|being|got)\s+(?:\w+\s+)?$", re.IGNORECASE)
-# Of the words that look like "un-": no denials.
-_NOT_UNDOING = re.compile(r"un(?:it|der|til|ion|ivers|iq|iform|less|cle)", re.IGNORECASE)
-_OF_THE_NEXT = frozenset(["former", "past", "few", "little"])
-_EVERY = re.compile(
-    r"\b(?:every|each|per|once an?)\s+(?:single\s+)?(hour|day|week|month|quarter|year|decade|century)\b"
-    r"|\b(hourly|daily|weekly|monthly|quarterly|yearly|annual)(?:ly)?\b",
-    re.IGNORECASE,
-)
-_PERIODS = {
-    "hourly": "hour", "daily": "day", "weekly": "week", "monthly": "month", "quarterly": "quarter", "yearly": "year",
-    "annual": "year",
-}  # fmt: skip
+_PASSIVE_BEFORE = re.compile(r"\b(?:is|are|was|were|be|been|being|got)\s+(?:\w+\s+)?$", re.IGNORECASE)
+# "3, 800" and "98. 7" as a line break or tokeniser parts them.
+_PARTED = re.compile(r"(\d[.,])\s+(?=\d)")
 _RISING = frozenset("more higher larger greater bigger faster older stronger better longer high large strong".split())
 _FALLING = frozenset("less fewer lower smaller slower younger weaker worse shorter low small weak".split())
 _PASSIVE = re.compile(r"\b(?:is|are|was|were|be|been|being|got|by)\b", re.IGNORECASE)
 _AHEAD, _BETWEEN = 3, 4
-_OPPOSED = """
-fast quick rapid swift : slow
-large big great huge : small tiny
-help benefit : harm hurt damage
-glad happy pleased : unhappy sad angry
-supporter advocate champion : opponent critic
-often frequently usually : rarely seldom
-rich wealthy : poor
-warm hot : cold cool
-majority : minority
-unite merge combine integrate : split separate divide
-difficult hard : easy
-create build : destroy
-strength powerful : weak
-positive : negative
-legal lawful : illegal
-presence : absence
-simple : complex
-inside : outside
-widespread common : rare
-advantage : disadvantage
-agree : disagree
-internal : external
-attract : repel
-"""
-
-_OPPOSED_PAIRS = tuple(
-    (frozenset(map(stem, left.split())), frozenset(map(stem, right.split())))
-    for left, _, right in (line.partition(":") for line in _OPPOSED.strip().splitlines())
-)
-
 DOUBT, UNPROVEN = 0.5, 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Gates:
     """1 passed, 0.5 in doubt, 0.25 found nowhere (a small number, which may be a count), 0 failed; for each kind, and
-    the ``worst`` of them."""
+    the ``worst`` of them. ``unchecked``: what no data was there to check by; that it passed says nothing."""
 
     values: float = 1.0
     names: float = 1.0
@@ -99,6 +46,7 @@ class Gates:
     negation: float = 1.0
     quantity: float = 1.0
     opposite: float = 1.0
+    unchecked: tuple[Check, ...] = ()
 
     @property
     def worst(self) -> float:
@@ -118,17 +66,34 @@ class _Pair:
     @cached_property
     def near(self) -> tuple[Value, ...]:
         """The window's values."""
-        return _values_in(self.window.text)
+        return _values_in(self.there)
 
     @cached_property
     def far(self) -> tuple[Value, ...]:
         """The context's."""
-        return _values_in(self.context)
+        return _values_in(parse(self.context, self.language))
+
+    @property
+    def language(self) -> str:
+        """The language the window is read in."""
+        return self.window.units[0].parsed.read_as
 
     @cached_property
+    def there(self) -> Parsed:
+        """The window, parsed."""
+        return parse(self.window.text, self.language)
+
+    @property
+    def unchecked(self) -> tuple[Check, ...]:
+        """What there is no data for, or none to compare two languages by."""
+        if self.claim.language != self.language:
+            return ("negation", "opposites")
+        return unchecked(self.language)
+
+    @property
     def words(self) -> tuple[Word, ...]:
         """The window's words."""
-        return words_of(self.window.text)
+        return self.there.words
 
     @cached_property
     def stems(self) -> frozenset[str]:
@@ -137,7 +102,7 @@ class _Pair:
 
     def same(self, value: Value, other: Value) -> bool:
         """Whether the claim's value is that of the window."""
-        return _same(value, other, self.claim.text, self.window.text)
+        return _same(value, other)
 
     def said(self, value: Value) -> bool:
         """Whether the window has the claim's value."""
@@ -158,7 +123,7 @@ def gates(
     for name, (gate, rule) in RULES.items():
         if name not in without:
             held[gate] = min(held.get(gate, 1.0), rule(pair))
-    return Gates(**held)
+    return Gates(**held, unchecked=pair.unchecked)
 
 
 def _another_value(pair: _Pair) -> float:
@@ -169,7 +134,7 @@ def _another_value(pair: _Pair) -> float:
         if pair.said(value):
             continue
         rival = any(_same_sort(value, other) for other in others)
-        if any(_same(value, other, claim.text, pair.context) for other in pair.far):
+        if any(_same(value, other) for other in pair.far):
             result = min(result, 0.0 if rival else DOUBT)
         elif (
             not claim.text[value.start : value.end].isalpha() or value.number > _SMALL or value.kind == "date" or rival
@@ -182,9 +147,7 @@ def _another_value(pair: _Pair) -> float:
 
 def _of_another_thing(pair: _Pair) -> float:
     """Fails where the words after a value follow another value of the window, and not this one."""
-    wrong = (
-        pair.said(v) and _counts_something_else(v, pair.claim, pair.window.text, pair.near) for v in pair.claim.values
-    )
+    wrong = (pair.said(v) and _counts_something_else(v, pair.claim, pair.near, pair.words) for v in pair.claim.values)
     return 0.0 if any(wrong) else 1.0
 
 
@@ -199,30 +162,29 @@ def _beside_another(pair: _Pair) -> float:
 
 def _another_period(pair: _Pair) -> float:
     """Fails where "every week" in the claim is "each year" in the window."""
-    said, there = set(_periods(pair.claim.text)), set(_periods(pair.window.text))
+    said, there = set(_periods(pair.claim.parsed)), set(_periods(pair.there))
     return 0.0 if said and there and not said & there else 1.0
 
 
-def _values_in(text: str) -> tuple[Value, ...]:
+def _values_in(text: Parsed) -> tuple[Value, ...]:
     """The values, also read as if a line break or tokeniser had parted "3, 800" and "98. 7"."""
-    joined = PARTED.sub(r"\1", text)
-    return values_of(text) if joined == text else values_of(text) + values_of(joined)
+    joined = _PARTED.sub(r"\1", text.text)
+    return text.values if joined == text.text else text.values + parse(joined, text.read_as).values
 
 
-def _same(value: Value, other: Value, claim: str, text: str) -> bool:
+def _same(value: Value, other: Value) -> bool:
     """Equal, or within 5 % where the claim says "about"; "more than" never stands for "less than"."""
-    before, there = claim[: value.start], text[: other.start]
-    if (AT_LEAST.search(before) and AT_MOST.search(there)) or (AT_MOST.search(before) and AT_LEAST.search(there)):
+    if ("least" in value.bounds and "most" in other.bounds) or ("most" in value.bounds and "least" in other.bounds):
         return False
     if other_unit(value, other):
         return False
     if same_value(value, other):
         return True
-    beyond = (AT_LEAST.search(before) and value.number > other.number) or (
-        AT_MOST.search(before) and value.number < other.number
+    beyond = ("least" in value.bounds and value.amount > other.amount) or (
+        "most" in value.bounds and value.amount < other.amount
     )
     close = abs(value.number - other.number) <= _APPROXIMATELY * max(abs(value.number), abs(other.number))
-    return bool(value.kind == other.kind and value.number and close and not beyond and APPROXIMATE.search(before))
+    return bool(value.kind == other.kind and value.number and close and not beyond and "about" in value.bounds)
 
 
 def _same_sort(a: Value, b: Value) -> bool:
@@ -230,13 +192,12 @@ def _same_sort(a: Value, b: Value) -> bool:
     return (a.kind in dates and b.kind in dates) or (a.kind == b.kind and a.kind not in dates and a.unit == b.unit)
 
 
-def _counts_something_else(value: Value, claim: Claim, window: str, near: Sequence[Value]) -> bool:
+def _counts_something_else(value: Value, claim: Claim, near: Sequence[Value], words: Sequence[Word]) -> bool:
     """Whether the words after the value follow another value of the window, and not this one."""
     own = _after(value, claim.values, claim.words)
     if not own:
         return False
-    words = words_of(window)
-    follows = [(_same(value, other, claim.text, window), bool(own & _after(other, near, words))) for other in near]
+    follows = [(_same(value, other), bool(own & _after(other, near, words))) for other in near]
     return any(other for same, other in follows if not same) and not any(hit for same, hit in follows if same)
 
 
@@ -261,8 +222,8 @@ def _stands_with_another(claim: Claim, value: Value, window: Window, same: Calla
     others: list[tuple[int, int, int]] = []
     for place, unit in enumerate(window.units):
         said = len(own & {word.stem for word in unit.words})
-        for other in values_of(unit.text):
-            here = (place, said, _near(unit.text, unit.words, other, own))
+        for other in unit.values:
+            here = (place, said, _near(unit.parsed, other, own))
             if same(value, other):
                 ours.append(here)
             elif _same_sort(value, other) and not any(same(v, other) for v in taken):
@@ -273,17 +234,30 @@ def _stands_with_another(claim: Claim, value: Value, window: Window, same: Calla
     return max(other[2] - best[2] if other[0] == best[0] else other[1] - best[1] - 1 for other in others)
 
 
-def _near(text: str, words: Sequence[Word], value: Value, own: set[str]) -> int:
+def _near(text: Parsed, value: Value, own: set[str]) -> int:
     """How many of the stems ``own`` stand in the value's clause."""
-    start = max((m.end() for m in CLAUSE_END.finditer(text, 0, value.start)), default=0)
-    end = next((m.start() for m in CLAUSE_END.finditer(text, value.end)), len(text))
-    return len(own & {word.stem for word in words if start <= word.start < end})
+    start, end = text.clause(value.start, value.end)
+    return len(own & {word.stem for word in text.words if start <= word.start < end})
 
 
-def _periods(text: str) -> Iterator[str]:
-    for match in _EVERY.finditer(text):
+def _periods(text: Parsed) -> Iterator[str]:
+    known = periods(text.read_as)
+    for match in _every(text.read_as).finditer(text.text):
         word = (match[1] or match[2]).lower()
-        yield _PERIODS.get(word, word)
+        yield known.get(word, word)
+
+
+@cache
+def _every(language: str) -> re.Pattern[str]:
+    """ "Every week" and "weekly", in the languages with data for it."""
+    known = periods(language)
+    if not known:
+        return re.compile(r"(?!)()()")
+    return re.compile(
+        rf"\b(?:every|each|per|once an?)\s+(?:single\s+)?({'|'.join({*known.values(), 'decade', 'century'})})\b"
+        rf"|\b({'|'.join(known)})\b",
+        re.IGNORECASE,
+    )
 
 
 def _another_name(pair: _Pair) -> float:
@@ -293,25 +267,29 @@ def _another_name(pair: _Pair) -> float:
     if not names:
         return 1.0
     first = max(0, window.first - _BEFORE)
-    near = _Known(window.source.text[window.source.units[first].start : window.end])
+    near = _Known(window.source.text[window.source.units[first].start : window.end], pair.language)
     absent = [word for word in names if not near.has(word, claim.text)]
     if not absent:
         return 1.0
-    known = _Known(pair.context)
+    known = _Known(pair.context, pair.language)
     missing = [word.stem for word in absent if not known.has(word, claim.text)]
     if missing:
-        asked = {word.stem for word in words_of(pair.question)}
+        asked = {word.stem for word in words_of(pair.question, claim.language)}
         return DOUBT if asked.issuperset(missing) else 0.0
     subject = next((w for w in pair.words if w.name), None)
-    swapped = subject is not None and absent[0] is names[0] and not _Known(claim.text).has(subject, window.text)
+    swapped = (
+        subject is not None
+        and absent[0] is names[0]
+        and not _Known(claim.text, claim.language).has(subject, window.text)
+    )
     return 0.0 if swapped else DOUBT
 
 
 class _Known:
     """The names a text knows."""
 
-    def __init__(self, text: str) -> None:
-        words = words_of(text)
+    def __init__(self, text: str, language: str) -> None:
+        words = words_of(text, language)
         capital = {word.stem for word in words if text[word.start].isupper() or text[word.start].isdigit()}
         # A text in small letters throughout names things too.
         self._stems = capital if any(word.name for word in words) else {word.stem for word in words}
@@ -328,7 +306,7 @@ class _Known:
 def _same_root(a: str, b: str) -> bool:
     """One is the other with a short ending, as "genetic" and "genetics"; not "iran" and "iraq", "niger" and
     "nigeria": a country's words have one stem already."""
-    if a[:2] != b[:2] or a in VARIANTS or b in VARIANTS:
+    if a[:2] != b[:2] or words_for_country(a) or words_for_country(b):
         return False
     short, long = sorted((a, b), key=len)
     return len(short) >= _NAME_BEGINNING and long.startswith(short[:-1]) and 1 <= len(long) - len(short) <= 4
@@ -354,8 +332,8 @@ def _turned_round(pair: _Pair) -> float:
     """Fails where the claim says "A did B" of two names with little between them, and the window only "B did A"."""
     units = pair.window.units
     known = {word.stem for unit in units for word in unit.words if word.name}
-    there = [deed for unit in units for deed in _deeds(unit.text, unit.words, known)]
-    for one, other in _deeds(pair.claim.text, pair.claim.words, known):
+    there = [deed for unit in units for deed in _deeds(unit.parsed, unit.words, known)]
+    for one, other in _deeds(pair.claim.parsed, pair.claim.words, known):
         crossed = any(one & after and other & before and not one & before for before, after in there)
         if crossed and not any(one & before and other & after for before, after in there):
             return 0.0
@@ -399,7 +377,7 @@ def _acts(text: str, words: Sequence[Word]) -> Iterator[tuple[str, frozenset[str
         before = next((name for last, name in reversed(names) if last < place), None)
         after = next((name for last, name in names if last > place), None)
         if before and after:
-            yield word.stem, before, after, bool(_PASSIVE.search(text[: word.start]))
+            yield word.stem, before, after, bool(_PASSIVE_BEFORE.search(text[: word.start]))
 
 
 def _names_in(text: str, words: Sequence[Word]) -> list[tuple[int, frozenset[str]]]:
@@ -416,9 +394,10 @@ def _names_in(text: str, words: Sequence[Word]) -> list[tuple[int, frozenset[str
     return found
 
 
-def _deeds(text: str, words: Sequence[Word], known: set[str]) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
+def _deeds(parsed: Parsed, words: Sequence[Word], known: set[str]) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
     """Names that follow each other in one clause with one to four words between, one of them a content word, none
     passive. A word that opens a sentence is a name where it is ``known`` as one."""
+    text, ends = parsed.text, clause_end(parsed.read_as)
     names: list[tuple[int, int, frozenset[str]]] = []
     for place, word in enumerate(words):
         if not (word.name or (word.content and word.stem in known and text[word.start].isupper())):
@@ -430,118 +409,98 @@ def _deeds(text: str, words: Sequence[Word], known: set[str]) -> Iterator[tuple[
     for (_, end, one), (start, _, other) in pairwise(names):
         between = text[words[end].end : words[start].start]
         stand_near = start - end - 1 <= _BETWEEN and any(words[k].content for k in range(end + 1, start))
-        if stand_near and between[:1] == " " and not CLAUSE_END.search(between) and not _PASSIVE.search(between):
+        if stand_near and between[:1] == " " and not ends.search(between) and not _PASSIVE.search(between):
             yield one, other
 
 
 def _denied(pair: _Pair) -> float:
     """Words the claim negates must be negated in the window too, and the other way round."""
     claim = pair.claim
-    own = _content(claim.words)
-    text = max((u.text for u in pair.window.units), key=lambda t: len(own & _content(words_of(t))))
-    words = words_of(text)
-    claimed, stated = _negated(claim.text, claim.words), _negated(text, words)
-    both = own & _content(words)
+    own = _telling(claim.words, claim.language)
+    unit = max((u.parsed for u in pair.window.units), key=lambda u: len(own & _telling(u.words, pair.language)))
+    claimed, stated = _negated(claim.parsed), _negated(unit)
+    both = own & _telling(unit.words, pair.language)
     shared = (claimed | stated) & both
     turned = {stem for stem in shared if (stem in claimed) != (stem in stated)}
-    denied = (_heads(claim.text, claim.words) & both) - stated
-    if not (denied or (turned and turned == shared)):
+    denied = (_heads(claim.parsed) & both) - stated
+    if denied:
+        return DOUBT if _undone(unit, denied) else 0.0
+    if not turned or turned != shared:
         return 1.0
-    ours, theirs = denied or turned & claimed, turned & stated
-    return DOUBT if _undone(text, words, ours) or _undone(claim.text, claim.words, theirs) else 0.0
+    return DOUBT if _undone(unit, turned & claimed) or _undone(claim.parsed, turned & stated) else 0.0
 
 
 def _denies(pair: _Pair) -> float:
     """A claim that denies something needs a window that does, of a word in common."""
-    claim, window = pair.claim, pair.window
-    if not (NEGATION.search(claim.text) or DENIAL.search(claim.text)):
+    claim, there = pair.claim, pair.there
+    if not (claim.parsed.negations or claim.parsed.denials):
         return 1.0
-    if not (NEGATION.search(window.text) or CONTRARY.search(window.text)):
+    if not there.denies():
         return 0.0
-    claimed = _negated(claim.text, claim.words)
-    said = claimed - _negated(window.text, pair.words)
-    own = _content(claim.words)
-    return DOUBT if claimed and said == claimed and not _undone(window.text, pair.words, own) else 1.0
+    claimed = _negated(claim.parsed)
+    said = claimed - _negated(there)
+    own = _telling(claim.words, claim.language)
+    return DOUBT if claimed and said == claimed and not _undone(there, own) else 1.0
 
 
-def _heads(text: str, words: Sequence[Word]) -> set[str]:
+def _heads(text: Parsed) -> set[str]:
     """The stem that each "not" or "never" stands right before; "no city is larger" denies no city."""
-    verbs = [match for match in _negations(text) if match[0].lower() != "no"]
-    return {word.stem for match in verbs if (word := next(iter(_scope(text, words, match)), None))}
+    verbs = [n for n in text.negations if text.read_as != "en" or text.text[n.start : n.end].lower() != "no"]
+    return {n.reached[0].stem for n in verbs if n.reached}
 
 
-def _undone(text: str, words: Sequence[Word], stems: set[str]) -> bool:
+def _undone(text: Parsed, stems: set[str]) -> bool:
     """Whether a word that acts like a "not" stands in one clause with one of the stems: "refused to approve"."""
-    for match in CONTRARY.finditer(text):
-        if _NOT_UNDOING.match(match[0]):
-            continue
-        near = _scope(text, words, match)[:1]
-        if match[0].lower() not in _OF_THE_NEXT:
-            start = max((m.end() for m in CLAUSE_END.finditer(text, 0, match.start())), default=0)
-            end = next((m.start() for m in CLAUSE_END.finditer(text, match.end())), len(text))
-            near = [word for word in words if start <= word.start < end]
-        if any(word.stem in stems for word in near):
-            return True
-    return False
+    return any(word.stem in stems for undoing in text.contraries for word in undoing.reached)
 
 
-def _content(words: Sequence[Word]) -> set[str]:
-    return {word.stem for word in words if word.content and not word.name}
+def _telling(words: Sequence[Word], language: str) -> set[str]:
+    """The stems of the content words that are no names, as far as a capital tells one."""
+    return {word.stem for word in words if word.content and (not word.name or capitalises_nouns(language))}
 
 
-def _negated(text: str, words: Sequence[Word]) -> set[str]:
-    """The stems that occur only within five content words after a negation, up to the end of its clause."""
-    inside = {word for match in _negations(text) for word in _scope(text, words, match)}
-    outside = {word.stem for word in words if word not in inside}
-    return {word.stem for word in inside if not word.name} - outside
-
-
-def _negations(text: str) -> Iterator[re.Match[str]]:
-    for match in NEGATION.finditer(text):
-        if text[match.start() : match.end() + 5].lower() not in ("not only", "no doubt"):
-            yield match
-
-
-def _scope(text: str, words: Sequence[Word], match: re.Match[str]) -> list[Word]:
-    """The content words after a negation that it reaches."""
-    end = CLAUSE_END.search(text, match.end())
-    stop = end.start() if end else len(text)
-    return [word for word in words if match.end() <= word.start < stop and word.content][:_SCOPE_WORDS]
+def _negated(text: Parsed) -> set[str]:
+    """The stems that occur only where a negation reaches them."""
+    inside = {word for negation in text.negations for word in negation.reached}
+    outside = {word.stem for word in text.words if word not in inside}
+    return _telling(tuple(inside), text.read_as) - outside
 
 
 def _quantity(pair: _Pair) -> float:
     """ "All", "only", "never" and "most" need a word of their kind in the window."""
     own = set(pair.claim.stems)
-    return DOUBT if any(own & group and not pair.stems & group for group in QUANTITIES) else 1.0
+    return DOUBT if any(own & group and not pair.stems & group for group in quantities(pair.language)) else 1.0
 
 
 def _opposite(pair: _Pair) -> float:
     """A word of the claim whose opposite stands in the window instead of it; a negation on one side lifts it."""
-    own, stated = set(pair.claim.stems), pair.stems
-    for left, right in (*OPPOSITES, *_OPPOSED_PAIRS):
-        for ours, theirs in ((left, right), (right, left)):
-            if own & ours and not own & theirs and stated & theirs and not stated & ours:
-                turned = bool(NEGATION.search(pair.claim.text)) != bool(NEGATION.search(pair.window.text))
-                return 1.0 if turned else 0.0
+    said = {side.pair: side.sign for side in pair.claim.parsed.sides}
+    both = {side.pair for side in pair.claim.parsed.sides if said[side.pair] != side.sign}
+    stated = {(side.pair, side.sign) for side in pair.there.sides}
+    for view, sign in said.items():
+        if view not in both and (view, -sign) in stated and (view, sign) not in stated:
+            turned = bool(pair.claim.parsed.negations) != bool(pair.there.negations)
+            return 1.0 if turned else 0.0
     return 1.0
 
 
 def _compared(pair: _Pair) -> float:
     """In doubt where "less oxygen" of the claim is only ever "more oxygen" in the window."""
-    said = set(_comparisons(pair.claim.text, pair.claim.words))
-    there = {found for unit in pair.window.units for found in _comparisons(unit.text, unit.words)}
+    said = set(_comparisons(pair.claim.parsed))
+    there = {found for unit in pair.window.units for found in _comparisons(unit.parsed)}
     return DOUBT if any((-way, word) in there and (way, word) not in there for way, word in said) else 1.0
 
 
-def _comparisons(text: str, words: Sequence[Word]) -> Iterator[tuple[int, str]]:
+def _comparisons(parsed: Parsed) -> Iterator[tuple[int, str]]:
     """(1 or -1, stem) of the content words soon after "more" or "less"."""
+    text, words, ends = parsed.text, parsed.words, clause_end(parsed.read_as)
     for place, word in enumerate(words):
         shown = text[word.start : word.end].lower()
         way = 1 if shown in _RISING else -1 if shown in _FALLING else 0
         if not way:
             continue
         for following in words[place + 1 : place + 1 + _AHEAD]:
-            if CLAUSE_END.search(text, word.end, following.start):
+            if ends.search(text, word.end, following.start):
                 break
             if following.content:
                 yield way, following.stem

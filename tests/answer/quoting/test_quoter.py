@@ -14,7 +14,7 @@ from rag import Library
 from rag.answer.compose import quoted_answer
 from rag.answer.quoting.quoter import LIMIT, Quote, Quoter
 from rag.answer.quoting.ranking import misspelt
-from rag.answer.wanted import wanted_of
+from rag.language.questions import wanted_of
 from rag.models.static import static_vectors
 from rag.types import Hit, Passage, Support
 from tests.answer.passages import hits, passage

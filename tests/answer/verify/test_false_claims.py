@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from rag.answer.contrast import DENIAL, NEGATION
-from rag.answer.values import Value, values_of
 from rag.answer.verify.evidence import Reader
 from rag.answer.verify.verifier import Verifier
+from rag.language import Value, parse, values_of
 from rag.models.static import static_vectors
 from rag.types import Passage
 from tests.bench.claims_data import Claimed, about_briefs, about_paragraphs
@@ -60,7 +59,7 @@ def other_names(one: Claimed) -> Iterator[str]:
 def denied(one: Claimed) -> Iterator[str]:
     """The sentence with a "not" behind its first verb."""
     verb = _VERB.search(one.sentence)
-    if verb and not NEGATION.search(one.sentence) and not DENIAL.search(one.sentence):
+    if verb and not parse(one.sentence).negations and not parse(one.sentence).denials:
         yield f"{one.sentence[: verb.end()]} not{one.sentence[verb.end() :]}"
 
 

@@ -135,5 +135,5 @@ def test_a_small_number_that_stands_nowhere_may_be_a_count_but_is_not_supported(
 def test_the_worst_gate_decides() -> None:
     assert Gates().worst == 1
     for gate in ("values", "names", "roles", "negation", "quantity", "opposite"):
-        assert Gates(**{gate: 0.5}).worst == 0.5
-        assert Gates(**{gate: 0.0}).worst == 0
+        assert Gates(**{gate: 0.5}, unchecked=()).worst == 0.5
+        assert Gates(**{gate: 0.0}, unchecked=()).worst == 0
