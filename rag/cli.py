@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -156,10 +157,72 @@ def ingest(paths: tuple[str, ...], same_name: SameName, wait: bool, as_json: boo
     _end(report, stop, as_json=as_json)
 
 
-class Stop:
-    """Whether this command was asked to stop, and by which signal; 0 before it was."""
+@cli.command()
+@click.argument("folder", required=False, type=click.Path(exists=False))
+@click.option("--include", multiple=True, metavar="PATTERN", help="Only files that match, as in a .gitignore.")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="No files that match.")
+@click.option("--dry-run", is_flag=True, help="Say what would change.")
+@click.option("--allow-deletions", is_flag=True, help="Also when the folder is empty or most of it is gone.")
+@click.option("--watch", is_flag=True, help="Go on, and follow every change, until Ctrl-C.")
+@click.option("--forget", is_flag=True, help="Mirror the folder no longer; its documents stay.")
+@common
+@json_option
+def sync(
+    folder: str | None, include: tuple[str, ...], exclude: tuple[str, ...], dry_run: bool, allow_deletions: bool,
+    watch: bool, forget: bool, as_json: bool, **flags: str | None,
+) -> None:  # fmt: skip
+    """Make the library mirror a folder: add, update, move and remove documents.
 
-    asked = 0
+    Without FOLDER: every folder that was synced before. What a .ragignore in a folder names is left out.
+    """
+    if folder is not None and not folder.strip():
+        raise click.BadParameter("an empty path names nothing; for the working folder write '.'.", param_hint="FOLDER")
+    with stoppable() as stop, opened(settings(**flags), write=None if dry_run else True) as library:
+        echo_notices(library.notices)
+        folders = [folder] if folder is not None else [one.path for one in library.folders()]
+        if not folders:
+            raise click.UsageError("No folder was synced yet: name one.")
+        if forget:
+            for path in folders:
+                library.forget_folder(os.path.realpath(path))
+                click.echo(f"No longer mirrored: {path}. Its documents stay.")
+            return
+        events = chain.from_iterable(
+            library.sync_events(
+                path, include=include or None, exclude=exclude or None, dry_run=dry_run, allow_deletions=allow_deletions
+            )
+            for path in folders
+        )
+        report = _told((event for event in events), stop, as_json=as_json)
+        if watch and not stop.asked:
+            _watched(library, folders, stop, as_json=as_json)
+            return
+    _end(report, stop, as_json=as_json)
+
+
+def _watched(library: Library, folders: Sequence[str], stop: Stop, *, as_json: bool) -> None:
+    """Follow the folders until this command is asked to stop."""
+    import threading
+
+    from rag.terminal import event_text
+
+    ended = threading.Event()
+    stop.then = ended.set
+    if not as_json:
+        click.echo("Watching. Ctrl-C ends it.", err=True)
+    for event in library.watch(folders, stop=ended):
+        if as_json:
+            echo_line(event)
+        else:
+            click.echo(event_text(event))
+
+
+class Stop:
+    """Whether this command was asked to stop, and by which signal, 0 before it was; ``then`` is called once it is."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.then: Callable[[], None] = lambda: None
 
 
 @contextmanager
@@ -172,6 +235,7 @@ def stoppable() -> Iterator[Stop]:
         if stop.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         stop.asked = number
+        stop.then()
         with suppress(OSError):
             os.write(2, b"\nStopping after the file in hand ...\n")
 
@@ -253,13 +317,21 @@ def _encoded(library: Library, *, quiet: bool) -> None:
 
 
 @cli.command()
+@click.option("--folders", is_flag=True, help="The folders that are mirrored, instead.")
 @common
 @json_option
-def sources(as_json: bool, **flags: str | None) -> None:
+def sources(folders: bool, as_json: bool, **flags: str | None) -> None:
     """List the documents of a collection."""
-    from rag.terminal import sources_text
+    from rag.terminal import folders_text, sources_text
 
     with opened(settings(**flags), write=False) as library:
+        if folders:
+            mirrored = library.folders()
+            if as_json:
+                echo_json(mirrored)
+            else:
+                click.echo(folders_text(mirrored))
+            return
         documents = library.sources()
     if as_json:
         echo_json(documents)

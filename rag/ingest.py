@@ -99,15 +99,16 @@ class Ingestor:
         done = 0
         for refused in plan.refused:
             done += 1
-            yield _numbered(_failure(refused.source, refused.error, refused.path), done, total)
+            yield _numbered(failure(refused.source, refused.error, refused.path), done, total)
         files = plan.files
         if uploads:
             files = tuple(replace(file, origin=f"{UPLOAD}{file.name}") for file in files)
-        for event in self._run(files):
+        for event in self.run(files):
             done += 1
             yield _numbered(event, done, total)
 
-    def _run(self, files: Sequence[SourceFile]) -> Iterator[IngestEvent]:
+    def run(self, files: Sequence[SourceFile]) -> Iterator[IngestEvent]:
+        """Ingest these files; their events are not numbered."""
         waiting: deque[_Waiting] = deque()
         taken: set[str] = set()
         for file in files:
@@ -133,7 +134,7 @@ class Ingestor:
             digest = hashlib.sha256(data).hexdigest()
             place = self._place(file, digest)
         except DocumentError as error:
-            return _failure(file.source, error, file.path)
+            return failure(file.source, error, file.path)
         known = place.known
         if known is not None and known.sha256 == digest:
             if known.origin != place.origin:
@@ -184,7 +185,7 @@ class Ingestor:
         try:
             parsed = item.future.result()
         except DocumentError as error:
-            return _failure(item.file.source, error, path)
+            return failure(item.file.source, error, path)
         document, embedded = self._commit(item, parsed)
         return IngestEvent(
             document.source,
@@ -225,7 +226,8 @@ class Ingestor:
         return self._truth.documents.put(self._collection, new), len(missing)
 
 
-def _failure(source: str, error: DocumentError, path: Path) -> IngestEvent:
+def failure(source: str, error: DocumentError, path: Path) -> IngestEvent:
+    """The event of a file that did not get in."""
     return IngestEvent(source, "failed", 0, 0, error=str(error), hint=error.hint, code=error.code, path=str(path))
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from rag.config import Config, load_config
 from rag.doctor import examine, index_facts, notices
 from rag.documents import SPLITTER_VERSION, ParserPool
 from rag.encode import Filler
-from rag.errors import LibraryLocked, QuestionError, UnknownCollection, UnknownSource
+from rag.errors import LibraryLocked, PathError, QuestionError, UnknownCollection, UnknownSource
 from rag.ingest import Ingestor, SameName, passage_size
 from rag.models.choose import ModelRegistry, embedder_info
 from rag.proof import KnownDocument, text_hash
@@ -23,6 +24,7 @@ from rag.store.conversations import Conversations
 from rag.store.dense import DenseIndex
 from rag.store.lock import WriterLock
 from rag.store.truth import Collection, Truth
+from rag.sync import Mirror, SyncedFolder, changes, forget, remember, synced_folders, unless_refused
 from rag.types import (
     Answer,
     AnswerEvent,
@@ -192,30 +194,82 @@ class Library:
         uploads: bool = False,
     ) -> Generator[IngestEvent, None, None]:
         """Like ``ingest``, an event a file as it ends. Closing the generator stops after the file in hand."""
-        from rag.models.embed import embed_documents
-
-        self._require_writer()
         listed = [paths] if isinstance(paths, Path | str) else list(paths)
-        with self._ingesting:
-            self.collections.ensure(collection)
+        with self._ingestor(collection, same_name or ("ask" if uploads else "keep")) as (target, ingestor):
+            yield from self._caught_up(target, ingestor.events(listed, uploads=uploads))
+
+    def sync(
+        self, folder: Path | str, *, collection: str | None = None, include: Sequence[str] | None = None,
+        exclude: Sequence[str] | None = None, dry_run: bool = False, allow_deletions: bool = False,
+    ) -> IngestReport:  # fmt: skip
+        """Make the collection mirror a folder: see ``sync_events``."""
+        started = time.perf_counter()
+        events = self.sync_events(
+            folder, collection=collection, include=include, exclude=exclude, dry_run=dry_run,
+            allow_deletions=allow_deletions,
+        )  # fmt: skip
+        return IngestReport(tuple(events), time.perf_counter() - started)
+
+    def sync_events(
+        self, folder: Path | str, *, collection: str | None = None, include: Sequence[str] | None = None,
+        exclude: Sequence[str] | None = None, dry_run: bool = False, allow_deletions: bool = False,
+    ) -> Generator[IngestEvent, None, None]:  # fmt: skip
+        """Add, update, move and remove documents until the collection mirrors the folder, an event a document.
+
+        ``include`` and ``exclude`` are patterns as in a ``.gitignore``, and so is a ``.ragignore`` in any folder; None
+        means as the folder was synced before. A file that was renamed or moved is not embedded again. ``dry_run`` tells
+        and changes nothing. Raises PathError for what is no folder, and unless ``allow_deletions`` when the folder is
+        empty or more than half of its documents are gone.
+        """
+        place = os.path.realpath(folder)
+        if dry_run and not self.writable:
             target = self.collections.get(collection)
-            embedder, _ = self._models.embedder(target.embedder.name)
-            ingestor = Ingestor(
-                self._truth,
-                target,
-                lambda texts: embed_documents(embedder, texts),
-                self._parser_pool(embedder),
-                self.config.limits,
-                same_name or ("ask" if uploads else "keep"),
-            )
-            try:
-                for event in ingestor.events(listed, uploads=uploads):
-                    if event.embedded:
-                        self._dense.catch_up(target)
-                    yield event
-            finally:
-                self._dense.sync(target)
-                self._filler.wake()
+            yield from Mirror(
+                self._truth, target, _chosen(target, place, include, exclude), self.config.limits
+            ).preview(allow_deletions=allow_deletions)
+            return
+        with self._ingestor(collection) as (target, ingestor):
+            wanted = _chosen(target, place, include, exclude)
+            mirror = Mirror(self._truth, target, wanted, self.config.limits)
+            if dry_run:
+                yield from mirror.preview(allow_deletions=allow_deletions)
+                return
+            events = mirror.events(ingestor, allow_deletions=allow_deletions)
+            if Path(place).is_dir():
+                remember(self._truth, target, wanted)
+            yield from self._caught_up(target, events)
+
+    def watch(
+        self, folders: Sequence[Path | str] | None = None, *, stop: threading.Event, collection: str | None = None
+    ) -> Generator[IngestEvent, None, None]:
+        """Keep the collection a mirror of these folders (default: all that were synced) until ``stop`` is set.
+
+        An event for each document that changes; a folder that is refused is one that failed, and the watch goes on.
+        """
+        target = self.collections.get(collection)
+        known = synced_folders(target)
+        wanted = known if folders is None else tuple(_chosen(target, os.path.realpath(f), None, None) for f in folders)
+        if not wanted:
+            raise PathError("No folder was synced yet.", hint="`rag sync FOLDER` begins it.")
+        mirrors = {folder.path: Mirror(self._truth, target, folder, self.config.limits) for folder in wanted}
+        for changed in changes(list(mirrors), stop):
+            for path in changed:
+                with self._ingestor(collection) as (_, ingestor):
+                    events = unless_refused(mirrors[path].events(ingestor), path)
+                    for event in self._caught_up(target, events):
+                        if event.status != "unchanged":
+                            yield event
+                if stop.is_set():
+                    return
+
+    def folders(self, collection: str | None = None) -> tuple[SyncedFolder, ...]:
+        """The folders that a collection mirrors."""
+        return synced_folders(self.collections.get(collection))
+
+    def forget_folder(self, path: str, collection: str | None = None) -> None:
+        """Mirror a folder no longer; its documents stay. Raises PathError for one that is not mirrored."""
+        self._require_writer()
+        forget(self._truth, self.collections.get(collection), path)
 
     def encode_events(self, collection: str | None = None) -> Generator[EncodeEvent, None, None]:
         """Have the encoder see, on every core, the texts of a collection that it has not seen yet, an event a batch.
@@ -435,6 +489,31 @@ class Library:
             )
         raise LibraryLocked(f"{holder.program} (process {holder.pid}) writes to the library {self.path}.")
 
+    @contextmanager
+    def _ingestor(self, collection: str | None, same_name: SameName = "keep") -> Iterator[tuple[Collection, Ingestor]]:
+        """The collection, made if need be, and what puts files into it; nobody else does meanwhile."""
+        from rag.models.embed import embed_documents
+
+        self._require_writer()
+        with self._ingesting:
+            self.collections.ensure(collection)
+            target = self.collections.get(collection)
+            embedder, _ = self._models.embedder(target.embedder.name)
+            embed = partial(embed_documents, embedder)
+            pool = self._parser_pool(embedder)
+            try:
+                yield target, Ingestor(self._truth, target, embed, pool, self.config.limits, same_name)
+            finally:
+                self._dense.sync(target)
+                self._filler.wake()
+
+    def _caught_up(self, target: Collection, events: Iterator[IngestEvent]) -> Generator[IngestEvent, None, None]:
+        """These events, the dense index following in the background."""
+        for event in events:
+            if event.embedded:
+                self._dense.catch_up(target)
+            yield event
+
     def _parser_pool(self, embedder: BaseEmbedding) -> ParserPool:
         size = passage_size(self.config, embedder)
         with self._guard:
@@ -457,6 +536,18 @@ class Library:
                 model = self._models.encoder()
                 self._passage_encoder = PassageEncoder(self._truth, model) if model is not None else None
             return self._passage_encoder
+
+
+def _chosen(
+    target: Collection, path: str, include: Sequence[str] | None, exclude: Sequence[str] | None
+) -> SyncedFolder:
+    """A folder with these patterns; where there are none, with those it was synced with before."""
+    before = next((one for one in synced_folders(target) if one.path == path), SyncedFolder(path))
+    return SyncedFolder(
+        path,
+        before.include if include is None else tuple(include),
+        before.exclude if exclude is None else tuple(exclude),
+    )
 
 
 class Collections:

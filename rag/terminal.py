@@ -11,6 +11,7 @@ import textwrap
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rag.text import counted, remove_invisible
 from rag.types import (
@@ -26,6 +27,9 @@ from rag.types import (
     Sentence,
     Support,
 )
+
+if TYPE_CHECKING:
+    from rag.sync import SyncedFolder
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _WIDTH = 100
@@ -188,6 +192,21 @@ def sources_text(documents: Sequence[Document]) -> str:
         empty = f" ({d.empty_pages} without text)" if d.empty_pages else ""
         rows.append(f"{one_line(d.source)}  —  {counted(d.passages, 'passage')}{pages}{empty}")
     return "\n".join(rows) or "No documents."
+
+
+def folders_text(folders: Sequence[SyncedFolder]) -> str:
+    """The folders that a collection mirrors, a line each."""
+    rows = []
+    for folder in folders:
+        rules = [f"only {', '.join(folder.include)}"] if folder.include else []
+        rules += [f"without {', '.join(folder.exclude)}"] if folder.exclude else []
+        rows.append(one_line(folder.path) + (f"  —  {safe('; '.join(rules))}" if rules else ""))
+    return "\n".join(rows) or "No folder is mirrored; `rag sync FOLDER` begins it."
+
+
+def event_text(event: IngestEvent) -> str:
+    """What became of one document."""
+    return _failures([event])[0] if event.status == "failed" else f"{event.status}: {one_line(event.source)}"
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ Importing this package loads no parser; those live in the child processes of ``P
 
 from __future__ import annotations
 
-from rag.documents.discover import Discovery, Refused, SourceFile, discover, read_file
+from rag.documents.discover import Discovery, Refused, SourceFile, discover, discover_folder, read_file
 from rag.documents.formats import names, readable, suffixes
 from rag.documents.sandbox import ParserPool
 from rag.documents.split import SPLITTER_VERSION, Slice
@@ -20,6 +20,7 @@ __all__ = [
     "Slice",
     "SourceFile",
     "discover",
+    "discover_folder",
     "names",
     "read_file",
     "readable",

@@ -9,11 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pathspec import GitIgnoreSpec
+
 from rag.config import Limits
 from rag.documents.formats import media_type, readable, shown
 from rag.errors import DocumentError, LimitExceeded, PathError, UnsupportedFormat
 
 MEGABYTE = 2**20
+IGNORE_FILE = ".ragignore"
 _O_PATH = getattr(os, "O_PATH", os.O_RDONLY)
 _KINDS = (
     (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"),
@@ -43,6 +46,7 @@ class Refused:
     source: str
     error: DocumentError
     path: Path
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +79,43 @@ def discover(paths: Sequence[Path | str], limits: Limits) -> Discovery:
     for path in paths:
         for entry in _below(Path(path), limits):
             found.setdefault(entry.folder / entry.below, entry)
-    entries = sorted(_distinct(list(found.values())), key=lambda entry: entry.source)
+    return _discovery(list(found.values()))
+
+
+def _discovery(found: list[_Found]) -> Discovery:
+    entries = sorted(_distinct(found), key=lambda entry: entry.source)
     return Discovery(
         tuple(
             SourceFile(entry.path, entry.source, as_text(entry.folder / entry.below), as_text(entry.below))
             for entry in entries
             if entry.error is None
         ),
-        tuple(Refused(entry.source, entry.error, entry.path) for entry in entries if entry.error is not None),
+        tuple(
+            Refused(entry.source, entry.error, entry.path, as_text(entry.folder / entry.below))
+            for entry in entries
+            if entry.error is not None
+        ),
     )
+
+
+def discover_folder(
+    folder: Path, limits: Limits, include: Sequence[str] = (), exclude: Sequence[str] = ()
+) -> Discovery:
+    """The files below ``folder`` as ``discover`` finds them, but for those that a ``.ragignore`` of their folder or of
+    one above leaves out, those that match ``exclude``, and those that match none of ``include``, if there is any.
+
+    All are patterns as in a ``.gitignore``. Raises PathError for what is no folder, cannot be read, or is no pattern.
+    An empty folder is an empty discovery.
+    """
+    try:
+        real = folder.resolve(strict=True)
+        if not real.is_dir():
+            raise PathError(f"{shown(str(folder))} is no folder.", hint="Give the folder it lies in.")
+    except (FileNotFoundError, NotADirectoryError, RuntimeError, ValueError) as error:
+        raise PathError(
+            f"There is no folder {shown(str(folder))}.", hint="Check its spelling, and that its disk is mounted."
+        ) from error
+    return _discovery(list(_walk(real, limits, _Rules.of(include, exclude))))
 
 
 def read_file(file: SourceFile, limits: Limits) -> bytes:
@@ -169,11 +201,59 @@ def _closed(path: Path, error: OSError) -> PathError:
     return PathError(f"{shown(str(path))} cannot be read: {error.strerror or error}.", hint="Check its permissions.")
 
 
-def _walk(root: Path, limits: Limits) -> Iterator[_Found]:
-    """Every visible entry below ``root`` that is not a folder, without recursion."""
-    folders = [root]
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What is left out of a folder: by patterns of its own and, from the innermost outwards, of the folders on the way
+    to it, each with the place it holds for."""
+
+    include: GitIgnoreSpec | None
+    exclude: GitIgnoreSpec
+    ignored: tuple[tuple[str, GitIgnoreSpec], ...] = ()
+
+    @classmethod
+    def of(cls, include: Sequence[str], exclude: Sequence[str]) -> _Rules:
+        return cls(_patterns(include, "include") if include else None, _patterns(exclude, "exclude"))
+
+    def inside(self, folder: Path, below: str) -> _Rules:
+        """The rules with those that ``folder`` itself has."""
+        try:
+            with os.fdopen(_open(folder / IGNORE_FILE), "rb") as stream:
+                regular = stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+                text = stream.read(MEGABYTE).decode("utf-8", "replace") if regular else ""
+        except OSError:
+            return self
+        spec = _patterns(text.splitlines(), str(folder / IGNORE_FILE))
+        return replace(self, ignored=((below, spec), *self.ignored))
+
+    def leave_out(self, below: str, *, folder: bool) -> bool:
+        path = f"{below}/" if folder else below
+        if self.exclude.match_file(path):
+            return True
+        for place, spec in self.ignored:
+            verdict = spec.check_file(path[len(place) :]).include
+            if verdict is not None:
+                if verdict:
+                    return True
+                break
+        return not folder and self.include is not None and not self.include.match_file(path)
+
+
+def _patterns(lines: Sequence[str], where: str) -> GitIgnoreSpec:
+    try:
+        return GitIgnoreSpec.from_lines(lines)
+    except ValueError as error:
+        raise PathError(
+            f"A pattern of {shown(where)} is none: {error}.", hint="Write it as in a .gitignore."
+        ) from error
+
+
+def _walk(root: Path, limits: Limits, rules: _Rules | None = None) -> Iterator[_Found]:
+    """Every visible entry below ``root`` that is not a folder and not left out, without recursion."""
+    folders = [(root, rules)]
     while folders:
-        folder = folders.pop()
+        folder, rules = folders.pop()
+        within = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
+        rules = rules and rules.inside(folder, within)
         try:
             with os.scandir(folder) as listing:
                 entries = sorted((entry for entry in listing if not entry.name.startswith(".")), key=lambda e: e.name)
@@ -185,8 +265,10 @@ def _walk(root: Path, limits: Limits) -> Iterator[_Found]:
             continue
         for entry in entries:
             path = folder / entry.name
+            if rules and rules.leave_out(within + entry.name, folder=entry.is_dir(follow_symlinks=False)):
+                continue
             if entry.is_dir(follow_symlinks=False):
-                folders.append(path)
+                folders.append((path, rules))
             else:
                 yield (
                     _linked(root, path, limits)

@@ -1,0 +1,240 @@
+"""A folder mirrored by a collection: what is new, changed, moved or gone in it is so in the library."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from watchfiles import watch
+
+from rag.config import Limits
+from rag.documents import Discovery, SourceFile, discover_folder, read_file
+from rag.errors import DocumentError, PathError, RagError
+from rag.ingest import Ingestor, failure
+from rag.store.truth import Collection, Truth
+from rag.types import Document, IngestEvent, IngestStatus
+
+SETTING = "folders"
+_DEBOUNCE_MS = 300
+_STEP_MS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SyncedFolder:
+    """A folder that a collection mirrors, and which of its files: patterns as in a ``.gitignore``."""
+
+    path: str
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+def synced_folders(collection: Collection) -> tuple[SyncedFolder, ...]:
+    """The folders that a collection was told to mirror, by path."""
+    stored: Mapping[str, Mapping[str, Sequence[str]]] = collection.settings.get(SETTING, {})
+    return tuple(SyncedFolder(path, tuple(of["include"]), tuple(of["exclude"])) for path, of in sorted(stored.items()))
+
+
+def remember(truth: Truth, collection: Collection, folder: SyncedFolder) -> None:
+    """Keep a folder among those that the collection mirrors."""
+    stored = dict(truth.collections.get(collection.name).settings.get(SETTING, {}))
+    wanted = {"include": list(folder.include), "exclude": list(folder.exclude)}
+    if stored.get(folder.path) != wanted:
+        truth.collections.set_setting(collection.id, SETTING, {**stored, folder.path: wanted})
+
+
+def forget(truth: Truth, collection: Collection, path: str) -> None:
+    """Mirror a folder no longer; its documents stay. Raises PathError for one that is not mirrored."""
+    stored = dict(collection.settings.get(SETTING, {}))
+    if path not in stored:
+        known = f"There are: {', '.join(stored)}." if stored else "There is none."
+        raise PathError(f"{path} is no folder that {collection.name} mirrors.", hint=known)
+    del stored[path]
+    truth.collections.set_setting(collection.id, SETTING, stored or None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a pass has to do: documents that lie elsewhere now, files to read, documents whose file is gone."""
+
+    moved: tuple[tuple[Document, SourceFile], ...]
+    files: tuple[SourceFile, ...]
+    gone: tuple[Document, ...]
+    known: Mapping[str, Document]
+
+
+class Mirror:
+    """Makes one collection mirror one folder, as often as ``events`` is called.
+
+    Files that did not change since the last pass of this object are not read again: their size, times and number on
+    the disk tell.
+    """
+
+    def __init__(self, truth: Truth, collection: Collection, folder: SyncedFolder, limits: Limits) -> None:
+        self._truth = truth
+        self._collection = collection
+        self._folder = folder
+        self._limits = limits
+        self._seen: dict[str, tuple[int, ...]] = {}
+
+    def events(self, ingestor: Ingestor, *, allow_deletions: bool = False) -> Iterator[IngestEvent]:
+        """Bring the collection in step, an event a document: ``moved``, as in an ingest, and at last ``removed``.
+
+        A file whose bytes a vanished document had is that document, moved: nothing is embedded for it. A file that
+        cannot be read keeps the document it had. Raises PathError when the folder is not there; and, unless
+        ``allow_deletions``, when it is empty or more than half of its documents would be removed: a disk that is not
+        mounted looks like that.
+        """
+        found, plan = self._plan(allow_deletions=allow_deletions)
+        total = len(plan.moved) + len(plan.files) + len(found.refused) + len(plan.gone)
+        for done, event in enumerate(self._steps(found, plan, ingestor), start=1):
+            yield replace(event, done=done, total=total)
+
+    def preview(self, *, allow_deletions: bool = False) -> Iterator[IngestEvent]:
+        """The events that a pass would have, as far as the files' bytes tell; nothing is changed. Raises the same."""
+        found, plan = self._plan(allow_deletions=allow_deletions)
+        total = len(plan.moved) + len(plan.files) + len(found.refused) + len(plan.gone)
+        for done, event in enumerate(self._foretold(found, plan), start=1):
+            yield replace(event, done=done, total=total)
+
+    def _steps(self, found: Discovery, plan: _Plan, ingestor: Ingestor) -> Iterator[IngestEvent]:
+        for refused in found.refused:
+            yield failure(refused.source, refused.error, refused.path)
+        for document, file in plan.moved:
+            now = self._truth.documents.move(self._collection.id, document.id, file.origin, file.name)
+            yield _told(now, "moved", file.path)
+        signatures = {str(file.path): (file.origin, _signature(file.path)) for file in plan.files}
+        for event in ingestor.run(plan.files):
+            origin, signature = signatures.get(event.path, ("", ()))
+            if event.status != "failed" and signature:
+                self._seen[origin] = signature
+            yield event
+        for document in plan.gone:
+            self._seen.pop(document.origin, None)
+            self._truth.documents.remove(self._collection.id, document.source)
+            yield _told(document, "removed")
+
+    def _foretold(self, found: Discovery, plan: _Plan) -> Iterator[IngestEvent]:
+        for refused in found.refused:
+            yield failure(refused.source, refused.error, refused.path)
+        for document, file in plan.moved:
+            yield replace(_told(document, "moved", file.path), source=file.source)
+        for file in plan.files:
+            try:
+                digest = _digest(file, self._limits)
+            except DocumentError as error:
+                yield failure(file.source, error, file.path)
+                continue
+            known = plan.known.get(file.origin)
+            status: IngestStatus = "added" if known is None else "unchanged" if known.sha256 == digest else "updated"
+            yield IngestEvent(known.source if known else file.source, status, 0, 0, path=str(file.path))
+        for document in plan.gone:
+            yield _told(document, "removed")
+
+    def _plan(self, *, allow_deletions: bool) -> tuple[Discovery, _Plan]:
+        found = discover_folder(Path(self._folder.path), self._limits, self._folder.include, self._folder.exclude)
+        inside = f"{self._folder.path.rstrip('/')}/"
+        documents = self._truth.documents.list(self._collection.id)
+        known = {document.origin: document for document in documents if document.origin.startswith(inside)}
+        present = {file.origin for file in found.files}
+        kept = tuple(refused.origin for refused in found.refused)
+        gone = {
+            origin: document
+            for origin, document in known.items()
+            if origin not in present and not any(origin == one or origin.startswith(f"{one}/") for one in kept)
+        }
+        moved = self._moved(found.files, known, gone) if gone else []
+        lost = [document for origin, document in gone.items() if origin not in {one.origin for one, _ in moved}]
+        if not allow_deletions:
+            self._expect_plausible(len(lost), len(known), empty=not found.files and not found.refused)
+        elsewhere = {file.origin for _, file in moved}
+        fresh = [f for f in found.files if f.origin not in elsewhere and not self._same(f)]
+        return found, _Plan(tuple(moved), tuple(fresh), tuple(lost), known)
+
+    def _same(self, file: SourceFile) -> bool:
+        seen = self._seen.get(file.origin)
+        return seen is not None and seen == _signature(file.path)
+
+    def _moved(
+        self, files: Sequence[SourceFile], known: Mapping[str, Document], gone: Mapping[str, Document]
+    ) -> list[tuple[Document, SourceFile]]:
+        """The vanished documents whose bytes lie in a new file, each with it."""
+        waiting: dict[str, list[Document]] = {}
+        for document in gone.values():
+            waiting.setdefault(document.sha256, []).append(document)
+        moved = []
+        for file in files:
+            if file.origin in known or not waiting:
+                continue
+            try:
+                same = waiting.get(_digest(file, self._limits))
+            except DocumentError:
+                continue  # read again, and told, when it is ingested
+            if same:
+                moved.append((same.pop(0), file))
+        return moved
+
+    def _expect_plausible(self, lost: int, known: int, *, empty: bool) -> None:
+        if empty:
+            raise PathError(
+                f"The folder {self._folder.path} is empty; its {known} documents stay.",
+                hint="Check that its disk is mounted, or run `rag sync` with --allow-deletions.",
+            )
+        if lost > 1 and 2 * lost > known:
+            raise PathError(
+                f"{lost} of {known} documents of {self._folder.path} are no longer there; nothing was changed.",
+                hint="If they shall go, run `rag sync` with --allow-deletions.",
+            )
+
+
+def changes(folders: Sequence[str], stop: threading.Event) -> Iterator[frozenset[str]]:
+    """Which of these folders changed: all of them at first, then whenever one did, until ``stop`` is set.
+
+    Whatever happens from the first on is told. Raises PathError for a folder that is not there.
+    """
+    begun = False
+    try:
+        for batch in watch(
+            *folders, stop_event=stop, debounce=_DEBOUNCE_MS, step=_STEP_MS, rust_timeout=_STEP_MS, watch_filter=None,
+            raise_interrupt=False, yield_on_timeout=True,
+        ):  # fmt: skip
+            if not begun:
+                begun = True
+                yield frozenset(folders)
+            elif batch:
+                paths = [Path(path) for _, path in batch]
+                yield frozenset(one for one in folders if any(path.is_relative_to(one) for path in paths))
+    except FileNotFoundError as error:
+        raise PathError(
+            f"A folder to watch is not there: {error}.", hint="Check that its disk is mounted, or forget it."
+        ) from error
+
+
+def unless_refused(events: Iterator[IngestEvent], folder: str) -> Iterator[IngestEvent]:
+    """The events of a pass; what ends it becomes one, since a watch goes on."""
+    try:
+        yield from events
+    except RagError as error:
+        yield IngestEvent(folder, "failed", 1, 1, error=str(error), hint=error.hint, code=error.code)
+
+
+def _told(document: Document, status: IngestStatus, path: Path | None = None) -> IngestEvent:
+    return IngestEvent(
+        document.source, status, 0, 0, document.passages, document.pages, document.empty_pages,
+        path=str(path or document.origin),
+    )  # fmt: skip
+
+
+def _digest(file: SourceFile, limits: Limits) -> str:
+    return hashlib.sha256(read_file(file, limits)).hexdigest()
+
+
+def _signature(path: Path) -> tuple[int, ...]:
+    """What changes when a file does; empty for one that cannot be looked at."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
