@@ -300,7 +300,8 @@ class Finding:
             return f"'{self.file}' has no page {self.page}, which '{self.id}' names."
         if self.kind == "page":
             return f"The quote of '{self.id}' is in '{self.file}', but not on page {self.page}."
-        return f"The quote of '{self.id}' is not in '{self.file}': \"{self.quote[:100]}\"."
+        end = "" if self.quote[:100].endswith((".", "!", "?")) else "."
+        return f"The quote of '{self.id}' is not in '{self.file}': \"{self.quote[:100]}\"{end}"
 
     @property
     def mendable(self) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 from rag.answer.abstain import DEFAULT_THRESHOLD
 from rag.cli import run as rag
@@ -137,6 +138,151 @@ def test_every_invalid_file_ends_in_2_with_file_line_and_remedy(
         told = capsys.readouterr().err
         assert re.search(rf"^(Error: )?{re.escape(path.name)}:{case.line}: ", told, re.MULTILINE), told
         assert case.message in told and case.remedy in told
+
+
+BAD = """version: 1
+questions:
+- id: ab
+  question:
+  facts:
+  - {id: x, number: "ninety"}
+- id: ab
+  question: What?
+  thresholds: {fact_recal: 2}
+  sources: [{file: nope.md, quote: "abc"}]
+  severity: high
+  facts: [{id: y, wording: Lisbon}]
+- id: c
+  question: How long is the probation period?
+  unanswerable: true
+"""
+
+
+def test_lint_names_everything_wrong_in_one_pass(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (room / "bad.yaml").write_text(BAD, encoding="utf-8")
+    assert rag(["gold", "lint", "bad.yaml"]) == 2
+    told = capsys.readouterr()
+    assert "3 questions, 7 errors, 0 warnings." in told.out
+    lines = told.err.splitlines()
+    assert [line.split(": ")[0] for line in lines] == [f"bad.yaml:{n}" for n in (4, 6, 7, 9, 10, 11, 12)]
+    wanted = ("'ab' is empty", "'ninety', not a number", "'ab' is taken", "Did you mean 'fact_recall'?", "'nope.md'",
+              "Use must or watch.", "Allowed here: id, any, number, tolerance, unit; for example id: ")  # fmt: skip
+    assert all(words in line for words, line in zip(wanted, lines, strict=True)), told.err
+    assert rag(["gold", "lint", "gold.yaml", "--syntax-only"]) == 0
+    assert "10 questions, 0 errors, 0 warnings." in capsys.readouterr().out
+
+
+def test_the_case_at_hand_is_told_whole(room: Path, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert rag(["gold", "lint", str(shared / "cases" / "bad-gold.yaml")]) == 2
+    assert [line.split(":")[1] for line in capsys.readouterr().err.splitlines()] == ["4", "6", "7", "9", "10", "11"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "title"),
+    [
+        (["broken.yaml"], 2, "Invalid gold set or settings"),
+        (["gold.yaml", "--llm", "ollama:none"], 3, "The questions could not be asked"),
+        (["gold.yaml", "--corpus", "nowhere"], 2, "Invalid gold set or settings"),
+    ],
+)
+def test_a_run_that_cannot_be_made_writes_its_reports_too(
+    room: Path, arguments: list[str], code: int, title: str
+) -> None:
+    (room / "broken.yaml").write_text("version: 1\nquestions: []\n", encoding="utf-8")
+    assert rag(["gold", "run", *arguments, "--html", "r.html", "--markdown", "r.md", "--junit", "r.xml"]) == code
+    assert f"<h1>{title}</h1>" in (room / "r.html").read_text(encoding="utf-8")
+    assert (room / "r.md").read_text(encoding="utf-8").startswith(f"## ❌ {title}\n")
+    error = ElementTree.parse(room / "r.xml").getroot().find("testsuite/testcase/error")
+    assert error is not None and error.get("message") == title and error.text
+
+
+def test_shards_are_asked_apart_and_put_together(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [room / f"gold.run.{part}of3.jsonl" for part in (1, 2, 3)]
+    for part in (1, 2, 3):
+        assert rag(["gold", "run", "gold.yaml", "--shard", f"{part}/3"]) == 0
+    asked = [[record.id for record in read_run(path).records] for path in runs]
+    assert [len(ids) for ids in asked] == [4, 3, 3]
+    assert {name for ids in asked for name in ids} == set(load_gold("gold.yaml").ids)
+    together = [word for path in runs for word in ("--run", str(path))]
+    assert rag(["gold", "accept", "gold.yaml", "--all", "--reason", "x", *together]) == 0
+    capsys.readouterr()
+    assert rag(["gold", "report", "gold.yaml", *together]) == 0
+    assert "10 questions: 10 passing." in capsys.readouterr().out
+    assert rag(["gold", "report", "gold.yaml", *together, "--run", str(runs[0])]) == 2
+    assert "Two of the runs asked" in capsys.readouterr().err
+    for wrong in ("0/3", "4/3", "1-3"):
+        assert rag(["gold", "run", "gold.yaml", "--shard", wrong]) == 2
+        assert "write 1/3 for the first of three" in capsys.readouterr().err
+
+
+def test_several_gold_sets_are_asked_at_once(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    strict = handbook.GOLD.replace(
+        "question: Who is the chef", "thresholds: {fact_recall: 1}\n  question: Who is the chef"
+    )
+    (room / "more.yaml").write_text(strict.replace("any: [Tomas Horak]", "any: [Nobody]"), encoding="utf-8")
+    reports = ["--html", "r.html", "--markdown", "r.md", "--junit", "r.xml"]
+    assert rag(["gold", "run", "gold.yaml", "more.yaml", "--tag", "site", *reports]) == 1
+    out = capsys.readouterr().out
+    assert out.index("gold.yaml\nClean") < out.index(
+        "more.yaml\nWorse: 1 threshold not reached: chef fact_recall 0 < 1."
+    )
+    assert (room / "gold.run.jsonl").exists() and (room / "more.run.jsonl").exists()
+    assert "Clean" in (room / "r.html").read_text("utf-8") and "Worse" in (room / "r.more.html").read_text("utf-8")
+    assert (room / "r.md").read_text(encoding="utf-8").count("\n### Metrics") == 2
+    root = ElementTree.parse(room / "r.xml").getroot()
+    assert [suite.get("name") for suite in root] == ["gold.yaml", "more.yaml"]
+    assert (root.get("tests"), root.get("failures")) == ("8", "1")
+    assert rag(["gold", "run", "gold.yaml", "more.yaml", "--out", "x"]) == 2
+    assert rag(["gold", "run", "gold.yaml", "broken.yaml"]) == 2
+
+
+def test_another_collection_is_asked_where_it_is_named(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAG_LIBRARY", str(room / "own"))
+    assert rag(["ingest", "corpus", "--collection", "staff"]) == 0
+    assert rag(["gold", "run", "gold.yaml", "--collection", "staff", "--retrieval-only"]) == 0
+    assert rag(["gold", "run", "gold.yaml", "--retrieval-only"]) == 3
+
+
+def test_junit_names_file_and_line_and_says_what_was_answered(room: Path) -> None:
+    assert rag(["gold", "run", "gold.yaml", "--junit", "r.xml"]) == 0
+    root = ElementTree.parse(room / "r.xml").getroot()
+    (suite,) = root
+    for node in (root, suite):
+        assert {"tests", "failures", "errors", "skipped", "time"} <= set(node.attrib)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", suite.get("timestamp", ""))
+    assert [node.tag for node in suite][:1] == ["properties"] and len(suite.findall("testcase")) == 10
+    leave = suite.find("testcase[@name='leave']")
+    assert leave is not None and (leave.get("file"), leave.get("line"), leave.get("classname")) == (
+        "gold.yaml",
+        "4",
+        "gold.hr",
+    )
+    said = leave.findtext("system-out", "")
+    assert said.startswith("How many days of annual leave do full-time staff get?\nNow: Full-time staff get 25 days")
+
+
+def test_advice_comes_from_several_runs(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert rag(["gold", "run", "gold.yaml", "--no-baseline"]) == 0
+    assert rag(["gold", "advise", "gold.yaml"]) == 0
+    assert "Nothing is known of the noise: run again with --repeats 5" in capsys.readouterr().out
+    assert rag(["gold", "run", "gold.yaml", "--no-baseline", "--repeats", "3", "--out", "three.jsonl"]) == 0
+    capsys.readouterr()
+    assert rag(["gold", "advise", "gold.yaml", "--run", "three.jsonl", "--better", "5"]) == 0
+    out = capsys.readouterr().out
+    limits = yaml.safe_load(out[out.index("- id: leave") : out.index("- id: tickets")])
+    assert limits[0]["severity"] == "must" and limits[0]["thresholds"]["fact_recall"] == 1
+    out = " ".join(out.split())
+    assert "10 questions, asked 3 times in 1 run: 10 passed every time." in out
+    assert "passes in 37% of runs or more" in out and "in at most 1 run of 4" in out
+    assert "To show that 5 % more of the questions pass takes about 155 questions." in out
+
+
+def test_two_models_go_with_one_gold_set(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert rag(["gold", "run", "gold.yaml", "--llm", "a", "--llm", "b", "--llm", "c"]) == 2
+    assert "rag gold sweep --set llm=a,b,c" in capsys.readouterr().err
+    assert rag(["gold", "run", "gold.yaml", "gold.yaml", "--llm", "a", "--llm", "b"]) == 2
+    assert rag(["gold", "run", "gold.yaml", "--llm", "quotes", "--llm", "quotes"]) == 0
+    assert "quotes and quotes are equal: of 10 questions" in capsys.readouterr().out
 
 
 def test_drafts_never_gate_even_when_asked_for(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -328,7 +474,20 @@ def test_export_and_import_give_the_questions_back(room: Path, capsys: pytest.Ca
 
 
 def test_help_of_every_command_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
-    names = ("lint", "run", "compare", "accept", "report", "draft", "calibrate", "sweep", "import", "export")
+    names = (
+        "lint",
+        "run",
+        "compare",
+        "accept",
+        "report",
+        "rebase",
+        "advise",
+        "draft",
+        "calibrate",
+        "sweep",
+        "import",
+        "export",
+    )
     for name in names:
         assert rag(["gold", name, "--help"]) == 0
         assert "Usage:" in capsys.readouterr().out

@@ -11,9 +11,12 @@ from rag.gold.metrics.statistics import (
     binomial_tail,
     bootstrap,
     holm,
+    least_rate,
     mcnemar,
     power_text,
     quantile,
+    questions_needed,
+    smallest_claim,
     smallest_significant,
 )
 
@@ -139,3 +142,20 @@ def test_quantiles_interpolate() -> None:
     assert quantile([], 0.5) == 0.0
     assert quantile([3.0, 1.0, 2.0], 0.5) == 2.0
     assert quantile([0.0, 10.0], 0.95) == pytest.approx(9.5)
+
+
+def test_the_number_of_questions_for_a_claim_is_connors() -> None:
+    # Connor (1987), two-sided 0.05 and power 0.8: discordant 0.2 and difference 0.1 need 155 pairs by his formula.
+    assert questions_needed(0.1, 0.1) == 155
+    assert questions_needed(0.05) == 155 and questions_needed(0.5) >= smallest_significant()
+    assert questions_needed(0.05, 0.1) > questions_needed(0.05)
+    assert smallest_claim(155) == 0.05 and smallest_claim(3) == 1.0
+
+
+@given(st.integers(1, 40), st.data())
+def test_the_least_rate_is_the_one_at_which_so_many_hits_are_rare(trials: int, data: st.DataObject) -> None:
+    hits = data.draw(st.integers(0, trials))
+    least = least_rate(hits, trials)
+    assert 0.0 <= least <= hits / trials
+    assert hits == 0 or binomial_tail(hits, trials, least) == pytest.approx(0.05, abs=1e-6)
+    assert least_rate(5, 5) == pytest.approx(0.05 ** (1 / 5))

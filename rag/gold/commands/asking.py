@@ -28,7 +28,7 @@ def fingerprint(backend: Backend, collection: str | None, gold: GoldSet, run: Ma
     """The backend's own fingerprint with the gold set, the scorer's version and the settings of the run."""
     whole = {
         **backend.fingerprint(collection),
-        "gold": {"sha256": gold.sha256, "questions": len(gold.questions)},
+        "gold": {"sha256": gold.sha256, "questions": len(gold.ids or gold.questions)},
         "scorer": scorer_version(),
         "run": dict(run),
     }

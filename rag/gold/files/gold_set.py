@@ -204,8 +204,9 @@ def _turn(reader: Reader, node: yaml.Node, what: str) -> Turn | None:
 
 
 def _fact(reader: Reader, node: yaml.Node, what: str) -> Fact | None:
+    sound = len(reader.problems)
     keys = reader.mapping(node, f"A fact of {what}", "fact", ("id",))
-    if "id" not in keys:
+    if len(reader.problems) > sound:
         return None
     name = nodes.text(keys["id"], f"The id of a fact of {what}", limit=80)
     where = f"the fact '{name}' of {what}"

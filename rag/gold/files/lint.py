@@ -117,10 +117,8 @@ def _check_facts(question: Question, corpus: Corpus) -> Iterator[Problem]:
     for fact in question.facts:
         if not any(states(fact, text[at : at + 40_000]) for text in texts for at in range(0, len(text) + 1, 30_000)):
             message = f"No gold file of '{question.id}' states the fact '{fact.id}'."
-            yield Problem(
-                question.line, message,
-                "An answer that quotes can't state it; add a wording that stands in the file.", "warning",
-            )  # fmt: skip
+            remedy = "An answer that quotes can't state it: correct it, or add a wording that stands in the file."
+            yield Problem(question.line, message, remedy, "warning")
 
 
 def _twice(gold: GoldSet) -> Iterator[Problem]:

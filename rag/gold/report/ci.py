@@ -78,12 +78,9 @@ def _diff(old: str, new: str) -> str:
     marks = {"same": "", "gone": "~~", "come": "**"}
     pieces: list[str] = []
     for kind, words in word_diff(" ".join(old.split()), " ".join(new.split())):
-        core, mark = words.strip(), marks[kind]
-        if not core or not mark:
-            pieces.append(escape(words))
-            continue
         # Markdown's emphasis must not begin or end with a space.
-        before, after = words[: len(words) - len(words.lstrip())], words[len(words.rstrip()) :]
+        core, mark = words.strip(), marks[kind] if words.strip() else ""
+        before, after = words[: len(words) - len(words.lstrip())], words[len(words.rstrip()) :] if core else ""
         pieces.append(f"{before}{mark}{escape(core)}{mark}{after}")
     return "".join(pieces)
 

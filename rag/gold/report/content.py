@@ -61,6 +61,11 @@ class Row:
     delta: Interval | None
 
     @property
+    def moved(self) -> bool:
+        """Whether there is something to see: no baseline, a change, or a loss that may gate."""
+        return self.delta is None or (self.delta.low, self.delta.high) != (0.0, 0.0) or self.metric.gates
+
+    @property
     def steady(self) -> bool:
         """Whether every question has the best value, and had it before."""
         best = 0.0 if self.metric.lower else 1.0
@@ -144,9 +149,15 @@ class Report:
     @property
     def steady(self) -> str:
         """The metrics that are as good as they can be and did not move, in one line; empty when there are none."""
-        best = {"1.000": [r for r in self.rows if r.steady and not r.metric.lower],
-                "0": [r for r in self.rows if r.steady and r.metric.lower]}  # fmt: skip
-        return "; ".join(f"at {v}: {', '.join(r.metric.name for r in rows)}" for v, rows in best.items() if rows)
+        best: dict[str, dict[str, list[str]]] = {"1.000": {}, "0": {}}
+        for row in self.rows:
+            if row.steady:
+                name, _, k = row.metric.name.partition("@")
+                best["0" if row.metric.lower else "1.000"].setdefault(name, []).extend([k] if k else [])
+        told = {
+            v: ", ".join(n + ("@" + "/".join(ks) if ks else "") for n, ks in rows.items()) for v, rows in best.items()
+        }
+        return "; ".join(f"at {value}: {names}" for value, names in told.items() if names)
 
     def steps(self) -> tuple[str, ...]:
         """What to do about the verdict, each with its command if there is one."""
@@ -162,7 +173,7 @@ def _steps(report: Report) -> Iterator[str]:
     lost = dict.fromkeys(finding.id for finding in run.findings if not finding.mendable)
     if mendable:
         number = counted(len(mendable), "source")
-        yield f"Read what stands there now, and take {number} over: rag gold rebase {gold}{where} --write"
+        yield f"Read what stands there now, take {number} over, and run again: rag gold rebase {gold}{where} --write"
     if lost:
         yield f"Nothing like their gold is left, so give them another source or remove them: {listed(list(lost))}"
     if report.verdict.code is Exit.NOT_COMPARABLE:

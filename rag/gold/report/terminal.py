@@ -171,7 +171,7 @@ def _errors(report: Report) -> Iterator[RenderableType]:
 
 
 def _metrics(report: Report, statistics: bool) -> Iterator[RenderableType]:
-    rows = [row for row in report.rows if statistics or not row.steady]
+    rows = [row for row in report.rows if statistics or (row.moved and not row.steady)]
     yield Text(f"\nMetrics: mean{' and 95 % interval' if statistics else ''}", style="bold")
     if not statistics and report.steady:
         yield Text(f"  {report.steady}")
