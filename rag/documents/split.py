@@ -16,11 +16,11 @@ from rag.types import NUMBERED, Heading, ParsedDocument, Place, PlaceKind
 if TYPE_CHECKING:
     from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
-SPLITTER_VERSION = "1"
+SPLITTER_VERSION = "2"
 """Changes when the same document would be cut at other places."""
 
 _PARTS: frozenset[PlaceKind] = frozenset({"page", "slide", "chapter", "message", "cell"})
-"""What no passage crosses."""
+"""What no passage crosses, but a page whose last sentence goes on."""
 
 _WINDOW = 10_000
 _GAP = re.compile(r"\n(?:[^\S\n]*\n){4,}")
@@ -103,7 +103,9 @@ def _sections(document: ParsedDocument, characters: int) -> Iterator[tuple[int, 
     """
     text = document.text
     heading_starts = {heading.start for heading in document.headings}
-    page_starts = {place.start for place in document.places if place.kind in _PARTS}
+    page_starts = {
+        place.start for place in document.places if place.kind in _PARTS and not _goes_on(document.text, place.start)
+    }
     bounds = sorted({0, len(text), *heading_starts, *page_starts})
     carried: int | None = None
     for start, end in pairwise(bounds):
@@ -122,6 +124,11 @@ def _sections(document: ParsedDocument, characters: int) -> Iterator[tuple[int, 
         carried = None
     if carried is not None:
         yield carried, carried, len(text)
+
+
+def _goes_on(text: str, start: int) -> bool:
+    """Whether no blank line parts what begins here from what stands before."""
+    return start > 1 and text[start - 1] == "\n" and text[start - 2] != "\n"
 
 
 def _body(text: str, start: int, end: int) -> int:

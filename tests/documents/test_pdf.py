@@ -11,6 +11,7 @@ import pytest
 from rag.config import Limits
 from rag.documents import ParserPool
 from rag.documents.readers.pdf import _mend_hyphens, parse
+from rag.documents.split import place, split
 from rag.errors import DamagedDocument, EmptyDocument, EncryptedDocument, LimitExceeded
 from rag.types import Place
 from tests.documents.material import PANGRAM, pdf
@@ -63,6 +64,33 @@ def test_hyphens_at_line_ends() -> None:
     assert _mend_hyphens(text) == ["stock-based and information", "stock is based on Information. x -"]
 
 
+def test_a_word_broken_twice_is_no_word_of_the_document() -> None:
+    text = ["the photo\x02voltaic roof, the photo\x02voltaic cells, a well\x02known inn, mem\x02bers; self\x02made"]
+    assert _mend_hyphens(text) == [
+        "the photovoltaic roof, the photovoltaic cells, a well-known inn, members; self-made"
+    ]
+    assert _mend_hyphens(["anti\x02virus, it is anti-virus", "Anglo\x02Saxon", "co\x02op"])[:2] == [
+        "anti-virus, it is anti-virus", "Anglo-Saxon"
+    ]  # fmt: skip
+
+
+def test_running_heads_stay_on_the_first_page_and_page_numbers_nowhere() -> None:
+    pages = [f"Harbour handbook\nText of page {'abcdef'[n]}.\n{40 + 3 * n} sheep\n{n + 7}" for n in range(6)]
+    document = parse(pdf(pages), "a.pdf", LIMITS)
+    assert document.text.count("Harbour handbook") == 1 and "Text of page f." in document.text
+    assert [page.label for page in document.pages] == ["7", "8", "9", "10", "11", "12"]
+    assert document.text.split("\n\n")[1] == "Text of page b.\n43 sheep"
+    two = parse(pdf(pages[:2]), "a.pdf", LIMITS)
+    assert two.text.count("Harbour handbook") == 2
+
+
+def test_a_sentence_that_goes_on_crosses_pages_and_a_page_that_ends_does_not() -> None:
+    document = parse(pdf(["The spare mantle is kept in", "the blue cupboard.", "Another page."]), "a.pdf", LIMITS)
+    assert document.text == "The spare mantle is kept in\nthe blue cupboard.\n\nAnother page."
+    slices = place(document, split(document, characters=1_000, overlap=100))
+    assert [[p.number for p in piece.places] for piece in slices] == [[1, 2], [3]]
+
+
 def test_scanned_pages_are_named() -> None:
     with pytest.raises(EmptyDocument, match=r"none of its 3 pages has text; it is probably scanned") as caught:
         parse(pdf([None, None, None]), "scan.pdf", LIMITS)
@@ -97,7 +125,7 @@ def test_a_password_is_named_and_an_empty_one_is_none() -> None:
 
 
 def test_limits_are_exact_and_named() -> None:
-    data = pdf(["ab", "cd", "ef"])
+    data = pdf(["Ab", "Cd", "Ef"])
     assert len(parse(data, "a.pdf", Limits(pages=3)).pages) == 3
     with pytest.raises(LimitExceeded, match=r"3 pages; the limit is 2 \(limits\.pages\)"):
         parse(data, "a.pdf", Limits(pages=2))
@@ -114,4 +142,6 @@ def test_every_page_of_the_quarterly_reports(shared: Path, pool: ParserPool) -> 
     for one in parsed:
         text = one.document.text
         assert "\x02" not in text and "\ufffe" not in text and "\r" not in text
-        assert {piece.page for piece in one.slices} == {p.number for p in one.document.pages if p.start < p.end}
+        told = {place.number for piece in one.slices for place in piece.places if place.kind == "page"}
+        assert told == {p.number for p in one.document.pages if p.start < p.end}
+        assert all(piece.page == piece.places[0].number for piece in one.slices)

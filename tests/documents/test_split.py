@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from itertools import pairwise
 
@@ -49,7 +50,8 @@ def test_slices_are_true_cover_all_and_stay_inside(
     parsed = document(text, media_type, tuple(headings), tuple(pages))
     spans = split(parsed, characters=characters, overlap=characters // 10)
     covered: set[int] = set()
-    starts = sorted(page.start for page in parsed.pages)
+    going_on = re.compile(r"(?<=[^\n]\n)")
+    starts = sorted(page.start for page in parsed.pages if not going_on.match(parsed.text, page.start))
     for start, end in spans:
         assert 0 <= start < end <= len(text)
         assert text[start:end] == text[start:end].strip()
@@ -106,6 +108,15 @@ def test_a_setext_heading_goes_with_what_it_heads() -> None:
 def test_many_headings_with_nothing_below_do_not_pile_up() -> None:
     found = passages("".join(f"## Heading {n}\n\n" for n in range(200)))
     assert max(len(text) for text, _ in found) <= 200 and len(found) > 10
+
+
+def test_a_passage_crosses_pages_only_where_a_sentence_goes_on() -> None:
+    text = "The page ends in\nthe next one.\n\nThird."
+    parsed = ParsedDocument(text, "t", "application/pdf", (), (Place(1, 0, 16), Place(2, 17, 30), Place(3, 32, 38)))
+    first, second, third = parsed.places
+    assert place(parsed, split(parsed, characters=1_000, overlap=100)) == (
+        Slice(0, 30, 1, (), (first, second)), Slice(32, 38, 3, (), (third,)),
+    )  # fmt: skip
 
 
 def test_a_passage_never_crosses_pages_even_when_both_are_short() -> None:

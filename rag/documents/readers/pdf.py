@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
+import ctypes
+import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
+from importlib.resources import files
 from itertools import islice
 from typing import Any
 
 from rag.config import Limits
 from rag.documents.decode import canonical
 from rag.documents.formats import PDF as MEDIA_TYPE
-from rag.documents.formats import check_characters, fewest, has_text, one_line, shown, stem
+from rag.documents.formats import check_characters, fewest, fewest_places, has_text, one_line, shown, stem
 from rag.errors import DamagedDocument, EmptyDocument, EncryptedDocument, LimitExceeded
-from rag.types import Heading, ParsedDocument, Place
+from rag.types import Heading, ParsedDocument, Place, numbered_pages
 
 SAMPLES = {
     "sample.pdf": (
         b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
         b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>endobj\n"
-        b"4 0 obj<</Length 34>>stream\nBT /F 9 Tf 9 9 Td (Sample) Tj ET  \nendstream endobj\n"
+        b"4 0 obj<</Length 66>>stream\nBT /F 9 Tf 9 40 Td (A sam-) Tj 0 -11 Td (ple 1) Tj 5 4 Td (2) Tj ET  \n"
+        b"endstream endobj\n"
         b"5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj\ntrailer<</Root 1 0 R>>\n"
     ),
 }
 
 _BETWEEN_PAGES = "\n\n"
 _LINE_END_HYPHEN = re.compile(r"(\w+)[\x02\ufffe](\w+)")
+_BROKEN = re.compile(r"\w*[\x02\ufffe]\w*")
+_DIGITS = re.compile(r"(?<=[^\s\d])\d{1,6}|(?<=[^\s\d] )\d{1,2}(?=\r\n)|\d{2,7}")
+_BASE = re.compile(r"(?:[^\W\d_]+|\d+)\Z")
+_POWERS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_GOES_ON = re.compile(r"\s*[^\W\d_A-Z]")
+_BELOW = re.compile(r" ?[^\W\d_A-Z]|[ .,;:)]")
+_STOPS = re.compile(r"[.!?:;…。！？][\"'”’)\]]*\s*\Z")
+_PAGE_NUMBER = re.compile(r"\b(?:\d{1,4}|[ivxlc]{1,7})\b")
+_RAISED_SIZE = 0.85
+_EDGE, _LONGEST_EDGE = 3, 150
+_MOST_ANNOTATIONS, _MOST_VALUE = 2_000, 2**16
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _BAD_TITLE = re.compile(
     r"^microsoft (?:word|excel|powerpoint)\s*-|\.(?:docx?|xlsx?|pptx?|pdf|indd|qxp|dvi|tex|ps|rtf|html?|odt)\s*$"
@@ -34,7 +52,8 @@ _BAD_TITLE = re.compile(
 )  # fmt: skip
 _GENERIC = frozenset(
     "document untitled presentation powerpoint microsoft word title page slide sheet book layout print printing scan"
-    " scanned image img doc docx pdf file new copy final draft version output temp tmp none null unknown".split()
+    " scanned image img doc docx pdf file new copy final draft version output temp tmp none null unknown anonymous"
+    " unspecified".split()
 )
 
 
@@ -51,18 +70,21 @@ def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
                 f"{shown(source)} has {count:,} pages; the limit is {limits.pages:,} (limits.pages).",
                 hint="Split the file, or raise limits.pages.",
             )
-        texts: list[str] = []
+        pages: list[_Page] = []
         total = 0
         for index in range(count):
-            texts.append(_page_text(pdf, index))
-            total += len(texts[-1])
+            pages.append(_read(pdf, index))
+            total += len(pages[-1].text)
             check_characters(total, source, limits)
-        text, pages = _assemble(_mend_hyphens(texts))
+        _leave_out_running(pages)
+        for page, mended in zip(pages, _mend_hyphens([page.text for page in pages]), strict=True):
+            page.text = mended
+        text, places = _assemble(pages)
         check_characters(len(text), source, limits)
         if not has_text(text):
             raise _without_text(source, count)
-        headings = fewest(list(_headings(pdf, text, pages)))
-        return ParsedDocument(text, _title(pdf, text, source), MEDIA_TYPE, headings, tuple(pages))
+        headings = fewest(list(_headings(pdf, text, numbered_pages(places))))
+        return ParsedDocument(text, _title(pdf, text, source), MEDIA_TYPE, headings, fewest_places(places))
     finally:
         pdf.close()
 
@@ -98,50 +120,257 @@ def _without_text(source: str, pages: int) -> EmptyDocument:
     )
 
 
-def _page_text(pdf: Any, index: int) -> str:
-    """The visible text of a page, marks of line-end hyphens still in it; '' for a page that cannot be loaded."""
+@dataclass(slots=True)
+class _Page:
+    """A page's visible text, marks of line-end hyphens still in it, what was noted on it (author and remark), and the
+    number that is printed on it, where it is known; no text for a page that cannot be loaded."""
+
+    text: str = ""
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    label: str = ""
+
+
+def _read(pdf: Any, index: int) -> _Page:
+    pdfium = _pdfium()
     with ExitStack() as stack:
         try:
             page = stack.enter_context(closing(pdf[index]))
-            text: str = stack.enter_context(closing(page.get_textpage())).get_text_bounded()
-        except _pdfium().PdfiumError:
-            return ""
-    return text.replace("\r\n", "\n").strip()
+            textpage = stack.enter_context(closing(page.get_textpage()))
+            text: str = textpage.get_text_range()
+            if len(text) == textpage.count_chars():
+                text = _part_raised(text, textpage.raw, pdfium.raw)
+            else:
+                text = textpage.get_text_bounded()
+            read = _Page(text.replace("\r\n", "\n").strip(), label=one_line(canonical(pdf.get_page_label(index) or "")))
+            _annotations(read, page, textpage, pdfium.raw)
+        except pdfium.PdfiumError:
+            return _Page()
+    return read
+
+
+def _part_raised(text: str, page: Any, raw: Any) -> str:
+    """The text with its raised digits told apart from what they follow: a power as ``10^3`` and ``m²``, the mark of a
+    footnote as ``1932 [2]``."""
+    found: list[tuple[int, int, str]] = []
+    for run in _DIGITS.finditer(text):
+        before = _before(text, run.start())
+        start = run.start()
+        if start - before == 0:  # glued to digits: the size tells where they end
+            continue
+        first, last = (raw.FPDFText_GetFontSize(page, at) for at in (start, run.end() - 1))
+        if last < _RAISED_SIZE * first:
+            while raw.FPDFText_GetFontSize(page, start) > last / _RAISED_SIZE:
+                start += 1
+            before = start - 1
+        if before < 0 or not _is_raised(page, before, start, raw):
+            continue
+        digits = text[start : run.end()]
+        base = _BASE.search(text, max(0, before - 3), before + 1)
+        if base and base[0] == "10":
+            mark = f"^{digits}"
+        elif base and base[0].isalpha() and len(base[0]) <= 2 and start == before + 1:
+            mark = digits.translate(_POWERS)
+        else:
+            mark = f" [{digits}]"
+        end = run.end()
+        if text[end : end + 2] == "\r\n" and (after := _BELOW.match(text, end + 2)):
+            end, mark = end + 2, mark if after[0][0] in " .,;:)" else f"{mark} "
+        found.append((before + 1, end, mark))
+    parts, at = [], 0
+    for start, end, mark in found:
+        parts += [text[at:start], mark]
+        at = end
+    return "".join([*parts, text[at:]])
+
+
+def _before(text: str, at: int) -> int:
+    """The index of the character that a digit follows, over one space that the reader may have put there."""
+    at -= 1
+    return at - 1 if at > 0 and text[at] == " " else at
+
+
+def _is_raised(page: Any, base: int, at: int, raw: Any) -> bool:
+    """Whether a character is smaller than the one before and stands higher."""
+    if raw.FPDFText_GetFontSize(page, at) >= _RAISED_SIZE * raw.FPDFText_GetFontSize(page, base):
+        return False
+    bottoms = []
+    for index in (base, at):
+        x, y = ctypes.c_double(), ctypes.c_double()
+        if not raw.FPDFText_GetCharOrigin(page, index, x, y):
+            return False
+        bottoms.append(y.value)
+    return bottoms[1] > bottoms[0] + 0.5
+
+
+def _annotations(read: _Page, page: Any, textpage: Any, raw: Any) -> None:
+    """Put the values of form fields behind their labels, and collect the remarks."""
+    for index in range(min(raw.FPDFPage_GetAnnotCount(page), _MOST_ANNOTATIONS)):
+        annotation = raw.FPDFPage_GetAnnot(page, index)
+        if not annotation:
+            continue
+        try:
+            kind = raw.FPDFAnnot_GetSubtype(annotation)
+            if kind == raw.FPDF_ANNOT_WIDGET:
+                _field(read, annotation, textpage, raw)
+            elif kind not in (raw.FPDF_ANNOT_LINK, raw.FPDF_ANNOT_POPUP):
+                remark = " ".join(_value(annotation, b"Contents", raw).split())
+                if remark:
+                    read.notes.append((one_line(_value(annotation, b"T", raw)), remark))
+        finally:
+            raw.FPDFPage_CloseAnnot(annotation)
+
+
+def _field(read: _Page, annotation: Any, textpage: Any, raw: Any) -> None:
+    value = " ".join(_value(annotation, b"V", raw).split())
+    if _value(annotation, b"FT", raw) == "Btn":
+        state = _value(annotation, b"AS", raw) or value
+        value = "" if state in ("", "Off") else state if state.isalpha() else "yes"
+    if not value:
+        return
+    box = raw.FS_RECTF()
+    label = ""
+    if raw.FPDFAnnot_GetRect(annotation, box):
+        beside = textpage.get_text_bounded(left=0, bottom=box.bottom, right=box.left, top=box.top).strip()
+        label = beside.split("\n")[-1].strip()
+    at = read.text.find(label) if label else -1
+    if at >= 0:
+        at += len(label)
+        read.text = f"{read.text[:at]} {value}{read.text[at:]}"
+    else:
+        name = one_line(_value(annotation, b"TU", raw) or _value(annotation, b"T", raw))
+        read.text += f"\n{name}: {value}" if name else f"\n{value}"
+
+
+def _value(annotation: Any, key: bytes, raw: Any) -> str:
+    size = raw.FPDFAnnot_GetStringValue(annotation, key, None, 0)
+    if not 2 < size <= _MOST_VALUE:
+        return ""
+    buffer = ctypes.create_string_buffer(size)
+    raw.FPDFAnnot_GetStringValue(annotation, key, ctypes.cast(buffer, ctypes.POINTER(raw.FPDF_WCHAR)), size)
+    return canonical(buffer.raw[: size - 2].decode("utf-16-le", "replace"))
+
+
+def _leave_out_running(pages: list[_Page]) -> None:
+    """Take the heads and feet that run through the pages out of all but the first, and numbers of pages out of all.
+
+    A line runs if it stands among the first or last lines of at least three pages and of a third of all, the same but
+    for the page's number. Where the file itself gives no printed numbers, those in the running lines are taken.
+    """
+    keys = [_edges(page.text) for page in pages]
+    met = Counter(key for edges in keys for key in set(edges.values()))
+    least = max(3, sum(bool(edges) for edges in keys) / 3)
+    running = {key for key, count in met.items() if count >= least}
+    if not running:
+        return
+    labelled = any(page.label not in ("", str(number)) for number, page in enumerate(pages, start=1))
+    shift = _shift(pages, keys, running)
+    same = Counter(line for page, edges in zip(pages, keys, strict=True) for line in _lines_at(page.text, edges))
+    seen: set[str] = set()
+    for position, (page, edges) in enumerate(zip(pages, keys, strict=True), start=1):
+        lines = page.text.split("\n")
+        gone = set()
+        for index, key in edges.items():
+            if key in running:
+                numbers = _PAGE_NUMBER.findall(lines[index])
+                printed = next((n for n in numbers if n.isdigit() and position - int(n) == shift), "")
+                if not printed and len(numbers) == 1 and not numbers[0].isdigit():
+                    printed = numbers[0]
+                if printed and not labelled:
+                    page.label = printed
+                if any(map(str.isalpha, key)) and (printed or same[lines[index]] >= least):
+                    gone.update([index] if key in seen else [])
+                    seen.add(key)
+                elif printed and not any(map(str.isalpha, key)):
+                    gone.add(index)
+        if gone:
+            page.text = "\n".join(line for index, line in enumerate(lines) if index not in gone).strip()
+
+
+def _lines_at(text: str, indexes: Iterable[int]) -> Iterator[str]:
+    lines = text.split("\n")
+    yield from (lines[index] for index in indexes)
+
+
+def _shift(pages: list[_Page], keys: list[dict[int, str]], running: set[str]) -> int | None:
+    """By how much the pages' numbers are ahead of those printed in their running lines, on most pages; None if none."""
+    shifts: Counter[int] = Counter()
+    for position, (page, edges) in enumerate(zip(pages, keys, strict=True), start=1):
+        lines = page.text.split("\n")
+        for index in (index for index, key in edges.items() if key in running):
+            shifts.update(position - int(number) for number in _PAGE_NUMBER.findall(lines[index]) if number.isdigit())
+    best = shifts.most_common(1)
+    return best[0][0] if best and best[0][1] >= max(3, len(pages) / 3) else None
+
+
+def _edges(text: str) -> dict[int, str]:
+    """The first and last lines of a page, by index, with every number as ``#``."""
+    lines = text.split("\n")
+    edges = {}
+    for index in {*range(min(_EDGE, len(lines))), *range(max(0, len(lines) - _EDGE), len(lines))}:
+        if len(lines[index]) <= _LONGEST_EDGE and (key := " ".join(_PAGE_NUMBER.sub("#", lines[index]).split())):
+            edges[index] = key
+    return edges
 
 
 def _mend_hyphens(texts: list[str]) -> list[str]:
     """Replace PDFium's mark for a hyphen at a line's end (it joins the two lines there).
 
-    Where both halves are words of this document, the hyphen belongs to the word ("stock-based"); else the word was
-    only broken ("informa-tion") and becomes whole again.
+    A word that the document or the language has whole becomes whole again, and so does one that is no two words; where
+    both halves are words, or the document writes it so elsewhere, the hyphen belongs to it ("stock-based"). The
+    document's words are counted without those at the marks, which are what is to be found out.
     """
     if not any("\x02" in text or "\ufffe" in text for text in texts):
         return texts
-    vocabulary = {word.lower() for text in texts for word in re.findall(r"\w+", text)}
+    own: set[str] = set()
+    compounds: set[str] = set()
+    for text in texts:
+        unbroken = _BROKEN.sub(" ", text).lower()
+        own.update(re.findall(r"\w+", unbroken))
+        compounds.update(re.findall(r"\w+-\w+", unbroken))
+    known = own | vocabulary()
 
     def mend(match: re.Match[str]) -> str:
         left, right = match.groups()
-        compound = left.lower() in vocabulary and right.lower() in vocabulary
-        return f"{left}-{right}" if compound and f"{left}{right}".lower() not in vocabulary else left + right
+        joined, compound = f"{left}{right}".lower(), f"{left}-{right}".lower()
+        if compound in compounds and joined not in own:
+            return f"{left}-{right}"
+        if joined in known or not (left.lower() in known and right.lower() in known):
+            return left + right if right[0].islower() or left.isupper() else f"{left}-{right}"
+        return f"{left}-{right}"
 
     return [re.sub("[\x02\ufffe]", "-", _LINE_END_HYPHEN.sub(mend, text)) for text in texts]
 
 
-def _assemble(texts: list[str]) -> tuple[str, list[Place]]:
-    """One text, and where each page is in it."""
+@cache
+def vocabulary() -> frozenset[str]:
+    """The words of English that the encoder's vocabulary has whole, in small letters."""
+    words = json.loads(files("rag").joinpath("data/encoder/tokenizer.json").read_text("utf-8"))["model"]["vocab"]
+    return frozenset(word for word in words if len(word) > 2 and word.isalpha())
+
+
+def _assemble(pages: list[_Page]) -> tuple[str, list[Place]]:
+    """One text, and where each page is in it; a blank line between two pages, unless a sentence goes on."""
     parts: list[str] = []
-    pages: list[Place] = []
+    places: list[Place] = []
     length = 0
-    for number, raw in enumerate(texts, start=1):
-        text = canonical(raw).strip()
+    for number, page in enumerate(pages, start=1):
+        text = canonical(page.text).strip()
         if text and parts:
-            parts.append(_BETWEEN_PAGES)
-            length += len(_BETWEEN_PAGES)
-        pages.append(Place(number, length, length + len(text)))
-        if text:
-            parts.append(text)
-            length += len(text)
-    return "".join(parts), pages
+            goes_on = _GOES_ON.match(text) and not _STOPS.search(parts[-1])
+            parts.append("\n" if goes_on else _BETWEEN_PAGES)
+            length += len(parts[-1])
+        start, length = length, length + len(text)
+        parts += [text] if text else []
+        notes = []
+        for author, remark in page.notes:
+            lead = _BETWEEN_PAGES if parts else ""
+            parts.append(f"{lead}Note: {remark}")
+            length += len(parts[-1])
+            notes.append(
+                Place(number, length - len(parts[-1]) + len(lead), length, "note", f"by {author}" if author else "")
+            )
+        places += [Place(number, start, length, "page", page.label if page.label != str(number) else ""), *notes]
+    return "".join(parts), places
 
 
 def _title(pdf: Any, text: str, source: str) -> str:
@@ -161,7 +390,7 @@ def _tells(title: str) -> bool:
     return bool(words) and 3 * sum(map(len, words)) >= len(title.replace(" ", ""))
 
 
-def _headings(pdf: Any, text: str, pages: list[Place]) -> Iterator[Heading]:
+def _headings(pdf: Any, text: str, pages: Sequence[Place]) -> Iterator[Heading]:
     """The outline's entries whose title is a line, or begins one, on the page they point to; in order of place."""
     found: dict[int, Heading] = {}
     for level, title, index in _outline(pdf):
