@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -34,7 +34,10 @@ _PATIENCE = 2.0
 _HISTORY_LINES = 1_000
 
 
-def stream_answer(library: Library, question: str, history: Sequence[Turn]) -> Answer:
+def stream_answer(
+    library: Library, question: str, history: Sequence[Turn], *, sources: Sequence[str] = (),
+    where: Mapping[str, Any] | None = None,
+) -> Answer:  # fmt: skip
     """Ask, showing the answer as it grows when the output is a terminal; returns the checked answer.
 
     Ctrl-C stops the model, leaves what it wrote so far on the screen, and goes on as KeyboardInterrupt.
@@ -45,7 +48,7 @@ def stream_answer(library: Library, question: str, history: Sequence[Turn]) -> A
 
     console = Console(stderr=True)
     grown, started = "", time.monotonic()
-    stream = library.stream(question, history=history)
+    stream = library.stream(question, history=history, sources=sources, where=where)
     try:
         waiting = Text("...", style="dim")
         with without_echo(), Live(waiting, console=console, transient=True, refresh_per_second=12) as live:

@@ -86,6 +86,23 @@ def common(command: F) -> F:
     return command
 
 
+def choosing(command: F) -> F:
+    """The options that choose documents to ask."""
+    for option in (
+        click.option(
+            "--source", "sources", multiple=True, metavar="NAME", help="Only this document, or a pattern (*)."
+        ),
+        click.option(
+            "--where",
+            multiple=True,
+            metavar="CONDITION",
+            help="Only documents with e.g. year=2024, folder=hr, tags=plan.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
 
@@ -353,14 +370,18 @@ def remove(names: tuple[str, ...], **flags: str | None) -> None:
 @cli.command()
 @click.argument("question")
 @click.option("-k", type=click.IntRange(1, 200), default=None, help="How many passages.")
+@choosing
 @common
 @json_option
-def search(question: str, k: int | None, as_json: bool, **flags: str | None) -> None:
+def search(
+    question: str, k: int | None, sources: tuple[str, ...], where: tuple[str, ...], as_json: bool, **flags: str | None
+) -> None:
     """Show the passages nearest to a question."""
+    from rag.filters import parse_terms
     from rag.terminal import fitted, hits_text, screen_width
 
     with opened(settings(**flags), write=False) as library:
-        hits = library.search(question, k)
+        hits = library.search(question, k, sources=sources, where=parse_terms(where))
     if as_json:
         echo_json(hits)
     else:
@@ -369,21 +390,25 @@ def search(question: str, k: int | None, as_json: bool, **flags: str | None) -> 
 
 @cli.command()
 @click.argument("question")
+@choosing
 @common
 @json_option
-def ask(question: str, as_json: bool, **flags: str | None) -> None:
+def ask(question: str, sources: tuple[str, ...], where: tuple[str, ...], as_json: bool, **flags: str | None) -> None:
     """Answer a question, each sentence with its source."""
+    from rag.filters import parse_terms
     from rag.terminal import answer_text, screen_width
 
     with opened(settings(**flags)) as library:
         echo_notices(library.notices)
         if as_json:
-            echo_json(library.ask(question))
+            echo_json(library.ask(question, sources=sources, where=parse_terms(where)))
             return
         from rag.chat import stream_answer
 
         click.echo(library.llm_choice.reason, err=True)
-        click.echo(answer_text(stream_answer(library, question, ()), screen_width()))
+        click.echo(
+            answer_text(stream_answer(library, question, (), sources=sources, where=parse_terms(where)), screen_width())
+        )
 
 
 @cli.command()

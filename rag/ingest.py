@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from rag.documents import Parsed, ParserPool, SourceFile, discover, read_file
 from rag.errors import DocumentError, NameTaken
+from rag.language.languages import language_of
 from rag.store.names import numbered
 from rag.store.truth import Collection, NewDocument, NewPassage, Truth, text_key
-from rag.types import Document, IngestEvent, index_text
+from rag.types import Document, IngestEvent, IngestStatus, index_text
 
 if TYPE_CHECKING:
     from rag.config import Config, Limits
@@ -30,6 +32,7 @@ document is replaced, or the file fails with the code ``same-name`` until somebo
 
 UPLOAD = "upload:"
 UNKNOWN = "unknown:"
+TEXT = "text:"
 
 _LOOKAHEAD = 4
 """Files being parsed ahead of the one that is being embedded: keeps both sides busy, bounds memory."""
@@ -186,7 +189,8 @@ class Ingestor:
             parsed = item.future.result()
         except DocumentError as error:
             return failure(item.file.source, error, path)
-        document, embedded = self._commit(item, parsed)
+        metadata = {"language": language_of(parsed.document.text), **_modified(path)}
+        document, embedded = self._commit(item, parsed, {key: value for key, value in metadata.items() if value})
         return IngestEvent(
             document.source,
             "updated" if item.place.known is not None else "added",
@@ -199,7 +203,30 @@ class Ingestor:
             path=str(path),
         )
 
-    def _commit(self, item: _Waiting, parsed: Parsed) -> tuple[Document, int]:
+    def add(
+        self, data: bytes, parse_as: str, source: str, title: str | None, metadata: Mapping[str, Any] | None
+    ) -> tuple[Document, IngestStatus]:
+        """Put bytes in that a program has, read as a file of the name ``parse_as``; known by ``source`` from then on.
+
+        Raises DocumentError when they cannot be read.
+        """
+        digest = hashlib.sha256(data).hexdigest()
+        known = self._truth.documents.from_origin(self._collection.id, f"{TEXT}{source}")
+        if known is not None and known.sha256 == digest and title in (None, known.title):
+            if metadata is None or metadata == known.metadata:
+                return known, "unchanged"
+            return self._truth.documents.describe(self._collection.id, known.id, metadata), "updated"
+        parsed = self._pool.submit(data, parse_as).result()
+        if title is not None:
+            parsed = replace(parsed, document=replace(parsed.document, title=title))
+        language = language_of(parsed.document.text)
+        noted = {**({"language": language} if language else {}), **(metadata or {})}
+        place = _Place(f"{TEXT}{source}", source, known)
+        file = SourceFile(Path(), source, place.origin, source)
+        document, _ = self._commit(_Waiting(file, digest, data, place, Future()), parsed, noted)
+        return document, "added" if known is None else "updated"
+
+    def _commit(self, item: _Waiting, parsed: Parsed, metadata: Mapping[str, Any]) -> tuple[Document, int]:
         doc = parsed.document
         texts = [index_text(doc.title, s.heading, doc.text[s.start : s.end]) for s in parsed.slices]
         keys = [text_key(text) for text in texts]
@@ -222,8 +249,16 @@ class Ingestor:
             size=len(item.data),
             original=item.data if doc.media_type == "application/pdf" else None,
             replaces="" if known is None else known.origin,
+            metadata=metadata,
         )
         return self._truth.documents.put(self._collection, new), len(missing)
+
+
+def _modified(path: Path) -> dict[str, str]:
+    try:
+        return {"modified": datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()}
+    except (OSError, ValueError, OverflowError):
+        return {}
 
 
 def failure(source: str, error: DocumentError, path: Path) -> IngestEvent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -16,7 +17,8 @@ from rag.config import Config, load_config
 from rag.doctor import examine, index_facts, notices
 from rag.documents import SPLITTER_VERSION, ParserPool
 from rag.encode import Filler
-from rag.errors import LibraryLocked, PathError, QuestionError, UnknownCollection, UnknownSource
+from rag.errors import LibraryLocked, PathError, QuestionError, StoreError, UnknownCollection, UnknownSource
+from rag.filters import chosen
 from rag.ingest import Ingestor, SameName, passage_size
 from rag.models.choose import ModelRegistry, embedder_info
 from rag.proof import KnownDocument, text_hash
@@ -48,11 +50,16 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from llama_index.core.base.embeddings.base import BaseEmbedding
     from llama_index.core.llms.llm import LLM
+    from llama_index.core.schema import Document as LlamaDocument
 
     from rag.answer.engine import CitedQueryEngine
     from rag.encode import PassageEncoder
     from rag.models.choose import Choice
     from rag.retrieve import HybridRetriever
+
+
+_ENGINES = 8
+"""Query engines kept ready: one for each collection and choice of documents that was asked lately."""
 
 
 class Library:
@@ -197,6 +204,34 @@ class Library:
         listed = [paths] if isinstance(paths, Path | str) else list(paths)
         with self._ingestor(collection, same_name or ("ask" if uploads else "keep")) as (target, ingestor):
             yield from self._caught_up(target, ingestor.events(listed, uploads=uploads))
+
+    def add(
+        self,
+        item: str | bytes | LlamaDocument,
+        *,
+        source: str | None = None,
+        title: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        collection: str | None = None,
+    ) -> Document:
+        """Put in what a program has: a text, a file's bytes, or a LlamaIndex ``Document``.
+
+        It is known by ``source`` and replaces what was added by that name before. Bytes are read by its suffix, texts
+        as Markdown or HTML where it says so and else as plain text. ``metadata`` are JSON values to choose documents
+        by, see ``search``. A LlamaIndex document brings its own, and its ``file_name`` or id is the source unless one
+        is given. Raises DocumentError for what cannot be read, StoreError for a missing name or metadata that are no
+        JSON.
+        """
+        data, parse_as, source, noted = _taken(item, source, metadata)
+        with self._ingestor(collection) as (_, ingestor):
+            return ingestor.add(data, parse_as, source, title, noted)[0]
+
+    def describe(self, source: str, metadata: Mapping[str, Any], collection: str | None = None) -> Document:
+        """Note other metadata of a document. Raises UnknownSource, and StoreError for what is no JSON."""
+        self._require_writer()
+        target = self.collections.get(collection)
+        document = self.document(source, collection)
+        return self._truth.documents.describe(target.id, document.id, _jsonable(metadata))
 
     def sync(
         self, folder: Path | str, *, collection: str | None = None, include: Sequence[str] | None = None,
@@ -347,27 +382,50 @@ class Library:
         """The original file, kept for PDFs; None for other formats."""
         return self._truth.documents.original(document_id)
 
-    def search(self, question: str, k: int | None = None, collection: str | None = None) -> tuple[Hit, ...]:
-        """The best ``k`` passages (default: the setting ``top_k``), best first. Raises QuestionError."""
-        target = self.collections.get(collection)
-        return tuple(self._retriever(target).hits(self._checked(question), k))
+    def search(
+        self, question: str, k: int | None = None, collection: str | None = None, *,
+        sources: Sequence[str] = (), where: Mapping[str, Any] | None = None,
+    ) -> tuple[Hit, ...]:  # fmt: skip
+        """The best ``k`` passages (default: the setting ``top_k``), best first, of all documents or of the chosen ones.
 
-    def ask(self, question: str, *, history: Sequence[Turn] = (), collection: str | None = None) -> Answer:
-        """Answer a question. Raises QuestionError, UnknownCollection, or ModelError when the model fails."""
-        events = self.stream(question, history=history, collection=collection)
+        ``sources`` are names of documents, or patterns with ``*``; ``where`` are conditions on what is known of them,
+        such as ``{"year": 2024, "folder": "hr", "added": {"gte": "2024-01-01"}}`` (``rag.filters.chosen``).
+        Raises QuestionError, UnknownSource.
+        """
+        target = self.collections.get(collection)
+        retriever = self._retriever(target, self._within(target, sources, where))
+        return tuple(retriever.hits(self._checked(question), k))
+
+    def ask(
+        self, question: str, *, history: Sequence[Turn] = (), collection: str | None = None,
+        sources: Sequence[str] = (), where: Mapping[str, Any] | None = None,
+    ) -> Answer:  # fmt: skip
+        """Answer a question, from the documents that ``search`` would choose.
+
+        Raises QuestionError, UnknownCollection, UnknownSource, or ModelError when the model fails.
+        """
+        events = self.stream(question, history=history, collection=collection, sources=sources, where=where)
         return next(event.answer for event in events if isinstance(event, Done))
 
     def stream(
-        self, question: str, *, history: Sequence[Turn] = (), collection: str | None = None
-    ) -> Generator[AnswerEvent, None, None]:
+        self, question: str, *, history: Sequence[Turn] = (), collection: str | None = None,
+        sources: Sequence[str] = (), where: Mapping[str, Any] | None = None,
+    ) -> Generator[AnswerEvent, None, None]:  # fmt: skip
         """Answer a question as events, ending with ``Done``. Closing the generator stops the model.
 
         ``Token`` texts number the passages as ``Retrieved`` listed them; ``Done`` holds the checked answer with
         citations numbered in order of appearance.
         """
-        engine = self.query_engine(collection)
+        engine = self.query_engine(collection, sources=sources, where=where)
         for event in engine.stream(self._checked(question), history):
             yield Done(self._proven(event.answer, collection)) if isinstance(event, Done) else event
+
+    def retriever(
+        self, collection: str | None = None, *, sources: Sequence[str] = (), where: Mapping[str, Any] | None = None
+    ) -> HybridRetriever:
+        """The LlamaIndex retriever behind ``search``, over the chosen documents."""
+        target = self.collections.get(collection)
+        return self._retriever(target, self._within(target, sources, where))
 
     def verify(self, text: str, collection: str | None = None) -> Answer:
         """Hold sentences against the documents, without a model: how each is supported, and by which characters.
@@ -401,19 +459,29 @@ class Library:
         )
         return replace(answer, documents=tuple(documents))
 
-    def query_engine(self, collection: str | None = None) -> CitedQueryEngine:
-        """The LlamaIndex query engine behind ``ask``."""
+    def query_engine(
+        self, collection: str | None = None, *, sources: Sequence[str] = (), where: Mapping[str, Any] | None = None
+    ) -> CitedQueryEngine:
+        """The LlamaIndex query engine behind ``ask``, over the chosen documents."""
         from rag.answer.build import build_engine
 
         target = self.collections.get(collection)
         llm, choice = self._models.llm()
         revision = self._truth.collections.revision(target.id)
-        key = (target.id, revision, repr(sorted(target.settings.items())), id(llm), choice.name)
+        asked = repr((sources, where))
+        key = (target.id, revision, repr(sorted(target.settings.items())), id(llm), choice.name, asked)
         with self._guard:
             if key not in self._engines:
-                self._engines.clear()
+                if len(self._engines) >= _ENGINES:
+                    self._engines.clear()
                 self._engines[key] = build_engine(
-                    self.config, self._truth, self._lexical, target, self._retriever(target), llm, choice.name
+                    self.config,
+                    self._truth,
+                    self._lexical,
+                    target,
+                    self._retriever(target, self._within(target, sources, where)),
+                    llm,
+                    choice.name,
                 )
             return self._engines[key]
 
@@ -521,11 +589,22 @@ class Library:
                 self._pools[size] = ParserPool(self.config.limits, characters=size[0], overlap=size[1])
             return self._pools[size]
 
-    def _retriever(self, target: Collection) -> HybridRetriever:
+    def _within(
+        self, target: Collection, sources: Sequence[str], where: Mapping[str, Any] | None
+    ) -> npt.NDArray[np.int64] | None:
+        """The passages of the chosen documents; None for all."""
+        if not sources and not where:
+            return None
+        documents = chosen(self._truth.documents.list(target.id), sources, where or {})
+        return self._truth.passages.numbers_in([document.id for document in documents])
+
+    def _retriever(self, target: Collection, within: npt.NDArray[np.int64] | None = None) -> HybridRetriever:
         from rag.retrieve import build_retriever
 
         embedder, _ = self._models.embedder(target.embedder.name)
-        return build_retriever(self.config, self._truth, self._dense, self._lexical, target, embedder, self._encoder())
+        return build_retriever(
+            self.config, self._truth, self._dense, self._lexical, target, embedder, self._encoder(), within
+        )
 
     def _encoder(self) -> PassageEncoder | None:
         """What ranks the candidates; None when it is off. Raises ModelError when it cannot be used."""
@@ -536,6 +615,29 @@ class Library:
                 model = self._models.encoder()
                 self._passage_encoder = PassageEncoder(self._truth, model) if model is not None else None
             return self._passage_encoder
+
+
+def _taken(
+    item: str | bytes | LlamaDocument, source: str | None, metadata: Mapping[str, Any] | None
+) -> tuple[bytes, str, str, dict[str, Any] | None]:
+    """What a program adds, as bytes, the name to read them by, the source and the metadata."""
+    if not isinstance(item, str | bytes):
+        own = {key: value for key, value in item.metadata.items() if isinstance(value, str | int | float | bool | list)}
+        source, metadata, item = source or str(own.get("file_name") or item.id_), {**own, **(metadata or {})}, item.text
+    if not source or not source.strip() or "\0" in source:
+        raise StoreError("What is added needs a name.", hint="Give it one: add(..., source='notes.md').")
+    noted = None if metadata is None else _jsonable(metadata)
+    if isinstance(item, bytes):
+        return item, source, source, noted
+    marked = source.lower().endswith((".md", ".markdown", ".html", ".htm"))
+    return item.encode("utf-8", "replace"), source if marked else f"{source}.txt", source, noted
+
+
+def _jsonable(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return dict(json.loads(json.dumps(dict(metadata), allow_nan=False)))
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"The metadata are no JSON values: {error}.", hint="Use text, numbers and lists.") from None
 
 
 def _chosen(

@@ -73,6 +73,7 @@ class HybridRetriever(BaseRetriever):
         encoder: PassageEncoder | None = None,
         top_k: int = 6,
         fusion: Fusion | None = None,
+        within: npt.NDArray[np.int64] | None = None,
     ) -> None:
         super().__init__()
         self._truth = truth
@@ -83,6 +84,7 @@ class HybridRetriever(BaseRetriever):
         self._encoder = encoder
         self._top_k = top_k
         self._fusion = fusion or Fusion()
+        self._within = within
 
     @property
     def embedder(self) -> BaseEmbedding:
@@ -111,8 +113,8 @@ class HybridRetriever(BaseRetriever):
         return distinct(hits_in_order=list(hits), limit=limit)
 
     def _scores(self, question: str, vector: npt.NDArray[np.float32], candidates: int) -> _Scored:
-        dense = dict(self._dense.search(self._collection, vector, candidates))
-        lexical = self._lexical.rank(self._collection.id, question, candidates, list(dense))
+        dense = dict(self._dense.search(self._collection, vector, candidates, self._within))
+        lexical = self._lexical.rank(self._collection.id, question, candidates, list(dense), self._within)
         only_lexical = [i for i in lexical if i not in dense]
         dense.update(self._dense.scores(self._collection, vector, only_lexical))
         homes = self._truth.passages.homes([i for i in dense if i in lexical])
@@ -149,13 +151,16 @@ class HybridRetriever(BaseRetriever):
 
 def build_retriever(
     config: Config, truth: Truth, dense: DenseIndex, lexical: Lexical, collection: Collection,
-    embedder: BaseEmbedding, encoder: PassageEncoder | None = None,
+    embedder: BaseEmbedding, encoder: PassageEncoder | None = None, within: npt.NDArray[np.int64] | None = None,
 ) -> HybridRetriever:  # fmt: skip
-    """The retriever of a collection as configured; a fusion weight fitted for the collection beats the setting."""
+    """The retriever of a collection as configured; a fusion weight fitted for the collection beats the setting.
+
+    ``within``: the passages it finds, ascending; None for all.
+    """
     weight = float(collection.settings.get("fusion_weight", config.fusion_weight))
     fusion = Fusion(config.candidates, weight, config.document_weight, config.encoder_weight)
     return HybridRetriever(
-        truth, dense, lexical, collection, embedder, encoder=encoder, top_k=config.top_k, fusion=fusion
+        truth, dense, lexical, collection, embedder, encoder=encoder, top_k=config.top_k, fusion=fusion, within=within
     )
 
 

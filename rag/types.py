@@ -147,6 +147,7 @@ class Document:
 
     ``origin`` is where it came from and what it is known by: an absolute path, or ``upload:``, ``text:`` or
     ``unknown:`` and a name. ``source`` is the name it is shown by, the shortest that is distinct in its collection.
+    ``metadata`` is what its owner, and the ingest, noted of it.
     """
 
     id: int
@@ -164,6 +165,7 @@ class Document:
     owner: str = ""
     origin: str = ""
     name: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

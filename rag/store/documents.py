@@ -6,7 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from rag.types import Document, Heading, ParsedDocument, Place, index_text
 Vector = npt.NDArray[np.float32]
 
 _COLUMNS = """SELECT d.id, c.name, d.source, d.title, d.media_type, d.sha256, d.size, d.characters, d.passages,
-    d.pages, d.empty_pages, d.added_at, d.owner, d.origin, d.name
+    d.pages, d.empty_pages, d.added_at, d.owner, d.origin, d.name, d.metadata
     FROM document d JOIN collection c ON c.id = d.collection_id"""
 
 
@@ -59,6 +59,7 @@ class NewDocument:
     original: bytes | None = None
     owner: str = ""
     replaces: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Documents:
@@ -71,7 +72,7 @@ class Documents:
         """Every document of a collection, by source."""
         with self._database.reading() as connection:
             rows = connection.execute(f"{_COLUMNS} WHERE d.collection_id = ? ORDER BY d.source", (collection_id,))
-            return tuple(Document(*row) for row in rows)
+            return tuple(_document(row) for row in rows)
 
     def get(self, collection_id: int, source: str) -> Document | None:
         """The present version of a source, or None."""
@@ -88,7 +89,7 @@ class Documents:
                 f"{_COLUMNS} WHERE d.collection_id = ? AND (d.name = ? OR d.source = ?) ORDER BY d.source",
                 (collection_id, name, name),
             )
-            return tuple(Document(*row) for row in rows)
+            return tuple(_document(row) for row in rows)
 
     def text(self, document_id: int) -> str:
         """A document's canonical text. Raises UnknownSource when the document is gone, LibraryDamaged."""
@@ -164,7 +165,7 @@ class Documents:
             _drop_orphans(connection, now.id, orphans)
             touch(connection, now.id)
             stored = connection.execute(f"{_COLUMNS} WHERE d.id = ?", (document_id,)).fetchone()
-        return Document(*stored)
+        return _document(stored)
 
     def move(self, collection_id: int, document_id: int, origin: str, name: str) -> Document:
         """Note that a document lies elsewhere now; text, passages and vectors stay. Raises UnknownSource."""
@@ -177,7 +178,16 @@ class Documents:
             )
             touch(connection, collection_id)
             row = connection.execute(f"{_COLUMNS} WHERE d.id = ?", (document_id,)).fetchone()
-        return Document(*row)
+        return _document(row)
+
+    def describe(self, collection_id: int, document_id: int, metadata: Mapping[str, Any]) -> Document:
+        """Note other metadata of a document. Raises UnknownSource."""
+        with self._database.writing() as connection:
+            _expect_document(connection, document_id)
+            connection.execute("UPDATE document SET metadata = ? WHERE id = ?", (json.dumps(metadata), document_id))
+            touch(connection, collection_id)
+            row = connection.execute(f"{_COLUMNS} WHERE d.id = ?", (document_id,)).fetchone()
+        return _document(row)
 
     def remove(self, collection_id: int, source: str) -> None:
         """Remove a source with its text, passages, words and the vectors nobody else needs. Raises UnknownSource."""
@@ -195,7 +205,15 @@ class Documents:
     def _document(self, where: str, values: tuple[object, ...]) -> Document | None:
         with self._database.reading() as connection:
             row = connection.execute(f"{_COLUMNS} WHERE {where}", values).fetchone()
-        return None if row is None else Document(*row)
+        return None if row is None else _document(row)
+
+
+def _document(row: Sequence[Any]) -> Document:
+    try:
+        metadata = json.loads(row[-1])
+    except ValueError:  # damaged: the document is there all the same
+        metadata = {}
+    return Document(*(*row[:-1], metadata if isinstance(metadata, dict) else {}))
 
 
 def unit_bytes(vector: npt.NDArray[Any], dimension: int) -> bytes:
@@ -269,9 +287,11 @@ def _insert_document(
     parsed = new.parsed
     cursor = connection.execute(
         "INSERT INTO document (collection_id, source, title, media_type, sha256, size, characters, passages, pages,"
-        " empty_pages, added_at, owner, origin, name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " empty_pages, added_at, owner, origin, name, metadata)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (collection.id, shown, parsed.title, parsed.media_type, new.sha256, new.size, len(parsed.text),
-         len(new.passages), len(parsed.pages), parsed.empty_pages, time.time(), new.owner, new.origin, name),
+         len(new.passages), len(parsed.pages), parsed.empty_pages, time.time(), new.owner, new.origin, name,
+         json.dumps(new.metadata)),
     )  # fmt: skip
     document_id = int(cursor.lastrowid or 0)
     connection.executemany(

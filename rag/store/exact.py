@@ -19,6 +19,9 @@ from rag.store.vectors import all_vectors, passage_ids, some_vectors
 
 Ids = npt.NDArray[np.int64]
 
+_FEW = 4
+"""Below the so-maniest part of all rows it is cheaper to copy them out than to compare all."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
@@ -45,10 +48,22 @@ class ExactSearch:
         self._loaded: dict[int, _Rows] = {}
         self._sizes: dict[int, tuple[int, int]] = {}
 
-    def search(self, collection: Collection, vector: npt.NDArray[Any], limit: int) -> list[tuple[int, float]]:
-        """The nearest passages: (passage id, cosine), best first, ties by id. Raises EmbedderMismatch."""
+    def search(
+        self, collection: Collection, vector: npt.NDArray[Any], limit: int, within: Ids | None = None
+    ) -> list[tuple[int, float]]:
+        """The nearest passages: (passage id, cosine), best first, ties by id; only of ``within``, ascending, if given.
+
+        Raises EmbedderMismatch.
+        """
         rows = self._rows(collection)
-        return best(rows.ids, cosines(rows.matrix, vector), limit)
+        if within is None:
+            return best(rows.ids, cosines(rows.matrix, vector), limit)
+        places = np.searchsorted(rows.ids, within)
+        places = places[places < len(rows.ids)]
+        places = places[np.isin(rows.ids[places], within, assume_unique=True)]
+        if len(places) * _FEW < len(rows.ids):
+            return best(rows.ids[places], cosines(rows.matrix[places], vector), limit)
+        return best(rows.ids[places], cosines(rows.matrix, vector)[places], limit)
 
     def scores(self, collection: Collection, vector: npt.NDArray[Any], ids: Sequence[int]) -> dict[int, float]:
         """The cosine of each of these passages; those that are gone are left out."""

@@ -57,17 +57,22 @@ class Lexical:
         """The BM25 score of each of these passages, on the scale of ``search``; 0.0 where nothing matches."""
         return self.rank(collection_id, question, 0, ids)
 
-    def rank(self, collection_id: int, question: str, limit: int, also: Sequence[int] = ()) -> dict[int, float]:
-        """The scores of the ``limit`` best passages and, in the same pass, of each of ``also``."""
+    def rank(
+        self, collection_id: int, question: str, limit: int, also: Sequence[int] = (),
+        within: npt.NDArray[np.int64] | None = None,
+    ) -> dict[int, float]:  # fmt: skip
+        """The scores of the ``limit`` best passages, only of ``within`` if given, and, in the same pass, of each of
+        ``also``."""
         wanted = dict.fromkeys((int(number) for number in also), 0.0)
         with self._database.reading() as connection:
             terms = self._present(connection, collection_id, question)
             if not terms:
                 return wanted
-            few, many = affordable(terms, SEARCH_ROWS), affordable(terms, SCORE_ROWS)
+            many = affordable(terms, SCORE_ROWS)
+            few = affordable(terms, SEARCH_ROWS) if within is None else many
             table = schema.fts(collection_id)
             if few == many:
-                best = _candidates(connection, table, few, limit)
+                best = _candidates(connection, table, few, limit, within)
                 scored = _score(connection, table, many, wanted)
             else:
                 candidates = _candidates(connection, table, few, 2 * limit)
@@ -161,14 +166,18 @@ def affordable(terms: Sequence[tuple[int, Term]], rows: int) -> list[Term]:
     return chosen
 
 
-def _candidates(connection: sqlite3.Connection, table: str, terms: Sequence[Term], limit: int) -> dict[int, float]:
+def _candidates(
+    connection: sqlite3.Connection, table: str, terms: Sequence[Term], limit: int,
+    within: npt.NDArray[np.int64] | None = None,
+) -> dict[int, float]:  # fmt: skip
     """The best passages by these terms, with their scores."""
     if limit < 1:
         return {}
     rows = connection.execute(
         f"SELECT rowid, max(0.0, -{_bm25(table)}) AS score FROM {table} WHERE {table} MATCH ?"
+        f"{'' if within is None else ' AND +rowid IN (SELECT value FROM json_each(?))'}"
         " ORDER BY score DESC, rowid LIMIT ?",
-        (_match(terms), limit),
+        (_match(terms), *([] if within is None else [numbers(within.tolist())]), limit),
     )
     return dict(rows.fetchall())
 

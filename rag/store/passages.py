@@ -9,6 +9,9 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from rag.errors import LibraryDamaged
 from rag.store.database import Database
 from rag.types import Passage, Place
@@ -64,6 +67,15 @@ class Passages:
                 (numbers(ids),),
             )
             return {number: Home(*home) for number, *home in rows}
+
+    def numbers_in(self, document_ids: Sequence[int]) -> npt.NDArray[np.int64]:
+        """The numbers of all passages of these documents, ascending."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT id FROM passage WHERE document_id IN (SELECT value FROM json_each(?)) ORDER BY id",
+                (numbers(document_ids),),
+            ).fetchall()
+        return np.array(rows, dtype=np.int64).reshape(-1)
 
     def neighbours(self, passage: Passage) -> tuple[Passage | None, Passage | None]:
         """The passages before and after this one in its document."""

@@ -1,0 +1,120 @@
+"""Which documents a question is asked of: chosen by name, and by what is known of them."""
+
+from __future__ import annotations
+
+import json
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+from typing import Any
+
+from rag.errors import QuestionError, UnknownSource
+from rag.types import Document
+
+_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
+    "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge,
+}  # fmt: skip
+_WRITTEN = {"=": "eq", "!=": "ne", "<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
+_TERM = re.compile(r"\s*(?P<key>[^<>=!\s][^<>=!]*?)\s*(?P<sign>!=|<=|>=|=|<|>)\s*(?P<value>.*?)\s*", re.S)
+
+
+def chosen(documents: Sequence[Document], sources: Sequence[str], where: Mapping[str, Any]) -> list[Document]:
+    """The documents that are shown by one of these names (or came from there, or match it as a pattern with ``*``),
+    and of which all of ``where`` is true; every name and every condition when both are empty.
+
+    ``where`` gives for a key the value, a list of values of which one must be it, or a mapping of comparisons: ``eq``,
+    ``ne``, ``lt``, ``lte``, ``gt``, ``gte``. Keys are a document's own metadata and ``source``, ``title``, ``folder``
+    (true of all below it), ``type`` (a suffix or media type), ``added`` (a date), ``modified`` and ``language``; a list
+    such as ``tags`` is true of each of its items. Dates are written 2024-03-31 and compared as such. A key that a
+    document does not have is true of nothing. Raises UnknownSource for a name of no document, QuestionError for an
+    unknown comparison.
+    """
+    named = documents if not sources else _named(documents, sources)
+    return [document for document in named if all(_holds(document, *term) for term in where.items())]
+
+
+def parse_terms(terms: Sequence[str]) -> dict[str, Any]:
+    """Conditions as they are typed: ``year=2024``, ``added>=2024-01-01``, ``tags=plan``; several of one key all hold.
+
+    Numbers, true and false are read as such. Raises QuestionError for what is no condition.
+    """
+    where: dict[str, dict[str, Any]] = {}
+    for term in terms:
+        found = _TERM.fullmatch(term)
+        if found is None:
+            raise QuestionError(f"{term!r} is no condition.", hint="Write KEY=VALUE, or with != < <= > >=.")
+        where.setdefault(found["key"], {})[_WRITTEN[found["sign"]]] = _value(found["value"])
+    return dict(where)
+
+
+def attributes(document: Document) -> dict[str, Any]:
+    """What a document can be chosen by; its own metadata come before what is derived."""
+    path = PurePosixPath(document.origin if document.origin.startswith("/") else document.name or document.source)
+    return {
+        "source": document.source,
+        "title": document.title,
+        "folder": str(path.parent),
+        "type": [path.suffix.lower().removeprefix("."), document.media_type],
+        "added": datetime.fromtimestamp(document.added_at, UTC).date().isoformat(),
+        **document.metadata,
+    }
+
+
+def _named(documents: Sequence[Document], sources: Sequence[str]) -> list[Document]:
+    found: dict[int, Document] = {}
+    for name in sources:
+        matching = [d for d in documents if name in (d.source, d.origin) or fnmatchcase(d.source, name)]
+        if not matching:
+            raise UnknownSource(f"There is no document {name!r}.", hint="`rag sources` lists the documents.")
+        found.update((document.id, document) for document in matching)
+    return list(found.values())
+
+
+def _holds(document: Document, key: str, wanted: Any) -> bool:
+    known = attributes(document)
+    if key not in known:
+        return False
+    value = known[key]
+    if key == "folder" and key not in document.metadata:
+        value = _folders(str(value))
+        wanted = wanted if isinstance(wanted, Mapping) else _slashed(wanted)
+        wanted = {name: _slashed(one) for name, one in wanted.items()} if isinstance(wanted, Mapping) else wanted
+    if isinstance(wanted, Mapping):
+        return all(_compare(value, name, one) for name, one in wanted.items())
+    return any(_compare(value, "eq", one) for one in (wanted if isinstance(wanted, list | tuple | set) else [wanted]))
+
+
+def _compare(value: Any, name: str, wanted: Any) -> bool:
+    if name not in _COMPARE:
+        raise QuestionError(f"{name!r} is no comparison.", hint=f"Use one of {', '.join(_COMPARE)}.")
+    if isinstance(value, list | tuple):
+        hits = [_compare(one, "eq" if name == "ne" else name, wanted) for one in value]
+        return not any(hits) if name == "ne" else any(hits)
+    numbers = all(isinstance(one, int | float) for one in (value, wanted))
+    if not numbers and type(value) is not type(wanted):
+        return name == "ne"
+    return _COMPARE[name](value, wanted)
+
+
+def _folders(folder: str) -> list[str]:
+    """What a folder and those above it can be called: ``/a/b`` is ``/a/b``, ``/a``, ``a/b``, ``b`` and ``a``."""
+    parts = [part for part in folder.split("/") if part not in ("", ".")]
+    inner = ["/".join(parts[i:j]) for i in range(len(parts)) for j in range(i + 1, len(parts) + 1)]
+    return [*inner, *(f"/{'/'.join(parts[:j])}" for j in range(1, len(parts) + 1) if folder.startswith("/"))]
+
+
+def _slashed(wanted: Any) -> Any:
+    if isinstance(wanted, list | tuple | set):
+        return [_slashed(one) for one in wanted]
+    return wanted.rstrip("/") if isinstance(wanted, str) else wanted
+
+
+def _value(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, int | float | str) else text
