@@ -314,15 +314,16 @@ def test_a_file_of_a_known_name_asks_what_to_do(browser: Browser, address: str, 
         asking = pilot.page.locator("#docs .decide li")
         expect(asking).to_be_visible()  # the question comes to the reader
         expect(asking).to_contain_text("other content")
-        asking.get_by_text("Replace", exact=True).click()
+        asking.locator("[data-choice=replace]").click()
         expect(asking).to_have_count(0)
+        expect(pilot.page.locator("#docs .file")).to_have_count(0)
         expect(row(pilot, "gate.md")).to_have_count(1)
         assert shelf.text(shelf.document("gate.md").id) == NOTES
         upload(pilot, [str(third / "gate.md")])
-        asking.get_by_text("Keep both").click()
+        asking.locator("[data-choice=keep]").click()
         expect(row(pilot, "gate")).to_have_count(2)
         upload(pilot, [str(first / "gate.md")])
         asking.locator("[data-act=dismiss]").click()
-        expect(asking).to_have_count(0)
+        expect(pilot.page.locator("#docs .file")).to_have_count(0)
         texts = sorted(shelf.text(d.id) for d in shelf.sources() if d.name == "gate.md")
         assert texts == [NOTES, "The gate closes at ten."]
