@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag.cli import common, echo_json, json_option, settings
+from rag.commands.options import common, echo_json, json_option, settings
+from rag.commands.terminal import one_line, safe
 from rag.config import settings_file
 from rag.errors import ConfigError, ModelMissing
-from rag.terminal import one_line, safe
 
 if TYPE_CHECKING:
     from rag.models.client import ModelInfo, OllamaClient, Running
