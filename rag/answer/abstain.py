@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from rag.answer.quoting import FEATURES, Array, Question, Ranked, analyse, rank, says_nothing, score, windows_of
+from rag.answer.quoting import FEATURES, Question, Ranked, analyse, rank, says_nothing, score, windows_of
+from rag.answer.synonymy import Array
 from rag.answer.weights import ABSTAIN, ABSTAIN_BIAS
 from rag.language.questions import Wanted
 from rag.models.static import StaticVectors

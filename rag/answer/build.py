@@ -11,6 +11,7 @@ from rag.answer.quoting import Quoter
 from rag.answer.verify import Verifier
 from rag.answer.writing import SCHEMA, Judge
 from rag.config import Config
+from rag.models.encoder import shared_encoder
 from rag.models.static import static_vectors
 from rag.prompts import load_prompt
 from rag.retrieve import HybridRetriever
@@ -53,7 +54,7 @@ def build_engine(
     learnt = truth.settings.get(f"tokens:{model}") or {}
     secret = _secret(truth)
     tools = Tools(
-        verifier=Verifier(vectors),
+        verifier=Verifier(vectors, shared_encoder() if config.encoder == "builtin" and llm is not None else None),
         quoter=Quoter(vectors, frequency, size),
         abstainer=Abstainer(vectors, frequency, size),
         neighbours=neighbours,

@@ -26,10 +26,10 @@ _YEAR = r"(?:1[0-9]{3}|20[0-9]{2})"
 _GROUP = "[,'’\u00a0\u202f\u2009 ]"
 _DIGITS = (
     rf"\d{{1,3}}(?:{_GROUP}\d{{3}})+(?![\d])(?:\.\d+)?|\d{{1,3}}(?:\.\d{{3}}){{2,}}(?:,\d+)?|\d{{1,3}}(?:\.\d{{3}})+,\d+"
-    rf"|\d+(?:[.,]\d+)?|\.\d+"
+    rf"|\d+(?:[.,]\d+)?"
 )
 _CURRENCY = r"[A-Z]{1,3}\$|[$€£¥₹]|USD|EUR|GBP|CHF|JPY|INR|Rs\.?"
-_WORD = re.compile(r"[^\W\d_]+|\S")
+_WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*|\S")
 _COMMA_DECIMAL = frozenset(["de", "fr", "es", "pt", "it"])
 _NUMERIC_DATE = rf"\b(?P<d>\d{{1,2}})(?P<mark>[./-])(?P<m>\d{{1,2}})(?P=mark)(?P<y>{_YEAR})\b(?![./-]\d)"
 _ISO_DATE = rf"\b(?P<y>{_YEAR})-(?P<m>\d{{2}})-(?P<d>\d{{2}})(?!\d|-\d)"
@@ -194,7 +194,7 @@ def _grammar(language: str) -> _Grammar:
         re.compile(lone),
         re.compile(
             rf"(?P<minus>(?<!\S)-(?=\S)|(?<=[(\s])-)?(?P<currency>(?<!\w)(?:{_CURRENCY})\s?-?)?(?<![\w.])(?<![A-Za-z]-)"
-            rf"(?P<digits>{_DIGITS})(?![.,]?\d)(?P<ordinal>(?:st|nd|rd|th)\b)?{tail}", flags),
+            rf"(?P<digits>{_DIGITS})(?P<ordinal>(?:st|nd|rd|th)\b)?{tail}", flags),
         re.compile(tail, flags),
         re.compile(
             rf"(?<!\w)(?P<part>{_any(list(parts))})(?:[ ]|(?<=-))(?P<scale>{scale})\b{scale2}(?:{sign}|{then})?", flags
@@ -432,13 +432,3 @@ def other_unit(a: Value, b: Value, language: str = "en") -> bool:
         return a.unit != b.unit
     one, two = measure_of(a.unit, language), measure_of(b.unit, language)
     return bool(one and two) and one != two
-
-
-@cache
-def periods(language: str) -> dict[str, str]:
-    """The words for how often a thing recurs, and the period: "weekly" and "week"."""
-    return {
-        row["word"]: row["value"]
-        for row in table("number_words")
-        if row["kind"] == "period" and row["language"] == language
-    }

@@ -1,4 +1,4 @@
-"""What each rule of the verification is worth: all of them, none, and each one left out, on every set of sentences.
+"""What each part of the verification is worth: all, without the encoder, without any rule, without each, on every set.
 
 ``python -m tests.bench ablation``. QAGS, the made sets and the briefs are in halves (tuned on, held out); WiCE and
 FEVER-Symmetric were never tuned on. A rule that moves no held-out set has no place.
@@ -12,6 +12,8 @@ from statistics import fmean
 
 from rag.answer.verify import RULES, Gates, Reader, gates, is_claim, quoted_span, score_of, support_of
 from rag.answer.verify.evidence import Window
+from rag.answer.verify.tokens import Likeness, TokenReader
+from rag.models.encoder import shared_encoder
 from rag.models.static import static_vectors
 from rag.types import Support
 from tests.bench import answer_data as data
@@ -34,52 +36,73 @@ SETS: Mapping[str, Callable[[], Iterator[Claimed]]] = {
     "WiCE": of_encyclopaedia,
     "FEVER": in_pairs,
 }
-_TRIED = 3
+_TRIED, _KEPT = 3, 5
 _HALVES = ((data.TUNE, "tuned"), (data.HOLD, "held out"))
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A window, what every rule says of the sentence there, and the likeness of its whole text to the sentence."""
+
+    window: Window
+    outcomes: Mapping[str, float]
+    likeness: Likeness | None
+
+    def gates(self, without: Collection[str]) -> Gates:
+        """The gates, some rules left out."""
+        held: dict[str, float] = {}
+        for rule, (gate, _) in RULES.items():
+            if rule not in without:
+                held[gate] = min(held.get(gate, 1.0), self.outcomes[rule])
+        return Gates(**held, unchecked=())
+
+
+@dataclass(frozen=True, slots=True)
 class Examined:
-    """A sentence's best windows, each with what every rule says of it; none of them where it is quoted."""
+    """A sentence's best windows; none of them where it is quoted."""
 
     right: bool
     half: int
     quoted: bool
-    windows: tuple[tuple[Window, Mapping[str, float]], ...]
+    windows: tuple[Held, ...]
 
-    def verdict(self, without: Collection[str]) -> tuple[float, bool]:
-        """The score and whether it is supported, some rules left out."""
+    def verdict(self, without: Collection[str], *, encoder: bool = True) -> tuple[float, bool]:
+        """The score and whether it is supported, some rules or the encoder left out."""
         if self.quoted:
             return 1.0, True
-        best, holds = 0.0, False
-        for window, outcomes in self.windows:
-            held: dict[str, float] = {}
-            for rule, (gate, _) in RULES.items():
-                if rule not in without:
-                    held[gate] = min(held.get(gate, 1.0), outcomes[rule])
-            held_all = Gates(**held, unchecked=())
-            score = score_of(window, held_all)
-            if score >= best:
-                best, holds = score, support_of(score, held_all) is Support.SUPPORTED
-        return best, holds
+        found = [(False, 0.0)]
+        for one in self.windows:
+            held = one.gates(without)
+            score = score_of(one.window, held, one.likeness if encoder else None)
+            found.append((support_of(score, held) is Support.SUPPORTED, score))
+        holds, score = max(found)
+        return score, holds
 
 
-def examine(reader: Reader, one: Claimed) -> Examined:
-    """Hold a sentence against its sources, once for all that is left out."""
+def examine(reader: Reader, tokens: TokenReader, one: Claimed) -> Examined:
+    """Hold a sentence against its sources, once for all that is left out. Of a long page the five windows that say
+    most of it by words alone stand for all, as the found passages stand for a collection."""
     if any(quoted_span(one.sentence, text) for text in one.sources):
         return Examined(one.right, one.half, True, ())
     claim = reader.claim(one.sentence)
-    found = []
-    for text in one.sources:
-        for window in reader.windows(claim, reader.source(text))[:_TRIED]:
-            outcomes = {rule: gates(claim, window, text, without=RULES.keys() - {rule}).worst for rule in RULES}
-            found.append((window, outcomes))
-    return Examined(one.right, one.half, False, tuple(found))
+    windows = [(w, text) for text in one.sources for w in reader.windows(claim, reader.source(text))[:_TRIED]]
+    windows.sort(key=lambda found: -found[0].logit)
+    held = [
+        Held(
+            window,
+            {rule: gates(claim, window, text, without=RULES.keys() - {rule}).worst for rule in RULES},
+            tokens.likeness(claim, text),
+        )
+        for window, text in windows[:_KEPT]
+    ]
+    return Examined(one.right, one.half, False, tuple(held))
 
 
-def figures(examined: Sequence[Examined], without: Collection[str]) -> tuple[float, float, float]:
+def figures(
+    examined: Sequence[Examined], without: Collection[str] = (), *, encoder: bool = True
+) -> tuple[float, float, float]:
     """AUC, the share of right ones supported, the share of the supported that is right (1 where none is)."""
-    verdicts = [one.verdict(without) for one in examined]
+    verdicts = [one.verdict(without, encoder=encoder) for one in examined]
     above = [score for (score, _), one in zip(verdicts, examined, strict=True) if one.right]
     below = [score for (score, _), one in zip(verdicts, examined, strict=True) if not one.right]
     area = fmean((a > b) + 0.5 * (a == b) for a in above for b in below)
@@ -92,24 +115,25 @@ def main() -> None:
     if data.available():
         say(f"skipped: not there: {data.available()}")
         return
-    reader = Reader(static_vectors())
-    cases: list[tuple[str, Collection[str]]] = [("all rules", ()), ("none", RULES.keys())]
-    cases += [(f"without {rule}", (rule,)) for rule in RULES]
-    rows: dict[str, list[object]] = {name: [name] for name, _ in cases}
+    reader, tokens = Reader(static_vectors()), TokenReader(shared_encoder())
+    whole = ("all", "without the encoder", "without any rule")
+    rows: dict[str, list[object]] = {name: [name] for name in (*whole, *(f"without {rule}" for rule in RULES))}
     head = ["AUC / right supported / of the supported right"]
     for name, claims in SETS.items():
-        examined = [examine(reader, one) for one in claims() if is_claim(one.sentence)]
+        examined = [examine(reader, tokens, one) for one in claims() if is_claim(one.sentence)]
         for half, label in _HALVES:
             own = [one for one in examined if one.half == half]
             if not own:
                 continue
             head.append(f"{name}, {label} ({len(own)})")
-            whole = figures(own, ())
-            for case, without in cases:
-                there = figures(own, without)
-                shown = there if case in ("all rules", "none") else [a - b for a, b in zip(there, whole, strict=True)]
-                form = "{:.3f}" if case in ("all rules", "none") else "{:+.3f}"
-                rows[case].append(" ".join(form.format(value) for value in shown))
+            there = figures(own)
+            for case, found in zip(
+                whole, (there, figures(own, encoder=False), figures(own, RULES.keys())), strict=True
+            ):
+                rows[case].append(" ".join(f"{value:.3f}" for value in found))
+            for rule in RULES:
+                less = (a - b for a, b in zip(figures(own, (rule,)), there, strict=True))
+                rows[f"without {rule}"].append(" ".join(f"{value:+.3f}" for value in less))
     for place, title in enumerate(head[1:], 1):
         table([title, head[0]], [[case, row[place]] for case, row in rows.items()])
         say()

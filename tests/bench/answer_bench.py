@@ -18,6 +18,7 @@ from statistics import fmean
 from rag.answer.verify import SUPPORTED, Verdict, Verifier
 from rag.config import Config
 from rag.library import Library
+from rag.models.encoder import shared_encoder
 from rag.models.static import static_vectors
 from rag.text import words
 from rag.types import Answer, Passage, Support
@@ -45,11 +46,12 @@ def verify() -> None:
     """QAGS: 714 sentences judged by people, each against its article; and made sentences."""
     if tables.data("qags") is None:
         return
-    verifier = Verifier(static_vectors())
+    verifier, plain_verifier = Verifier(static_vectors(), shared_encoder()), Verifier(static_vectors())
     judged = data.qags()
     started = time.perf_counter()
     verdicts = [verifier.check(item.sentence, [_whole(item.article)]) for item in judged]
     spent = (time.perf_counter() - started) / len(judged) * 1000
+    unread = [plain_verifier.check(item.sentence, [_whole(item.article)]) for item in judged]
     plain = {name: [score(item.sentence, item.article) for item in judged] for name, score in BASELINES.items()}
     rows = []
     for half, name in HALVES:
@@ -57,6 +59,8 @@ def verify() -> None:
         right = [judged[i].supported for i in own]
         held = balanced([verdicts[i].holds for i in own], right)
         rows.append([name, len(own), f"rag, at its threshold of {SUPPORTED}", _auc_of(verdicts, own, right), held])
+        without = balanced([unread[i].holds for i in own], right)
+        rows.append([name, len(own), "the same without the encoder", _auc_of(unread, own, right), without])
         for label, values in plain.items():
             theirs = [values[i] for i in own]
             rows.append([name, len(own), f"{label}, at the best cut", auc(theirs, right), best_cut(theirs, right)])

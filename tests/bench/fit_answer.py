@@ -1,6 +1,7 @@
 """Fits the constants of ``rag.answer.weights`` on the tune halves and prints them: ``... fit_answer [part ...]``.
 
-Parts: ``quotes`` (a softmax over the sentences of the hits), ``abstain`` and ``verify`` (logistic regressions). Signs
+Parts: ``quotes`` (a softmax over the sentences of the hits), ``abstain`` and ``verify`` (logistic regressions),
+``tokens`` (a grid). Signs
 are constrained on principle: evidence for an answer never counts against it.
 """
 
@@ -15,16 +16,21 @@ import numpy.typing as npt
 
 from rag.answer.abstain import Abstainer, Features
 from rag.answer.quoting import FEATURES, analyse, rank
-from rag.answer.verify import Reader, gates, quoted_span
+from rag.answer.verify import Reader, gates, is_claim, quoted_span
+from rag.answer.verify.tokens import TokenReader
+from rag.answer.weights import DOUBTED, FAILED, TOKENS, TOKENS_MIDDLE
+from rag.models.encoder import shared_encoder
 from rag.models.static import StaticVectors
 from tests.bench import answer_data as data
+from tests.bench.ablation_bench import SETS, Examined, examine
+from tests.bench.answer_bench import auc
 from tests.bench.claims_data import Claimed, about_briefs, about_others, about_paragraphs, of_briefs
 from tests.bench.tables import say
 
 Array = npt.NDArray[np.float64]
 Example = tuple[Array, npt.NDArray[np.bool_]]
 
-_QUOTE_SIGNS = {"short": -1, "question": -1, "untyped": -1, "elsewhere": -1, "long": 0}
+_QUOTE_SIGNS = {"question": -1, "untyped": -1, "elsewhere": -1, "long": 0}
 _ABSTAIN_SIGNS = {
     "unknown": -1, "weak": -1, "unknown_names": -1, "focus_missing": -1,
     "gap_number": -1, "gap_time": -1, "gap_name": -1, "open": 0,
@@ -51,7 +57,7 @@ def main(parts: Sequence[str]) -> int:
         return 0
     vectors = StaticVectors()
     known: dict[str, Callable[[StaticVectors], None]] = {
-        "quotes": fit_quotes, "abstain": fit_abstain, "verify": fit_verify,
+        "quotes": fit_quotes, "abstain": fit_abstain, "verify": fit_verify, "tokens": fit_tokens,
     }  # fmt: skip
     for part in parts or list(known):
         say(f"== {part} ==")
@@ -94,6 +100,7 @@ def fit_verify(vectors: StaticVectors) -> None:
     reader = Reader(vectors)
     judged = [Claimed("qags", q.sentence, (q.article,), q.supported, q.half) for q in data.qags()]
     claims = [*judged, *about_briefs(), *about_paragraphs(), *about_others(), *of_briefs()]
+    names = ["recall", "cosine", "patched", "words", "wider"]
     rows, labels, kinds = [], [], []
     for one in claims:
         if one.half != data.TUNE or any(quoted_span(one.sentence, text) for text in one.sources):
@@ -105,10 +112,9 @@ def fit_verify(vectors: StaticVectors) -> None:
         if not passing:
             continue
         window = max(passing, key=lambda w: w.logit)
-        rows.append([*window.parts.values(), float(window.last - window.first)])
+        rows.append([*(window.parts[name] for name in names[:-1]), float(window.last - window.first)])
         labels.append(float(one.right))
         kinds.append(one.set_)
-    names = [*window.parts, "wider"]
     marks, sorts = np.array(labels), np.array(kinds)
     share = np.array([
         _CLAIM_SHARES[k] * (1 if y else _WRONG_WEIGHS) / np.sum((marks == y) & (sorts == k))
@@ -117,6 +123,44 @@ def fit_verify(vectors: StaticVectors) -> None:
     signs = np.array([_VERIFY_SIGNS.get(name, 1) for name in names])
     weights, bias = logistic(np.array(rows), marks, share, signs, penalty=0.003)
     show("VERIFY", names, weights, bias)
+
+
+def fit_tokens(vectors: StaticVectors) -> None:
+    """The slope and the middle of the token likenesses, and what a failed gate takes off, on the tuned halves: the mean
+    AUC for each slope, then for each middle which share of the right is supported, and of the supported right."""
+    reader, tokens = Reader(vectors), TokenReader(shared_encoder())
+    sets = ("QAGS", "made, briefs", "made, XQuAD", "originals")
+    examined = {
+        name: [examine(reader, tokens, one) for one in SETS[name]() if one.half == data.TUNE and is_claim(one.sentence)]
+        for name in sets
+    }
+    for failed in (1.5, 2.5, 4.0):
+        for slope in (0.0, 1.5, 2.5, 4.0):
+            found = [_area(own, slope, TOKENS_MIDDLE, failed) for own in examined.values()]
+            say(
+                f"failed {failed}, slope {slope}: mean AUC {np.mean(found):.4f}, " + " ".join(f"{a:.3f}" for a in found)
+            )
+    for middle in (1.1, 1.2, 1.3, 1.4, 1.5, 1.6):
+        shares = []
+        for own in examined.values():
+            held = [one.right for one in own if _logit(one, TOKENS, middle, FAILED) >= 0]
+            shares.append(f"{sum(held) / sum(one.right for one in own):.3f} {np.mean(held):.3f}")
+        say(f"middle {middle}: " + ", ".join(shares))
+
+
+def _area(examined: Sequence[Examined], slope: float, middle: float, failed: float) -> float:
+    return auc([_logit(one, slope, middle, failed) for one in examined], [one.right for one in examined])
+
+
+def _logit(one: Examined, slope: float, middle: float, failed: float) -> float:
+    """The log-odds that ``score_of`` would give with these constants."""
+    found = [50.0 if one.quoted else -50.0]
+    for held in one.windows:
+        each = held.gates(()).each
+        like = held.likeness
+        more = slope * like.known * (like.mean + like.lowest - middle) if like else 0.0
+        found.append(held.window.logit + more - failed * each.count(0.0) - DOUBTED * sum(0 < g < 1 for g in each))
+    return max(found)
 
 
 def _examples(vectors: StaticVectors, asked: Iterable[data.Asked]) -> Iterable[Example]:

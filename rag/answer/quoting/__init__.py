@@ -5,11 +5,10 @@ from __future__ import annotations
 from rag.answer.quoting.identifiers import Identified, identified
 from rag.answer.quoting.question import Question, analyse
 from rag.answer.quoting.quoter import Quote, Quoter, says_nothing, score, windows_of
-from rag.answer.quoting.ranking import FEATURES, Array, Ranked, rank
+from rag.answer.quoting.ranking import FEATURES, Ranked, rank
 
 __all__ = [
     "FEATURES",
-    "Array",
     "Identified",
     "Question",
     "Quote",

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rag.answer.quoting.question import analyse
-from rag.answer.quoting.ranking import FEATURES, Array, Candidate, Ranked, has_digit, rank
+from rag.answer.quoting.ranking import FEATURES, Candidate, Ranked, rank
+from rag.answer.synonymy import Array, has_digit
 from rag.answer.weights import QUOTE
 from rag.models.static import StaticVectors
 from rag.types import Hit, Passage

@@ -9,21 +9,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from rag.answer.passages import Unit, units_of
 from rag.answer.quoting.identifiers import codes_in, is_of_another, names_one_of, years_in
-from rag.answer.quoting.question import Question, Term
+from rag.answer.quoting.question import Question
+from rag.answer.synonymy import Array, Softness, Vocabulary, has_digit
 from rag.language import Word, words_of
 from rag.language.questions import answer_places
 from rag.language.words import seat_of
 from rag.models.static import StaticVectors
 from rag.types import Hit, Passage
 
-Array = npt.NDArray[np.float64]
-
-_SOFT_FROM, _SOFT_TO, _SOFT_MOST = 0.35, 0.8, 0.9
-_BEGINNING = 5
+_SOFTNESS = Softness(0.35, 0.8, 0.9)
 _SEAT = 0.7
 _MISSPELT, _LEAST_SPELLING = 0.7, 5
 _NEAR = 4
@@ -31,10 +28,10 @@ _REACH = 40
 _ALIKE = 0.6
 FEATURES = (
     "exact", "soft", "matched", "rarest", "pairs", "cosine", "meaning", "late",
-    "back", "onward", "previous", "following", "heading", "passage", "names",
+    "back", "onward", "previous", "following", "heading", "passage",
     "score", "first", "elsewhere",
-    "typed", "near", "untyped", "focus", "kindred", "novel",
-    "short", "long", "question", "listed",
+    "typed", "near", "untyped", "focus", "focus_like", "novel",
+    "long", "question", "listed",
 )  # fmt: skip
 
 
@@ -111,18 +108,14 @@ class Similar:
     """
 
     def __init__(self, vectors: StaticVectors, question: Question, vocabulary: dict[str, str]) -> None:
-        self.row = {stem: row for row, stem in enumerate(vocabulary)}
+        stems = Vocabulary(vocabulary)
+        self.row = stems.row
         terms = [*question.terms, *([question.focus] if question.focus else [])]
         wanted = vectors.embed_words([term.word.lower() for term in terms])
         self.vectors = vectors.embed_words(list(vocabulary.values()))
         self.cosines: Array = np.asarray(wanted @ self.vectors.T, dtype=np.float64)
-        self.table: Array = np.clip((self.cosines - _SOFT_FROM) / (_SOFT_TO - _SOFT_FROM), 0, 1) * _SOFT_MOST
-        self.table[:, [row for stem, row in self.row.items() if has_digit(stem)]] = 0
-        beginnings: dict[str, list[str]] = {}
-        for stem in vocabulary:
-            beginnings.setdefault(stem[:_BEGINNING], []).append(stem)
+        self.table = stems.matches([term.stem for term in terms], self.cosines, _SOFTNESS)
         for i, term in enumerate(terms):
-            self._spelling(i, term, beginnings.get(term.stem[:_BEGINNING], ()))
             for stem, row in self.row.items() if term.name else ():
                 if seat_of(term.stem, stem):
                     self.table[i, row] = max(self.table[i, row], _SEAT)
@@ -130,17 +123,6 @@ class Similar:
             for stem, row in self.row.items() if question.count and not term.frequency else ():
                 if misspelt(term.stem, stem):
                     self.table[i, row] = max(self.table[i, row], _MISSPELT)
-
-    def _spelling(self, i: int, term: Term, candidates: Iterable[str]) -> None:
-        """The same stem matches; numbers only then; a long common beginning nearly."""
-        if has_digit(term.stem):
-            self.table[i] = 0
-        for stem in candidates:
-            size = max(_BEGINNING, round(0.75 * min(len(term.stem), len(stem))))
-            if stem == term.stem:
-                self.table[i, self.row[stem]] = 1.0
-            elif term.stem[:size] == stem[:size] and not has_digit(term.stem + stem):
-                self.table[i, self.row[stem]] = max(self.table[i, self.row[stem]], 0.8)
 
     def best(self, words: Iterable[Word]) -> Array:
         """For each term (and the focus, if there is one) its best match among the words."""
@@ -157,12 +139,6 @@ def misspelt(one: str, other: str) -> bool:
     first = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
     a, b = one[first:], other[first:]
     return a[1:] == b or a == b[1:] or a[1:] == b[1:] or (a[:2] == b[1::-1] and a[2:] == b[2:])
-
-
-@lru_cache(maxsize=50_000)
-def has_digit(stem: str) -> bool:
-    """Whether a stem is a number or holds one: such words match only themselves."""
-    return any(c.isdigit() for c in stem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +235,6 @@ class _View:
         weights = np.array([max(term.weight, 1e-3) for term in question.terms])
         self.weights: Array = weights / weights.sum()
         self.rarest = int(np.argmax(self.weights))
-        self.names = [row for row, term in enumerate(question.terms) if term.name]
         asked = vectors.embed([question.text])[0]
         self.cosines = vectors.embed([c.unit.text for c in candidates]) @ asked
         leaning = [(c, c.before) for c in candidates if c.before and c.unit.points_back]
@@ -279,9 +254,6 @@ class _View:
         self.passages = {
             c.passage.id: np.max([self.match[id(u)][: self.terms] for u in c.units], axis=0) for c in passages
         }
-        self.names_seen = {
-            u.text[w.start : w.end] for c in passages for u in c.units for w in u.words if w.name
-        }  # fmt: skip
 
     def features(self, candidate: Candidate, place: int, hit: Hit) -> dict[str, float]:
         unit, before, after = candidate.unit, candidate.before, candidate.after
@@ -309,11 +281,9 @@ class _View:
             "following": float(np.maximum(following - own, 0) @ self.weights),
             "heading": float(np.maximum(head - own, 0) @ self.weights),
             "passage": float(np.maximum(self.passages[candidate.passage.id] - seen, 0) @ self.weights),
-            "names": float(np.maximum(own, previous if back else zero)[self.names].mean()) if self.names else 0.5,
             "score": hit.score / 2,
             "first": float(candidate.rank == 0),
             "elsewhere": float(candidate.rank),
-            "short": max(0.0, 1 - size / 6),
             "long": math.log(max(size, 12) / 12),
             "question": float(unit.text.endswith("?") or unit.text.startswith("#")),
             "listed": float(unit.text[0] in "-*•|"),
@@ -332,9 +302,9 @@ class _View:
         """What the sentence holds beyond the question: a value or name of the wanted kind, words like the focus."""
         question = self.question
         fresh = [w for w in unit.words if w.content and w.stem not in question.stems]
-        kindred = 0.0
+        like = 0.0
         if question.focus and fresh:
-            kindred = float(self.similar.cosines[-1, [self.similar.row[w.stem] for w in fresh]].max())
+            like = float(self.similar.cosines[-1, [self.similar.row[w.stem] for w in fresh]].max())
         places = answer_places(
             question.wanted, question.text, question.focus.stem if question.focus else "", question.values,
             question.stems, unit.text, unit.words, unit.values, self._like_focus,
@@ -348,7 +318,7 @@ class _View:
             "near": near,
             "untyped": float(places is not None and not places),
             "focus": float(self.match[id(unit)][-1]) if question.focus else 0.0,
-            "kindred": max(0.0, kindred),
+            "focus_like": max(0.0, like),
             "novel": min(len(fresh), 8) / 8,
         }
 

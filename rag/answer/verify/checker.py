@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 
-from rag.answer.passages import Unit, units_of
+from rag.answer.passages import units_of
 from rag.answer.verify.evidence import Claim, Reader, Window
 from rag.answer.verify.gates import UNPROVEN, Gates, gates
+from rag.answer.verify.tokens import Likeness, TokenReader
+from rag.answer.weights import DOUBTED, FAILED, TOKENS, TOKENS_MIDDLE
 from rag.language import Check, language_of, parse
 from rag.language.words import stems_listed
+from rag.models.encoder import Encoder
 from rag.models.static import StaticVectors
 from rag.text import find_folded, fold
 from rag.types import Passage, Support
@@ -23,7 +27,7 @@ PARTIAL = 0.22
 STRICT = 0.7
 """What a sentence without a marker must reach, with every gate passed, to be attributed to a passage."""
 
-_FAILED, _DOUBTED, _UNPROVEN = 0.14, 0.8, SUPPORTED - 0.01
+_UNPROVEN = SUPPORTED - 0.01
 _TRIED = 3
 _NEARLY_ALL = 0.8
 _SHORTEST_QUOTE = 3
@@ -49,7 +53,8 @@ _ABOUT_DOCUMENTS = re.compile(
 class Verdict:
     """How well the best of the passages supports a sentence: ``passages[passage]``, at ``start:end`` of its document.
 
-    ``score`` in [0, 1]; ``evidence`` holds its parts: recall, pairs, triples, cosine, and each gate.
+    ``score`` in [0, 1]; ``evidence`` holds its parts: recall, pairs, triples, cosine, the tokens' likeness and
+    each gate.
     ``unchecked`` names what the sentence's language has no data to check by: then it is at most partly supported, but
     where it stands word for word.
     """
@@ -95,8 +100,9 @@ def is_claim(sentence: str) -> bool:
 class Checker:
     """Holds single sentences against passages."""
 
-    def __init__(self, vectors: StaticVectors) -> None:
+    def __init__(self, vectors: StaticVectors, encoder: Encoder | None = None) -> None:
         self.reader = Reader(vectors)
+        self._tokens = TokenReader(encoder) if encoder is not None else None
 
     def check(self, sentence: str, passages: Sequence[Passage], question: str = "") -> Verdict:
         """The verdict of the best passage. Names that only ``question`` has leave a doubt instead of failing."""
@@ -116,7 +122,7 @@ class Checker:
         verdicts = [self._judge(claim, window, passage, place, question) for place, passage, window in windows]
         if not verdicts:
             return Verdict(Support.UNSUPPORTED, 0.0, 0, passages[0].start, passages[0].start)
-        return max(verdicts, key=lambda verdict: verdict.score)
+        return max(verdicts, key=lambda verdict: (verdict.holds, verdict.score))
 
     def together(self, sentence: str, passages: Sequence[Passage], spans: Sequence[tuple[int, int]]) -> Verdict:
         """The verdict of several spans, each ``start:end`` in its passage's document, taken as one text."""
@@ -129,30 +135,35 @@ class Checker:
         context = "\n".join(_context(passage) for passage in passages)
         held = gates(claim, window, context)
         first = passages[0]
-        return _verdict(window, held, score_of(window, held), 0, first.start, first.start)
+        return _verdict(window, held, self._likeness(claim, source.text), 0, first.start, first.start)
 
     def _judge(self, claim: Claim, window: Window, passage: Passage, place: int, question: str) -> Verdict:
         held = gates(claim, window, _context(passage), question)
         start, end = passage.start + window.start, passage.start + window.end
-        return _verdict(window, held, score_of(window, held), place, start, end)
+        return _verdict(window, held, self._likeness(claim, passage.text), place, start, end)
+
+    def _likeness(self, claim: Claim, text: str) -> Likeness | None:
+        return self._tokens.likeness(claim, text) if self._tokens is not None else None
 
 
-def _verdict(window: Window, held: Gates, score: float, place: int, start: int, end: int) -> Verdict:
+def _verdict(window: Window, held: Gates, likeness: Likeness | None, place: int, start: int, end: int) -> Verdict:
+    score = score_of(window, held, likeness)
+    tokens = {"tokens": likeness.mean, "tokens_lowest": likeness.lowest} if likeness is not None else {}
     parts = {gate: value for gate, value in asdict(held).items() if isinstance(value, float)}
-    evidence = MappingProxyType({**window.parts, **parts})
+    evidence = MappingProxyType({**window.parts, **tokens, **parts})
     return Verdict(support_of(score, held), score, place, start, end, evidence, held.worst, held.unchecked)
 
 
-def score_of(window: Window, held: Gates) -> float:
-    """How well a window supports a claim whose gates are ``held``, in [0, 1]."""
-    if held.worst == 0:
-        return window.probability * _FAILED
-    if held.unchecked:
-        # Nothing tells whether a negation was lost or an opposite put in: no support by a check that was not made.
-        return min(_UNPROVEN, window.probability)
+def score_of(window: Window, held: Gates, likeness: Likeness | None = None) -> float:
+    """How well a window supports a claim whose gates are ``held``, in [0, 1]; below ``SUPPORTED`` where one failed."""
+    logit = window.logit
+    if likeness is not None:
+        logit += likeness.known * TOKENS * (likeness.mean + likeness.lowest - TOKENS_MIDDLE)
+    logit -= FAILED * sum(gate == 0 for gate in held.each) + DOUBTED * sum(0 < gate < 1 for gate in held.each)
+    score = 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
+    # Nothing tells whether a negation was lost or an opposite put in: no support by a check that was not made.
     # "Both pumps" may be what "two" counts, but nothing proves it.
-    most = _UNPROVEN if held.worst <= UNPROVEN else 1.0
-    return min(most, window.probability * (_DOUBTED if held.worst < 1 else 1.0))
+    return min(score, _UNPROVEN) if held.worst <= UNPROVEN or held.unchecked else score
 
 
 def support_of(score: float, held: Gates) -> Support:
@@ -189,17 +200,9 @@ def quoted_span(sentence: str, text: str) -> tuple[int, int] | None:
     before = parse(text[around[0].start : start], around[0].parsed.read_as)
     if end - start < _WHOLE * whole and before.denies():
         return None
-    if any(_denied_from_outside(unit, start - unit.start, end - unit.start) for unit in around):
-        return None
     if end < around[-1].end and not text[end : around[-1].end].strip(" .!?\"'”’)。！？"):
         end = around[-1].end
     return start, end
-
-
-def _denied_from_outside(unit: Unit, start: int, end: int) -> bool:
-    """Whether a negation of the sentence that ``[start:end)`` leaves out reaches into it, as "nicht" behind does."""
-    left_out = (n for n in unit.parsed.negations if not start <= n.start < end)
-    return any(start <= word.start < end for negation in left_out for word in negation.reached)
 
 
 def _at_words(text: str, start: int, end: int) -> bool:

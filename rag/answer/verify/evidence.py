@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -13,15 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.answer.passages import Unit, units_of
+from rag.answer.synonymy import Array, Softness, Vocabulary
 from rag.answer.weights import VERIFY, VERIFY_BIAS
-from rag.language import Parsed, Value, Word, parse, same_value
+from rag.language import Parsed, Value, Word, parse
 from rag.language.words import is_title
 from rag.models.static import DIMENSION, StaticVectors
 
-Array = npt.NDArray[np.float64]
-
-_SOFT_FROM, _SOFT_TO, _SOFT_MOST = 0.4, 0.85, 0.85
-_COMMON_BEGINNING = 5
+_SOFTNESS = Softness(0.4, 0.85, 0.85)
 _WIDEST = 2
 _PIECES = (5, 8, 12, 18, 27, 40)
 _SHORTER, _LONGER = 0.6, 2.4
@@ -74,9 +72,7 @@ class Source:
     pairs: tuple[frozenset[tuple[str, str]], ...]
     triples: tuple[frozenset[tuple[str, str, str]], ...]
     rows: tuple[tuple[int, ...], ...]
-    vocabulary: tuple[str, ...]
-    beginnings: dict[str, list[int]]
-    digits: tuple[int, ...]
+    vocabulary: Vocabulary
     word_vectors: npt.NDArray[np.float32]
     vectors: npt.NDArray[np.float32]
     tokens: npt.NDArray[np.int64]
@@ -120,11 +116,6 @@ class Window:
     def text(self) -> str:
         """The window's text."""
         return self.source.text[self.start : self.end]
-
-    @property
-    def probability(self) -> float:
-        """The logit as a probability."""
-        return 1 / (1 + math.exp(-max(-50.0, min(50.0, self.logit))))
 
 
 class Reader:
@@ -184,9 +175,7 @@ class Reader:
             pairs=tuple(frozenset(pairwise(s)) for s in stems),
             triples=tuple(frozenset(zip(s, s[1:], s[2:], strict=False)) for s in stems),
             rows=tuple(rows),
-            vocabulary=tuple(vocabulary),
-            beginnings=_beginnings(vocabulary),
-            digits=tuple(row for row, word in enumerate(vocabulary) if any(c.isdigit() for c in word)),
+            vocabulary=Vocabulary(vocabulary),
             word_vectors=self._vectors.embed_words(shown),
             vectors=_unit_rows(sums[bounds[1:]] - sums[bounds[:-1]]),
             tokens=ids,
@@ -228,25 +217,14 @@ class Reader:
         """For each sentence of the source and each content word of the claim, how well it is found, in [0, 1]."""
         content = claim.content
         table = np.zeros((len(source.units), len(content)))
-        if not content or not source.vocabulary:
+        if not content or not source.vocabulary.stems:
             return table
         own = self._claim_vectors(claim)[1:]
-        similar = np.clip((own @ source.word_vectors.T - _SOFT_FROM) / (_SOFT_TO - _SOFT_FROM), 0, 1) * _SOFT_MOST
-        similar[:, source.digits] = 0
-        for k, word in enumerate(content):
-            if any(c.isdigit() for c in word.stem):
-                similar[k] = 0
-            for row in source.beginnings.get(word.stem[:_COMMON_BEGINNING], ()):
-                similar[k, row] = alike(word.stem, source.vocabulary[row], float(similar[k, row]))
+        stems = [word.stem for word in content]
+        similar = source.vocabulary.matches(stems, own @ source.word_vectors.T, _SOFTNESS)
         for u, rows in enumerate(source.rows):
             if rows:
                 table[u] = similar[:, rows].max(axis=1)
-        for value in claim.values:
-            # "250" and "two hundred and fifty" have no word in common.
-            inside = [k for k, word in enumerate(content) if value.start <= word.start < value.end]
-            for u, unit in enumerate(source.units):
-                if any(same_value(value, other) for other in unit.values):
-                    table[u, inside] = 1.0
         return table
 
 
@@ -258,26 +236,6 @@ def _norms(rows: Array) -> npt.NDArray[np.float32]:
 
 def _unit_rows(rows: Array) -> npt.NDArray[np.float32]:
     return np.asarray(rows / _norms(rows)[:, None], dtype=np.float32)
-
-
-def _beginnings(vocabulary: Iterable[str]) -> dict[str, list[int]]:
-    """The rows of the words by their first five characters."""
-    found: dict[str, list[int]] = {}
-    for row, word in enumerate(vocabulary):
-        found.setdefault(word[:_COMMON_BEGINNING], []).append(row)
-    return found
-
-
-def alike(a: str, b: str, similar: float) -> float:
-    """1 for the same stem, 0 between different numbers, at least 0.8 for a long common beginning, else ``similar``."""
-    if a == b:
-        return 1.0
-    if any(c.isdigit() for c in a) or any(c.isdigit() for c in b):
-        return 0.0
-    size = max(_COMMON_BEGINNING, round(0.75 * min(len(a), len(b))))
-    if a[:size] == b[:size] and min(len(a), len(b)) >= size:
-        return max(similar, 0.8)
-    return similar
 
 
 def _present(wanted: Sequence[object], present: Sequence[frozenset[Any]]) -> Array:
@@ -297,5 +255,6 @@ def _window(
     parts["triples"] = copied = float(triples.max(axis=0).mean()) if triples.shape[1] else parts["pairs"]
     parts["patched"] = min(1.0, copied / _PATCHED) * (1 - copied)
     parts["words"] = math.log(max(1, found.size))
-    logit = VERIFY_BIAS + sum(VERIFY[name] * value for name, value in parts.items()) + VERIFY["wider"] * (last - first)
+    weighed = {**parts, "wider": last - first}
+    logit = VERIFY_BIAS + sum(weight * weighed[name] for name, weight in VERIFY.items())
     return Window(source, first, last, logit, parts, tuple(float(x) for x in found))

@@ -9,14 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import pairwise
 from types import MappingProxyType
 
 from rag.answer.verify.evidence import Claim, Window
 from rag.language import Check, Parsed, Value, Word, other_unit, parse, same_value, unchecked, words_of
 from rag.language.polarity import clause_end, quantities
-from rag.language.quantities import periods
 from rag.language.words import capitalises_nouns, seat_of, words_for_country
 
 _APPROXIMATELY = 0.05
@@ -25,13 +24,10 @@ _NAME_BEGINNING = 4
 _BEFORE = 2
 _REACH = 4
 _ASTRAY = 1
-_PASSIVE_BEFORE = re.compile(r"\b(?:is|are|was|were|be|been|being|got)\s+(?:\w+\s+)?$", re.IGNORECASE)
 # "3, 800" and "98. 7" as a line break or tokeniser parts them.
 _PARTED = re.compile(r"(\d[.,])\s+(?=\d)")
-_RISING = frozenset("more higher larger greater bigger faster older stronger better longer high large strong".split())
-_FALLING = frozenset("less fewer lower smaller slower younger weaker worse shorter low small weak".split())
 _PASSIVE = re.compile(r"\b(?:is|are|was|were|be|been|being|got|by)\b", re.IGNORECASE)
-_AHEAD, _BETWEEN = 3, 4
+_BETWEEN = 4
 DOUBT, UNPROVEN = 0.5, 0.25
 
 
@@ -49,9 +45,14 @@ class Gates:
     unchecked: tuple[Check, ...] = ()
 
     @property
+    def each(self) -> tuple[float, ...]:
+        """All of them."""
+        return (self.values, self.names, self.roles, self.negation, self.quantity, self.opposite)
+
+    @property
     def worst(self) -> float:
         """The lowest of them, which decides."""
-        return min(self.values, self.names, self.roles, self.negation, self.quantity, self.opposite)
+        return min(self.each)
 
 
 @dataclass(frozen=True)
@@ -160,12 +161,6 @@ def _beside_another(pair: _Pair) -> float:
     return DOUBT if any(doubtful) else 1.0
 
 
-def _another_period(pair: _Pair) -> float:
-    """Fails where "every week" in the claim is "each year" in the window."""
-    said, there = set(_periods(pair.claim.parsed)), set(_periods(pair.there))
-    return 0.0 if said and there and not said & there else 1.0
-
-
 def _values_in(text: Parsed) -> tuple[Value, ...]:
     """The values, also read as if a line break or tokeniser had parted "3, 800" and "98. 7"."""
     joined = _PARTED.sub(r"\1", text.text)
@@ -240,31 +235,10 @@ def _near(text: Parsed, value: Value, own: set[str]) -> int:
     return len(own & {word.stem for word in text.words if start <= word.start < end})
 
 
-def _periods(text: Parsed) -> Iterator[str]:
-    known = periods(text.read_as)
-    for match in _every(text.read_as).finditer(text.text):
-        word = (match[1] or match[2]).lower()
-        yield known.get(word, word)
-
-
-@cache
-def _every(language: str) -> re.Pattern[str]:
-    """ "Every week" and "weekly", in the languages with data for it."""
-    known = periods(language)
-    if not known:
-        return re.compile(r"(?!)()()")
-    return re.compile(
-        rf"\b(?:every|each|per|once an?)\s+(?:single\s+)?({'|'.join({*known.values(), 'decade', 'century'})})\b"
-        rf"|\b({'|'.join(known)})\b",
-        re.IGNORECASE,
-    )
-
-
 def _another_name(pair: _Pair) -> float:
     """Every name must be near the window: as it is, as its country, its government's seat, or its initials."""
     claim, window = pair.claim, pair.window
-    # "March" and "Millionen" are parts of values, which have rules of their own.
-    names = [w for w in claim.words if w.name and not any(v.start <= w.start < v.end for v in claim.values)]
+    names = [word for word in claim.words if word.name and not claim.text[word.start : word.end].isdigit()]
     if not names:
         return 1.0
     first = max(0, window.first - _BEFORE)
@@ -341,16 +315,6 @@ def _turned_round(pair: _Pair) -> float:
     return 1.0
 
 
-def _changed_places(pair: _Pair) -> float:
-    """Fails where two names change places around a word both texts have."""
-    for verb, before, after, passive in _acts(pair.claim.text, pair.claim.words):
-        for other, theirs_before, theirs_after, theirs_passive in _acts(pair.window.text, pair.words):
-            crossed = before & theirs_after and after & theirs_before and not before & after
-            if verb == other and crossed and passive == theirs_passive:
-                return 0.0
-    return 1.0
-
-
 def _another_subject(pair: _Pair) -> float:
     """Fails where another name stands right before a word both texts have."""
     for unit in pair.window.units:
@@ -366,33 +330,6 @@ def _subjects(text: str, words: Sequence[Word]) -> Iterator[tuple[str, str]]:
     for one, other in pairwise(words):
         if one.name and other.content and not other.name and text[one.end : other.start] == " ":
             yield other.stem, one.stem
-
-
-def _acts(text: str, words: Sequence[Word]) -> Iterator[tuple[str, frozenset[str], frozenset[str], bool]]:
-    """(stem, nearest name before, nearest name after, is it passive) of the words between two names; a name's words
-    are a set, since a text may leave some out."""
-    names = _names_in(text, words)
-    for place, word in enumerate(words):
-        if not word.content or word.name:
-            continue
-        before = next((name for last, name in reversed(names) if last < place), None)
-        after = next((name for last, name in names if last > place), None)
-        if before and after:
-            yield word.stem, before, after, bool(_PASSIVE_BEFORE.search(text[: word.start]))
-
-
-def _names_in(text: str, words: Sequence[Word]) -> list[tuple[int, frozenset[str]]]:
-    """The names, words in a row being one, each with the place of its last word."""
-    found: list[tuple[int, frozenset[str]]] = []
-    for place, word in enumerate(words):
-        if not word.name:
-            continue
-        last, name = found[-1] if found else (-2, frozenset[str]())
-        if last == place - 1 and text[words[last].end : word.start] == " ":
-            found[-1] = (place, name | {word.stem})
-        else:
-            found.append((place, frozenset([word.stem])))
-    return found
 
 
 def _deeds(parsed: Parsed, words: Sequence[Word], known: set[str]) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
@@ -485,41 +422,16 @@ def _opposite(pair: _Pair) -> float:
     return 1.0
 
 
-def _compared(pair: _Pair) -> float:
-    """In doubt where "less oxygen" of the claim is only ever "more oxygen" in the window."""
-    said = set(_comparisons(pair.claim.parsed))
-    there = {found for unit in pair.window.units for found in _comparisons(unit.parsed)}
-    return DOUBT if any((-way, word) in there and (way, word) not in there for way, word in said) else 1.0
-
-
-def _comparisons(parsed: Parsed) -> Iterator[tuple[int, str]]:
-    """(1 or -1, stem) of the content words soon after "more" or "less"."""
-    text, words, ends = parsed.text, parsed.words, clause_end(parsed.read_as)
-    for place, word in enumerate(words):
-        shown = text[word.start : word.end].lower()
-        way = 1 if shown in _RISING else -1 if shown in _FALLING else 0
-        if not way:
-            continue
-        for following in words[place + 1 : place + 1 + _AHEAD]:
-            if ends.search(text, word.end, following.start):
-                break
-            if following.content:
-                yield way, following.stem
-
-
 RULES: Mapping[str, tuple[str, Callable[[_Pair], float]]] = MappingProxyType({
     "another value": ("values", _another_value),
     "of another thing": ("values", _of_another_thing),
     "beside another": ("values", _beside_another),
-    "another period": ("values", _another_period),
     "another name": ("names", _another_name),
     "turned round": ("roles", _turned_round),
-    "changed places": ("roles", _changed_places),
     "another subject": ("roles", _another_subject),
     "denied": ("negation", _denied),
     "denies": ("negation", _denies),
     "quantity": ("quantity", _quantity),
     "opposite": ("opposite", _opposite),
-    "compared": ("opposite", _compared),
 })  # fmt: skip
 """Each rule with the gate it belongs to."""

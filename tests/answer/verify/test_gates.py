@@ -41,7 +41,6 @@ WRONG = (
     ("More than 310 people came to the fair.", "More than 300 people came to the fair.", "values"),
     ("Half a million people came to the fair.", "A quarter of a million people came to the fair.", "values"),
     ("The team won the cup twice.", "The team won the cup three times.", "values"),
-    ("Every week the board meets in Halden.", "The board meets in Halden each year.", "values"),
     ("The cooling pumps of the Bergen plant were replaced in March 2019.", PLANT, "names"),
     ("Berlin hosted the fair of the bakers in the spring.", "Vienna hosted the fair of the bakers in spring.", "names"),
     ("According to Angela Brown, the cooling pumps of the Halden plant were replaced in March 2019.", PLANT, "names"),
@@ -82,7 +81,6 @@ DOUBTFUL = (
     ("In 2019 the pumps were replaced.", "The pumps were replaced.", "Report for 2019", "values"),
     ("The pumps of Halden were replaced.", "The pumps were replaced.", "Halden", "names"),
     ("The bridge opened in 1931.", "The road was built in 1931, and the bridge opened in 1954.", "", "values"),
-    ("The new engine uses less steam.", "The new engine uses more steam, and has fewer parts.", "", "opposite"),
 )
 
 

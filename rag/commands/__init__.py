@@ -1,1 +1,0 @@
-"""The command line: flags are read, the library is called, and what it says is printed."""
