@@ -478,13 +478,46 @@ def compact(**flags: str | None) -> None:
 
 
 @cli.command()
+@click.argument("file", type=click.Path(dir_okay=False))
+@common
+def backup(file: str, **flags: str | None) -> None:
+    """Copy the library into one file, also while documents go in."""
+    with opened(settings(**flags), write=False) as library:
+        size = library.backup(file)
+    click.echo(f"Written to {file}: {size / 1e6:.1f} MB. `rag restore` puts it back.")
+
+
+@cli.command()
+@click.argument("file", type=click.Path(dir_okay=False))
+@click.option("--replace", is_flag=True, help="Also where a library is; it is kept under another name.")
+@common
+def restore(file: str, replace: bool, **flags: str | None) -> None:
+    """Make a backup the library."""
+    from rag.library import Library
+
+    folder = settings(**flags).library_path
+    Library.restore(file, folder, replace=replace)
+    click.echo(f"The library in {folder} is that of the backup; its index is made anew when it is opened.")
+
+
+@cli.command()
+@click.option("--repair", is_flag=True, help="Write a damaged library anew from what can be read of it.")
 @common
 @json_option
-def doctor(as_json: bool, **flags: str | None) -> None:
+def doctor(repair: bool, as_json: bool, **flags: str | None) -> None:
     """Say what is there and what is wrong."""
     from rag.doctor import diagnose
-    from rag.terminal import checks_text, fitted, screen_width
+    from rag.terminal import checks_text, fitted, salvage_text, screen_width
 
+    if repair:
+        from rag.library import Library
+
+        done = Library.repair(settings(**flags))
+        if as_json:
+            echo_json(done)
+        else:
+            click.echo(salvage_text(done))
+        raise click.exceptions.Exit(1 if done.lost else 0)
     config = settings(**flags)
 
     def examined() -> tuple[Check, ...]:

@@ -22,6 +22,7 @@ from rag.filters import chosen
 from rag.ingest import Ingestor, SameName, passage_size
 from rag.models.choose import ModelRegistry, embedder_info
 from rag.proof import KnownDocument, text_hash
+from rag.store.backup import Salvage, backup, restore, salvage
 from rag.store.conversations import Conversations
 from rag.store.dense import DenseIndex
 from rag.store.lock import WriterLock
@@ -344,6 +345,48 @@ class Library:
         self._truth.encodings.drop_others(encoder.tag if encoder is not None else "")
         self._truth.compact()
         self._dense.compact()
+
+    def backup(self, target: Path | str) -> int:
+        """Copy the library, as it is at one moment, into one file; its size in bytes. Documents may go in meanwhile.
+
+        Raises StoreError when the file exists or cannot be written, DiskFull. ``Library.restore`` puts it back.
+        """
+        return backup(self._truth.database, Path(target))
+
+    @staticmethod
+    def restore(source: Path | str, path: Path | str, *, replace: bool = False) -> None:
+        """Make a backup the library in the folder ``path``; with ``replace`` one that is there is kept by another name.
+
+        The index is made anew when the library is opened; nothing is embedded. Raises LibraryLocked while another
+        process writes there, StoreError, LibraryFormat, LibraryDamaged; nothing is changed then.
+        """
+        with WriterLock.acquire(Path(path)):
+            restore(Path(source), Path(path), replace=replace)
+
+    @classmethod
+    def repair(cls, config: Config) -> Salvage:
+        """Write a damaged library anew from all that can be read of it; lost vectors are embedded again.
+
+        Raises LibraryLocked while another process writes, LibraryDamaged when nothing can be read, ModelError when
+        vectors were lost and their embedder is not there (the next repair goes on).
+        """
+        from rag.models.embed import embed_documents
+        from rag.reindex import fill
+
+        models = ModelRegistry(config, None, None)
+        try:
+            with WriterLock.acquire(config.library_path):
+                embedder, _ = models.embedder(None)
+                done = salvage(config.library_path, embedder_info(embedder))
+            with cls.open(config=config, write=True) as library:
+                for target in library._truth.collections.list():
+                    model, _ = models.embedder(target.embedder.name)
+                    for _ in fill(library._truth, target.generation, partial(embed_documents, model)):
+                        pass
+                library._dense.sync()
+        finally:
+            models.close()
+        return done
 
     def sources(self, collection: str | None = None) -> tuple[Document, ...]:
         """The documents of a collection, by name."""

@@ -47,12 +47,12 @@ def reindex(
     embedder = describe()
     generation = truth.vectors.begin(collection, embedder)
     progress = _Progress(truth.vectors.pending_count(generation))
-    for count in _fill(truth, generation, embed):
+    for count in fill(truth, generation, embed):
         if progress.done + count > progress.total:
             progress.total = progress.done + count + truth.vectors.pending_count(generation)
         yield progress.advance(count)
     with quiet:
-        last = sum(_fill(truth, generation, embed))
+        last = sum(fill(truth, generation, embed))
         if describe() != embedder:
             raise ModelError(
                 f"The embedder {embedder.name} was replaced by another version while it embedded the passages.",
@@ -64,7 +64,7 @@ def reindex(
         yield progress.advance(last)
 
 
-def _fill(truth: Truth, generation: int, embed: Embed) -> Iterator[int]:
+def fill(truth: Truth, generation: int, embed: Embed) -> Iterator[int]:
     """Embed what is pending, a durable batch at a time; how many passages each had."""
     while pending := truth.vectors.pending(generation, _FETCH):
         for first in range(0, len(pending), _BATCH):

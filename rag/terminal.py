@@ -29,6 +29,7 @@ from rag.types import (
 )
 
 if TYPE_CHECKING:
+    from rag.store.backup import Salvage
     from rag.sync import SyncedFolder
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -192,6 +193,14 @@ def sources_text(documents: Sequence[Document]) -> str:
         empty = f" ({d.empty_pages} without text)" if d.empty_pages else ""
         rows.append(f"{one_line(d.source)}  —  {counted(d.passages, 'passage')}{pages}{empty}")
     return "\n".join(rows) or "No documents."
+
+
+def salvage_text(done: Salvage) -> str:
+    """What a repair saved and what it could not."""
+    lines = [f"Saved: {counted(done.documents, 'document')}, {counted(done.conversations, 'conversation')}."]
+    if done.lost:
+        lines.append(f"Lost, to be ingested again: {', '.join(one_line(name) for name in done.lost)}.")
+    return "\n".join([*lines, f"The damaged file is kept: {done.kept}"])
 
 
 def folders_text(folders: Sequence[SyncedFolder]) -> str:

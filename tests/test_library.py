@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -328,3 +329,33 @@ def test_a_fork_is_refused_with_a_sentence_and_cannot_give_the_lock_away(tmp_pat
     command = [sys.executable, "-c", FORKED, str(tmp_path / "l"), str(docs)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and done.stdout == "0 True 2\n", done.stdout + done.stderr
+
+
+READ_ONLY = """
+import subprocess, sys
+from rag import Library
+from rag.errors import LibraryLocked
+subprocess.run(["mount", "-t", "tmpfs", "tmpfs", sys.argv[1]], check=True)
+folder = sys.argv[1] + "/library"
+with Library.open(folder, llm="quotes", embedder="builtin") as library:
+    library.add("The ferry leaves at nine.", source="ferry")
+subprocess.run(["mount", "-o", "remount,ro", sys.argv[1]], check=True)
+with Library.open(folder, llm="quotes") as library:
+    assert not library.writable and not library.notices
+    print(library.ask("When does the ferry leave?").text)
+    assert not [check for check in library.doctor() if check.state == "bad"]
+    try:
+        library.add("No.", source="no")
+    except LibraryLocked as error:
+        print(error)
+"""
+
+
+def test_a_library_on_a_read_only_disk_can_be_asked(tmp_path: Path) -> None:
+    apart = ["unshare", "--map-root-user", "--mount"]
+    if shutil.which("unshare") is None or subprocess.run([*apart, "true"], capture_output=True).returncode:
+        pytest.skip("needs a mount namespace of its own (unshare)")
+    command = [*apart, sys.executable, "-c", READ_ONLY, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "leaves at nine" in done.stdout and "opened for reading only" in done.stdout

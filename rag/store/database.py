@@ -143,6 +143,17 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
+    @contextmanager
+    def copying(self) -> Iterator[sqlite3.Connection]:
+        """A connection to copy the file through; this object's own writes wait meanwhile, those of others do not."""
+        self.expect_own_process()
+        with self._write_lock, translated(self.path):
+            connection = self._borrow()
+            try:
+                yield connection
+            finally:
+                self._give_back(connection)
+
     def compact(self) -> None:
         """Rewrite the file without its free space, so that removed text leaves no bytes behind.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -15,6 +16,7 @@ from rag.errors import LibraryLocked, StoreError
 
 LOCK_NAME = "lock"
 _PAUSE = 0.05
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +60,19 @@ class WriterLock:
 
     @classmethod
     def wanted(cls, folder: Path, write: bool | None) -> WriterLock | None:
-        """The lock for ``write`` True (or LibraryLocked), none for False, and for None the lock if it is free."""
+        """The lock for ``write`` True (or LibraryLocked), none for False, and for None the lock if it is free and the
+        folder can be written to; one that cannot, and is none yet, raises StoreError."""
         if write is False:
             return None
         try:
             return cls.acquire(folder)
         except LibraryLocked:
             if write:
+                raise
+            return None
+        except StoreError as error:
+            cause = error.__cause__
+            if write or not folder.is_dir() or not isinstance(cause, OSError) or cause.errno not in _READ_ONLY:
                 raise
             return None
 
