@@ -17,9 +17,9 @@ import numpy.typing as npt
 from rag.documents import Parsed, ParserPool, SourceFile, discover, read_file
 from rag.errors import DocumentError, NameTaken
 from rag.language.languages import language_of
-from rag.store.names import numbered
+from rag.store.names import inside, numbered
 from rag.store.truth import Collection, NewDocument, NewPassage, Truth, text_key
-from rag.types import Document, IngestEvent, IngestStatus, index_text
+from rag.types import Attachment, Document, IngestEvent, IngestStatus, index_text
 
 if TYPE_CHECKING:
     from rag.config import Config, Limits
@@ -62,6 +62,7 @@ class _Waiting:
     data: bytes
     place: _Place
     future: Future[Parsed]
+    within: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ class Ingestor:
             files = tuple(replace(file, origin=f"{UPLOAD}{file.name}") for file in files)
         for event in self.run(files):
             done += 1
+            total = max(total, done)  # a file may hold others
             yield _numbered(event, done, total)
 
     def run(self, files: Sequence[SourceFile]) -> Iterator[IngestEvent]:
@@ -117,7 +119,7 @@ class Ingestor:
         for file in files:
             # Files of one name wait for each other: the second must find the first.
             while waiting and file.name in taken:
-                yield self._finish(waiting.popleft())
+                yield from self._finish(waiting.popleft())
                 taken = {other.file.name for other in waiting}
             outcome = self._start(file)
             if isinstance(outcome, IngestEvent):
@@ -126,10 +128,10 @@ class Ingestor:
             waiting.append(outcome)
             taken.add(file.name)
             if len(waiting) >= _LOOKAHEAD:
-                yield self._finish(waiting.popleft())
+                yield from self._finish(waiting.popleft())
                 taken = {other.file.name for other in waiting}
         while waiting:
-            yield self._finish(waiting.popleft())
+            yield from self._finish(waiting.popleft())
 
     def _start(self, file: SourceFile) -> _Waiting | IngestEvent:
         try:
@@ -183,15 +185,17 @@ class Ingestor:
                 return _Place(f"{UPLOAD}{name}", upload.name, None)
             number += 1
 
-    def _finish(self, item: _Waiting) -> IngestEvent:
+    def _finish(self, item: _Waiting) -> Iterator[IngestEvent]:
+        """Commit a file, and then each file inside it (a message's attachments) as a document of its own."""
         path = item.file.path
         try:
             parsed = item.future.result()
         except DocumentError as error:
-            return failure(item.file.source, error, path)
+            yield failure(item.within or item.file.source, error, path)
+            return
         metadata = {"language": language_of(parsed.document.text), **_modified(path)}
         document, embedded = self._commit(item, parsed, {key: value for key, value in metadata.items() if value})
-        return IngestEvent(
+        yield IngestEvent(
             document.source,
             "updated" if item.place.known is not None else "added",
             0,
@@ -202,6 +206,35 @@ class Ingestor:
             embedded=embedded,
             path=str(path),
         )
+        yield from self._finish_attachments(item, document.origin, parsed.document.attachments)
+
+    def _finish_attachments(
+        self, item: _Waiting, origin: str, attachments: Sequence[Attachment]
+    ) -> Iterator[IngestEvent]:
+        documents, collection = self._truth.documents, self._collection.id
+        replaced = item.place.known
+        if replaced is not None and replaced.origin != origin:
+            for gone in documents.inside(collection, replaced.origin):
+                documents.remove(collection, gone.source)
+        before: dict[str, Document] = {one.origin: one for one in documents.inside(collection, origin)}
+        met: set[str] = set()
+        for attachment in attachments:
+            name, number = attachment.name, 2
+            while inside(origin, name) in met:
+                name, number = numbered(attachment.name, number), number + 1
+            own = inside(origin, name)
+            met.add(own)
+            known = before.get(own)
+            digest = hashlib.sha256(attachment.data).hexdigest()
+            if known is not None and known.sha256 == digest:
+                continue
+            name = f"{item.within or item.file.name}/{own.rpartition('#')[2]}"
+            future = self._pool.submit(attachment.data, name)
+            place = _Place(own, name, known)
+            yield from self._finish(_Waiting(item.file, digest, attachment.data, place, future, name))
+        for own, left in before.items():
+            if own not in met:
+                documents.remove(collection, left.source)
 
     def add(
         self, data: bytes, parse_as: str, source: str, title: str | None, metadata: Mapping[str, Any] | None

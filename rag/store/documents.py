@@ -17,7 +17,7 @@ from rag.store import lexical
 from rag.store import passages as slices
 from rag.store.collections import Collection, find_collection, touch
 from rag.store.database import Database
-from rag.store.names import Named, name_documents
+from rag.store.names import Named, inside, name_documents
 from rag.store.passages import numbers, text_key
 from rag.types import Document, Heading, ParsedDocument, Place, index_text
 
@@ -81,6 +81,17 @@ class Documents:
     def from_origin(self, collection_id: int, origin: str) -> Document | None:
         """The document that came from there, or None."""
         return self._document("d.collection_id = ? AND d.origin = ?", (collection_id, origin))
+
+    def inside(self, collection_id: int, origin: str) -> tuple[Document, ...]:
+        """The documents that were files inside the one that came from ``origin``, and not deeper."""
+        prefix = inside(origin)
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                f"{_COLUMNS} WHERE d.collection_id = ? AND substr(d.origin, 1, ?) = ?"
+                " AND instr(substr(d.origin, ?), '#') = 0",
+                (collection_id, len(prefix), prefix, len(prefix) + 1),
+            )
+            return tuple(Document(*row) for row in rows)
 
     def namesakes(self, collection_id: int, name: str) -> tuple[Document, ...]:
         """The documents whose shortest name this is, or that are shown by it."""
@@ -168,14 +179,19 @@ class Documents:
         return _document(stored)
 
     def move(self, collection_id: int, document_id: int, origin: str, name: str) -> Document:
-        """Note that a document lies elsewhere now; text, passages and vectors stay. Raises UnknownSource."""
+        """Note that a document, with the files inside it, lies elsewhere now; text, passages and vectors stay.
+
+        Raises UnknownSource.
+        """
         _check_names(origin, name)
         with self._database.writing() as connection:
             _expect_document(connection, document_id)
-            shown = _name(connection, collection_id, Named(document_id, origin, name, ""))
-            connection.execute(
-                "UPDATE document SET origin = ?, name = ?, source = ? WHERE id = ?", (origin, name, shown, document_id)
-            )
+            old = connection.execute("SELECT origin, name FROM document WHERE id = ?", (document_id,)).fetchone()
+            within = _inside(connection, collection_id, old[0])
+            _move(connection, collection_id, document_id, origin, name)
+            for number, one, called in within:
+                below = one[len(inside(old[0])) :]
+                _move(connection, collection_id, number, inside(origin) + below, name + called[len(old[1]) :])
             touch(connection, collection_id)
             row = connection.execute(f"{_COLUMNS} WHERE d.id = ?", (document_id,)).fetchone()
         return _document(row)
@@ -190,16 +206,20 @@ class Documents:
         return _document(row)
 
     def remove(self, collection_id: int, source: str) -> None:
-        """Remove a source with its text, passages, words and the vectors nobody else needs. Raises UnknownSource."""
+        """Remove a source with its text, passages, words and the vectors nobody else needs, and with it the documents
+        that were files inside it. Raises UnknownSource."""
         with self._database.writing() as connection:
             name = find_collection(connection, collection_id).name
             key = (collection_id, source)
-            row = connection.execute("SELECT id FROM document WHERE collection_id = ? AND source = ?", key).fetchone()
+            row = connection.execute(
+                "SELECT id, origin FROM document WHERE collection_id = ? AND source = ?", key
+            ).fetchone()
             if row is None:
                 raise UnknownSource(
                     f"No document {source!r} in the collection {name!r}.", hint="`rag sources` lists them."
                 )
-            _drop_orphans(connection, collection_id, _retire(connection, collection_id, row[0]))
+            for document_id in (row[0], *(number for number, _, _ in _inside(connection, collection_id, row[1]))):
+                _drop_orphans(connection, collection_id, _retire(connection, collection_id, document_id))
             touch(connection, collection_id)
 
     def _document(self, where: str, values: tuple[object, ...]) -> Document | None:
@@ -263,6 +283,22 @@ def _from(connection: sqlite3.Connection, collection_id: int, origin: str) -> Na
         "SELECT id, origin, name, source FROM document WHERE collection_id = ? AND origin = ?", (collection_id, origin)
     ).fetchone()
     return None if row is None else Named(*row)
+
+
+def _inside(connection: sqlite3.Connection, collection_id: int, origin: str) -> Sequence[tuple[int, str, str]]:
+    """Number, origin and name of the documents that were files inside the one from ``origin``, at any depth."""
+    prefix = inside(origin)
+    return connection.execute(
+        "SELECT id, origin, name FROM document WHERE collection_id = ? AND substr(origin, 1, ?) = ?",
+        (collection_id, len(prefix), prefix),
+    ).fetchall()
+
+
+def _move(connection: sqlite3.Connection, collection_id: int, document_id: int, origin: str, name: str) -> None:
+    shown = _name(connection, collection_id, Named(document_id, origin, name, ""))
+    connection.execute(
+        "UPDATE document SET origin = ?, name = ?, source = ? WHERE id = ?", (origin, name, shown, document_id)
+    )
 
 
 def _name(connection: sqlite3.Connection, collection_id: int, new: Named) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+_INSIDE = "inside:"
+
 
 @dataclass(frozen=True, slots=True)
 class Named:
@@ -51,6 +53,11 @@ def name_documents(
             growing = [n for n in numbers if above[n] < _folders(members[n])]
             for number in growing or [new.id if new.id in numbers else max(numbers)]:
                 above[number] += 1
+
+
+def inside(origin: str, name: str = "") -> str:
+    """The origin of a file inside the one that came from ``origin``; without a name, what such origins begin with."""
+    return f"{'' if origin.startswith(_INSIDE) else _INSIDE}{origin}#{name.replace('#', '_')}"
 
 
 def numbered(name: str, number: int) -> str:
