@@ -135,6 +135,37 @@ def test_markdown_title(source: str, title: str) -> None:
     assert markdown.parse(source.encode(), "dir/note.md", LIMITS).title == title
 
 
+def test_html_in_markdown_is_read_as_it_shows_and_comments_never() -> None:
+    source = """# Fees
+
+<!-- secret draft
+# no heading -->
+
+Boats pay <!-- not 99 --> 12 crowns; `<!-- code -->` stays.
+
+<table><tr><th>Berth</th><th>Fee</th></tr>
+<tr><td>4</td><td>12</td></tr></table>
+
+```html
+<!-- also code --><table>
+```
+
+## Rules
+
+<div hidden>nothing</div>
+
+| a | b |
+| --- | --- |
+| 1 | 2 |
+"""
+    document = markdown.parse(source.encode(), "a.md", LIMITS)
+    assert "secret" not in document.text and "99" not in document.text and "nothing" not in document.text
+    assert "`<!-- code -->` stays." in document.text and "<!-- also code --><table>" in document.text
+    assert "| Berth | Fee |\n| --- | --- |\n| 4 | 12 |" in document.text and "| a | b |" in document.text
+    assert titles(document) == [(1, "Fees"), (2, "Rules")]
+    assert [document.text[h.start :].split("\n")[0] for h in document.headings] == ["# Fees", "## Rules"]
+
+
 def test_front_matter_makes_no_heading() -> None:
     document = markdown.parse(b"---\ntitle: x\n---\n\nbody\n", "a.md", LIMITS)
     assert document.headings == ()

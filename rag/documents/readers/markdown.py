@@ -1,4 +1,4 @@
-"""Markdown: the canonical text is the source itself; headings come from a CommonMark parser, so code holds none."""
+"""Markdown: the canonical text is the source itself, but for HTML in it; headings come from a CommonMark parser."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rag.config import Limits
 from rag.documents.decode import decode
 from rag.documents.formats import finish, first_line, one_line
+from rag.documents.readers.html import read_markup
 from rag.types import Heading, ParsedDocument
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _FRONT_TITLE = re.compile(
     r"""^title:[ \t]*(?:"(?P<a>(?:[^"\\\n]|\\.)*)"|'(?P<b>[^'\n]*)'|(?P<c>[^\s>|&*!#][^\n]*))""", re.M
 )
 
+_COMMENT = re.compile(r"`[^`\n]+`|<!--.*?-->", re.S)
 _READ = frozenset(("text", "text_special", "code_inline", "image", "softbreak", "hardbreak"))
 
 
@@ -33,12 +35,44 @@ def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
     """
     text = decode(data, source)
     front = _FRONT_MATTER.match(text)
-    body = _blank(front[0]) + text[front.end() :] if front else text
+    head = front[0] if front else ""
+    rest = _without_html(text[len(head) :])
+    text, body = head + rest, _blank(head) + rest
     found = list(headings(body))
     title = _front_title(front["body"]) if front else ""
     top = min(found, key=lambda heading: heading.level, default=None)
     title = title or (top.title if top else first_line(body))
     return finish(text, title, source, limits, found)
+
+
+def _without_html(text: str) -> str:
+    """The text with blocks of HTML as what they show and comments, which show nothing, as blanks; code stays."""
+    if "<" not in text:
+        return text
+    lines = text.split("\n")
+    code: list[tuple[int, int]] = []
+    for token in reversed(_blocks().parse(text)):
+        if token.map and token.type in ("fence", "code_block"):
+            code.append((token.map[0], token.map[1]))
+        elif token.map and token.type == "html_block" and not token.level:
+            first, last = token.map
+            seen = read_markup("\n".join(lines[first:last])).text.split("\n")
+            seen += [""] * (last - first - len(seen))
+            lines[first:last] = seen
+            grown = len(seen) - (last - first)
+            code = [(start + grown, end + grown) for start, end in code]
+    out: list[str] = []
+    at = 0
+    for start, end in sorted(code):
+        out += [*_uncommented(lines[at:start]), *lines[start:end]]
+        at = max(at, end)
+    return "\n".join([*out, *_uncommented(lines[at:])])
+
+
+def _uncommented(lines: list[str]) -> list[str]:
+    """As many lines, with blanks for comments that are not in a span of code."""
+    text = _COMMENT.sub(lambda match: match[0] if match[0][0] == "`" else _blank(match[0]), "\n".join(lines))
+    return text.split("\n") if lines else []
 
 
 def _blank(text: str) -> str:
