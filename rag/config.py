@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -13,6 +14,7 @@ from typing import Any, get_type_hints
 from rag.errors import ConfigError
 
 CONFIG_NAME = "rag.toml"
+_NAMED = re.compile(r"ollama:.+|openai:.+@https?://.+")
 _SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -38,7 +40,8 @@ class Limits:
 class Config:
     """Every setting, with its default. Builders that turn names into objects live elsewhere.
 
-    ``llm``: ``auto``, ``quotes`` or ``ollama:NAME``; ``embedder``: ``auto``, ``builtin`` or ``ollama:NAME``.
+    ``llm``: ``auto``, ``quotes``, ``ollama:NAME`` or ``openai:MODEL@URL``; ``embedder``: ``auto``, ``builtin``,
+    ``ollama:NAME`` or ``openai:MODEL@URL``.
     ``encoder``, which ranks what was found, in the background of it: ``builtin``, ``off`` or ``ollama:NAME``;
     ``encoder_weight`` >= 0 is what it counts beside all else about a passage, which counts 1.
     ``top_k`` passages go to the answer; ``fusion_weight`` is the dense part's share in [0, 1] (0.5 = equal);
@@ -281,10 +284,11 @@ def _check_ranges(config: Config) -> None:
     names = {"llm": ("auto", "quotes"), "embedder": ("auto", "builtin"), "encoder": ("builtin", "off")}
     for name, plain in names.items():
         value = getattr(config, name)
-        if value not in plain and not (value.startswith("ollama:") and len(value) > len("ollama:")):
+        if value not in plain and not _NAMED.fullmatch(value):
             raise ConfigError(
-                f"{name} must be {', '.join(map(repr, plain))} or 'ollama:NAME', not {value!r}.",
-                hint="For a model of Ollama write its name after 'ollama:', as `ollama list` shows it.",
+                f"{name} must be {', '.join(map(repr, plain))}, 'ollama:NAME' or 'openai:MODEL@URL', not {value!r}.",
+                hint="For a model of Ollama write its name after 'ollama:', as `ollama list` shows it; for another "
+                "server openai:MODEL@http://host:port/v1.",
             )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rag.config import Config
 from rag.errors import ConfigError, LibraryDamaged, RagError
-from rag.models.choose import AUTO, OLLAMA, ModelRegistry, choose_llm, embedder_info, server_facts
+from rag.models.choose import AUTO, OLLAMA, OPENAI, ModelRegistry, choose_llm, embedder_info, server_facts
 from rag.models.families import recommended_lines
 from rag.models.host import is_loopback, redact, resolve_host
 from rag.store.database import FILE_NAME, expect_not_lost
@@ -123,6 +123,9 @@ def _encoder(truth: Truth, models: ModelRegistry) -> Iterator[Check]:
 def _elsewhere(truth: Truth, models: ModelRegistry) -> Iterator[str]:
     """What leaves this machine when the models' server is on another one."""
     used = {models.llm_name, *(collection.embedder.name for collection in truth.collections.list())}
+    for url in sorted(name.partition("@")[2] for name in used if name.startswith(OPENAI)):
+        if not is_loopback(url):
+            yield f"The server at {redact(url)} is on another machine: what its model reads is sent there."
     if not any(name == AUTO or name.startswith(OLLAMA) for name in used):
         return
     with suppress(ConfigError):

@@ -182,7 +182,7 @@ class FakeOllama:
         arch = model.architecture
         facts: dict[str, Any] = {
             "general.architecture": arch,
-            "general.parameter_count": model.size * 2,
+            "general.parameter_count": model.parameters,
             f"{arch}.rope.scaling.original_context_length": 8192,
             f"{arch}.context_length": model.context_length,
             f"{arch}.embedding_length": model.dimension if arch == "bert" else 3072,
@@ -295,10 +295,15 @@ def _model_name(body: Mapping[str, Any]) -> str:
     return name
 
 
+def _parameter_size(count: int) -> str:
+    """As Ollama writes it: 134.52M, 3.2B."""
+    return f"{count / 1e9:.1f}B" if count >= 1e9 else f"{count / 1e6:.2f}M"
+
+
 def _details(model: FakeModel, *, lengths: bool) -> dict[str, Any]:
     details: dict[str, Any] = {
         "parent_model": "", "format": "gguf", "family": model.architecture, "families": [model.architecture],
-        "parameter_size": f"{model.size * 2 / 1e9:.1f}B", "quantization_level": "Q4_K_M",
+        "parameter_size": _parameter_size(model.parameters), "quantization_level": "Q4_K_M",
     }  # fmt: skip
     if lengths:
         details |= {"context_length": model.context_length, "embedding_length": model.dimension}

@@ -50,6 +50,7 @@ class FakeModel:
     context_length: int = 131_072
     dimension: int = 256
     size: int = 3_900_000_000
+    parameters: int = 3_200_000_000
     native: bool = False
     remote_host: str = ""
     digest: str = ""

@@ -50,7 +50,7 @@ def test_a_named_file_is_read_and_must_exist(tmp_path: Path) -> None:
         ("top_k = true", {}, "must be a whole number"),
         ("top_k = 0", {}, "top_k must be at least 1"),
         ("llm = 3", {}, "must be a text"),
-        ("llm = 'gpt'", {}, "llm must be 'auto', 'quotes' or 'ollama:NAME'"),
+        ("llm = 'gpt'", {}, "llm must be 'auto', 'quotes', 'ollama:NAME' or 'openai:MODEL@URL'"),
         ("llm = 'ollama:'", {}, "llm must be"),
         ("embedder = 'quotes'", {}, "embedder must be"),
         ("allow_remote = 'perhaps'", {}, "must be true or false"),

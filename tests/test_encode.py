@@ -14,7 +14,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 
 from rag import Library
 from rag import encode as module
-from rag.cli import cli
+from rag.commands.cli import cli
 from rag.encode import PassageEncoder
 from rag.errors import ConfigError, ModelError
 from rag.models.embed import EncoderEmbedding

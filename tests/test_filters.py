@@ -11,7 +11,7 @@ import pytest
 from llama_index.core.schema import Document as LlamaDocument
 
 from rag import Library
-from rag.cli import run
+from rag.commands.cli import run
 from rag.errors import DamagedDocument, QuestionError, StoreError, UnknownSource
 from rag.filters import chosen, parse_terms
 from rag.store.dense import DenseIndex

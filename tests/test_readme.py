@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.cli import run
+from rag.commands.cli import run
 from rag.config import Config
 from rag.store.database import FILE_NAME
 

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from rag import Library
-from rag.cli import run
+from rag.commands.cli import run
+from rag.commands.terminal import duration
 from rag.errors import EmbedderMismatch, ModelError, ServerNotRunning
 from rag.store.truth import Truth
-from rag.terminal import duration
 from tests.fake_ollama import FakeModel, FakeOllama
 
 RAG = [sys.executable, "-m", "rag"]

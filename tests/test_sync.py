@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from rag import Library
-from rag.cli import run
+from rag.commands.cli import run
 from rag.errors import PathError
 from rag.types import IngestEvent, IngestReport
 

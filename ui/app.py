@@ -155,7 +155,11 @@ def _wire_lists(ui: Components, on: Events) -> None:
     ui.collection_acts.rename(on.rename_collection, None, shelf, **_QUIET)
     ui.collection_acts.delete(on.delete_collection, None, shelf, **_QUIET)
     # Listed once more at the end: what was listed before the click may arrive after its result.
-    for act, handler in ((ui.documents.remove, on.remove), (ui.documents.dismiss, on.dismiss)):
+    for act, handler in (
+        (ui.documents.remove, on.remove),
+        (ui.documents.dismiss, on.dismiss),
+        (ui.documents.same, on.same),
+    ):
         act(handler, ui.collection, shelf, **_QUIET).then(on.added, ui.collection, ui.documents, **_ALWAYS)
     ui.documents.open(on.open_document, None, shelf, **_ALWAYS)
     ui.sources.open(on.open_card, ui.conversation, shelf, **_ALWAYS)

@@ -31,6 +31,7 @@ class Components:
                 self._chat_column()
             with gr.Column(scale=0, min_width=380, elem_id="srccol"):
                 self.sources = html([], "sources.js", html_template=parts.SOURCES, elem_id="sources")
+        self.documents = html("", "documents.js", elem_id="docs")
         self.reader = html("", "reader.js", elem_id="reader")
         self.timer = gr.Timer(15)
 
@@ -42,7 +43,7 @@ class Components:
         self.collection = gr.Dropdown(
             names, value=chosen, label="Collection", show_label=False, elem_id="coll", allow_custom_value=True
         )
-        self.documents = html("", "list.js", elem_id="docs")
+        html(parts.DOCUMENTS, elem_id="docsum")
         self.upload = html(parts.drop_zone(site.upload_bytes), "upload.js", elem_id="up")
         self.embedding = html("", "list.js", elem_id="embedding")
         self.find = html(parts.CONVERSATIONS, "list.js", elem_id="histfind")

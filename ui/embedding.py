@@ -9,8 +9,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rag.commands.terminal import duration
 from rag.errors import RagError
-from rag.terminal import duration
 from ui.escape import inert, name, sentence
 from ui.signal import Signal
 

@@ -191,6 +191,10 @@ class Events:
     def dismiss(self, collection: str, event: gr.EventData) -> Changes:
         return self._shelf(self._site.shelf.dismiss(told(event, "id", str), collection))
 
+    def same(self, collection: str, event: gr.EventData) -> Changes:
+        job, choice = told(event, "id", str), told(event, "choice", str)
+        return self._shelf(self._site.shelf.decide(job, choice, collection))
+
     def open_document(self, event: gr.EventData) -> Changes:
         return self._shelf(self._site.shelf.open_document(told(event, "id", str)))
 

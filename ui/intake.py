@@ -26,6 +26,7 @@ from ui.lists import FileRow
 from ui.signal import Signal
 
 if TYPE_CHECKING:
+    from rag.ingest import SameName
     from rag.library import Library
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ _DEEPEST = 20
 _NAME_BYTES = 255
 _FOLDER = "incoming"
 _NOTE = ".json"
+_SAME_NAME = "same-name"
 _LAST_SECONDS = 5.0
 
 
@@ -47,7 +49,7 @@ class Job:
     collection: str
     folder: Path
     size: int = 0
-    owner: str = ""
+    same_name: SameName | None = None
 
 
 @dataclass(slots=True)
@@ -106,7 +108,7 @@ class Intake:
             if path.stem not in kept:
                 _delete(path)
         for key, (source, collection, size) in kept.items():
-            self._enqueue(key, source, collection, self.folder / key, size)
+            self._enqueue(Job(FileRow(key, source, "waiting"), collection, self.folder / key, size))
 
     # -- receiving --------------------------------------------------------------------------------------------
 
@@ -114,7 +116,7 @@ class Intake:
         """A place for a file of about ``size`` bytes. Raises PathError for an unusable name, LimitExceeded."""
         parts = checked_name(source)
         with self._lock:
-            pending = sum(job.size for job in self._jobs.values() if job.row.state in ("waiting", "reading"))
+            pending = sum(job.size for job in self._jobs.values() if job.row.state in ("waiting", "reading", "asking"))
         if pending + size > self._most_bytes:
             raise LimitExceeded(
                 f"Too much at once: more than {self._most_bytes // MEGABYTE} MB would be waiting (limits.upload_mb).",
@@ -140,7 +142,8 @@ class Intake:
         except OSError:
             self.drop(arrival)
             raise
-        self._enqueue(arrival.key, arrival.source, arrival.collection, arrival.folder, arrival.size)
+        row = FileRow(arrival.key, arrival.source, "waiting")
+        self._enqueue(Job(row, arrival.collection, arrival.folder, arrival.size))
         return arrival.key
 
     def drop(self, arrival: Arrival) -> None:
@@ -162,9 +165,10 @@ class Intake:
         finally:
             os.close(descriptor)
 
-    def _enqueue(self, key: str, source: str, collection: str, folder: Path, size: int) -> None:
+    def _enqueue(self, job: Job) -> None:
+        key = job.row.job
         with self._lock:
-            self._jobs[key] = Job(FileRow(key, source, "waiting"), collection, folder, size)
+            self._jobs[key] = replace(job, row=FileRow(key, job.row.source, "waiting"))
             if self._worker is None or not self._worker.is_alive():
                 self._worker = threading.Thread(target=self._run, name="ingest", daemon=True)
                 self._worker.start()
@@ -213,17 +217,27 @@ class Intake:
     def _batch(self, first: str) -> tuple[list[Job], str | None]:
         """Waiting jobs for one collection, each name once, and the key that did not fit in."""
         batch: list[Job] = []
+        alike: object = None
         key: str | None = first
         while key is not None and len(batch) < _BATCH:
             with self._lock:
                 job = self._jobs.get(key)
             if job is not None:
                 taken = {other.row.source for other in batch}
-                if batch and (job.collection != batch[0].collection or job.row.source in taken):
+                if batch and ((job.collection, job.same_name) != alike or job.row.source in taken):
                     break
                 batch.append(job)
+                alike = (job.collection, job.same_name)
             key = self._next()
         return batch, key
+
+    def decide(self, key: str, same_name: SameName) -> None:
+        """What to do with a file whose name another document has: ``replace`` it, or ``keep`` both."""
+        with self._lock:
+            job = self._jobs.get(key)
+            if job is None or job.row.state != "asking":
+                return
+        self._enqueue(replace(job, same_name=same_name))
 
     def _next(self) -> str | None:
         try:
@@ -240,7 +254,9 @@ class Intake:
         try:
             if collection and collection not in self._library.collections.names():
                 raise UnknownCollection(f"The collection {collection!r} is gone.", hint="Add it to another.")
-            events = self._library.ingest_events(list(jobs), collection=collection or None, uploads=True)
+            events = self._library.ingest_events(
+                list(jobs), collection=collection or None, same_name=batch[0].same_name, uploads=True
+            )
             with closing(events):
                 for event in events:
                     folder = next((folder for folder in jobs if folder in Path(event.path).parents), None)
@@ -257,6 +273,9 @@ class Intake:
                 self._fail(jobs.values(), "It was not read.", "Add it again; the program's log may say why.")
 
     def _finish(self, job: Job, event: IngestEvent) -> None:
+        if event.code == _SAME_NAME:
+            self._set(job.row.job, "asking", event.error, event.hint)
+            return
         self._forget(job)
         if event.status == "failed":
             self._set(job.row.job, "failed", event.error, event.hint)

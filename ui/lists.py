@@ -1,24 +1,27 @@
-"""The sidebar's lists as HTML: documents, files on their way in, conversations, model status."""
+"""The page's lists as HTML: documents, files on their way in, conversations, model status."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from rag.documents import names, suffixes
 from rag.text import counted
 from rag.types import Document
-from ui.escape import inert, name, sentence
+from ui.escape import inert, name, plain_name, sentence
 
 _KINDS = {".markdown": "MD", ".html": "WEB", ".htm": "WEB", ".xhtml": "WEB"}
 
+_TAIL = 18
 _LAMPS = {"ok": "ok", "quotes": "ok", "quotes-only": "warn", "missing": "warn", "down": "bad", "bad": "bad"}
 
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """A file on its way in. ``state``: ``waiting``, ``reading``, ``failed`` or ``done``; ``job`` names it."""
+    """A file on its way in. ``state``: ``waiting``, ``reading``, ``asking`` (there is another one of its name),
+    ``failed`` or ``done``; ``job`` names it."""
 
     job: str
     source: str
@@ -60,35 +63,95 @@ def kind(source: str) -> str:
     return _KINDS.get(suffix, suffix[1:6].upper() if suffix in suffixes() else "FILE")
 
 
-def documents_html(documents: Sequence[Document], files: Sequence[FileRow]) -> str:
-    """The documents of a collection, below the files that are on their way in."""
-    rows = [_file(row) for row in files] + [_document(document) for document in documents]
+def documents_html(collection: str, documents: Sequence[Document], files: Sequence[FileRow]) -> str:
+    """The documents of a collection in a place of their own: what needs a word, what failed, what comes, what is there.
+
+    ``.sync`` sums it up, for the button that opens it.
+    """
+    asking = [_file(row) for row in files if row.state == "asking"]
+    coming = [_file(row) for row in files if row.state not in ("asking", "failed")]
+    rows = coming + [_document(document) for document in documents]
     empty = f'<li class="empty">No documents yet – drop files anywhere on this page: {names()}.</li>'
-    listed = f'<ul class="list" aria-label="Documents">{"".join(rows) or empty}</ul>'
-    return f'<h2 class="sec">Documents</h2>{listed}{_sync(len(documents), files)}'
+    blocks = f'<ul class="decide" aria-label="Files to decide on">{"".join(asking)}</ul>' if asking else ""
+    return (
+        f'<div class="dhead"><h2>Documents in “{name(collection)}”</h2>{_sync(len(documents), files)}'
+        '<button type="button" data-close aria-label="Close documents" title="Close">✕</button></div>'
+        f"{blocks}{_failures([row for row in files if row.state == 'failed'])}{_TOOLS if documents else ''}"
+        f'<ul class="list" aria-label="Documents" aria-describedby="docs-keys">{"".join(rows) or empty}</ul>'
+        '<p id="docs-keys" class="keys">↑ ↓ move · Enter opens · Space selects · Delete removes</p>'
+    )
+
+
+_TOOLS = (
+    '<div class="dtools"><input type="search" placeholder="Filter by name" aria-label="Filter documents">'
+    '<label>Sort <select aria-label="Sort documents"><option value="name">Name</option>'
+    '<option value="added">Newest first</option><option value="kind">Type</option>'
+    '<option value="pages">Most pages</option></select></label>'
+    '<label><input type="checkbox" class="all"> All shown</label><span class="shown" role="status"></span>'
+    '<button type="button" class="many" data-many disabled>Remove selected</button></div>'
+)
 
 
 def _sync(documents: int, files: Sequence[FileRow]) -> str:
     """Whether everything that was added can be searched."""
     coming = sum(row.state in ("waiting", "reading") for row in files)
     failed = sum(row.state == "failed" for row in files)
-    parts = [f"✓ {counted(documents, 'document')} in step"] if documents and not coming else []
+    asking = sum(row.state == "asking" for row in files)
+    parts = [f"✓ {counted(documents, 'document')} can be asked"] if documents and not coming else []
     parts += [f"⟳ {counted(coming, 'file')} on the way"] if coming else []
+    parts += [f'<span class="bad">{asking} to decide on</span>'] if asking else []
     parts += [f'<span class="bad">{failed} failed</span>'] if failed else []
-    return f'<p class="sync" role="status">{" · ".join(parts)}</p>' if parts else ""
+    return f'<p class="sync" role="status">{" · ".join(parts) or "No documents yet"}</p>'
+
+
+def _failures(rows: Sequence[FileRow]) -> str:
+    """What was not read, those with the same reason together, to be dismissed at once."""
+    if not rows:
+        return ""
+    groups: dict[str, list[FileRow]] = {}
+    for row in rows:
+        groups.setdefault(_reason(row, "…"), []).append(row)
+    listed = "".join(
+        "".join(_file(row) for row in group)
+        if len(group) == 1
+        else f'<li class="why"><span class="bad">Failed: {sentence(reason)}</span> {counted(len(group), "file")}:</li>'
+        + "".join(_file(row, told=False) for row in group)
+        for reason, group in groups.items()
+    )
+    jobs = ",".join(row.job for row in rows)
+    return (
+        f'<details class="failures" open><summary>{counted(len(rows), "file")} could not be read</summary>'
+        f'<button type="button" data-act="dismiss" data-id="{jobs}">Dismiss all</button>'
+        f'<ul aria-label="Files that failed">{listed}</ul></details>'
+    )
+
+
+def _reason(row: FileRow, instead: str) -> str:
+    """Why a file failed, in words that fit all that failed alike."""
+    message = row.message.replace(row.source, instead).replace(PurePosixPath(row.source).name, instead)
+    return f"{message.removeprefix(f'{instead}: ')} {row.hint}".strip()
 
 
 def _document(document: Document) -> str:
-    file = name(document.source)
+    file, extension = name(document.source), kind(document.source)
     button = (
-        f'<button type="button" data-act="remove" data-id="{document.id}" data-name="{file}" '
+        f'<button type="button" tabindex="-1" data-act="remove" data-id="{document.id}" data-name="{file}" '
         f'aria-label="Remove {file}" title="Remove">✕</button>'
     )
     return (
-        f'<li class="doc"><span class="ext">{kind(document.source)}</span>'
-        f'<button type="button" class="dn" data-act="open" data-id="{document.id}" title="{file}">'
-        f"<span>{file}</span><small>{_facts(document)}</small></button>{button}</li>"
+        f'<li class="doc" data-added="{document.added_at:.0f}" data-pages="{document.pages}" data-kind="{extension}">'
+        f'<input type="checkbox" tabindex="-1" value="{document.id}" aria-label="Select {file}">'
+        f'<span class="ext">{extension}</span>'
+        f'<button type="button" class="dn" tabindex="-1" data-act="open" data-id="{document.id}" title="{file}">'
+        f"{_middle_cut(document.source)}<small>{_facts(document)}</small></button>{button}</li>"
     )
+
+
+def _middle_cut(source: str) -> str:
+    """A name of which the browser cuts the middle, where it is too long: its end tells files apart."""
+    plain = plain_name(source)
+    at = max(0, len(plain) - _TAIL)
+    return f'<span class="cut"><span>{inert(plain[:at])}</span><span>{inert(plain[at:])}</span></span>'
 
 
 def _facts(document: Document) -> str:
@@ -96,28 +159,38 @@ def _facts(document: Document) -> str:
     facts.append(counted(document.passages, "passage"))
     if document.empty_pages:
         facts.append(f'<span class="w">⚠ {document.empty_pages} without text</span>')
+    added = datetime.fromtimestamp(document.added_at, tz=UTC).astimezone()
+    facts.append(f'<time datetime="{added:%Y-%m-%dT%H:%M}">{added:%d %b %Y}</time>')
     return " · ".join(facts)
 
 
-def _file(row: FileRow) -> str:
+def _file(row: FileRow, *, told: bool = True) -> str:
     file = name(row.source)
     said = {"waiting": "Waiting…", "reading": "Reading and indexing…"}.get(row.state, "")
+    hint = f" {sentence(row.hint)}" if row.hint else ""
     if row.state == "failed":
-        hint = f" {sentence(row.hint)}" if row.hint else ""
-        said = f'<span class="bad">Failed: {sentence(row.message)}{hint}</span>'
+        said = f'<span class="bad">Failed: {sentence(row.message)}{hint}</span>' if told else ""
+    elif row.state == "asking":
+        said = f'<span class="w">{sentence(row.message)}{hint}</span>'
     elif row.state == "done":
         said = f'<span class="ok">✓ {inert(row.message)}</span>'
     bar = f'<progress aria-label="Indexing {file}"></progress>' if row.state == "reading" else ""
-    label = "Cancel" if row.state == "waiting" else "Dismiss"
-    button = (
-        ""
-        if row.state == "reading"
-        else f'<button type="button" data-act="dismiss" data-id="{row.job}" aria-label="{label} {file}" '
-        f'title="{label}">✕</button>'
-    )
+    label = {"waiting": "Cancel", "asking": "Leave out"}.get(row.state, "Dismiss")
+    buttons = ""
+    if row.state == "asking":
+        buttons = "".join(
+            f'<button type="button" data-act="same" data-id="{row.job}" data-choice="{choice}" '
+            f'aria-label="{words}: {file}">{words}</button>'
+            for choice, words in (("replace", "Replace"), ("keep", "Keep both"))
+        )
+    if row.state != "reading":
+        buttons += (
+            f'<button type="button" data-act="dismiss" data-id="{row.job}" aria-label="{label} {file}" '
+            f'title="{label}">✕</button>'
+        )
     return (
         f'<li class="doc file {row.state}"><span class="ext">{kind(row.source)}</span>'
-        f'<span class="dn" title="{file}"><span>{file}</span><small>{said}</small>{bar}</span>{button}</li>'
+        f'<span class="dn" title="{file}"><span>{file}</span><small>{said}</small>{bar}</span>{buttons}</li>'
     )
 
 

@@ -14,6 +14,9 @@ ACTS = (
     '<button type="button" data-act="sheet" class="only-m">Sources</button>'
     '<button type="button" data-act="theme" aria-label="Light or dark" title="Light or dark">◐</button>'
 )
+DOCUMENTS = (
+    '<button type="button" data-documents aria-haspopup="dialog"><b>Documents</b><span class="said"></span></button>'
+)
 CONVERSATIONS = (
     '<h2 class="sec">Conversations</h2>'
     '<input type="search" placeholder="Search conversations" aria-label="Search conversations">'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rag.errors import RagError, UnknownSource
@@ -67,17 +67,24 @@ class Shelf:
                 return
             await self._intake.changed.wait(seen, _PATIENCE)
 
-    def dismiss(self, job: str, collection: str) -> ShelfUpdate:
-        """Cancel a waiting file or take a failed one off the list."""
-        self._intake.dismiss(job)
+    def dismiss(self, jobs: str, collection: str) -> ShelfUpdate:
+        """Cancel waiting files or take failed ones off the list; ``jobs`` are parted by commas."""
+        for job in jobs.split(","):
+            self._intake.dismiss(job)
         return ShelfUpdate(self._documents(collection))
 
-    def remove(self, document_id: str, collection: str) -> ShelfUpdate:
-        """Remove a document from the library."""
+    def decide(self, job: str, choice: str, collection: str) -> ShelfUpdate:
+        """Have a file replace the document of its name, or keep both."""
+        self._intake.decide(job, "replace" if choice == "replace" else "keep")
+        return ShelfUpdate(self._documents(collection))
+
+    def remove(self, document_ids: str, collection: str) -> ShelfUpdate:
+        """Remove documents from the library; their numbers are parted by commas."""
         try:
-            self._library.remove(self._document(document_id).source, collection)
+            for document_id in document_ids.split(","):
+                self._library.remove(self._document(document_id).source, collection)
         except RagError as error:
-            return ShelfUpdate(self._documents(collection), warning=error.explain())
+            return replace(self.show(collection), warning=error.explain())
         return self.show(collection)
 
     def create(self, name: str) -> ShelfUpdate:
@@ -167,7 +174,7 @@ class Shelf:
         files = self._intake.rows(collection)
         coming = {row.source for row in files if row.state == "reading"}
         documents = self._library.sources(collection) if known else ()
-        return documents_html([document for document in documents if document.source not in coming], files)
+        return documents_html(collection, [document for document in documents if document.source not in coming], files)
 
     def _document(self, document_id: str) -> Document:
         return self._by_id(int(document_id) if document_id.isascii() and document_id.isdecimal() else -1)

@@ -50,7 +50,7 @@ from rag.answer.writing import (
 from rag.errors import EmptyAnswer, ModelError, PromptTooLong
 from rag.language.sentences import sentences
 from rag.models.embed import asking
-from rag.models.foreign import replies
+from rag.models.foreign import finish_reason, replies
 from rag.prompts import Prompt
 from rag.retrieve import HybridRetriever, to_node
 from rag.tokens import TokenCounter, caution
@@ -336,7 +336,7 @@ class CitedQueryEngine(BaseQueryEngine):
                     clean_reply(response.delta or ""),
                     int(counts.get("prompt_tokens") or 0),
                     int(counts.get("completion_tokens") or 0),
-                    str(counts.get("done_reason") or ""),
+                    finish_reason(response),
                 )
 
     def _query(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:

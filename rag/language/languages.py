@@ -26,8 +26,8 @@ _SCRIPTS = tuple(
     )
 )  # fmt: skip
 _MOSTLY, _KANA = 0.4, 0.1
-# The share and number of function words that tell, and by how much one language must lead another.
-_LEAST, _FEWEST, _MARGIN = 0.12, 2, 1.1
+# The share of function words that tells, and by how much one language must lead another.
+_LEAST, _MARGIN = 0.12, 1.1
 # So many words, of which so few are function words of any known language, are in another one.
 _ENOUGH, _NONE = 20, 0.03
 # Between two whose function words a text has alike (Spanish and Catalan), the one with more readers.
@@ -62,7 +62,7 @@ def language_of(text: str, otherwise: str = "") -> str:
     known = sum(word in listed(ranked[0], "function") for word in words) if ranked else 0
     if known < _NONE * len(words) and len(words) >= _ENOUGH:
         return "other"
-    if not ranked or known < _LEAST * len(words) or known < min(_FEWEST, len(words)):
+    if not ranked or known < _LEAST * len(words):
         return otherwise
     if len(ranked) > 1 and votes[ranked[0]] < _MARGIN * votes[ranked[1]]:
         return otherwise

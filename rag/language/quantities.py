@@ -26,10 +26,10 @@ _YEAR = r"(?:1[0-9]{3}|20[0-9]{2})"
 _GROUP = "[,'’\u00a0\u202f\u2009 ]"
 _DIGITS = (
     rf"\d{{1,3}}(?:{_GROUP}\d{{3}})+(?![\d])(?:\.\d+)?|\d{{1,3}}(?:\.\d{{3}}){{2,}}(?:,\d+)?|\d{{1,3}}(?:\.\d{{3}})+,\d+"
-    rf"|\d+(?:[.,]\d+)?"
+    rf"|\d+(?:[.,]\d+)?|\.\d+"
 )
 _CURRENCY = r"[A-Z]{1,3}\$|[$€£¥₹]|USD|EUR|GBP|CHF|JPY|INR|Rs\.?"
-_WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*|\S")
+_WORD = re.compile(r"[^\W\d_]+|\S")
 _COMMA_DECIMAL = frozenset(["de", "fr", "es", "pt", "it"])
 _NUMERIC_DATE = rf"\b(?P<d>\d{{1,2}})(?P<mark>[./-])(?P<m>\d{{1,2}})(?P=mark)(?P<y>{_YEAR})\b(?![./-]\d)"
 _ISO_DATE = rf"\b(?P<y>{_YEAR})-(?P<m>\d{{2}})-(?P<d>\d{{2}})(?!\d|-\d)"
@@ -194,7 +194,7 @@ def _grammar(language: str) -> _Grammar:
         re.compile(lone),
         re.compile(
             rf"(?P<minus>(?<!\S)-(?=\S)|(?<=[(\s])-)?(?P<currency>(?<!\w)(?:{_CURRENCY})\s?-?)?(?<![\w.])(?<![A-Za-z]-)"
-            rf"(?P<digits>{_DIGITS})(?P<ordinal>(?:st|nd|rd|th)\b)?{tail}", flags),
+            rf"(?P<digits>{_DIGITS})(?![.,]?\d)(?P<ordinal>(?:st|nd|rd|th)\b)?{tail}", flags),
         re.compile(tail, flags),
         re.compile(
             rf"(?<!\w)(?P<part>{_any(list(parts))})(?:[ ]|(?<=-))(?P<scale>{scale})\b{scale2}(?:{sign}|{then})?", flags

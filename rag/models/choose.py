@@ -39,6 +39,7 @@ BUILTIN = "builtin"
 OFF = "off"
 AUTO = "auto"
 OLLAMA = "ollama:"
+OPENAI = "openai:"
 _PROBE_SECONDS = 1.0
 _USABLE_MEMORY = 0.8
 
@@ -79,6 +80,10 @@ def choose_llm(config: Config, *, client: OllamaClient | None = None) -> tuple[L
         return None, Choice(QUOTES, "Answers by quoting the documents, as configured.")
     if config.llm == AUTO:
         return _auto_llm(config, client)
+    if config.llm.startswith(OPENAI):
+        from rag.models.foreign import served_llm
+
+        return served_llm(config.llm, config), Choice(config.llm, f"Answers with {redact(config.llm)}, as configured.")
     name = config.llm.removeprefix(OLLAMA)
     llm = _open_llm(config, client, name)
     return llm, Choice(config.llm, f"Answers with the model {name} of Ollama, as configured.")
@@ -148,19 +153,32 @@ def _auto_llm(config: Config, client: OllamaClient | None) -> tuple[LLM | None, 
     try:
         _probe(resolve_host(config.ollama_host))
         own = client or open_client(config)
-        picked = _pick(_installed(own, "completion"), CHAT_FAVOURITES)
+        installed = _installed(own, "completion")
+        helpful = [info for info in installed if not 0 < info.parameters < config.smallest_llm * 1e9]
+        picked = _pick(helpful, CHAT_FAVOURITES)
         if picked is not None:
             name = picked.name.removesuffix(":latest")
             llm = _open_llm(config, own, name)
             own = None
             return llm, Choice(f"{OLLAMA}{name}", f"Answers with the model {name} of Ollama.")
-        why = f"Ollama has no chat model. Get one with `ollama pull {DEFAULT_CHAT_PULL}`."
+        why = _too_small(installed, config) if installed else "Ollama has no chat model."
+        why = f"{why} Get one with `ollama pull {DEFAULT_CHAT_PULL}`."
     except ModelError as error:
         why = f"{error} {error.hint}".strip()
     finally:
         if own is not None and own is not client:
             own.close()
     return None, Choice(QUOTES, f"Answers by quoting the documents: {why}")
+
+
+def _too_small(models: Sequence[ModelInfo], config: Config) -> str:
+    largest = max(models, key=lambda info: info.parameters)
+    name = largest.name.removesuffix(":latest")
+    return (
+        f"Ollama's largest chat model, {name}, has {largest.parameters / 1e9:.2g} billion parameters, and below "
+        f"{config.smallest_llm:g} they refuse or copy more than they answer (take it all the same with "
+        f"`rag models use {name}`, or lower smallest_llm)."
+    )
 
 
 def _auto_embedder(config: Config, client: OllamaClient | None) -> tuple[BaseEmbedding, Choice]:
@@ -193,6 +211,10 @@ def _open_llm(config: Config, client: OllamaClient | None, name: str) -> LLM:
 def _open_embedder(config: Config, client: OllamaClient | None, name: str) -> BaseEmbedding:
     if name == BUILTIN:
         return _builtin()
+    if name.startswith(OPENAI):
+        from rag.models.foreign import served_embedder
+
+        return served_embedder(name, config)
     if not name.startswith(OLLAMA):
         raise EmbedderMismatch(
             f"The collection was embedded by {name}, which was given to this program by a script.",
@@ -303,7 +325,7 @@ class ModelRegistry:
         with self._guard:
             if self._llm is None:
                 if self._given_llm is not None:
-                    name = type(self._given_llm).__name__
+                    name = self._given_name(self._given_llm)
                     self._llm = (self._given_llm, Choice(name, f"Answers with the given model {name}."))
                 else:
                     self._llm = choose_llm(self.config)
@@ -315,14 +337,20 @@ class ModelRegistry:
         with self._guard:
             if self._llm is not None:
                 return self._llm[1].name
-            return self.config.llm if self._given_llm is None else type(self._given_llm).__name__
+            return self.config.llm if self._given_llm is None else self._given_name(self._given_llm)
+
+    @staticmethod
+    def _given_name(llm: LLM) -> str:
+        from rag.models.foreign import name_of
+
+        return name_of(llm)
 
     def use_llm(self, name: str) -> None:
-        """Answer with ``auto``, ``quotes``, ``ollama:NAME`` or a bare name of Ollama's from now on.
+        """Answer with a model named as in the settings, or by a bare name of Ollama's, from now on.
 
         Raises ConfigError or ModelError, and then keeps the model in use.
         """
-        known = name in ("auto", "quotes") or name.startswith("ollama:")
+        known = name in ("auto", "quotes") or name.startswith((OLLAMA, OPENAI))
         config = self.config.with_(llm=name if known else f"ollama:{name}")
         chosen = choose_llm(config)
         with self._guard:

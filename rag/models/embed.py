@@ -16,6 +16,7 @@ from pydantic import PrivateAttr, ValidationError
 from rag.errors import ModelError
 from rag.models import encoder as sentence
 from rag.models.encoder import Encoder, shared_encoder
+from rag.models.foreign import translated
 from rag.models.static import DIMENSION, NAME, StaticVectors, static_vectors
 
 Matrix = npt.NDArray[np.float32]
@@ -196,10 +197,11 @@ def _embed_filled(model: BaseEmbedding, texts: list[str]) -> Matrix:
 @contextmanager
 def _refusing(model: BaseEmbedding) -> Iterator[None]:
     """LlamaIndex checks what a model gives as well, and says so in its own way."""
-    try:
-        yield
-    except ValidationError as error:
-        raise ModelError(f"{_name(model)} gave something that is no vector.", hint=_HINT) from error
+    with translated(model):
+        try:
+            yield
+        except ValidationError as error:
+            raise ModelError(f"{_name(model)} gave something that is no vector.", hint=_HINT) from error
 
 
 def _checked(model: BaseEmbedding, rows: object, count: int) -> Matrix:
@@ -230,9 +232,11 @@ def _unit(vectors: Matrix) -> Matrix:
 
 def _name(model: BaseEmbedding) -> str:
     """The name under which ``choose_embedder`` finds the model again, where it can."""
-    if (kind := model.class_name()) == "OllamaEmbedding":
+    if (kind := type(model).__name__) == "OllamaEmbedding":
         return f"ollama:{model.model_name}"
-    return BUILTIN if type(model).__name__ == "BuiltinEmbedding" else f"{kind}/{model.model_name}"
+    if kind == "OpenAILikeEmbedding":
+        return f"openai:{model.model_name}@{getattr(model, 'api_base', '')}"
+    return BUILTIN if kind == "BuiltinEmbedding" else f"{model.class_name()}/{model.model_name}"
 
 
 def _known_dimension(model: BaseEmbedding) -> int:

@@ -1,22 +1,164 @@
-"""Chat models of other packages: whatever their clients raise becomes this program's ``ModelError``."""
+"""Models of other packages, and servers that speak OpenAI's protocol: what their clients raise becomes a ModelError.
+
+``openai:MODEL@http://host:port/v1`` names a model of llama.cpp's, vLLM's, LM Studio's, LocalAI's or any such server. It
+is reached by LlamaIndex's OpenAI-like models, which the extra ``openai`` installs. Documents stay on this machine: a
+server on another one is refused unless ``allow_remote`` is set. A key comes from the environment only, from
+``OPENAI_API_KEY``.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+import httpx
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.llms.llm import LLM
 
-from rag.errors import ModelError, ModelTimeout, RagError, ServerUnreachable, WrongModelKind
+from rag.config import Config
+from rag.errors import (
+    ConfigError,
+    ModelError,
+    ModelMissing,
+    ModelRefused,
+    ModelTimeout,
+    PromptTooLong,
+    RagError,
+    ServerBusy,
+    ServerError,
+    ServerNotRunning,
+    ServerUnreachable,
+    WrongModelKind,
+)
+from rag.models.host import is_loopback, redact
 
-_KINDS: tuple[tuple[type[Exception], type[ModelError]], ...] = (
+if TYPE_CHECKING:
+    from llama_index.core.base.embeddings.base import BaseEmbedding
+
+OPENAI = "openai:"
+_NO_KEY = "none"
+_TOO_LONG = re.compile(r"exceed\w*.{0,60}(?:context|window)|context (?:length|window|size)|too long", re.IGNORECASE)
+# What a status means to every server of the kind.
+_BY_STATUS: dict[int, tuple[type[ModelError], str]] = {
+    401: (ModelRefused, "Set OPENAI_API_KEY to a key that this server takes."),
+    403: (ModelRefused, "Set OPENAI_API_KEY to a key that this server takes."),
+    404: (ModelMissing, "Check the model's name, and that the address ends as the server's documentation says."),
+    429: (ServerBusy, "Wait a moment and ask again."),
+    503: (ServerBusy, "Wait until the server has loaded the model, and ask again."),
+}
+_KINDS: tuple[tuple[type[BaseException], type[ModelError]], ...] = (
     (TimeoutError, ModelTimeout),
+    (httpx.TimeoutException, ModelTimeout),
+    (ConnectionRefusedError, ServerUnreachable),
+    (httpx.ConnectError, ServerNotRunning),
     (ConnectionError, ServerUnreachable),
     (NotImplementedError, WrongModelKind),
 )
 _LONGEST = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A model of a server that speaks OpenAI's protocol; ``url`` is what such servers call the base URL."""
+
+    model: str
+    url: str
+
+    @classmethod
+    def parse(cls, name: str) -> Served:
+        """``openai:MODEL@http://host:port/v1``. Raises ConfigError for anything else."""
+        model, _, url = name.removeprefix(OPENAI).rpartition("@http")
+        try:
+            address = httpx.URL(f"http{url}")
+        except httpx.InvalidURL:
+            address = httpx.URL("")
+        if not model or not address.host or address.scheme not in ("http", "https"):
+            raise ConfigError(
+                f"{redact(name)!r} does not name a model of a server.",
+                hint="Write it as openai:MODEL@http://host:port/v1, for example openai:smollm2@http://127.0.0.1:8080/v1.",
+            )
+        return cls(model, str(address).rstrip("/"))
+
+    def allowed(self, config: Config) -> Served:
+        """The same; raises ModelRefused when it is on another machine and that is not allowed."""
+        if not (config.allow_remote or is_loopback(self.url)):
+            raise ModelRefused(
+                f"{redact(self.url)} is not this machine: documents would leave it.",
+                hint="Use a server on this machine, or set allow_remote if you accept that.",
+            )
+        return self
+
+    def http(self, config: Config) -> httpx.Client:
+        """How it is reached; a proxy is used for another machine only."""
+        timeout = httpx.Timeout(config.read_seconds, connect=config.connect_seconds)
+        return httpx.Client(timeout=timeout, trust_env=not is_loopback(self.url))
+
+
+def served_llm(name: str, config: Config) -> LLM:
+    """The chat model ``openai:MODEL@URL``; its window is the configured ``num_ctx``. Nothing is sent yet.
+
+    Raises ConfigError, ModelRefused, or ModelError where the extra is not installed.
+    """
+    served = Served.parse(name).allowed(config)
+    with _extra_needed():
+        from llama_index.llms.openai_like import OpenAILike
+    return OpenAILike(
+        model=served.model,
+        api_base=served.url,
+        api_key=os.environ.get("OPENAI_API_KEY") or _NO_KEY,
+        is_chat_model=True,
+        context_window=config.num_ctx,
+        max_tokens=config.num_predict,
+        temperature=config.temperature,
+        timeout=config.read_seconds,
+        max_retries=0,
+        http_client=served.http(config),
+        additional_kwargs={"seed": config.seed, "stream_options": {"include_usage": True}},
+    )
+
+
+def served_embedder(name: str, config: Config) -> BaseEmbedding:
+    """The embedding model ``openai:MODEL@URL``. Raises as ``served_llm`` does."""
+    served = Served.parse(name).allowed(config)
+    with _extra_needed():
+        from llama_index.embeddings.openai_like import OpenAILikeEmbedding
+    return OpenAILikeEmbedding(
+        model_name=served.model,
+        api_base=served.url,
+        api_key=os.environ.get("OPENAI_API_KEY") or _NO_KEY,
+        embed_batch_size=32,
+        max_retries=0,
+        timeout=config.read_seconds,
+        http_client=served.http(config),
+    )
+
+
+@contextmanager
+def _extra_needed() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise ModelError(
+            "Servers that speak OpenAI's protocol need packages that are not installed.",
+            hint="Install them with: pip install 'rag-cited[openai]'",
+        ) from error
+
+
+def name_of(llm: LLM) -> str:
+    """What a model that was passed in calls itself; its class where it has no name."""
+    named = llm.metadata.model_name
+    return named if named and named != "unknown" else type(llm).__name__
+
+
+def finish_reason(response: ChatResponse) -> str:
+    """Why a model stopped, in the words that Ollama and OpenAI share (``stop``, ``length``); empty where untold."""
+    told = (response.additional_kwargs or {}).get("done_reason")
+    choices = getattr(response.raw, "choices", None) or ()
+    return str(told or next((reason for c in choices if (reason := getattr(c, "finish_reason", None))), ""))
 
 
 def replies(llm: LLM, messages: Sequence[ChatMessage], **options: Any) -> Generator[ChatResponse, None, None]:
@@ -37,7 +179,7 @@ def replies(llm: LLM, messages: Sequence[ChatMessage], **options: Any) -> Genera
 
 
 @contextmanager
-def translated(llm: LLM) -> Iterator[None]:
+def translated(llm: object) -> Iterator[None]:
     """Failures of a model of another package as ModelError; a bug of this package's own models is not caught."""
     try:
         yield
@@ -46,9 +188,30 @@ def translated(llm: LLM) -> Iterator[None]:
     except Exception as error:  # every vendor's client has a tree of its own, and some raise plain exceptions
         if type(llm).__module__.partition(".")[0] == "rag":
             raise
-        kind = next((ours for theirs, ours in _KINDS if isinstance(error, theirs)), ModelError)
+        kind, hint = _kind_of(error)
         said = " ".join(str(error).split())[:_LONGEST]
         raise kind(
-            f"The model {type(llm).__name__} failed: {type(error).__name__}{f': {said}' if said else ''}.",
-            hint="Check that its server runs and that its settings are right, or use another model.",
+            f"The model {type(llm).__name__} failed: {type(error).__name__}{f': {said}' if said else ''}.", hint=hint
         ) from error
+
+
+def _kind_of(error: Exception) -> tuple[type[ModelError], str]:
+    """The error for a vendor's exception: by its HTTP status, else by what it came from."""
+    status = getattr(error, "status_code", None)
+    if status == 400 and _TOO_LONG.search(str(error)):
+        return (
+            PromptTooLong,
+            "Ask a shorter question, or set num_ctx to the server's window.",
+        )
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    hint = "Check that its server runs and that its settings are right, or use another model."
+    if isinstance(status, int) and status >= 400:
+        return ServerError, hint
+    cause: BaseException | None = error
+    while cause is not None:
+        for theirs, ours in _KINDS:
+            if isinstance(cause, theirs):
+                return ours, hint
+        cause = cause.__cause__ or cause.__context__
+    return ModelError, hint

@@ -12,14 +12,10 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
+from rag.language.words import RUN, piece_size, pieces
+
 TOKENIZER = "porter unicode61 remove_diacritics 2 categories 'L* N* Mc Mn'"
 
-_PAIRS = (
-    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U000323af"
-)
-_TRIPLES = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
-_RUN = re.compile(f"[{_PAIRS}]+|[{_TRIPLES}]+")
-_TRIPLE = re.compile(f"[{_TRIPLES}]")
 _NOT_WORD = re.compile(r"[^\w\s]|_")
 _LONE_MARKS = re.compile(r"(?<!\S)[^\w\s]+(?!\S)")
 
@@ -41,7 +37,7 @@ def searchable(text: str) -> str:
     """Text as the full-text index gets it: its words, cut by the same rules as a question's."""
     if text.isascii():
         return text.replace("\0", " ")
-    return _RUN.sub(lambda run: f" {' '.join(_pieces(run.group()))} ", _cut(text))
+    return RUN.sub(lambda run: f" {' '.join(pieces(run.group()))} ", _cut(text))
 
 
 def query_terms(text: str, limit: int) -> list[Term]:
@@ -49,7 +45,7 @@ def query_terms(text: str, limit: int) -> list[Term]:
     cut = _cut(text)
     found: dict[str, Term] = {}
     position = 0
-    for run in [*_RUN.finditer(cut), None]:
+    for run in [*RUN.finditer(cut), None]:
         for word in cut[position : run.start() if run else len(cut)].split():
             if any(character.isalnum() for character in word):
                 found.setdefault(word, Term(word))
@@ -77,17 +73,7 @@ def _mark_or_space(character: str) -> str:
 
 def _run_terms(run: str) -> list[Term]:
     """The full pieces of a run; a run shorter than a piece is looked for as the beginning of one."""
-    size = _size(run)
+    size = piece_size(run)
     if len(run) < size:
         return [Term(run, prefix=True)]
-    return [Term(piece) for piece in _pieces(run) if len(piece) == size]
-
-
-def _pieces(run: str) -> list[str]:
-    """Every character with its followers; the last ones are shorter, so that a prefix search finds them."""
-    size = _size(run)
-    return [run[i : i + size] for i in range(len(run))]
-
-
-def _size(run: str) -> int:
-    return 3 if _TRIPLE.match(run) else 2
+    return [Term(piece) for piece in pieces(run) if len(piece) == size]

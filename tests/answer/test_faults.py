@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from rag import Library
-from rag.cli import run
+from rag.commands.cli import run
 from rag.errors import ModelError, PromptTooLong, RagError, ServerBusy, ServerError, StreamBroken
 from tests.fake_ollama import FakeOllama, Fault
 from tests.models.faults import STREAM_FAULTS

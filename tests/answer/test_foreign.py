@@ -13,8 +13,8 @@ from pydantic import Field
 
 from rag import Library
 from rag.answer.export import to_markdown
+from rag.commands.terminal import answer_text
 from rag.errors import ModelError, ModelTimeout, ServerUnreachable, WrongModelKind
-from rag.terminal import answer_text
 from rag.types import Done, Token
 
 OPENED = "The Alpha bridge was opened in 1931 by Queen Maud"

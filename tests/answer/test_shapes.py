@@ -8,8 +8,8 @@ from markdown_it import MarkdownIt
 from rag.answer.export import to_markdown
 from rag.answer.verify import Verified, Verifier
 from rag.answer.writing import without_references
+from rag.commands.terminal import answer_text
 from rag.models.static import static_vectors
-from rag.terminal import answer_text
 from rag.types import Answer, Support
 from tests.answer.passages import hits
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from rag.answer.abstain import DEFAULT_THRESHOLD
-from rag.cli import run as rag
+from rag.commands.cli import run as rag
 from rag.gold import Question, Record, load_gold, read_run
 from rag.gold.commands.asking import Session
 from tests.fake_ollama import FakeOllama

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rag.cli import run as rag
+from rag.commands.cli import run as rag
 from rag.gold.files.gold_set import FORMAT, parse_gold
 from rag.gold.metrics.definitions import known_names, metric
 

@@ -11,7 +11,7 @@ from rag.gold.types import Fact
 
 
 def values(text: str) -> list[tuple[Decimal, ...]]:
-    return [number.values for number in numbers(text)]
+    return [readings for _, readings in numbers(text)]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_numbers_are_read_as_numbers(text: str, expected: list[str]) -> None:
         ("$1.5 million", {"1.5", "1500000"}),
         ("2bn", {"2", "2000000000"}),
         ("77 thousand", {"77", "77000"}),
-        ("3 hundred million", {"3", "300", "300000000"}),
+        ("3 hundred million", {"3", "300000000"}),
         ("5 m", {"5"}),
         ("5m", {"5", "5000000"}),
     ],
@@ -59,9 +59,9 @@ def test_any_grouped_integer_reads_as_itself(number: int, sign: str) -> None:
 
 @given(st.text(max_size=200))
 def test_number_spans_lie_in_the_text(text: str) -> None:
-    for number in numbers(text):
-        assert 0 <= number.start < number.end <= len(text)
-        assert number.values
+    for value, readings in numbers(text):
+        assert 0 <= value.start < value.end <= len(text)
+        assert readings
 
 
 def fact(number: str, unit: str = "", tolerance: str = "0") -> Fact:

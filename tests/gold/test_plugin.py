@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.cli import run as rag
+from rag.commands.cli import run as rag
 from tests.conftest import ROOT
 from tests.gold import handbook
 

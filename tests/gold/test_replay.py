@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rag.cli import run as rag
+from rag.commands.cli import run as rag
 from rag.errors import GoldError
 from rag.gold import Exit, GoldSet, Question, Settings, run, verdict
 from rag.gold.files.runs import NotRecorded, Recorded, Recording

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from rag.cli import run as rag
+from rag.commands.cli import run as rag
 from rag.gold import load_gold
 from tests.fake_ollama import FakeOllama
 from tests.gold import handbook

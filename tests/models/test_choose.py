@@ -221,3 +221,15 @@ def test_a_port_that_accepts_and_says_nothing_does_not_hang() -> None:
         settings = Config(ollama_host=f"127.0.0.1:{listener.getsockname()[1]}", read_seconds=1)
         with ThreadPoolExecutor(1) as pool:
             assert "sent nothing for 1 s" in pool.submit(server_facts, settings).result(5).error
+
+
+def test_auto_quotes_rather_than_take_a_model_too_small_to_help(server: FakeOllama) -> None:
+    server.models.clear()
+    small = FakeModel("smol:135m", parameters=134_515_008)
+    server.models["smol:135m"] = small.completed()
+    name, reason = chosen_llm(config(server))
+    assert name == "quotes" and "smol:135m" in reason and "0.13 billion" in reason and "rag models use" in reason
+    assert chosen_llm(config(server, smallest_llm=0.1))[0] == "ollama:smol:135m"
+    assert chosen_llm(config(server, llm="ollama:smol:135m"))[0] == "ollama:smol:135m", "by its name it is taken"
+    server.models["mid:3b"] = FakeModel("mid:3b", size=1).completed()
+    assert chosen_llm(config(server))[0] == "ollama:mid:3b"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rag import Library
-from rag.cli import run
+from rag.commands.cli import run
 from rag.errors import LibraryDamaged, LibraryFormat, RagError, StoreError
 from rag.store.backup import backup, restore, salvage
 from rag.store.database import FILE_NAME

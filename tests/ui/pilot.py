@@ -70,7 +70,7 @@ class Pilot:
     def ready(self) -> Pilot:
         """Wait until the page has asked for everything it shows at first."""
         self.page.wait_for_selector("#box textarea")
-        self.page.wait_for_selector("#docs .list")
+        self.page.wait_for_selector("#docs .list", state="attached")
         self.page.wait_for_selector("#status .st")
         self.page.wait_for_selector("#hist .list")
         return self
@@ -112,6 +112,15 @@ class Pilot:
         """Wait until the last answer in this tab has ended, and its end is shown."""
         self.answers.last.locator(".footline, .note.stopped, .note.failed").first.wait_for()
         self.page.wait_for_selector("#box .submit-button")
+
+    @contextmanager
+    def documents(self) -> Iterator[Locator]:
+        """The documents' own place, open while the block runs."""
+        self.page.locator("#docsum [data-documents]").click()
+        self.page.wait_for_selector("#docs .dhead")
+        yield self.page.locator("#docs")
+        self.page.locator("#docs [data-close]").click()
+        expect(self.page.locator("#docs")).not_to_be_visible()
 
     def new(self) -> None:
         """Begin a new conversation."""

@@ -115,7 +115,7 @@ def test_what_a_killed_program_left_is_cleared_at_the_next_start(folder: Path) -
 def test_a_signal_while_it_starts_ends_it(folder: Path) -> None:
     environment = {**os.environ, "RAG_LIBRARY": str(folder), "RAG_LLM": "quotes"}
     code = (
-        "import os, signal, sys, ui.app\nfrom rag.cli import main\n"
+        "import os, signal, sys, ui.app\nfrom rag.commands.cli import main\n"
         "ui.app.Site.routes = lambda self: os.kill(os.getpid(), signal.SIGTERM)\n"
         "sys.argv = ['rag', 'ui', '--port', '0']; main()\n"
     )

@@ -76,8 +76,20 @@ def test_two_files_of_one_name_and_several_collections(intake: Intake, library: 
     settle(intake)
     assert library.text(library.document("a.md").id) == "First version about apples.\n", "nothing is replaced unasked"
     (row,) = intake.rows("default")
-    assert row.state == "failed" and "another document a.md" in row.message
+    assert row.state == "asking" and "another document a.md" in row.message
     assert len(library.sources("other")) == 1
+    intake.decide(row.job, "keep")
+    settle(intake)
+    assert intake.rows("default") == []
+    texts = sorted(library.text(document.id) for document in library.sources())
+    assert texts == ["First version about apples.\n", "Second version about pears.\n"]
+    send(intake, "b.md", b"First of another name.\n")
+    settle(intake)
+    send(intake, "b.md", b"Second of another name.\n")
+    settle(intake)
+    intake.decide(intake.rows("default")[0].job, "replace")
+    settle(intake)
+    assert library.text(library.document("b.md").id) == "Second of another name.\n"
 
 
 def test_what_waits_can_be_cancelled(intake: Intake, library: Library) -> None:

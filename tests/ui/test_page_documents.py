@@ -82,10 +82,11 @@ def test_a_bad_file_is_named_and_the_others_go_on(browser: Browser, address: str
     with tab(browser, address) as pilot:
         upload(pilot, [*files, str(broken)])
         expect(row(pilot, "good.md")).to_contain_text("1 passage")
-        for name in ("bad.exe", "broken.pdf"):
-            expect(row(pilot, name)).to_contain_text("Failed:")
-            row(pilot, name).locator("[data-act=dismiss]").click()
-            expect(row(pilot, name)).to_have_count(0)
+        with pilot.documents():
+            for name in ("bad.exe", "broken.pdf"):
+                expect(row(pilot, name)).to_contain_text("Failed:")
+                row(pilot, name).locator("[data-act=dismiss]").click()
+                expect(row(pilot, name)).to_have_count(0)
 
 
 def test_a_file_over_the_limit_is_refused_before_it_is_sent(browser: Browser, address: str) -> None:
@@ -134,7 +135,7 @@ def test_a_folder_goes_in_by_button_and_by_drop_with_its_paths(browser: Browser,
         expect(row(pilot, "mill/wheel.md")).to_contain_text("1 passage")
         expect(row(pilot, "mill/barn/owls.md")).to_contain_text("1 passage")
         expect(row(pilot, "config.md")).to_have_count(0)
-        expect(pilot.page.locator("#docs .sync")).to_contain_text("documents in step")
+        expect(pilot.page.locator("#docs .sync")).to_contain_text("documents can be asked")
 
 
 def test_an_upload_can_be_cancelled_before_and_while_it_is_sent(
@@ -162,12 +163,13 @@ def test_a_removed_document_is_asked_about_and_then_no_longer_cited(
         upload(pilot, write(tmp_path, comet__md="The comet Halley returns every 76 years.\n"))
         expect(row(pilot, "comet.md")).to_contain_text("1 passage")
         assert "76 years" in pilot.ask("How often does the comet Halley return?").inner_text()
-        row(pilot, "comet.md").locator("[data-act=remove]").click()
-        pilot.page.locator("#ask-dialog[open] button.no").click()
-        expect(row(pilot, "comet.md")).to_have_count(1)
-        row(pilot, "comet.md").locator("[data-act=remove]").click()
-        pilot.dialog()
-        expect(row(pilot, "comet.md")).to_have_count(0)
+        with pilot.documents():
+            row(pilot, "comet.md").locator("[data-act=remove]").click()
+            pilot.page.locator("#ask-dialog[open] button.no").click()
+            expect(row(pilot, "comet.md")).to_have_count(1)
+            row(pilot, "comet.md").locator("[data-act=remove]").click()
+            pilot.dialog()
+            expect(row(pilot, "comet.md")).to_have_count(0)
         pilot.new()
         answer = pilot.ask("How often does the comet Halley return?")
         assert "76 years" not in answer.inner_text()
@@ -231,7 +233,97 @@ def test_a_card_opens_its_document_at_the_span(browser: Browser, address: str) -
 
 def test_a_document_of_the_list_opens_from_its_start(browser: Browser, address: str) -> None:
     with tab(browser, address) as pilot:
-        row(pilot, "faq.html").locator("button.dn").click()
-        expect(pilot.page.locator("#reader .rtext")).to_contain_text("The canteen serves lunch")
-        pilot.page.locator("#reader [data-act=close-reader]").click()
-        expect(pilot.page.locator("#reader .rtext")).not_to_be_visible()
+        with pilot.documents():
+            row(pilot, "faq.html").locator("button.dn").click()
+            expect(pilot.page.locator("#reader .rtext")).to_contain_text("The canteen serves lunch")
+            pilot.page.locator("#reader [data-act=close-reader]").click()
+            expect(pilot.page.locator("#reader .rtext")).not_to_be_visible()
+
+
+NOTES = "The gate closes at nine."
+
+
+def test_hundreds_of_documents_are_filtered_sorted_selected_and_removed(browser: Browser, tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    (folder / "a folder with a long name, longer than the line that it is shown on").mkdir(parents=True)
+    for number in range(298):
+        (folder / f"note {number}.md").write_text(f"Note {number}: the gate closes at {number}.\n")
+    long = folder / "a folder with a long name, longer than the line that it is shown on"
+    for number in (1, 2):
+        (long / f"{'minutes of the meeting of the board ' * 4}{number}.txt").write_text(f"Meeting {number}.\n")
+    with Library.open(tmp_path / "l", llm="quotes", embedder="builtin") as library:
+        assert not library.ingest(folder).failed
+        with page_over(library) as address, tab(browser, address) as pilot:
+            page = pilot.page
+            expect(page.locator("#docsum")).to_contain_text("300 documents can be asked")
+            with pilot.documents() as place:
+                seen = place.locator(".list > .doc:visible")
+                expect(seen).to_have_count(300)
+                tail = seen.first.locator(".cut > :last-child")
+                assert tail.inner_text().endswith("1.txt") and pilot.sizes("#docs .list")["width"] <= 985
+                page.locator("#docs .dtools input[type=search]").fill("NOTE 29")
+                expect(seen).to_have_count(11)
+                expect(place.locator(".shown")).to_have_text("11 of 300")
+                assert page.evaluate("document.querySelectorAll('#docs .list [tabindex=\"0\"]').length") == 1
+                page.keyboard.press("ArrowDown")  # from the filter into the list, then on
+                page.keyboard.press("ArrowDown")
+                page.keyboard.press("Space")
+                page.keyboard.press("End")
+                page.keyboard.press("Space")
+                expect(place.locator("[data-many]")).to_have_text("Remove selected (2)")
+                page.keyboard.press("Delete")
+                expect(page.locator("#ask-dialog")).to_contain_text("Remove 2 documents?")
+                pilot.dialog()
+                expect(seen).to_have_count(9)
+                expect(page.locator("#docsum")).to_contain_text("298 documents")
+                place.locator(".dtools select").select_option("kind")
+                page.locator("#docs .dtools input[type=search]").fill("")
+                expect(seen).to_have_count(298)
+                expect(seen.first).to_contain_text("MD")
+                expect(seen.last).to_contain_text("TXT")
+        names = [d.name for d in library.sources()]
+        assert len(names) == 298 and "note 29.md" in names and {"note 129.md", "note 297.md"}.isdisjoint(names)
+
+
+def test_failures_of_one_reason_stand_together_and_go_at_once(browser: Browser, address: str, tmp_path: Path) -> None:
+    bad = [str(path) for path in (tmp_path / f"bad{n}.exe" for n in range(6)) if path.write_bytes(b"MZ\x00\x01")]
+    broken = tmp_path / "broken.pdf"
+    broken.write_bytes(b"%PDF-1.4 broken")
+    with tab(browser, address) as pilot:
+        upload(pilot, [*bad, str(broken)])
+        expect(pilot.page.locator("#docsum")).to_contain_text("7 failed")
+        with pilot.documents() as place:
+            failures = place.locator(".failures")
+            expect(failures.locator("summary")).to_have_text("7 files could not be read")
+            expect(failures.locator(".why")).to_have_count(1)
+            expect(failures.locator(".why")).to_contain_text("6 files")
+            expect(row(pilot, "handbook.pdf")).to_be_visible()
+            failures.locator("> button").click()
+            expect(failures).to_have_count(0)
+
+
+def test_a_file_of_a_known_name_asks_what_to_do(browser: Browser, address: str, shelf: Library, tmp_path: Path) -> None:
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    for folder, text in ((first, "The gate closes at eight."), (second, NOTES), (third, "The gate closes at ten.")):
+        folder.mkdir()
+        (folder / "gate.md").write_text(text)
+    with tab(browser, address) as pilot:
+        upload(pilot, [str(first / "gate.md")])
+        expect(row(pilot, "gate.md")).to_contain_text("1 passage")
+        upload(pilot, [str(second / "gate.md")])
+        asking = pilot.page.locator("#docs .decide li")
+        expect(asking).to_be_visible()  # the question comes to the reader
+        expect(asking).to_contain_text("other content")
+        asking.locator("[data-choice=replace]").click()
+        expect(asking).to_have_count(0)
+        expect(pilot.page.locator("#docs .file")).to_have_count(0)
+        expect(row(pilot, "gate.md")).to_have_count(1)
+        assert shelf.text(shelf.document("gate.md").id) == NOTES
+        upload(pilot, [str(third / "gate.md")])
+        asking.locator("[data-choice=keep]").click()
+        expect(row(pilot, "gate")).to_have_count(2)
+        upload(pilot, [str(first / "gate.md")])
+        asking.locator("[data-act=dismiss]").click()
+        expect(pilot.page.locator("#docs .file")).to_have_count(0)
+        texts = sorted(shelf.text(d.id) for d in shelf.sources() if d.name == "gate.md")
+        assert texts == [NOTES, "The gate closes at ten."]

@@ -65,7 +65,7 @@ def test_pages_without_text_are_shown(library: Library, tmp_path: Path) -> None:
 
     (tmp_path / "scan.pdf").write_bytes(pdf(["A page with words.", None, None]))
     library.ingest(tmp_path / "scan.pdf")
-    assert "⚠ 2 without text" in documents_html(library.sources(), ())
+    assert "⚠ 2 without text" in documents_html("default", library.sources(), ())
 
 
 def test_removing_takes_the_document_away(shelf: Shelf, library: Library) -> None:
@@ -187,7 +187,7 @@ def test_files_on_their_way_are_followed_to_the_end(shelf: Shelf, library: Libra
 def test_hostile_rows_stay_text() -> None:
     bad = "${x}{{y}}<img src=x onerror=alert(1)>\u202e'\"&"
     rows = [FileRow("j", bad, "failed", bad, bad), FileRow("k", bad, "reading"), FileRow("l", bad, "waiting")]
-    assert_list_inert(documents_html((), rows))
+    assert_list_inert(documents_html("<b>${x}</b>", (), rows))
     assert_list_inert(status_html(Status("missing", bad, bad, bad, bad)))
     assert_list_inert(status_html(Status("pulling", bad, bad, bad, percent=12.5)))
     assert_list_inert(conversations_html([ConversationRow("1", bad, bad, 2)], "1"))

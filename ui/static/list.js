@@ -1,8 +1,7 @@
 // Lists in the sidebar: one listener; what cannot be undone is asked first.
-// Events: 'remove' 'open' 'dismiss' 'pick' 'rename' 'delete' 'find' 'create' 'pull' 'cancel' 'check' 'reindex'
+// Events: 'pick' 'rename' 'delete' 'find' 'create' 'pull' 'cancel' 'check' 'reindex'
 const quoted = b => '“' + (b.dataset.name || '') + '”';
 const questions = {
-  remove: b => ({title: 'Remove this document?', text: quoted(b) + ' will no longer be searched or cited. The file on your disk stays.', ok: 'Remove', danger: true}),
   delete: b => ({title: 'Delete this ' + (b.dataset.what || 'conversation') + '?', text: quoted(b) + (b.dataset.what ? ' and all its documents will be removed from the library.' : ' will be gone.'), ok: 'Delete', danger: true}),
   rename: b => ({title: 'Rename', ok: 'Rename', value: b.dataset.name || ''}),
   reindex: b => ({title: 'Embed this collection again?', text: 'Every passage is embedded anew. The old vectors answer until the new ones are complete.', ok: 'Start', value: b.dataset.name, options: b.dataset.options.split('\n')}),

@@ -163,20 +163,22 @@ class Statement:
                 break
         return first, last
 
-    def ties(self, start: int, end: int) -> frozenset[str]:
+    def ties(self, start: int, end: int, *, beside: bool = False) -> frozenset[str]:
         """The words that tie what its clause around ``text[start:end]`` says to a time, a case or a part.
 
-        Also those of an opening such as "In summer," and one mark for all that is planned or only possible.
+        Also those of an opening such as "In summer," and one mark for all that is planned or only possible. With
+        ``beside`` the words at the span itself count as none: "first" and "possible" may be what is said.
         """
         first, last = self.clause(start, end)
-        parts = [self.text[first:last]]
-        opening = _OPENING.match(self.text)
+        text = self.text[:start] + " " * (end - start) + self.text[end:] if beside else self.text
+        parts = [text[first:last]]
+        opening = _OPENING.match(text)
         if opening and opening.end() <= first:
             parts.append(opening[0])
         found = {
             match[0].lower().rstrip("s") for part in parts for match in _CONDITION.finditer(_NO_TIE.sub(" ", part))
         }
-        if _MODAL.search(self.text[: end if end < len(self.text) else None]) or _MODAL.search(parts[0]):
+        if _MODAL.search(text[: end if end < len(text) else None]) or _MODAL.search(parts[0]):
             found.add("?")
         return frozenset(found)
 
@@ -246,16 +248,12 @@ def share_of(asked: Iterable[str], statement: Statement, context: frozenset[str]
     return sum(1.0 for k in keys if k in own or any(seat_of(k, o) for o in own)) / len(keys) if keys else 0.0
 
 
-def same_ties(
-    one: Statement, other: Statement, mine: tuple[int, int], theirs: tuple[int, int], free: frozenset[str] = frozenset()
-) -> bool:
-    """Whether both tie what they say at the two spans to the same times and cases, and have the same values.
-
-    Ties in ``free`` do not count.
-    """
-    if one.ties(*mine) - free != other.ties(*theirs) - free:
+def same_ties(one: Statement, other: Statement, mine: tuple[int, int], theirs: tuple[int, int]) -> bool:
+    """Whether both tie what they say at the two spans to the same times and cases, and have the same values beside."""
+    if one.ties(*mine, beside=True) != other.ties(*theirs, beside=True):
         return False
-    return all(any(same_value(v, w) for w in b.values) for a, b in ((one, other), (other, one)) for v in a.values)
+    values = [[v for v in s.values if not span[0] <= v.start < span[1]] for s, span in ((one, mine), (other, theirs))]
+    return all(any(same_value(v, w) for w in b) for a, b in (values, values[::-1]) for v in a)
 
 
 @lru_cache(maxsize=256)

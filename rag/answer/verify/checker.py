@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 
-from rag.answer.passages import units_of
+from rag.answer.passages import Unit, units_of
 from rag.answer.verify.evidence import Claim, Reader, Window
 from rag.answer.verify.gates import UNPROVEN, Gates, gates
 from rag.answer.verify.tokens import Likeness, TokenReader
@@ -200,9 +200,17 @@ def quoted_span(sentence: str, text: str) -> tuple[int, int] | None:
     before = parse(text[around[0].start : start], around[0].parsed.read_as)
     if end - start < _WHOLE * whole and before.denies():
         return None
+    if any(_denied_from_outside(unit, start - unit.start, end - unit.start) for unit in around):
+        return None
     if end < around[-1].end and not text[end : around[-1].end].strip(" .!?\"'”’)。！？"):
         end = around[-1].end
     return start, end
+
+
+def _denied_from_outside(unit: Unit, start: int, end: int) -> bool:
+    """Whether a negation of the sentence that ``[start:end)`` leaves out reaches into it, as "nicht" behind does."""
+    left_out = (n for n in unit.parsed.negations if not start <= n.start < end)
+    return any(start <= word.start < end for negation in left_out for word in negation.reached)
 
 
 def _at_words(text: str, start: int, end: int) -> bool:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from rag.answer.passages import Unit, units_of
 from rag.answer.synonymy import Array, Softness, Vocabulary
 from rag.answer.weights import VERIFY, VERIFY_BIAS
-from rag.language import Parsed, Value, Word, parse
+from rag.language import Parsed, Value, Word, parse, same_value
 from rag.language.words import is_title
 from rag.models.static import DIMENSION, StaticVectors
 
@@ -225,6 +225,12 @@ class Reader:
         for u, rows in enumerate(source.rows):
             if rows:
                 table[u] = similar[:, rows].max(axis=1)
+        for value in claim.values:
+            # "250" and "two hundred and fifty" have no word in common.
+            inside = [k for k, word in enumerate(content) if value.start <= word.start < value.end]
+            for u, unit in enumerate(source.units):
+                if any(same_value(value, other) for other in unit.values):
+                    table[u, inside] = 1.0
         return table
 
 

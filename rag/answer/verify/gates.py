@@ -238,7 +238,8 @@ def _near(text: Parsed, value: Value, own: set[str]) -> int:
 def _another_name(pair: _Pair) -> float:
     """Every name must be near the window: as it is, as its country, its government's seat, or its initials."""
     claim, window = pair.claim, pair.window
-    names = [word for word in claim.words if word.name and not claim.text[word.start : word.end].isdigit()]
+    # "March" and "Millionen" are parts of values, which have rules of their own.
+    names = [w for w in claim.words if w.name and not any(v.start <= w.start < v.end for v in claim.values)]
     if not names:
         return 1.0
     first = max(0, window.first - _BEFORE)

@@ -387,7 +387,7 @@ def _answer_spans(question: Question, file: str, text: str, finder: Finder) -> l
     for fact in question.facts:
         if fact.number is not None:
             wanted = Decimal(fact.number)
-            found.append(tuple((n.start, n.end) for n in numbers(text) if wanted in n.values))
+            found.append(tuple((value.start, value.end) for value, readings in numbers(text) if wanted in readings))
     best: list[Span] = []
     for spans in found:
         inside = [span for span in spans if any(a <= span[0] and span[1] <= b for a, b in places)]

@@ -11,14 +11,14 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from difflib import SequenceMatcher
 from types import FrameType
 from typing import Any, Protocol
 
 from rag.errors import GoldError
 from rag.gold.types import Fact, Span
-from rag.language.sentences import sentences
+from rag.language import Value, sentences, values_of
 from rag.text import fold, fold_with_map
 from rag.types import Answer, Document, Heading, Hit, Place, Turn, numbered_pages
 
@@ -223,66 +223,28 @@ class LibraryCorpus:
         return self._documents
 
 
-_GROUP = "[,'’\u00a0\u202f\u2009]"
-_DIGITS = re.compile(
-    rf"(?<![\w.,])(?P<sign>(?<!\S)[-−]|(?<=[(\s])[-−])?(?:(?P<before>[A-Z]{{1,3}}\$|[$€£¥₹])\s?(?P<minus>[-−])?)?"
-    rf"(?P<number>\d{{1,3}}(?:{_GROUP}\d{{3}})+(?:\.\d+)?|\d{{1,3}}(?:\.\d{{3}}){{2,}}(?:,\d+)?|\d{{1,3}}(?:\.\d{{3}})+,\d+"
-    rf"|\d+(?:[.,]\d+)?|\.\d+)(?![.,]?\d)"
-)
-_ATTACHED = re.compile(r"(?:st|nd|rd|th)\b", re.IGNORECASE)
-_SCALE = {
-    "hundred": 100, "thousand": 1_000, "k": 1_000, "million": 1_000_000, "millions": 1_000_000, "m": 1_000_000,
-    "mn": 1_000_000, "mio": 1_000_000, "billion": 1_000_000_000, "billions": 1_000_000_000, "bn": 1_000_000_000,
-    "b": 1_000_000_000, "trillion": 1_000_000_000_000, "trillions": 1_000_000_000_000, "tn": 1_000_000_000_000,
-}  # fmt: skip
-_ONES = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-)  # fmt: skip
-_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-_SPELLED = {word: value for value, word in enumerate(_ONES)} | {word: 20 + 10 * i for i, word in enumerate(_TENS)}
-_WORDS = re.compile(
-    rf"(?<![\w-])(?:(?P<tens>{'|'.join(_TENS)})(?:[-\s](?P<unit>{'|'.join(_ONES[1:10])}))?|(?P<plain>{'|'.join(_ONES)})"
-    rf"|(?P<scaled>a(?=\s(?:hundred|thousand|million|billion|trillion)\b)))(?!\w)",
-    re.IGNORECASE,
-)
+_GLUED = {"m": 1_000_000, "b": 1_000_000_000}
 _NEXT = re.compile(r"[\s\u00a0-]{0,2}([^\W\d_]+|%|‰|[$€£¥₹°])")
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A number at ``text[start:end]``: ``values`` are its readings (with and without a word such as "million");
-    ``before`` is a currency sign in front, ``spelled`` says that it was written in words."""
-
-    start: int
-    end: int
-    values: tuple[Decimal, ...]
-    before: str = ""
-    spelled: bool = False
-
-
-def numbers(text: str) -> Iterator[Number]:
-    """The numbers of a text, first those in digits and then those in words. Ordinals, versions and digits inside a
-    name ("H1N1") are none."""
-    plain = _western(text)
-    for match in _DIGITS.finditer(plain):
-        if match["number"][-1].isdigit() and _ATTACHED.match(plain, match.end()):
-            continue
-        value = _value(match["number"])
-        if value is None:
-            continue
-        value = -value if match["sign"] or match["minus"] else value
-        end, values = _scaled(plain, match.end(), value)
-        yield Number(match.start(), end, values, (match["before"] or "").strip())
-    for match in _WORDS.finditer(plain):
-        if match["scaled"]:
-            amount = 1
-        elif match["plain"]:
-            amount = _SPELLED[match["plain"].lower()]
+def numbers(text: str) -> Iterator[tuple[Value, tuple[Decimal, ...]]]:
+    """The numbers of a text with their readings: with and without a word such as "million", a date's year and day.
+    Ordinals, versions and digits inside a name ("H1N1") are none."""
+    for value in values_of(text):
+        if value.kind == "date":
+            readings = [Decimal(part) for part in (value.day, value.year) if part]
         else:
-            amount = _SPELLED[match["tens"].lower()] + (_SPELLED[match["unit"].lower()] if match["unit"] else 0)
-        end, values = _scaled(plain, match.end(), Decimal(amount))
-        yield Number(match.start(), end, values[-1:], spelled=True)
+            readings = [value.plain, value.amount][value.spelled :]
+            # "5m" may be metres or millions, "5 m" are metres.
+            if value.unit in _GLUED and text[value.end : value.end + 1].lower() == value.unit:
+                readings.append(value.amount * _GLUED[value.unit])
+        if readings and value.kind != "ordinal":
+            yield value, tuple(dict.fromkeys(readings))
+
+
+def _is_one(value: Value) -> bool:
+    """Whether it is a bare "one", which is far more often a pronoun than a count."""
+    return value.spelled and value.amount == 1
 
 
 def words_after(text: str, position: int, count: int) -> list[str]:
@@ -292,45 +254,6 @@ def words_after(text: str, position: int, count: int) -> list[str]:
         found.append(match[1].lower())
         position = match.end()
     return found
-
-
-def _western(text: str) -> str:
-    """Decimal digits of any script, and their separators, as ASCII; the length stays."""
-    if text.isascii():
-        return text
-    marks = {"٫": ".", "٬": ","}
-    return "".join(
-        str(unicodedata.decimal(c)) if c.isdecimal() else marks.get(c, c) if not c.isascii() else c for c in text
-    )
-
-
-def _value(digits: str) -> Decimal | None:
-    plain = re.sub("['’\u00a0\u202f\u2009]", "", digits)
-    if "," in plain and "." in plain:
-        decimal = "," if plain.rindex(",") > plain.rindex(".") else "."
-    elif re.fullmatch(r"\d{1,3}(?:,\d{3})+", plain) or plain.count(".") > 1:
-        decimal = ""
-    else:
-        decimal = "," if "," in plain else "."
-    whole, mark, part = plain.rpartition(decimal) if decimal else (plain, "", "")
-    if decimal and not mark:
-        whole, part = plain, ""
-    try:
-        return Decimal(re.sub(r"[.,]", "", whole) + (f".{part}" if part else "") or "0")
-    except InvalidOperation:
-        return None
-
-
-def _scaled(text: str, position: int, value: Decimal) -> tuple[int, tuple[Decimal, ...]]:
-    """The value, and the value times a scale word that follows; the end moves behind that word."""
-    end = position
-    values: tuple[Decimal, ...] = (value,)
-    while match := _NEXT.match(text, end):
-        factor = _SCALE.get(match[1].lower())
-        if factor is None or (len(match[1]) == 1 and match.start(1) > position):
-            break
-        values, end = (*values, values[-1] * factor), match.end()
-    return end, values
 
 
 _LIMIT = 50_000
@@ -412,26 +335,25 @@ def _unspaced(character: str) -> bool:
 
 def _states_number(fact: Fact, text: str) -> bool:
     wanted, tolerance = Decimal(fact.number or "0"), Decimal(fact.tolerance)
-    # A bare "one" is far more often a pronoun than a count, so it needs its unit.
     return any(
-        any(abs(value - wanted) <= tolerance for value in number.values) and _has_unit(fact.unit, number, text)
-        for number in numbers(text)
-        if fact.unit or not (number.spelled and number.values == (Decimal(1),))
+        any(abs(reading - wanted) <= tolerance for reading in readings) and _has_unit(fact.unit, value, text)
+        for value, readings in numbers(text)
+        if fact.unit or not _is_one(value)
     )
 
 
-def _has_unit(unit: str, number: Number, text: str) -> bool:
+def _has_unit(unit: str, value: Value, text: str) -> bool:
     if not unit:
         return True
     wanted = [_unit(word) for word in re.findall(r"[^\W\d_]+|[^\w\s]+", fold(unit))]
     if wanted == ["per", "cent"]:
         wanted = ["percent"]
-    if len(wanted) == 1 and number.before and _unit(number.before) == wanted[0]:
+    if len(wanted) == 1 and value.kind in ("money", "percent") and _unit(value.unit) == wanted[0]:
         return True
-    if len(wanted) == 1 and _unit(_word_before(text, number.start)) == wanted[0]:
+    if len(wanted) == 1 and _unit(_word_before(text, value.start)) == wanted[0]:
         return True
     # The reading without its scale word ("200" of "200 million") has the unit "million".
-    after = [_unit(word) for start in {number.end, _digits_end(text, number)} for word in _after(text, start, wanted)]
+    after = [_unit(word) for start in {value.end, _digits_end(text, value)} for word in _after(text, start, wanted)]
     return any(after[at : at + len(wanted)] == wanted for at in range(len(after)))
 
 
@@ -442,9 +364,9 @@ def _after(text: str, start: int, wanted: list[str]) -> list[str]:
     return [*found[: _REACH + len(wanted) - 1], ""]
 
 
-def _digits_end(text: str, number: Number) -> int:
-    end = number.start
-    while end < number.end and not (text[end - 1 : end].isdigit() and not (text[end].isdigit() or text[end] in ".,'")):
+def _digits_end(text: str, value: Value) -> int:
+    end = value.start
+    while end < value.end and not (text[end - 1 : end].isdigit() and not (text[end].isdigit() or text[end] in ".,'")):
         end += 1
     return end
 
@@ -462,11 +384,11 @@ def _unit(word: str) -> str:
 
 def number_support(answer: str, evidence: Iterable[str]) -> float | None:
     """Share of the numbers of ``answer`` that also stand in one of the ``evidence`` texts; ``None`` without numbers."""
-    stated = [number for number in numbers(answer) if not (number.spelled and number.values == (Decimal(1),))]
+    stated = [readings for value, readings in numbers(answer) if not _is_one(value)]
     if not stated:
         return None
-    known = {value for text in evidence for number in numbers(text) for value in number.values}
-    return sum(any(value in known for value in number.values) for number in stated) / len(stated)
+    known = {reading for text in evidence for _, readings in numbers(text) for reading in readings}
+    return sum(any(reading in known for reading in readings) for readings in stated) / len(stated)
 
 
 def token_f1(answer: str, references: Sequence[str]) -> float:

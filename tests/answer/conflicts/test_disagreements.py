@@ -12,8 +12,8 @@ from rag.answer.compose import quoted_answer
 from rag.answer.conflicts.disagreements import disagreements
 from rag.answer.quoting import Quote
 from rag.answer.verify import Verifier
+from rag.commands.terminal import answer_text
 from rag.models.static import static_vectors
-from rag.terminal import answer_text
 from rag.types import Disagreement
 from tests.answer.passages import hits
 from tests.fake_ollama import FakeModel, FakeOllama

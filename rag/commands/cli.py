@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from rag import __version__
+from rag.commands.options import choosing, common, echo_json, echo_line, echo_notices, json_option, opened, settings
 from rag.errors import RagError
 
 if TYPE_CHECKING:
-    from rag.config import Config
     from rag.ingest import SameName
     from rag.library import Library
     from rag.types import Check, IngestEvent, IngestReport
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 _LAZY = {
     "gold": "rag.gold.commands.cli:gold",
-    "models": "rag.models_command:models",
-    "chat": "rag.chat:chat",
-    "mcp": "rag.api.commands:mcp",
-    "serve": "rag.api.commands:serve",
-    "verify": "rag.api.commands:verify",
+    "models": "rag.commands.models:models",
+    "chat": "rag.commands.chat:chat",
+    "mcp": "rag.commands.serving:mcp",
+    "serve": "rag.commands.serving:serve",
+    "verify": "rag.commands.serving:verify",
 }
 
 
@@ -72,78 +69,6 @@ _SUMMARIES = {
 @click.version_option(__version__, message="%(version)s", prog_name="rag")
 def cli() -> None:
     """Answers from your own documents, on your own machine, with every sentence footnoted and checked."""
-
-
-def common(command: F) -> F:
-    """The options that every command of a library takes."""
-    for option in (
-        click.option("--library", metavar="FOLDER", help="The library's folder (RAG_LIBRARY)."),
-        click.option("--collection", metavar="NAME", help="The collection (RAG_COLLECTION; 'default')."),
-        click.option("--llm", metavar="NAME", help="auto, quotes or ollama:NAME (RAG_LLM)."),
-        click.option("--embedder", metavar="NAME", help="auto, builtin or ollama:NAME, for new collections."),
-    ):
-        command = option(command)
-    return command
-
-
-def choosing(command: F) -> F:
-    """The options that choose documents to ask."""
-    for option in (
-        click.option(
-            "--source", "sources", multiple=True, metavar="NAME", help="Only this document, or a pattern (*)."
-        ),
-        click.option(
-            "--where",
-            multiple=True,
-            metavar="CONDITION",
-            help="Only documents with e.g. year=2024, folder=hr, tags=plan.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
-
-
-def settings(library: str | None, collection: str | None, llm: str | None, embedder: str | None) -> Config:
-    """The configuration with these flags on top."""
-    from rag.config import load_config
-
-    flags = {"library": library, "collection": collection, "llm": llm, "embedder": embedder}
-    return load_config({k: v for k, v in flags.items() if v is not None})
-
-
-@contextmanager
-def opened(config: Config, *, write: bool | None = None) -> Iterator[Library]:
-    """The library of a command."""
-    from rag.library import Library
-
-    with Library.open(config=config, write=write) as library:
-        yield library
-
-
-def echo_json(value: Any) -> None:
-    """Print values of this program as JSON."""
-    from rag.types import to_plain
-
-    click.echo(json.dumps(to_plain(value), ensure_ascii=False, indent=2))
-
-
-def echo_line(value: Any) -> None:
-    """Print a value as one line of JSON, at once."""
-    from rag.types import to_plain
-
-    click.echo(json.dumps(to_plain(value), ensure_ascii=False))
-    sys.stdout.flush()
-
-
-def echo_notices(notices: Iterable[str]) -> None:
-    """Warn, on the standard error, of what a library has to say beside its answers."""
-    from rag.terminal import safe
-
-    for notice in notices:
-        click.echo(f"Note: {safe(notice)}", err=True)
 
 
 @cli.command()
@@ -221,7 +146,7 @@ def _watched(library: Library, folders: Sequence[str], stop: Stop, *, as_json: b
     """Follow the folders until this command is asked to stop."""
     import threading
 
-    from rag.terminal import event_text
+    from rag.commands.terminal import event_text
 
     ended = threading.Event()
     stop.then = ended.set
@@ -273,7 +198,7 @@ def _told(events: Generator[IngestEvent, None, None], stop: Stop, *, as_json: bo
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from rag.terminal import one_line
+    from rag.commands.terminal import one_line
     from rag.types import IngestReport
 
     started = time.perf_counter()
@@ -304,7 +229,7 @@ def _told(events: Generator[IngestEvent, None, None], stop: Stop, *, as_json: bo
 
 def _end(report: IngestReport, stop: Stop, *, as_json: bool) -> None:
     """The sum of an ingest, and its exit code."""
-    from rag.terminal import report_text
+    from rag.commands.terminal import report_text
     from rag.types import INGEST_STATUSES
 
     if as_json:
@@ -323,7 +248,7 @@ def _encoded(library: Library, *, quiet: bool) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from rag.terminal import duration
+    from rag.commands.terminal import duration
 
     columns = (TextColumn("Encoding"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
     with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=False) as bar:
@@ -339,7 +264,7 @@ def _encoded(library: Library, *, quiet: bool) -> None:
 @json_option
 def sources(folders: bool, as_json: bool, **flags: str | None) -> None:
     """List the documents of a collection."""
-    from rag.terminal import folders_text, sources_text
+    from rag.commands.terminal import folders_text, sources_text
 
     with opened(settings(**flags), write=False) as library:
         if folders:
@@ -377,8 +302,8 @@ def search(
     question: str, k: int | None, sources: tuple[str, ...], where: tuple[str, ...], as_json: bool, **flags: str | None
 ) -> None:
     """Show the passages nearest to a question."""
+    from rag.commands.terminal import fitted, hits_text, screen_width
     from rag.filters import parse_terms
-    from rag.terminal import fitted, hits_text, screen_width
 
     with opened(settings(**flags), write=False) as library:
         hits = library.search(question, k, sources=sources, where=parse_terms(where))
@@ -395,15 +320,15 @@ def search(
 @json_option
 def ask(question: str, sources: tuple[str, ...], where: tuple[str, ...], as_json: bool, **flags: str | None) -> None:
     """Answer a question, each sentence with its source."""
+    from rag.commands.terminal import answer_text, screen_width
     from rag.filters import parse_terms
-    from rag.terminal import answer_text, screen_width
 
     with opened(settings(**flags)) as library:
         echo_notices(library.notices)
         if as_json:
             echo_json(library.ask(question, sources=sources, where=parse_terms(where)))
             return
-        from rag.chat import stream_answer
+        from rag.commands.chat import stream_answer
 
         click.echo(library.llm_choice.reason, err=True)
         click.echo(
@@ -419,8 +344,8 @@ def ask(question: str, sources: tuple[str, ...], where: tuple[str, ...], as_json
 @common
 def ui(host: str | None, port: int | None, seeds: bool, browser: bool, **flags: str | None) -> None:
     """Serve the page."""
+    from rag.commands.terminal import report_text
     from rag.prompts import shipped_folder
-    from rag.terminal import report_text
 
     config = settings(**flags).with_(host=host, port=port)
     with opened(config, write=True) as library:
@@ -452,7 +377,7 @@ def reindex(embedder_name: str | None, **flags: str | None) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from rag.terminal import duration
+    from rag.commands.terminal import duration
 
     columns = (TextColumn("Embedding"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
     config = settings(**flags)
@@ -506,8 +431,8 @@ def restore(file: str, replace: bool, **flags: str | None) -> None:
 @json_option
 def doctor(repair: bool, as_json: bool, **flags: str | None) -> None:
     """Say what is there and what is wrong."""
+    from rag.commands.terminal import checks_text, fitted, salvage_text, screen_width
     from rag.doctor import diagnose
-    from rag.terminal import checks_text, fitted, salvage_text, screen_width
 
     if repair:
         from rag.library import Library
@@ -546,7 +471,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         click.echo("Interrupted.", err=True)
         return 130
     except RagError as error:
-        from rag.terminal import safe
+        from rag.commands.terminal import safe
 
         click.echo(f"Error: {safe(error.explain())}", err=True)
         return 2 if error.code in ("config", "prompt") else 1

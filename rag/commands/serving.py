@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from rag.cli import common, echo_json, json_option, opened, settings
+from rag.commands.options import common, echo_json, json_option, opened, settings
 from rag.errors import ConfigError, ProofError
 from rag.proof import MEANING, ProofReport, bare_files, check_proof, read_proofs
 
@@ -118,7 +118,7 @@ def verify(answer: TextIO, paths: tuple[str, ...], as_json: bool, **flags: str |
 
 def _told(report: ProofReport) -> str:
     """A report for the terminal."""
-    from rag.terminal import fitted, one_line, safe, screen_width
+    from rag.commands.terminal import fitted, one_line, safe, screen_width
 
     lines = [safe(report.question)] if report.question else []
     for checked in report.citations:

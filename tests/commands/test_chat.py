@@ -22,8 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag import Library
-from rag.chat import Session
-from rag.terminal import fitted
+from rag.commands.chat import Session
+from rag.commands.terminal import fitted
 from tests.fake_ollama import FakeModel, FakeOllama, Fault
 
 RAG = [sys.executable, "-m", "rag"]
@@ -324,7 +324,7 @@ def test_on_a_narrow_terminal_no_word_is_cut(home: Path, server: FakeOllama) -> 
 def test_only_what_fits_the_screen_is_shown_while_it_grows(lines: int, kept: int) -> None:
     from rich.console import Console
 
-    from rag.chat import _tail
+    from rag.commands.chat import _tail
 
     shown = str(_tail("\n".join(f"line {n}" for n in range(lines)), Console(width=80, height=30)))
     assert len(shown.splitlines()) == kept and shown.endswith(f"line {lines - 1}")

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag.cli import common, echo_json, json_option, settings
+from rag.commands.options import common, echo_json, json_option, settings
+from rag.commands.terminal import one_line, safe
 from rag.config import settings_file
 from rag.errors import ConfigError, ModelMissing
-from rag.terminal import one_line, safe
 
 if TYPE_CHECKING:
     from rag.models.client import ModelInfo, OllamaClient, Running
@@ -145,10 +145,11 @@ def use(name: str, **flags: str | None) -> None:
     """
     from rag.models.choose import choose_llm
 
-    wanted = name if name in ("auto", "quotes") or name.startswith("ollama:") else f"ollama:{name}"
+    wanted = name if name in ("auto", "quotes") or name.startswith(("ollama:", "openai:")) else f"ollama:{name}"
     model, choice = choose_llm(settings(**flags).with_(llm=wanted))
-    if model is not None:
-        model.close()  # type: ignore[attr-defined]
+    close = getattr(model, "close", None)
+    if close is not None:
+        close()
     path = settings_file()
     _write_setting(path, wanted)
     click.echo(f"{safe(choice.reason)} Written to {path.resolve()}.")

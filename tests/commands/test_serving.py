@@ -19,7 +19,7 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from rag.cli import run
+from rag.commands.cli import run
 
 TEXT = "The Brackwater bridge opened in 1931, two years late. It has four arches of red granite.\n"
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag.cli import common, echo_notices, opened, settings
+from rag.commands.options import common, echo_notices, opened, settings
+from rag.commands.terminal import answer_text, fitted, hits_text, safe, screen_width, sources_text, without_echo
 from rag.errors import RagError
-from rag.terminal import answer_text, fitted, hits_text, safe, screen_width, sources_text, without_echo
 from rag.types import Answer, Condensed, Done, Token, Turn
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.cli import run
+from rag.commands.cli import run
 from rag.models.families import RECOMMENDED
 from tests.fake_ollama import FakeModel, FakeOllama, Fault
 

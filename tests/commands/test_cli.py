@@ -15,10 +15,10 @@ import numpy.typing as npt
 import pytest
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
-from rag.cli import cli, run
+from rag.commands.cli import cli, run
+from rag.commands.terminal import safe
 from rag.errors import ModelError
 from rag.models import embed
-from rag.terminal import safe
 
 RAG = [sys.executable, "-m", "rag"]
 TEXT = "The lighthouse keeper lives in the red house.\n\nThe foghorn sounds every 40 seconds in winter.\n"

@@ -1,0 +1,89 @@
+"""What every command of a library takes and prints: its options, the library it opens, JSON, notices."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rag.config import Config
+    from rag.library import Library
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def common(command: F) -> F:
+    """The options that every command of a library takes."""
+    for option in (
+        click.option("--library", metavar="FOLDER", help="The library's folder (RAG_LIBRARY)."),
+        click.option("--collection", metavar="NAME", help="The collection (RAG_COLLECTION; 'default')."),
+        click.option("--llm", metavar="NAME", help="auto, quotes or ollama:NAME (RAG_LLM)."),
+        click.option("--embedder", metavar="NAME", help="auto, builtin or ollama:NAME, for new collections."),
+    ):
+        command = option(command)
+    return command
+
+
+def choosing(command: F) -> F:
+    """The options that choose documents to ask."""
+    for option in (
+        click.option(
+            "--source", "sources", multiple=True, metavar="NAME", help="Only this document, or a pattern (*)."
+        ),
+        click.option(
+            "--where",
+            multiple=True,
+            metavar="CONDITION",
+            help="Only documents with e.g. year=2024, folder=hr, tags=plan.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+
+
+def settings(library: str | None, collection: str | None, llm: str | None, embedder: str | None) -> Config:
+    """The configuration with these flags on top."""
+    from rag.config import load_config
+
+    flags = {"library": library, "collection": collection, "llm": llm, "embedder": embedder}
+    return load_config({k: v for k, v in flags.items() if v is not None})
+
+
+@contextmanager
+def opened(config: Config, *, write: bool | None = None) -> Iterator[Library]:
+    """The library of a command."""
+    from rag.library import Library
+
+    with Library.open(config=config, write=write) as library:
+        yield library
+
+
+def echo_json(value: Any) -> None:
+    """Print values of this program as JSON."""
+    from rag.types import to_plain
+
+    click.echo(json.dumps(to_plain(value), ensure_ascii=False, indent=2))
+
+
+def echo_line(value: Any) -> None:
+    """Print a value as one line of JSON, at once."""
+    from rag.types import to_plain
+
+    click.echo(json.dumps(to_plain(value), ensure_ascii=False))
+    sys.stdout.flush()
+
+
+def echo_notices(notices: Iterable[str]) -> None:
+    """Warn, on the standard error, of what a library has to say beside its answers."""
+    from rag.commands.terminal import safe
+
+    for notice in notices:
+        click.echo(f"Note: {safe(notice)}", err=True)
