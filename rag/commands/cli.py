@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from fnmatch import fnmatchcase
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
@@ -16,7 +17,17 @@ from typing import TYPE_CHECKING
 import click
 
 from rag import __version__
-from rag.commands.options import choosing, common, echo_json, echo_line, echo_notices, json_option, opened, settings
+from rag.commands.options import (
+    choosing,
+    common,
+    echo_json,
+    echo_line,
+    echo_notices,
+    json_option,
+    opened,
+    question_argument,
+    settings,
+)
 from rag.errors import RagError
 
 if TYPE_CHECKING:
@@ -28,6 +39,8 @@ _LAZY = {
     "gold": "rag.gold.commands.cli:gold",
     "models": "rag.commands.models:models",
     "chat": "rag.commands.chat:chat",
+    "collections": "rag.commands.library:collections",
+    "conversations": "rag.commands.library:conversations",
     "mcp": "rag.commands.serving:mcp",
     "serve": "rag.commands.serving:serve",
     "verify": "rag.commands.serving:verify",
@@ -59,6 +72,8 @@ _SUMMARIES = {
     "gold": "Test answers against a gold question set.",
     "models": "List, pull and choose models of Ollama.",
     "chat": "Talk with your documents in the terminal.",
+    "collections": "List, make, rename and delete collections.",
+    "conversations": "List, show, export and delete conversations.",
     "mcp": "Serve the library to assistants by the Model Context Protocol.",
     "serve": "Serve programs over HTTP, in OpenAI's form and in its own.",
     "verify": "Check an exported answer again, against the library or bare files.",
@@ -67,8 +82,14 @@ _SUMMARIES = {
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="%(version)s", prog_name="rag")
-def cli() -> None:
-    """Answers from your own documents, on your own machine, with every sentence footnoted and checked."""
+@common
+@click.pass_context
+def cli(context: click.Context, /, **flags: str | None) -> None:
+    """Answers from your own documents, on your own machine, with every sentence footnoted and checked.
+
+    The options may stand here, once for all commands, or after the command's name.
+    """
+    context.obj = {name: value for name, value in flags.items() if value is not None}
 
 
 @cli.command()
@@ -282,18 +303,33 @@ def sources(folders: bool, as_json: bool, **flags: str | None) -> None:
 
 
 @cli.command()
-@click.argument("names", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("names", nargs=-1, metavar="SOURCE...")
+@click.option("--all", "everything", is_flag=True, help="All documents of the collection.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @common
-def remove(names: tuple[str, ...], **flags: str | None) -> None:
-    """Remove documents, by the names that `rag sources` shows."""
+def remove(names: tuple[str, ...], everything: bool, yes: bool, **flags: str | None) -> None:
+    """Remove documents, by the names that `rag sources` shows or patterns of them ('reports/*.pdf')."""
+    if bool(names) == everything:
+        raise click.UsageError("Name documents, or say --all.")
     with opened(settings(**flags), write=True) as library:
-        for name in names:
-            library.remove(name)
-            click.echo(f"Removed {name}.")
+        known = [document.source for document in library.sources()]
+        chosen = known if everything else [one for name in names for one in _matching(name, known)]
+        if (everything or len(chosen) > len(names)) and not yes:
+            click.confirm(f"Remove {len(chosen)} documents?", abort=True)
+        for source in dict.fromkeys(chosen):
+            library.remove(source)
+            click.echo(f"Removed {source}.")
+
+
+def _matching(name: str, known: Sequence[str]) -> list[str]:
+    """The document of that name, else those that match it as a pattern; the name itself when none does."""
+    if name in known or not set(name) & set("*?["):
+        return [name]
+    return [source for source in known if fnmatchcase(source, name)] or [name]
 
 
 @cli.command()
-@click.argument("question")
+@question_argument
 @click.option("-k", type=click.IntRange(1, 200), default=None, help="How many passages.")
 @choosing
 @common
@@ -314,7 +350,7 @@ def search(
 
 
 @cli.command()
-@click.argument("question")
+@question_argument
 @choosing
 @common
 @json_option

@@ -49,12 +49,27 @@ def choosing(command: F) -> F:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
 
+def asked_words(context: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> str:
+    """A question's words as one text; ``-`` alone reads it from the standard input."""
+    if words == ("-",):
+        return "" if sys.stdin is None else sys.stdin.buffer.read().decode("utf-8", "replace")
+    return " ".join(words)
+
+
+question_argument = click.argument(
+    "question", nargs=-1, required=True, metavar="QUESTION...", callback=asked_words, type=click.UNPROCESSED
+)
+
+
 def settings(library: str | None, collection: str | None, llm: str | None, embedder: str | None) -> Config:
-    """The configuration with these flags on top."""
+    """The configuration with these flags on top; those before the command's name (``rag --library X ask``) count too,
+    and less than those after it."""
     from rag.config import load_config
 
-    flags = {"library": library, "collection": collection, "llm": llm, "embedder": embedder}
-    return load_config({k: v for k, v in flags.items() if v is not None})
+    context = click.get_current_context(silent=True)
+    before = (context.find_root().obj if context is not None else None) or {}
+    after = {"library": library, "collection": collection, "llm": llm, "embedder": embedder}
+    return load_config({**before, **{k: v for k, v in after.items() if v is not None}})
 
 
 @contextmanager
@@ -66,11 +81,16 @@ def opened(config: Config, *, write: bool | None = None) -> Iterator[Library]:
         yield library
 
 
-def echo_json(value: Any) -> None:
-    """Print values of this program as JSON."""
+def json_text(value: Any) -> str:
+    """Values of this program as indented JSON."""
     from rag.types import to_plain
 
-    click.echo(json.dumps(to_plain(value), ensure_ascii=False, indent=2))
+    return json.dumps(to_plain(value), ensure_ascii=False, indent=2)
+
+
+def echo_json(value: Any) -> None:
+    """Print values of this program as JSON."""
+    click.echo(json_text(value))
 
 
 def echo_line(value: Any) -> None:
