@@ -289,7 +289,10 @@ class CitedDocument:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """``answer.text[start:end] == text``; ``citations`` index into ``Answer.citations``."""
+    """``answer.text[start:end] == text``; ``citations`` index into ``Answer.citations``.
+
+    ``unchecked`` names what its language has no data to check by ("negation"): then it is at most partly supported.
+    """
 
     text: str
     start: int
@@ -298,6 +301,7 @@ class Sentence:
     citations: tuple[int, ...] = ()
     score: float = 0.0
     evidence: Mapping[str, float] = field(default_factory=lambda: EMPTY)
+    unchecked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,3 +176,11 @@ def test_two_languages_are_not_held_against_each_other_unsaid() -> None:
         "The council approved the new plan of the harbour.", "Der Rat hat den neuen Plan des Hafens nicht genehmigt."
     )
     assert not found.holds
+
+
+def test_an_answer_says_what_was_not_checked() -> None:
+    source = "De raad heeft het nieuwe plan voor de haven niet goedgekeurd."
+    (found,) = VERIFIER.verify(
+        "De raad heeft het nieuwe plan voor de haven goedgekeurd [1].", hits({"a.md": source})
+    ).sentences
+    assert "negation" in found.unchecked and found.support is not Support.SUPPORTED

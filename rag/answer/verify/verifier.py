@@ -295,4 +295,6 @@ def _with_markers(plain: str, marks: Sequence[tuple[int, int, int]]) -> tuple[st
 
 def _sentence(text: str, one: _Checked, own: Sequence[int], start: int, end: int) -> Sentence:
     verdict = one.verdict
-    return Sentence(text[start:end], start, end, verdict.support, tuple(own), verdict.score, verdict.evidence)
+    return Sentence(
+        text[start:end], start, end, verdict.support, tuple(own), verdict.score, verdict.evidence, verdict.unchecked
+    )
