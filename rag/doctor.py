@@ -148,7 +148,7 @@ def _library(config: Config, truth: Truth, dense: DenseIndex) -> Iterator[Check]
         f"{config.library_path}: {documents} documents, {passages} passages, {facts.bytes / 1e6:.1f} MB; {role}.",
     )
     if facts.problems:
-        yield Check("database", "bad", f"{facts.problems}.", "Restore the library's folder from a backup.")
+        yield Check("database", "bad", f"{facts.problems}.", LibraryDamaged.hint)
     else:
         yield Check("database", "ok", f"SQLite {facts.sqlite_version}, journal mode {facts.journal}, intact.")
     for collection in truth.collections.list():

@@ -124,7 +124,7 @@ class LibraryDamaged(StoreError):
     """The library's file does not hold what was written to it: the disk, or another program, changed it."""
 
     code = "damaged"
-    hint = "Restore the library's folder from a backup; `rag doctor` says what is damaged."
+    hint = "`rag doctor --repair` saves what can be read; `rag restore` puts a backup back."
 
 
 class DiskFull(StoreError):
