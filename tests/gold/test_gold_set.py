@@ -184,8 +184,8 @@ def test_a_question_survives_the_way_through_json() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ({"id": 3, "question": "x"}, "Question.id should be str"),
-        ({"id": "a"}, "lacks a field"),
+        ({"id": 3, "question": "x"}, "Question.id should be a valid string"),
+        ({"id": "a"}, "Question.question is missing"),
         ({"id": "a", "question": "b", "sources": {"file": "x"}}, "sources"),
         ({"id": "a", "question": "b", "severity": "high"}, "severity"),
         ([], "Question should be"),

@@ -101,7 +101,7 @@ def test_the_repeat_and_the_depth_are_asked_for(tape: Path) -> None:
         ('{"kind": "recording"}\n', "is no recording"),
         ('{"kind": "run", "conditions": {}}\n', "is no recording"),
         ('{"kind": "recording", "conditions": {}}\n', "int"),
-        ('{"kind": "recording", "conditions": {}, "depth": 5}\n{"a": 1}\n', "lacks a field"),
+        ('{"kind": "recording", "conditions": {}, "depth": 5}\n{"a": 1}\n', "is missing"),
         ('{"kind": "recording", "conditions": {}, "depth": 5}\n[1]\n', ":2: the line is damaged"),
     ],
 )
@@ -148,7 +148,7 @@ def test_replay_needs_no_model_and_gives_the_same_scores(gold: GoldSet, handbook
     prompts = tmp_path / "prompts"
     prompts.mkdir()
     text = (Path(__file__).parents[2] / "prompts" / "answer.md").read_text(encoding="utf-8")
-    (prompts / "answer.md").write_text(text.replace("Be brief", "Be very brief"), encoding="utf-8")
+    (prompts / "answer.md").write_text(f"{text.rstrip()}\nBe very brief.\n", encoding="utf-8")
     with Library.open(folder, config=handbook.config(prompts=prompts), write=False) as changed:
         stale = run(gold, changed, settings)
     assert len(stale.errors) == len(stale.records)

@@ -103,6 +103,9 @@ class GoldCase:
 def outcome_lines(outcome: Outcome) -> Iterator[str]:
     """The reasons, and for a regression its stage, metrics and the old answer."""
     yield from outcome.verdict.reasons
+    asked = {question.id for question in outcome.run.questions}
+    for finding in (finding for finding in outcome.run.findings if finding.id in asked):
+        yield f"{finding.message} Now: {finding.file_now or finding.page_now or finding.quote_now or 'nothing like it'}"
     for pair in outcome.comparison.of(State.REGRESSION) if outcome.comparison is not None else ():
         yield f"{pair.stage}: " + "; ".join(f"{n} {pair.before[n]:.3g} -> {pair.after[n]:.3g}" for n in pair.worse)
         if pair.old is not None and pair.old.reply is not None:

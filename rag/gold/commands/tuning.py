@@ -25,11 +25,7 @@ if TYPE_CHECKING:
 
 
 def calibrate(
-    gold: GoldSet,
-    library: Library,
-    *,
-    fusion: bool = False,
-    progress: Progress | None = None,
+    gold: GoldSet, library: Library, *, fusion: bool = False, progress: Progress | None = None
 ) -> tuple[Fit, ...]:
     """Fit ``abstain_below`` and, if asked, ``fusion_weight`` for the library's collection; writes nothing.
 

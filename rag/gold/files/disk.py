@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
-import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import fields, is_dataclass
-from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast
+
+from pydantic import TypeAdapter, ValidationError
 
 from rag.errors import GoldError
 
@@ -85,66 +85,22 @@ def _locked(path: Path) -> int:
 T = TypeVar("T")
 
 
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
 def from_plain(kind: type[T], value: Any) -> T:
     """``value`` (parsed JSON) as a ``kind``: a dataclass of scalars, enums, tuples, mappings and dataclasses.
 
     Missing fields take their default and unknown ones are left out, so that files of older versions stay readable.
     Raises GoldError naming the field when a value cannot be of its type.
     """
-    built: T = _build(kind, value, kind.__name__)
-    return built
-
-
-@cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
-def _build(kind: Any, value: Any, where: str) -> Any:
-    origin = get_origin(kind)
-    if kind is Any:
-        return value
-    if origin in (Union, types.UnionType):
-        return _build_union(get_args(kind), value, where)
-    if origin is Literal:
-        return value if value in get_args(kind) else _wrong(kind, value, where)
-    if isinstance(kind, type) and is_dataclass(kind):
-        return _build_dataclass(kind, value, where)
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind(value) if value in [member.value for member in kind] else _wrong(kind, value, where)
-    if origin is tuple:
-        item = get_args(kind)[0]
-        rows = value if isinstance(value, list | tuple) else _wrong(kind, value, where)
-        return tuple(_build(item, row, f"{where}[{index}]") for index, row in enumerate(rows))
-    if origin is not None and issubclass(origin, Mapping):
-        item = get_args(kind)[1]
-        rows = value if isinstance(value, Mapping) else _wrong(kind, value, where)
-        return {str(key): _build(item, row, f"{where}.{key}") for key, row in rows.items()}
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    return value if type(value) is kind else _wrong(kind, value, where)
-
-
-def _build_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
-    if value is None:
-        return None if type(None) in kinds else _wrong(kinds, value, where)
-    for kind in kinds:
-        if kind is not type(None):
-            return _build(kind, value, where)
-    return _wrong(kinds, value, where)
-
-
-def _build_dataclass(kind: type[Any], value: Any, where: str) -> Any:
-    if not isinstance(value, Mapping):
-        _wrong(kind, value, where)
-    hints: dict[str, Any] = _hints(kind)  # type: ignore[arg-type]
-    given = {f.name: _build(hints[f.name], value[f.name], f"{where}.{f.name}") for f in fields(kind) if f.name in value}
     try:
-        return kind(**given)
-    except TypeError as error:
-        raise GoldError(f"{where} lacks a field: {error}.", hint="The file is damaged; make it again.") from error
-
-
-def _wrong(kind: Any, value: Any, where: str) -> Any:
-    name = getattr(kind, "__name__", str(kind))
-    raise GoldError(f"{where} should be {name}, not {str(value)[:80]!r}.", hint="The file is damaged; make it again.")
+        read: T = _adapter(cast(Hashable, kind)).validate_json(json.dumps(value), strict=True)
+        return read
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, (kind.__name__, *first["loc"])))
+        told = "is missing" if first["type"] == "missing" else first["msg"].removeprefix("Input ")
+        raise GoldError(f"{where} {told}.", hint="The file is damaged; make it again.") from error

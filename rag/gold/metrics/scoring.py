@@ -362,15 +362,7 @@ def patterns_of(question: Question, path: str) -> Iterator[None]:
         raise InvalidGold(path, (Problem(question.line, f"In '{question.id}': {slow}", slow.hint),)) from slow
 
 
-def rescore(
-    run: Run,
-    gold: GoldSet,
-    backend: Backend,
-    collection: str | None,
-    *,
-    k: int,
-    evidence: Evidence,
-) -> Run:
+def rescore(run: Run, gold: GoldSet, backend: Backend, collection: str | None, *, k: int, evidence: Evidence) -> Run:
     """``run``'s stored answers scored again at ``k`` by ``gold`` as it is now. Questions it no longer has stay."""
     now = gold.by_id()
     known = {question.id: question for question in run.questions}

@@ -16,11 +16,7 @@ from rag.gold.metrics.definitions import known_names, metric
 from rag.gold.metrics.matching import Backend, Finder, LibraryCorpus
 from rag.gold.metrics.retrieval import first_occurrences, found_at, reciprocal_rank
 from rag.gold.metrics.statistics import ALPHA, Interval, bootstrap, holm, quantile
-from rag.gold.types import (
-    Place,
-    Question,
-    Run,
-)
+from rag.gold.types import Place, Question, Run
 from rag.types import Hit
 
 if TYPE_CHECKING:

@@ -201,7 +201,7 @@ def build_report(run: Run, comparison: Comparison | None, verdict: Verdict, wher
         verdict=verdict,
         cases=tuple(sorted(cases, key=lambda case: LABELS.index(case.label))),
         rows=_rows(run, comparison),
-        slices=_slices(cases, run.k, comparison is not None),
+        slices=_slices([case for case in cases if case.label != "stale"], run.k, comparison is not None),
         costs=_costs(run, comparison),
         power=power_text(comparison.regressions, comparison.fixes) if comparison is not None else "",
         noise=describe_noise(noise),
@@ -277,7 +277,7 @@ def _rows(run: Run, comparison: Comparison | None) -> tuple[Row, ...]:
                 rows.append(Row(known, shift.before, shift.after, shift.delta))
     else:
         values: dict[str, list[float]] = {}
-        for scores in run.scores().values():
+        for scores in (scores for asked, scores in run.scores().items() if asked not in run.stale):
             for name, value in scores.items():
                 values.setdefault(name, []).append(value)
         for name, column in values.items():
