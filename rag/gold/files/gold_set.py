@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 
@@ -305,9 +304,47 @@ def gold_yaml(questions: Sequence[Question], *, k: int = 5, repeats: int = 1) ->
 
 
 def entries(questions: Sequence[Question]) -> Iterator[str]:
-    """Each question as an entry of the list."""
+    """Each question as an entry of the list, without what is as it would be anyway."""
     for question in questions:
-        yield "\n".join(_lines(question)) + "\n"
+        entry = [_entry(question)]
+        yield yaml.dump(entry, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts texts with characters that a YAML reader would fold or refuse between double quotes, escaped."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        style = None if text.isprintable() else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+    yaml_representers: ClassVar[dict[Any, Any]] = {**yaml.SafeDumper.yaml_representers, str: represent_text}
+
+
+def _entry(question: Question) -> dict[str, Any]:
+    plain = {
+        "id": question.id,
+        "tags": list(question.tags),
+        "turns": [{"user": turn.user, "bot": turn.bot} for turn in question.turns],
+        "question": question.question,
+        "unanswerable": question.unanswerable,
+        "facts": [_fact_entry(fact) for fact in question.facts],
+        "must_not_contain": list(question.must_not_contain),
+        "aliases": list(question.aliases),
+        "sources": [_given(file=s.file, page=s.page, quote=s.quote) for s in question.sources],
+        "thresholds": dict(question.thresholds),
+    }
+    review = {"status": question.review.status, "origin": question.review.origin}
+    return {**_given(**plain), "severity": question.severity, "review": review}
+
+
+def _given(**entry: Any) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if value}
+
+
+def _fact_entry(fact: Fact) -> dict[str, Any]:
+    if fact.number is None:
+        return {"id": fact.id, "any": list(fact.any)}
+    return {"id": fact.id, "number": fact.number, "tolerance": fact.tolerance, **_given(unit=fact.unit)}
 
 
 def append_questions(path: Path, questions: Sequence[Question]) -> GoldSet:
@@ -363,59 +400,6 @@ def rebased(text: str, path: str, findings: Sequence[Finding]) -> str:
     return text
 
 
-def _lines(question: Question) -> Iterator[str]:
-    yield f"- id: {question.id if question.id[0].isalpha() else quoted(question.id)}"
-    if question.tags:
-        yield f"  tags: [{', '.join(map(_word, question.tags))}]"
-    if question.turns:
-        yield "  turns:"
-        for turn in question.turns:
-            yield f"  - {{user: {quoted(turn.user)}, bot: {quoted(turn.bot)}}}"
-    yield f"  question: {quoted(question.question)}"
-    if question.unanswerable:
-        yield "  unanswerable: true"
-    if question.facts:
-        yield "  facts:"
-        yield from (f"  - {_fact_line(fact)}" for fact in question.facts)
-    for key, texts in (("must_not_contain", question.must_not_contain), ("aliases", question.aliases)):
-        if texts:
-            yield f"  {key}: [{', '.join(map(quoted, texts))}]"
-    if question.sources:
-        yield "  sources:"
-        for source in question.sources:
-            yield from _source_lines(source)
-    if question.thresholds:
-        limits = ", ".join(f"{quoted(name)}: {value:g}" for name, value in question.thresholds.items())
-        yield f"  thresholds: {{{limits}}}"
-    yield f"  severity: {question.severity}"
-    yield f"  review: {{status: {question.review.status}, origin: {question.review.origin}}}"
-
-
-def _fact_line(fact: Fact) -> str:
-    if fact.number is None:
-        return f"{{id: {quoted(fact.id)}, any: [{', '.join(map(quoted, fact.any))}]}}"
-    unit = f", unit: {quoted(fact.unit)}" if fact.unit else ""
-    return f"{{id: {quoted(fact.id)}, number: {fact.number}, tolerance: {fact.tolerance}{unit}}}"
-
-
-def _source_lines(source: Source) -> Iterator[str]:
-    yield f"  - file: {quoted(source.file)}"
-    if source.page is not None:
-        yield f"    page: {source.page}"
-    if source.quote:
-        yield f"    quote: {quoted(source.quote)}"
-
-
-def _word(text: str) -> str:
-    return text if text.replace("-", "").isalnum() and text.isascii() else quoted(text)
-
-
 def quoted(text: str) -> str:
-    """A double-quoted YAML scalar: JSON's form is one, with what YAML's reader refuses escaped."""
-    safe = json.dumps(text, ensure_ascii=False)
-    return "".join(c if c.isprintable() else _escaped(c) for c in safe)
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    """A double-quoted YAML scalar on one line."""
+    return yaml.safe_dump(text, default_style='"', allow_unicode=True, width=10**9).rstrip("\n")

@@ -177,11 +177,9 @@ def _metrics(report: Report, statistics: bool) -> Iterator[RenderableType]:
         yield Text(f"  {report.steady}")
     if not rows:
         return
-    table = Table(box=None, pad_edge=False)
     paired = report.comparison is not None
     before, now = report.sides
-    for name in ("metric", *((before, now, "change") if paired else (now,)), "n"):
-        table.add_column(name, justify="left" if name == "metric" else "right", no_wrap=True)
+    table = _table("metric", *((before, now, "change") if paired else (now,)), "n")
     for row in rows:
         style = ""
         if row.delta is not None and row.delta.significant:
@@ -204,9 +202,7 @@ def show_interval(interval: Interval, metric: Metric, *, signed: bool = False, w
 
 def _slices(report: Report) -> Table:
     names = list(dict.fromkeys(name for part in report.slices for name in part.means))
-    table = Table(box=None, pad_edge=False)
-    for name in ("tag", "n", "pass", *names):
-        table.add_column(name, justify="left" if name == "tag" else "right", no_wrap=True)
+    table = _table("tag", "n", "pass", *names)
     for part in report.slices:
         cells = [_moved(part.means.get(name, (None, None))) for name in names]
         table.add_row(part.tag, str(part.questions), _moved(part.passed), *cells)
@@ -221,9 +217,7 @@ def _moved(pair: tuple[float | None, float | None]) -> str:
 
 
 def _costs(report: Report) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in ("", "before", "now"):
-        table.add_column(name, justify="left" if not name else "right", no_wrap=True)
+    table = _table("", *report.sides)
     for cost in report.costs:
         before = f"{cost.before[0]:.0f}, {cost.before[1]:.0f}" if cost.before else ""
         table.add_row(cost.metric.name, before, f"{cost.after[0]:.0f}, {cost.after[1]:.0f}")
@@ -238,13 +232,19 @@ def _short(value: str) -> str:
     return (value if len(value) <= 40 else f"{value[:12]}…") or "–"
 
 
+def _table(first: str, *others: str, title: str | None = None) -> Table:
+    """An empty table: the first column to the left, the others to the right and never wrapped."""
+    table = Table(first, title=title, title_justify="left", box=None, pad_edge=False)
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
 def fit_table(fit: Fit) -> Table:
     """A fitted setting, before and after."""
     word = "better" if fit.better else "not significantly better"
     title = f"{fit.setting}: {fit.old:g} → {fit.new:g}, {word} on questions held out"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name in ("", "before", "after (cross-validated)", "n"):
-        table.add_column(name, justify="left" if not name else "right", no_wrap=True)
+    table = _table("", "before", "after (cross-validated)", "n", title=title)
     change = f"{fit.delta.mean:+.3f} [{fit.delta.low:+.3f}, {fit.delta.high:+.3f}]"
     table.add_row(fit.measure, _figure(fit.before), _figure(fit.after), str(fit.before.n))
     table.add_row("change", "", change, str(fit.delta.n))
@@ -259,9 +259,7 @@ def _figure(interval: Interval) -> str:
 
 def sweep_table(found: Sweep) -> Table:
     """The points of a sweep, the best first."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("settings", f"{found.metric} [95 %]", "median ms", "lead of the best", "adjusted p"):
-        table.add_column(name, justify="left" if name == "settings" else "right", no_wrap=name != "settings")
+    table = _table("settings", f"{found.metric} [95 %]", "median ms", "lead of the best", "adjusted p")
     for row in sweep_rows(found):
         table.add_row(*row)
     return table
