@@ -45,11 +45,11 @@ class Components:
         )
         html(parts.DOCUMENTS, elem_id="docsum")
         self.upload = html(parts.drop_zone(site.upload_bytes), "upload.js", elem_id="up")
-        self.embedding = html("", "list.js", elem_id="embedding")
         self.find = html(parts.CONVERSATIONS, "list.js", elem_id="histfind")
         self.history = html("", "list.js", elem_id="hist")
         self.exports = html("", elem_id="exports")
-        self.model = gr.Dropdown([], label="Model", elem_id="model", allow_custom_value=True)
+        self.model = gr.Dropdown([], label="Answers are written by", elem_id="model", allow_custom_value=True)
+        self.embedding = html("", "list.js", elem_id="embedding")
 
     def _chat_column(self) -> None:
         self.chat = gr.Chatbot(

@@ -116,14 +116,14 @@ def embedding_html(facts: IndexFacts, state: Progress | None, embedders: Sequenc
     """The collection's embedder, how its embedding anew goes, and the button for it."""
     if running and state is not None:
         return _running(state)
-    said = [f"<span>Embedder: {_shown(facts.embedder)}</span>"]
+    said = [f"<span>Searched with: {_shown(facts.embedder)}</span>"]
     if state is not None and state.error:
         said.append(f'<span class="bad">{sentence(state.error)}</span>')
     elif facts.unfinished:
         said.append(f'<span class="w">Embedding with {_shown(facts.unfinished)} is unfinished.</span>')
     if facts.problem:
         said.append('<span class="w">Index being repaired, searches stay exact.</span>')
-    label = "Go on" if facts.unfinished else "Embed again"
+    label = "Go on" if facts.unfinished else "Change…"
     wanted = facts.unfinished or facts.embedder
     offered = inert("\n".join(dict.fromkeys((wanted, *embedders))))
     button = (
@@ -146,4 +146,4 @@ def _running(state: Progress) -> str:
 
 
 def _shown(embedder: str) -> str:
-    return "built-in" if embedder == "builtin" else name(embedder.removeprefix("ollama:"))
+    return "the included model" if embedder == "builtin" else name(embedder.removeprefix("ollama:"))

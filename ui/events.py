@@ -215,7 +215,7 @@ class Events:
         if update.collection is not None:
             changes[shown.collection_acts] = parts.collection_acts(update.collection)
         if update.examples is not None:
-            said = parts.INTRO if update.examples else parts.NO_DOCUMENTS
+            said = parts.INTRO if update.examples else parts.no_documents()
             listed = [{"text": question} for question in update.examples]
             changes[shown.chat] = gr.update(examples=listed, placeholder=said)
         if update.reader is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -16,6 +17,9 @@ from ui.warm import WarmUp
 
 if TYPE_CHECKING:
     from rag.library import Library
+
+_QUOTING = "Answers are the sentences of your documents that say it. A model would write them in its own words."
+_START = "Install Ollama, start it with `ollama serve`, then press “Check again”."
 
 
 class Models:
@@ -56,8 +60,10 @@ class Models:
         if self._wanted == QUOTES:
             return Status("quotes", "Quoting, no model", self._failed)
         if not facts.reachable:
-            return Status("quotes-only", "Quoting: Ollama is not running", facts.hint)
-        return Status("missing", "Quoting: no chat model", self._failed, DEFAULT_CHAT_PULL, _size(DEFAULT_CHAT_PULL))
+            return Status("quotes-only", "Quoting: Ollama is not running", f"{_QUOTING} {_START}")
+        size = _size(DEFAULT_CHAT_PULL)
+        fits = f"{_QUOTING} {DEFAULT_CHAT_PULL} takes {size} of this machine's {_memory_gb()} GB of memory."
+        return Status("missing", "Quoting: no chat model", self._failed or fits, DEFAULT_CHAT_PULL, size)
 
     def embedders(self) -> list[str]:
         """What a collection can be embedded with: the built-in embedder, then the installed models that embed."""
@@ -191,6 +197,10 @@ def _chat_models(facts: ServerFacts) -> list[str]:
 
 def _has(facts: ServerFacts, name: str) -> bool:
     return canonical(name) in {canonical(model.name) for model in facts.models}
+
+
+def _memory_gb() -> int:
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
 
 
 def _size(name: str) -> str:

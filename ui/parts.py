@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
+from rag.documents import names
 from ui.escape import inert, name
 
 INTRO = "# What would you like to know?\nAnswers come only from your documents, with the passage next to each claim."
-NO_DOCUMENTS = "# Add your documents\nDrop files anywhere on this page. Then ask, and every sentence names its source."
 BRAND = '<h1 class="brand">Ask your documents</h1>'
 ACTS = (
     '<button type="button" data-act="sheet" class="only-m">Sources</button>'
@@ -34,6 +34,14 @@ SOURCES = (
 def static(file: str) -> str:
     """A file of ``ui/static``."""
     return (files("ui") / "static" / file).read_text(encoding="utf-8")
+
+
+def no_documents() -> str:
+    """What stands in place of a chat while there is nothing to ask about."""
+    return (
+        "# Add your documents\nDrop files or folders anywhere on this page, or take “Add files” at the left. Then ask, "
+        f"and every sentence names its source.\n\nThese are read: {names()}."
+    )
 
 
 def head() -> str:

@@ -71,7 +71,7 @@ def test_an_embedder_that_changed_is_a_notice_and_embedding_again_ends_it(
             notice = pilot.page.locator("#notices li")
             expect(notice).to_contain_text("embed-s has changed since the collection default was made")
             expect(notice).to_be_in_viewport()
-            expect(pilot.page.locator("#embedding")).to_contain_text("Embedder: embed-s")
+            expect(pilot.page.locator("#embedding")).to_contain_text("Searched with: embed-s")
             pilot.page.locator("#embedding [data-act=reindex]").click()
             choice = pilot.page.locator("#ask-dialog select")
             assert choice.locator("option").all_inner_texts() == ["ollama:embed-s", "builtin"]
@@ -102,7 +102,7 @@ def test_embedding_with_another_model_shows_progress_can_be_cancelled_and_goes_o
     ):
         running.delay = 0.03
         line = pilot.page.locator("#embedding")
-        expect(line).to_contain_text("Embedder: built-in")
+        expect(line).to_contain_text("Searched with: the included model")
         line.locator("[data-act=reindex]").click()
         pilot.page.locator("#ask-dialog select").select_option("ollama:embed-s")
         pilot.dialog()
@@ -119,7 +119,7 @@ def test_embedding_with_another_model_shows_progress_can_be_cancelled_and_goes_o
         running.delay = 0.0
         line.locator("[data-act=reindex]", has_text="Go on").click()
         pilot.dialog()
-        expect(line).to_contain_text("Embedder: embed-s")
+        expect(line).to_contain_text("Searched with: embed-s")
         expect(line.locator("progress")).to_have_count(0)
         assert library.index().embedder == "ollama:embed-s" and library.index().unfinished == ""
         assert len(running.sent("/api/embed")) > done

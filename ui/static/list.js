@@ -4,7 +4,7 @@ const quoted = b => '“' + (b.dataset.name || '') + '”';
 const questions = {
   delete: b => ({title: 'Delete this ' + (b.dataset.what || 'conversation') + '?', text: quoted(b) + (b.dataset.what ? ' and all its documents will be removed from the library.' : ' will be gone.'), ok: 'Delete', danger: true}),
   rename: b => ({title: 'Rename', ok: 'Rename', value: b.dataset.name || ''}),
-  reindex: b => ({title: 'Embed this collection again?', text: 'Every passage is embedded anew. The old vectors answer until the new ones are complete.', ok: 'Start', value: b.dataset.name, options: b.dataset.options.split('\n')}),
+  reindex: b => ({title: 'Search this collection with another model?', text: 'Every passage is read by it once (embedded). Until that is done, searches go on as before.', ok: 'Start', value: b.dataset.name, options: b.dataset.options.split('\n')}),
   create: () => ({title: 'New collection', text: 'Documents in it are searched apart from the others.', ok: 'Create', value: ''}),
 };
 element.addEventListener('click', async e => {
