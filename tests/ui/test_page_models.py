@@ -27,19 +27,19 @@ def status(pilot: Pilot) -> str:
 def test_the_model_is_loaded_when_the_page_starts_and_only_once(browser: Browser, corpus: Path, tmp_path: Path) -> None:
     """What loads a model again is another option: the first question must send what the warm-up sent."""
     with (
-        FakeOllama(["fake-chat", "fake-ramble"], load_seconds=4) as server,
+        FakeOllama(["fake-chat", "fake-ramble"], load_seconds=20) as server,
         Library.open(tmp_path / "l", llm="ollama:fake-chat", embedder="builtin", ollama_host=server.url) as library,
     ):
         library.ingest(corpus)
         with page_over(library) as address, tab(browser, address) as pilot:
-            expect(pilot.page.locator("#status")).to_contain_text("fake-chat is being loaded")
-            expect(pilot.page.locator("#status")).to_contain_text("fake-chat ready")
+            expect(pilot.page.locator("#status")).to_contain_text("fake-chat is being loaded", timeout=30_000)
+            expect(pilot.page.locator("#status")).to_contain_text("fake-chat ready", timeout=60_000)
             assert [load.model for load in server.loads] == ["fake-chat:latest"]
             pilot.ask(PARKING)
             assert len(server.loads) == 1
             pilot.choose("ollama:fake-ramble")
             expect(pilot.page.locator("#status")).to_contain_text("fake-ramble is being loaded")
-            expect(pilot.page.locator("#status")).to_contain_text("fake-ramble ready")
+            expect(pilot.page.locator("#status")).to_contain_text("fake-ramble ready", timeout=60_000)
             assert [load.model for load in server.loads] == ["fake-chat:latest", "fake-ramble:latest"]
 
 
