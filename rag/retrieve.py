@@ -17,6 +17,7 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from rag.config import Config
 from rag.encode import PassageEncoder
 from rag.models.embed import embed_query
+from rag.models.encoder import KNOWN_PASSAGE, KNOWN_QUESTION
 from rag.store.dense import DenseIndex
 from rag.store.lexical import Lexical
 from rag.store.passages import Home
@@ -52,11 +53,6 @@ class Fusion:
     weight: float = 0.5
     document: float = 0.8
     encoder: float = 1.0
-
-
-KNOWN_PASSAGE, KNOWN_QUESTION = 0.7, 0.3
-"""From which share of a text in words that the encoder's vocabulary has whole (``Encoder.known``) it is taken to know
-the text's language. A question is short, and often of rare names."""
 
 
 class HybridRetriever(BaseRetriever):

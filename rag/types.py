@@ -346,9 +346,21 @@ class Disagreement:
     changed: bool = False
 
 
+class Outcome(StrEnum):
+    """What became of a question. ``UNCERTAIN``: the closest passages are shown, and may not answer it; where a model
+    wrote, it wrote of them, and nothing bears it out. ``ABSENT``: it is not in the documents."""
+
+    ANSWERED = "answered"
+    UNCERTAIN = "uncertain"
+    ABSENT = "absent"
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """All there is to tell about one answer.
+
+    ``abstained`` where nothing was answered: the ``outcome`` is ``ABSENT``, or ``UNCERTAIN`` with the closest passages'
+    sentences quoted instead of an answer.
 
     ``text`` holds citation n as ``[n]`` at the places ``markers`` lists; ``hits`` are the passages found, best
     first, and ``used`` the indexes of those that the citations rest on. ``asked`` is the question that was searched
@@ -376,6 +388,7 @@ class Answer:
     notices: tuple[str, ...] = ()
     used: tuple[int, ...] = ()
     documents: tuple[CitedDocument, ...] = ()
+    outcome: Outcome = Outcome.ANSWERED
 
     @property
     def sources(self) -> tuple[str, ...]:

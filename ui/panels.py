@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from rag.text import counted
+from rag.types import Outcome
 from ui.escape import flowing, inert, name
 from ui.export import plain_turn
 from ui.render import ORIGINS, Record, count_flags, place
@@ -40,9 +41,10 @@ def _gold(turn: int, *, rated: bool) -> str:
 
 
 def _summary(record: Record, cards: int) -> str:
-    if record.get("abstained") and not record.get("state"):
+    uncertain = record.get("outcome") == Outcome.UNCERTAIN
+    if record.get("abstained") and not uncertain and not record.get("state"):
         return f"Not in the documents · {counted(cards, 'nearest passage')}" if cards else "Not in the documents"
-    parts = []
+    parts = ["May not answer"] if uncertain and not record.get("state") else []
     if record.get("citations"):
         parts.append(counted(cards, "citation"))
     elif "hits" in record:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from rag.types import Support
+from rag.types import Outcome, Support
 from ui.escape import inert, name, one_line, sentence
 from ui.markdown import Chip, Flag, open_ended, to_html
 
@@ -43,7 +43,7 @@ def answer_html(record: Record, turn: int) -> str:
     parts = [_asked(record)]
     if state:
         parts += [_loose_text(record, turn), _ended_early(record, state)]
-    elif record.get("abstained"):
+    elif record.get("abstained") and record.get("outcome") != Outcome.UNCERTAIN:
         parts.append(_abstained(record, turn))
     else:
         parts += [_checked_text(record, turn), _disagreements(record, turn)]
@@ -130,8 +130,9 @@ def _abstained(record: Record, turn: int) -> str:
         _chip(number, turn, hit["passage"], lines, hit["passage"]["text"]) for number, hit in enumerate(hits, 1)
     )
     nearest = f'<p class="near">Nearest passages: {chips}</p>' if chips else ""
+    said = "This is not in the documents." if hits else inert(record.get("text", ""))
     reason = f"<p>Why: {inert(record['reason'])}.</p>" if record.get("reason") else ""
-    return f'<div class="note abstain"><p><b>This is not in the documents.</b></p>{reason}{nearest}</div>'
+    return f'<div class="note abstain"><p><b>{said}</b></p>{reason}{nearest}</div>'
 
 
 def _disagreements(record: Record, turn: int) -> str:

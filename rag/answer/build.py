@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING
 
-from rag.answer.abstain import DEFAULT_THRESHOLD, Abstainer
+from rag.answer.abstain import ABSENT_BELOW, DEFAULT_THRESHOLD, Abstainer
+from rag.answer.courtesy import is_courtesy
 from rag.answer.engine import CitedQueryEngine, Settings, Tools
 from rag.answer.quoting import Quoter
 from rag.answer.verify import Verifier
 from rag.answer.writing import SCHEMA, Judge
 from rag.config import Config
+from rag.models.choose import OFF
 from rag.models.encoder import shared_encoder
 from rag.models.static import static_vectors
 from rag.prompts import load_prompt
@@ -40,6 +43,7 @@ def build_engine(
     """The engine that answers from ``collection`` with ``llm``, or by quoting when that is None."""
     vectors = static_vectors()
     size = lexical.passage_count(collection.id)
+    encoder = None if config.encoder == OFF else shared_encoder()
 
     def frequency(term: str) -> int:
         return lexical.document_frequency(collection.id, term)
@@ -56,7 +60,7 @@ def build_engine(
     tools = Tools(
         verifier=Verifier(vectors, shared_encoder() if config.encoder == "builtin" and llm is not None else None),
         quoter=Quoter(vectors, frequency, size),
-        abstainer=Abstainer(vectors, frequency, size),
+        abstainer=Abstainer(vectors, frequency, size, encoder=encoder),
         neighbours=neighbours,
         headings=lambda document_id: truth.documents.layout(document_id)[0],
         counter=TokenCounter(learnt.get("factor", FIRST_FACTOR), learnt.get("observations", 0)),
@@ -64,6 +68,7 @@ def build_engine(
         answer_prompt=load_prompt(_prompt_name(config, llm), config.prompts),
         condense_prompt=load_prompt("condense", config.prompts),
         secret=secret,
+        courtesy=(lambda message: False) if encoder is None else partial(is_courtesy, encoder),
         judge=_judge(config, llm, secret),
     )
     return CitedQueryEngine(retriever, llm, tools, _settings(config, collection, llm, model))
@@ -101,8 +106,8 @@ def _settings(config: Config, collection: Collection, llm: LLM | None, model: st
     fitted = float(collection.settings.get("abstain_below", DEFAULT_THRESHOLD))
     threshold = config.abstain_below if config.abstain_below >= 0 else fitted
     if llm is None:
-        return Settings(model, config.num_ctx, config.num_predict, threshold)
+        return Settings(model, config.num_ctx, config.num_predict, threshold, ABSENT_BELOW)
     # The model knows its own window; the configured one may be larger than what it was trained for.
     window = min(llm.metadata.context_window or config.num_ctx, config.num_ctx)
     reserve = llm.metadata.num_output if 0 < llm.metadata.num_output < window else config.num_predict
-    return Settings(model, window, min(reserve, window // 2), threshold)
+    return Settings(model, window, min(reserve, window // 2), threshold, ABSENT_BELOW)

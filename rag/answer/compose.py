@@ -15,6 +15,7 @@ from rag.types import (
     Heading,
     Hit,
     MarkerSpan,
+    Outcome,
     Sentence,
     Support,
     heading_path,
@@ -22,17 +23,19 @@ from rag.types import (
 
 _ENDED = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u061f]\W*$")
 NOT_FOUND = "This is not in the documents."
+CLOSEST = "The documents may not answer this. Closest to it:"
 NEAREST = "This is not in the documents. The nearest passages are listed with the sources."
 
 
-def quoted_answer(question: str, quotes: Sequence[Quote], hits: Sequence[Hit]) -> Answer:
+def quoted_answer(question: str, quotes: Sequence[Quote], hits: Sequence[Hit], *, certain: bool = True) -> Answer:
     """The quotes in reading order, a paragraph each, every one followed by the marker of its citation.
 
-    The rows of one table stand under its head, which each of them cites too.
+    The rows of one table stand under its head, which each of them cites too. Unless it is ``certain`` that the quotes
+    answer, they are what is closest to an answer, and said to be that.
     """
     order = {hit.passage.document_id: rank for rank, hit in reversed(list(enumerate(hits)))}
     ordered = sorted(quotes, key=lambda q: (order.get(q.passage.document_id, len(order)), q.start))
-    text, above = "", -1
+    text, above = "" if certain else CLOSEST, -1
     sentences: list[Sentence] = []
     citations: list[Citation] = []
     markers: list[MarkerSpan] = []
@@ -56,7 +59,9 @@ def quoted_answer(question: str, quotes: Sequence[Quote], hits: Sequence[Hit]) -
     return Answer(
         question=question,
         text=text,
-        abstained=False,
+        abstained=not certain,
+        reason="" if certain else "the closest passages may not answer the question",
+        outcome=Outcome.ANSWERED if certain else Outcome.UNCERTAIN,
         sentences=tuple(sentences),
         citations=tuple(citations),
         markers=tuple(markers),
@@ -131,5 +136,6 @@ def abstention(question: str, hits: Sequence[Hit], reason: str) -> Answer:
         text=NEAREST if hits else NOT_FOUND,
         abstained=True,
         reason=reason,
+        outcome=Outcome.ABSENT,
         hits=tuple(hits),
     )

@@ -26,6 +26,7 @@ from rag.answer.compose import (
     used_hits,
 )
 from rag.answer.conflicts import disagreements
+from rag.answer.courtesy import reply_to
 from rag.answer.markers import parse
 from rag.answer.quoting import Quoter, identified
 from rag.answer.verify import Verified, Verifier
@@ -40,7 +41,8 @@ from rag.answer.writing import (
     assemble,
     calibration_notices,
     clean_reply,
-    condense_by_rule,
+    in_context,
+    leans,
     longest_rewriting,
     rewriting_prompt,
     rewritten,
@@ -54,7 +56,20 @@ from rag.models.foreign import finish_reason, replies
 from rag.prompts import Prompt
 from rag.retrieve import HybridRetriever, to_node
 from rag.tokens import TokenCounter, caution
-from rag.types import Answer, AnswerEvent, Condensed, Done, Heading, Hit, Passage, Retrieved, Token, Turn
+from rag.types import (
+    Answer,
+    AnswerEvent,
+    Condensed,
+    Done,
+    Heading,
+    Hit,
+    Outcome,
+    Passage,
+    Retrieved,
+    Support,
+    Token,
+    Turn,
+)
 
 CONFIDENT = 0.7
 """From this probability that the documents answer, a model that says nothing of use is overruled by quotes."""
@@ -64,12 +79,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``window`` and ``reserve`` in tokens; ``threshold`` in [0, 1]: below it nothing is answered."""
+    """``window`` and ``reserve`` in tokens. Below the probability ``threshold``, in [0, 1], nothing is answered: from
+    ``absent`` on the closest passages are shown, which may not answer; below that it is not in the documents."""
 
     model: str
     window: int
     reserve: int
     threshold: float
+    absent: float = 0.0
 
     @property
     def room(self) -> int:
@@ -91,6 +108,7 @@ class Tools:
     answer_prompt: Prompt
     condense_prompt: Prompt
     secret: bytes
+    courtesy: Callable[[str], bool] = lambda _: False
     judge: Judge | None = None
 
 
@@ -118,6 +136,9 @@ class CitedQueryEngine(BaseQueryEngine):
         Raises ModelError when a model fails; closing the generator closes its request.
         """
         clock, question = _Clock(), clean_reply(question)
+        if self._tools.courtesy(question):
+            yield from self._ended(replace(reply_to(question), asked=question), clock)
+            return
         condensed = yield from self._condense(question, history)
         asked = condensed.question if condensed else question
         if condensed:
@@ -130,30 +151,32 @@ class CitedQueryEngine(BaseQueryEngine):
         clock.lap("retrieve")
         yield Retrieved(tuple(hits))
         named = identified(asked, hits)
-        probability = self._tools.abstainer.probability(named.question, hits) if hits else 0.0
+        # Words of earlier turns that the question does not point to help to find, but are not what is asked.
+        own = self._llm is None and asked != question and not leans(question)
+        judged = question if own else named.question
+        probability = self._tools.abstainer.probability(judged, hits) if hits else 0.0
+        certain = probability >= self._settings.threshold
         clock.lap("abstain")
         if named.missing and not named.met:
             probability, answer = 0.0, abstention(question, hits, named.notice)
-        elif probability < self._settings.threshold:
+        elif not certain and probability < self._settings.absent:
             answer = abstention(question, hits, "nothing found that answers the question")
         elif self._llm is None:
-            answer = self._quote(question, named.question, hits)
+            answer = self._quote(question, named.question, hits, certain=certain)
         else:
             answer = yield from self._generate(question, asked, history, hits, clock, sure=probability >= CONFIDENT)
+            if not (certain or answer.abstained or _borne_out(answer)):
+                answer = replace(answer, outcome=Outcome.UNCERTAIN)
         notices = tuple(n for n in (condensed.note if condensed else "", named.notice, *answer.notices) if n)
         clock.lap("answer")
-        answer = replace(
-            answer,
-            asked=asked,
-            used=used_hits(answer),
-            probability=probability,
-            model=self._settings.model,
-            timings={**answer.timings, **clock.finish()},
-            notices=notices,
-        )
+        answer = replace(answer, asked=asked, used=used_hits(answer), probability=probability, notices=notices)
+        yield from self._ended(answer, clock)
+
+    def _ended(self, answer: Answer, clock: _Clock) -> Iterator[AnswerEvent]:
+        timings = {**answer.timings, **clock.finish()}
         if not answer.tokens:  # no model has written, so nothing was streamed
             yield Token(answer.text)
-        yield Done(answer)
+        yield Done(replace(answer, model=self._settings.model, timings=timings))
 
     def verify(self, text: str) -> Answer:
         """Hold the sentences of ``text`` against what is found for it: an Answer that says how each is supported.
@@ -175,9 +198,21 @@ class CitedQueryEngine(BaseQueryEngine):
             hits=tuple(hits),
         )
 
+    def _stands_alone(self, question: str, history: Sequence[Turn]) -> bool:
+        """Whether the question is to be searched as it is: the documents answer it so, or what they hold in the
+        context of the earlier turns answers it no better. One that points back by itself does not stand alone."""
+        if leans(question):
+            return False
+        judge = self._tools.abstainer
+        alone = judge.probability(question, self._retriever.hits(question))
+        if alone >= self._settings.threshold:
+            return True
+        found = self._retriever.hits(in_context(question, history).question)
+        return judge.probability(question, found) <= alone
+
     def _condense(self, question: str, history: Sequence[Turn]) -> Generator[AnswerEvent, None, Condensed | None]:
         if self._llm is None:
-            return condense_by_rule(question, history)
+            return None if not history or self._stands_alone(question, history) else in_context(question, history)
         tools, reply = self._tools, ""
         try:
             asked = rewriting_prompt(
@@ -202,11 +237,11 @@ class CitedQueryEngine(BaseQueryEngine):
             return Condensed(question, question, note)
         return rewritten(question, reply)
 
-    def _quote(self, question: str, asked: str, hits: Sequence[Hit]) -> Answer:
+    def _quote(self, question: str, asked: str, hits: Sequence[Hit], *, certain: bool = True) -> Answer:
         quotes = self._tools.quoter.answer(asked, hits)
         if not quotes:
             return abstention(question, hits, "no sentence answers the question")
-        answer = quoted_answer(question, quotes, hits)
+        answer = quoted_answer(question, quotes, hits, certain=certain)
         answer = replace(answer, citations=located(answer.citations, self._tools.headings))
         return self._compared(answer, asked)
 
@@ -355,6 +390,11 @@ class CitedQueryEngine(BaseQueryEngine):
 
     def _get_prompt_modules(self) -> dict[str, Any]:
         return {}
+
+
+def _borne_out(answer: Answer) -> bool:
+    """Whether what it cites supports a sentence of it."""
+    return any(sentence.support in (Support.SUPPORTED, Support.QUOTED) for sentence in answer.sentences)
 
 
 def _texts(events: Iterator[AnswerEvent], metadata: dict[str, Any]) -> Generator[str, None, None]:

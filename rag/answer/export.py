@@ -38,7 +38,7 @@ def to_markdown(answer: Answer) -> str:
     cited.update({citation.marker: citation for citation in answer.citations})
     if cited:
         parts.append("\n".join(_footnote(cited[marker]) for marker in sorted(cited)))
-    if answer.abstained and answer.hits:
+    if answer.abstained and answer.hits and not answer.citations:
         nearest = [f"- {_place(h.passage.source, h.passage.place, h.passage.heading)}" for h in answer.hits]
         parts.append("\n".join(["Nearest passages:", "", *nearest]))
     return "\n\n".join(parts) + "\n"

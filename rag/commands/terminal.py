@@ -129,7 +129,7 @@ def answer_text(answer: Answer, width: int | None = None) -> str:
         known = {citation.marker for citation in answer.citations}
         more = {c.citation.marker: c.citation for c in item.claims if c.citation.marker not in known}
         blocks.extend(_footnote(citation, width or _WIDTH) for citation in more.values())
-    if answer.abstained and answer.hits:
+    if answer.abstained and answer.hits and not answer.citations:
         blocks.append("Nearest passages:\n" + "\n".join(_nearest(hit) for hit in answer.hits[:3]))
     blocks.extend(f"Note: {safe(notice)}" for notice in answer.notices)
     return fitted("\n\n".join(blocks), width)

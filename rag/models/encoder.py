@@ -33,6 +33,10 @@ DIMENSION = 384
 MAX_TOKENS = 256
 """What the model was trained to take in; the rest of a longer text is not read."""
 
+KNOWN_PASSAGE, KNOWN_QUESTION = 0.7, 0.3
+"""From which share of a text in words that the vocabulary has whole (``Encoder.known``) the model is taken to know its
+language. A question is short, and often of rare names."""
+
 _REMEMBERED = 256
 _UNKNOWN = "[UNK]"
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.answer.abstain import DEFAULT_THRESHOLD, Abstainer, Features, Weights
-from rag.answer.weights import ABSTAIN
+from rag.answer.weights import ABSTAIN, ABSTAIN_READ
+from rag.models.encoder import shared_encoder
 from rag.models.static import static_vectors
 from rag.store.terms import query_terms
 from rag.types import Hit
@@ -61,6 +62,32 @@ def test_answered_questions_stand_above_the_threshold_and_foreign_ones_below() -
     assert min(yes) >= DEFAULT_THRESHOLD > max(no)
 
 
+def reader(texts: Mapping[str, str] = TEXTS) -> Abstainer:
+    return Abstainer(static_vectors(), frequency_in(texts), len(texts), encoder=shared_encoder())
+
+
+def test_what_is_read_tells_more_than_common_words() -> None:
+    """The second question has the words of the first, and asks for what is not said."""
+    found = hits(TEXTS)
+    said, unsaid = "When were the cooling pumps replaced?", "Who replaced the pump of the canteen in 2021, and why?"
+    assert reader().probability(said, found) > reader().probability(unsaid, found)
+    yes = [reader().probability(question, found) for question in ANSWERED]
+    no = [reader().probability(question, found) for question in NOT_ANSWERED]
+    assert min(yes) >= DEFAULT_THRESHOLD > max(no)
+
+
+def test_what_the_encoder_cannot_read_is_judged_as_without_it() -> None:
+    texts = {"a.txt": "咖啡馆中午开门，三点关门。", "b.txt": "委员会每隔一个星期二开会。"}
+    for question in ("咖啡馆什么时候开门？", "谁是财务主管？"):
+        assert reader(texts).probability(question, hits(texts)) == abstainer(texts).probability(question, hits(texts))
+
+
+def test_reading_needs_something_to_read() -> None:
+    features = reader().features(ANSWERED[0], hits(TEXTS))
+    assert features is not None and 0.3 < features.least < features.read < 1
+    assert reader().probability(ANSWERED[0], [Hit(passage("\n\n"), 0, 0, 0)]) == 0
+
+
 @pytest.mark.parametrize("question", ["", "   ", "???", "\0", "\u202e"])
 def test_a_question_without_words_is_not_answered(question: str) -> None:
     assert abstainer().probability(question, hits(TEXTS)) == 0
@@ -107,8 +134,9 @@ def test_a_missing_word_says_more_in_a_large_collection() -> None:
 
 def test_a_weak_match_says_more_in_a_large_collection() -> None:
     strong, weak = ([replace(hit, lexical=bm25) for hit in hits(TEXTS)] for bm25 in (25.0, 5.0))
+    wary = replace(Weights(), bias=Weights().bias - 1)  # where it is not so sure anyway that nothing moves it
     for count, least in ((10, 0.0), (10_000, 0.05)):
-        judge = abstainer(TEXTS, count)
+        judge = Abstainer(static_vectors(), frequency_in(TEXTS), count, wary)
         loss = judge.probability(ANSWERED[1], strong) - judge.probability(ANSWERED[1], weak)
         assert loss > least if least else loss == 0
 
@@ -137,16 +165,19 @@ def test_a_number_is_missing_where_one_is_asked_for() -> None:
     assert features is not None and features.gap_number < 0.2
 
 
+READ = {"read", "least"}
 AGAINST = {"unknown", "weak", "unknown_names", "focus_missing", "gap_number", "gap_time", "gap_name"}
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Features) if field.name != "open"])
 def test_evidence_for_never_counts_against_and_the_other_way_round(name: str) -> None:
-    assert ABSTAIN[name] <= 0 if name in AGAINST else ABSTAIN[name] >= 0
+    for weights in (ABSTAIN, ABSTAIN_READ):
+        assert weights.get(name, 0) <= 0 if name in AGAINST else weights.get(name, 0) >= 0
 
 
 def test_every_feature_has_a_weight_and_weights_can_be_given() -> None:
-    assert set(ABSTAIN) == set(asdict(Features()))
+    assert set(ABSTAIN_READ) == set(asdict(Features()))
+    assert set(ABSTAIN_READ) - set(ABSTAIN) == READ
     certain = Abstainer(static_vectors(), frequency_in(TEXTS), 3, replace(Weights(), bias=1e6))
     never = Abstainer(static_vectors(), frequency_in(TEXTS), 3, replace(Weights(), bias=-1e6))
     assert certain.probability(NOT_ANSWERED[0], hits(TEXTS)) > 0.999

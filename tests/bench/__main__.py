@@ -5,7 +5,21 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-PARTS = ("ingest", "search", "startup", "answer", "ablation", "disagree", "gold", "ollama", "ui", "memory")
+PARTS = (
+    "ingest",
+    "search",
+    "startup",
+    "clapnq",
+    "languages",
+    "turns",
+    "answer",
+    "ablation",
+    "disagree",
+    "gold",
+    "ollama",
+    "ui",
+    "memory",
+)
 
 
 def main(arguments: list[str]) -> int:

@@ -19,6 +19,7 @@ import yaml
 from rag.answer.writing import condense_by_rule
 from rag.language import words_of
 from rag.language.words import words_for_country
+from rag.models.encoder import Encoder
 from rag.models.static import StaticVectors
 from rag.text import find_folded
 from rag.types import Hit, Turn
@@ -236,6 +237,31 @@ def alone(vectors: StaticVectors, documents: dict[str, str], questions: list[Ask
                 yield corpus.ask(replace(question, answerable=False, sources=frozenset(), strings=(), spans=()))
 
 
-def corpus_of(vectors: StaticVectors, documents: dict[str, str]) -> Corpus:
-    """An index over the documents."""
-    return Corpus(MemoryIndex(vectors, documents))
+def corpus_of(vectors: StaticVectors, documents: dict[str, str], encoder: Encoder | None = None) -> Corpus:
+    """An index over the documents; ``encoder`` ranks what it finds."""
+    return Corpus(MemoryIndex(vectors, documents, encoder))
+
+
+def clapnq() -> tuple[dict[str, str], list[Asked]]:
+    """300 articles, and a real search question about each, of which every second is not answered by its article."""
+    documents: dict[str, str] = {}
+    questions: list[Asked] = []
+    for line in (SHARED / "data" / "clapnq" / "questions.jsonl").read_text("utf-8").splitlines():
+        row = json.loads(line)
+        name = f"{row['id']}.txt"
+        documents[name] = f"{row['title']}\n\n{row['text']}"
+        answers = tuple(row["answers"]) if row["answerable"] else ()
+        questions.append(
+            Asked(
+                row["id"],
+                row["question"],
+                half(row["title"]),
+                (),
+                {},
+                0,
+                row["answerable"],
+                frozenset([name]),
+                answers,
+            )
+        )
+    return documents, questions

@@ -15,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
+from rag.models.encoder import Encoder
 from rag.models.static import StaticVectors
-from rag.retrieve import Fusion, fuse, subjects
+from rag.retrieve import Fusion, cosines, fuse, subjects
+from rag.store.encodings import Encoded
 from rag.store.lexical import HEAD_WEIGHT, MAX_TERMS
 from rag.store.terms import TOKENIZER, query_terms, searchable
 from rag.types import Hit, Passage, index_text
@@ -27,8 +29,10 @@ CANDIDATES = 50
 class MemoryIndex:
     """Passages of at most 1,000 characters of the given documents (source name -> text), ready to search."""
 
-    def __init__(self, vectors: StaticVectors, documents: Mapping[str, str]) -> None:
+    def __init__(self, vectors: StaticVectors, documents: Mapping[str, str], encoder: Encoder | None = None) -> None:
         self._vectors = vectors
+        self._encoder = encoder
+        self._encoded: dict[int, Encoded] = {}
         self.documents = dict(documents)
         self.passages = _passages(documents)
         self._sizes = Counter(p.document_id for p in self.passages)
@@ -65,14 +69,32 @@ class MemoryIndex:
         union = set(np.argsort(-dense)[:CANDIDATES]) | {i for i in np.argsort(-lexical)[:CANDIDATES] if lexical[i] > 0}
         ids = np.array(sorted(i for i in union if int(i) not in without))
         document = self._documents(question, [self.passages[i].document_id for i in ids], without)
-        fused = fuse(dense[ids].astype(np.float64), lexical[ids], document, Fusion())
+        meaning, known = self._read(question, [int(i) for i in ids])
+        fused = fuse(dense[ids].astype(np.float64), lexical[ids], document, Fusion(), meaning, known)
         order = np.argsort(-fused, kind="stable")[:k]
         return [
             Hit(
-                self.passages[ids[i]], float(fused[i]), float(dense[ids[i]]), float(lexical[ids[i]]), float(document[i])
+                self.passages[ids[i]],
+                float(fused[i]),
+                float(dense[ids[i]]),
+                float(lexical[ids[i]]),
+                float(document[i]),
+                float(meaning[i]),
+                float(known[i]),
             )
             for i in order
         ]
+
+    def _read(self, question: str, ids: list[int]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """The encoder's cosine of each, and how well it knows their language."""
+        if self._encoder is None:
+            return np.zeros(len(ids)), np.zeros(len(ids))
+        missing = [i for i in ids if i not in self._encoded]
+        texts = [self.passages[i].index_text for i in missing]
+        for i, vector, known in zip(missing, self._encoder.embed(texts), self._encoder.known(texts), strict=True):
+            self._encoded[i] = Encoded(vector, float(known))
+        asked = Encoded(self._encoder.embed_question(question), float(self._encoder.known([question])[0]))
+        return cosines(asked, self._encoded, ids)
 
     def _documents(self, question: str, documents: list[int], without: frozenset[int]) -> npt.NDArray[np.float64]:
         """What ``subjects`` gives each of these documents, one for each candidate."""

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from rag.answer.writing.budget import Assembled, Message, assemble
-from rag.answer.writing.condense import condense_by_rule, longest_rewriting, rewriting_prompt, rewritten
+from rag.answer.writing.condense import (
+    condense_by_rule,
+    in_context,
+    leans,
+    longest_rewriting,
+    rewriting_prompt,
+    rewritten,
+)
 from rag.answer.writing.fence import clean_reply
 from rag.answer.writing.generate import REFUSED, Chunk, Draft, calibration_notices, write
 from rag.answer.writing.judge import SCHEMA, Judge, Opinions
@@ -24,6 +31,8 @@ __all__ = [
     "clean_reply",
     "condense_by_rule",
     "declines",
+    "in_context",
+    "leans",
     "longest_rewriting",
     "rewriting_prompt",
     "rewritten",

@@ -46,11 +46,15 @@ _AROUND = " \t*_`\"'\u201c\u201d\u201e\u00ab\u00bb"
 _QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\u037e")
 
 
+def leans(question: str) -> bool:
+    """Whether a question says itself that it leans on what was said before: by a pronoun, or an opening like "and"."""
+    return bool(_OPENING.search(question)) or bool(_PRONOUN.search(question))
+
+
 def needs_context(question: str) -> bool:
-    """Whether a question leans on what was said before: a pronoun, an opening such as "and", or hardly a word of
-    its own."""
+    """Whether a question may lean on what was said before: it says so, or has hardly a word of its own."""
     content = [w for w in words(question) if w not in _QUESTION_WORDS]
-    return len(content) <= _FEW_WORDS or bool(_OPENING.search(question)) or bool(_PRONOUN.search(question))
+    return len(content) <= _FEW_WORDS or leans(question)
 
 
 def condense_by_rule(question: str, history: Sequence[Turn]) -> Condensed | None:
@@ -59,8 +63,11 @@ def condense_by_rule(question: str, history: Sequence[Turn]) -> Condensed | None
 
     ``None`` when the question stands alone already.
     """
-    if not history or not needs_context(question):
-        return None
+    return in_context(question, history) if history and needs_context(question) else None
+
+
+def in_context(question: str, history: Sequence[Turn]) -> Condensed:
+    """The same for any question with a history, whether it leans on it or not."""
     context: list[str] = []
     for turn in list(reversed(history))[:_HISTORY_TURNS]:
         context.append(turn.user.strip())
