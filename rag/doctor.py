@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rag.encode import PassageEncoder
 
 _LOW_DISK_MB = 500
+_GOOD_PART = 0.1
 
 
 def diagnose(config: Config, open_and_examine: Callable[[], tuple[Check, ...]]) -> tuple[Check, ...]:
@@ -53,7 +54,7 @@ def examine(config: Config, truth: Truth, dense: DenseIndex, models: ModelRegist
 def notices(truth: Truth, models: ModelRegistry, dense: DenseIndex) -> tuple[str, ...]:
     """What a user should know beside every answer, in sentences. Raises nothing for models that cannot be used."""
     changed = (f"{check.message} {check.hint}" for check in _embedders(truth, models) if check.state == "warn")
-    return (*changed, *_damaged(truth, dense), *_elsewhere(truth, models))
+    return (*changed, *_damaged(truth, dense), *_foreign(truth, models), *_elsewhere(truth, models))
 
 
 def index_facts(truth: Truth, dense: DenseIndex, collection: Collection, encoder: PassageEncoder | None) -> IndexFacts:
@@ -98,6 +99,28 @@ def _embedders(truth: Truth, models: ModelRegistry) -> Iterator[Check]:
                 "its passages were embedded with, so searches may miss what they found before."
             )
             yield Check("embedder", "warn", message, "Run `rag reindex` to embed the passages again.")
+
+
+def _foreign(truth: Truth, models: ModelRegistry) -> Iterator[str]:
+    """Which collections are in a good part in languages that the encoder does not know."""
+    from rag.encode import FOREIGN_BELOW, PassageEncoder
+
+    try:
+        model = models.encoder()
+        encoder = None if model is None else PassageEncoder(truth, model)
+    except RagError:
+        return
+    if encoder is None:
+        return
+    for collection in truth.collections.list():
+        seen, foreign = truth.encodings.seen_counts(collection.id, encoder.tag, FOREIGN_BELOW)
+        if foreign > _GOOD_PART * seen:
+            yield (
+                f"{foreign} of {seen} texts of the collection {collection.name} are in languages that the encoder "
+                f"{encoder.name} does not know: they are ranked, and refused, by words alone, and a question in "
+                "another language finds few of them. For such documents set encoder to a multilingual model "
+                "(ollama:NAME)."
+            )
 
 
 def _encoder(truth: Truth, models: ModelRegistry) -> Iterator[Check]:

@@ -122,6 +122,19 @@ def test_a_closed_library_goes_on_where_it_stopped(tmp_path: Path, docs: Path, m
         assert len(list(library.encode_events())) == pending
 
 
+def test_documents_in_a_language_it_does_not_know_are_told(tmp_path: Path, docs: Path) -> None:
+    with opened(tmp_path) as library:
+        library.ingest(docs)
+        list(library.encode_events())
+        assert not any("languages" in notice for notice in library.notices)
+        (docs / "zh.txt").write_text("委员会每隔一个星期二在图书馆大厅开会。", encoding="utf-8")
+        (docs / "ar.txt").write_text("تجتمع اللجنة كل ثلاثاء ثان في القاعة الكبرى بالمكتبة.", encoding="utf-8")
+        library.ingest(docs)
+        list(library.encode_events())
+        (told,) = [notice for notice in library.notices if "languages" in notice]
+        assert told.startswith("2 of 5 texts") and "multilingual" in told
+
+
 def test_off_means_off(tmp_path: Path, docs: Path) -> None:
     with opened(tmp_path, encoder="off") as library:
         library.ingest(docs)

@@ -232,6 +232,11 @@ class Reply:
     notices: tuple[str, ...] = ()
 
     @property
+    def silent(self) -> bool:
+        """Whether nothing is shown: it abstained, and no closest passages are quoted either."""
+        return self.abstained and not self.citations
+
+    @property
     def cited_files(self) -> tuple[str, ...]:
         """The cited files, each once, in order."""
         return tuple(dict.fromkeys(citation.source for citation in self.citations))

@@ -53,6 +53,17 @@ class Encodings:
             found = of_contents(connection, wanted)
         return {number: found[number] for number in wanted if number in found}
 
+    def seen_counts(self, collection_id: int, encoder: str, known: float) -> tuple[int, int]:
+        """How many contents of the collection the encoder has seen, and of how many of them it knows the language less
+        than ``known``."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT count(*), coalesce(sum(e.known < ?), 0) FROM content c"
+                " JOIN encoding e ON e.content_id = c.id AND e.encoder = ? WHERE c.collection_id = ?",
+                (known, encoder, collection_id),
+            ).fetchone()
+        return int(row[0]), int(row[1])
+
     def pending_count(self, collection_id: int, encoder: str) -> int:
         """How many contents of the collection the encoder has not seen."""
         with self._database.reading() as connection:

@@ -169,14 +169,14 @@ class Scorer:
         metrics: dict[str, float] = {}
         if question.facts:
             # The wording of a refusal states nothing, whatever words it holds.
-            stated = [not reply.abstained and states(fact, reply.plain) for fact in question.facts]
+            stated = [not reply.silent and states(fact, reply.plain) for fact in question.facts]
             metrics["fact_recall"] = sum(stated) / len(stated)
             notes.extend(
                 f"fact missing: {fact.id}" for fact, there in zip(question.facts, stated, strict=True) if not there
             )
         if references := references_of(question):
-            metrics["token_f1"] = 0.0 if reply.abstained else token_f1(reply.plain, references)
-            if self.similarity is not None and not reply.abstained:
+            metrics["token_f1"] = 0.0 if reply.silent else token_f1(reply.plain, references)
+            if self.similarity is not None and not reply.silent:
                 metrics["similarity"] = self.similarity(reply.plain, references)
         return metrics
 
@@ -192,7 +192,7 @@ class Scorer:
             metrics["cited_file_precision"] = shared / len(cited) if cited else 0.0
             metrics["cited_file_recall"] = shared / len(gold)
         evidence = [self.passages.get(citation.passage, citation.quote) for citation in reply.citations]
-        if not reply.abstained and (share := number_support(reply.plain, evidence)) is not None:
+        if not reply.silent and (share := number_support(reply.plain, evidence)) is not None:
             metrics["number_support"] = share
         return metrics
 
@@ -221,7 +221,7 @@ def alce(reply: Reply) -> dict[str, float]:
     made = sum(len(said.citations) for said in reply.sentences) + reply.dropped_markers
     carrying = sum(sum(said.carries) for said in reply.sentences)
     supported = sum(said.entailed for said in claims)
-    if reply.abstained:
+    if reply.silent:
         return {"citation_recall": 0.0, "citation_precision": 0.0}
     return {
         "citation_recall": supported / len(claims) if claims else 0.0,
