@@ -42,7 +42,16 @@ def main() -> None:
                 outcomes[encoder] = [library.ask(q.text) for q in questions]
     table(["CLAPNQ, answerable", "encoder", "questions", "file @1", "file @5"], rows)
     table(
-        ["CLAPNQ", "encoder", "AUC", "refused at 5 %", "answerable: not answered", "unanswerable: may not", "absent"],
+        [
+            "CLAPNQ",
+            "encoder",
+            "AUC",
+            "refused at 5 %",
+            "cut there",
+            "answerable: not answered",
+            "unanswerable: may not",
+            "absent",
+        ],
         [_judged(e, name, half, questions, answers) for e, answers in outcomes.items() for half, name in HALVES],
     )
     for half, name in HALVES[:2]:
@@ -69,7 +78,7 @@ def _judged(
     cut = yes[int(0.05 * len(yes))]
     state = {r: [a.outcome for q, a in own if q.answerable is r] for r in (True, False)}  # type: ignore[attr-defined]
     return [
-        name, encoder, auc(chances, right), fmean(p < cut for p in no),
+        name, encoder, auc(chances, right), fmean(p < cut for p in no), cut,
         fmean(o is not Outcome.ANSWERED for o in state[True]),
         *(fmean(o is outcome for o in state[False]) for outcome in (Outcome.UNCERTAIN, Outcome.ABSENT)),
     ]  # fmt: skip
