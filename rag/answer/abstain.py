@@ -16,7 +16,7 @@ from rag.models.encoder import KNOWN_PASSAGE, KNOWN_QUESTION, Encoder
 from rag.models.static import StaticVectors
 from rag.types import Hit
 
-DEFAULT_THRESHOLD = 0.33
+DEFAULT_THRESHOLD = 0.36
 """Below this probability nothing is answered: one in twenty of the answerable search questions of the tune half."""
 
 ABSENT_BELOW = 0.15

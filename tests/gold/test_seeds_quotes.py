@@ -134,7 +134,8 @@ def test_quotes_mode_answers_the_shipped_questions(corpus: str, request: pytest.
     """Guards what is reached, on 118 questions that mostly avoid the documents' words.
 
     The aims are 0.95 for both file figures and no citation of another file; the quoted sentence stands in another file
-    for about one answered question in twelve, where question and answer share no word.
+    for about one answered question in twelve, where question and answer share no word. Of the originals' questions
+    one in seven gets the closest passages instead of an answer, those with the right file among them.
     """
     finished = request.getfixturevalue(corpus)
     whole = figures(finished, "all")
@@ -143,7 +144,7 @@ def test_quotes_mode_answers_the_shipped_questions(corpus: str, request: pytest.
     answered = sum(1 for record in finished.records if not abstained(record))
     assert whole.retrieved >= 0.95, message
     assert whole.abstention >= 0.85, message
-    assert whole.cited >= 0.88, message
+    assert whole.cited >= {"on_briefs": 0.88, "on_originals": 0.86}[corpus], message
     assert len(whole.wrong) <= 0.12 * answered, message
 
 
