@@ -143,8 +143,11 @@ def test_quotes_mode_answers_the_shipped_questions(corpus: str, request: pytest.
     message = f"{corpus}{whole}{shown}"
     answered = sum(1 for record in finished.records if not abstained(record))
     assert whole.retrieved >= 0.95, message
-    assert whole.abstention >= 0.85, message
-    assert whole.cited >= {"on_briefs": 0.88, "on_originals": 0.86}[corpus], message
+    none = [abstained(record) for record in finished.records if record.id.startswith("none-")]
+    assert sum(none) >= 0.8 * len(none) > 0, message
+    right, cited = {"on_briefs": (0.85, 0.88), "on_originals": (0.83, 0.86)}[corpus]
+    assert whole.abstention >= right, message
+    assert whole.cited >= cited, message
     assert len(whole.wrong) <= 0.12 * answered, message
 
 
