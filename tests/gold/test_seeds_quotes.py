@@ -81,6 +81,7 @@ def finished_run(folder: Path, gold: GoldSet, library: Path, *, check: bool) -> 
     with Library.open(library, config=CONFIG) as opened:
         report = opened.ingest(folder)
         assert not report.failed
+        assert list(opened.encode_events())  # so that no answer hangs on the clock
         return run(gold, opened, Settings(check=check))
 
 
