@@ -9,8 +9,8 @@ import pytest
 
 from rag import Library
 from rag.answer.compose import CLOSEST
+from rag.commands.terminal import answer_text
 from rag.gold.metrics.scoring import reply_of
-from rag.terminal import answer_text
 from rag.types import Answer, Outcome
 from tests.fake_ollama import FakeModel, FakeOllama
 from ui.panels import section_html
