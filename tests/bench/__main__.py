@@ -19,6 +19,7 @@ PARTS = (
     "ollama",
     "ui",
     "memory",
+    "library",
 )
 
 
