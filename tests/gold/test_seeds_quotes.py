@@ -146,10 +146,10 @@ def test_quotes_mode_answers_the_shipped_questions(corpus: str, request: pytest.
     assert whole.retrieved >= 0.95, message
     none = [abstained(record) for record in finished.records if record.id.startswith("none-")]
     assert sum(none) >= 0.8 * len(none) > 0, message
-    right, cited = {"on_briefs": (0.85, 0.88), "on_originals": (0.83, 0.86)}[corpus]
+    right, cited, wrong = {"on_briefs": (0.85, 0.88, 0.12), "on_originals": (0.83, 0.86, 0.14)}[corpus]
     assert whole.abstention >= right, message
     assert whole.cited >= cited, message
-    assert len(whole.wrong) <= 0.12 * answered, message
+    assert len(whole.wrong) <= wrong * answered, message
 
 
 def test_nothing_got_worse_than_the_accepted_baseline(on_briefs: Run, gold: GoldSet, briefs: Path) -> None:
