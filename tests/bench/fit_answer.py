@@ -18,7 +18,7 @@ from rag.answer.abstain import Abstainer, Features
 from rag.answer.quoting import FEATURES, analyse, rank
 from rag.answer.verify import Reader, gates, is_claim, quoted_span
 from rag.answer.verify.tokens import TokenReader
-from rag.answer.weights import DOUBTED, FAILED, TOKENS, TOKENS_MIDDLE
+from rag.answer.weights import DOUBTED, FAILED, TOKENS, TOKENS_MIDDLE, TOKENS_MOST
 from rag.models.encoder import Encoder, TokenVectors, shared_encoder
 from rag.models.static import StaticVectors
 from tests.bench import answer_data as data
@@ -195,7 +195,7 @@ def _logit(one: Examined, slope: float, middle: float, failed: float) -> float:
     for held in one.windows:
         each = held.gates(()).each
         like = held.likeness
-        more = slope * like.known * (like.mean + like.lowest - middle) if like else 0.0
+        more = slope * like.known * min(TOKENS_MOST, like.mean + like.lowest - middle) if like else 0.0
         found.append(held.window.logit + more - failed * each.count(0.0) - DOUBTED * sum(0 < g < 1 for g in each))
     return max(found)
 

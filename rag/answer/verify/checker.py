@@ -13,7 +13,7 @@ from rag.answer.passages import Unit, units_of
 from rag.answer.verify.evidence import Claim, Reader, Window
 from rag.answer.verify.gates import UNPROVEN, Gates, gates
 from rag.answer.verify.tokens import Likeness, TokenReader
-from rag.answer.weights import DOUBTED, FAILED, TOKENS, TOKENS_MIDDLE
+from rag.answer.weights import DOUBTED, FAILED, TOKENS, TOKENS_MIDDLE, TOKENS_MOST
 from rag.language import Check, language_of, parse
 from rag.language.words import stems_listed
 from rag.models.encoder import Encoder
@@ -158,7 +158,7 @@ def score_of(window: Window, held: Gates, likeness: Likeness | None = None) -> f
     """How well a window supports a claim whose gates are ``held``, in [0, 1]; below ``SUPPORTED`` where one failed."""
     logit = window.logit
     if likeness is not None:
-        logit += likeness.known * TOKENS * (likeness.mean + likeness.lowest - TOKENS_MIDDLE)
+        logit += likeness.known * TOKENS * min(TOKENS_MOST, likeness.mean + likeness.lowest - TOKENS_MIDDLE)
     logit -= FAILED * sum(gate == 0 for gate in held.each) + DOUBTED * sum(0 < gate < 1 for gate in held.each)
     score = 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
     # Nothing tells whether a negation was lost or an opposite put in: no support by a check that was not made.
