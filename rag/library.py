@@ -6,8 +6,8 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -502,10 +502,35 @@ class Library:
         )
         return replace(answer, documents=tuple(documents))
 
+    async def aask(self, question: str, **given: Any) -> Answer:
+        """``ask`` as a coroutine: the event loop goes on meanwhile, and cancelling it stops the model."""
+        async with aclosing(self.astream(question, **given)) as events:
+            async for event in events:
+                if isinstance(event, Done):
+                    return event.answer
+        raise AssertionError("a stream ends with its answer")
+
+    async def astream(self, question: str, **given: Any) -> AsyncGenerator[AnswerEvent, None]:
+        """``stream`` as an asynchronous generator; closing or cancelling it stops the model."""
+        from rag.models.foreign import in_thread
+
+        async with aclosing(in_thread(lambda: self.stream(question, **given))) as events:
+            async for event in events:
+                yield event
+
     def query_engine(
-        self, collection: str | None = None, *, sources: Sequence[str] = (), where: Mapping[str, Any] | None = None
+        self,
+        collection: str | None = None,
+        *,
+        sources: Sequence[str] = (),
+        where: Mapping[str, Any] | None = None,
+        **usual: Any,
     ) -> CitedQueryEngine:
-        """The LlamaIndex query engine behind ``ask``, over the chosen documents."""
+        """The LlamaIndex query engine behind ``ask``, over the chosen documents.
+
+        ``usual`` are LlamaIndex's own arguments: ``similarity_top_k``, ``node_postprocessors``, ``streaming``; others
+        raise ConfigError.
+        """
         from rag.answer.build import build_engine
 
         target = self.collections.get(collection)
@@ -526,7 +551,8 @@ class Library:
                     llm,
                     choice.name,
                 )
-            return self._engines[key]
+            engine = self._engines[key]
+        return engine.with_(**usual) if usual else engine
 
     @property
     def llm_choice(self) -> Choice:

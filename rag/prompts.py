@@ -7,6 +7,7 @@ as the user's. ``prompts/`` holds the shipped ones; a folder named in the settin
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,7 @@ VARIABLES: dict[str, frozenset[str]] = {
     "judge": frozenset({"passage", "sentence", "nonce"}),
 }
 _SEPARATOR = "---"
+_PLAIN = {"{{": "{", "}}": "}", "$": "$$"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,13 @@ def shipped_folder(name: str) -> Path:
 def load_prompt(name: str, folder: Path | None = None) -> Prompt:
     """Read ``name``.md from ``folder`` if it is there, else the shipped one.
 
-    Raises PromptError for a missing file, a missing separator, an unknown variable or one that is not used.
+    Raises PromptError for a folder that is not there, a missing file or separator, an unknown variable or one that is
+    not used.
     """
+    if folder is not None and not folder.is_dir():
+        raise PromptError(
+            f"The folder of prompts {folder} is not there.", hint="Correct the setting prompts, or make the folder."
+        )
     path = folder / f"{name}.md" if folder is not None else shipped_folder("prompts") / f"{name}.md"
     if folder is not None and not path.is_file():
         path = shipped_folder("prompts") / f"{name}.md"
@@ -99,6 +106,20 @@ def parse_prompt(name: str, text: str, origin: str) -> Prompt:
     if expected - found:
         raise PromptError(f"{origin} does not use {_list(frozenset(expected - found))}, which it needs.")
     return Prompt(name, system.strip(), user.strip(), hashlib.sha256(text.encode()).hexdigest())
+
+
+def in_braces(prompt: Prompt) -> str:
+    """The template with its variables as ``{name}`` and its own braces doubled, as LlamaIndex and ``str.format`` do."""
+    text = f"{prompt.system}\n{_SEPARATOR}\n{prompt.user}".replace("{", "{{").replace("}", "}}")
+    return re.sub(r"\$(?:\$|(\w+))", lambda found: f"{{{found[1]}}}" if found[1] else "$", text)
+
+
+def from_braces(name: str, text: str) -> Prompt:
+    """The template that ``in_braces`` wrote, perhaps changed since. Raises PromptError as ``parse_prompt`` does."""
+    dollars = re.sub(
+        r"\{\{|\}\}|\{(\w+)\}|\$", lambda found: f"${{{found[1]}}}" if found[1] else _PLAIN[found[0]], text
+    )
+    return parse_prompt(name, dollars, f"the given prompt {name}")
 
 
 def _list(names: frozenset[str]) -> str:

@@ -165,7 +165,7 @@ class FakeOllama:
             seconds = min(runner.expires - time.time(), 3.2e9)
             expires = datetime.now(UTC).astimezone() + timedelta(seconds=seconds)
             rows.append({
-                "name": runner.model.name, "model": runner.model.name, "size": runner.model.size,
+                "name": runner.model.name, "model": runner.model.name, "size": 0,
                 "digest": runner.model.digest, "details": _details(runner.model, lengths=False),
                 "expires_at": expires.isoformat(), "size_vram": 0, "context_length": runner.num_ctx,
             })  # fmt: skip
@@ -186,12 +186,18 @@ class FakeOllama:
             f"{arch}.rope.scaling.original_context_length": 8192,
             f"{arch}.context_length": model.context_length,
             f"{arch}.embedding_length": model.dimension if arch == "bert" else 3072,
+            f"{arch}.block_count": 28,
+            "tokenizer.ggml.model": "gpt2",
+            "tokenizer.ggml.tokens": None,
+            "tokenizer.ggml.merges": None,
         }
         if arch == "bert":
             facts["bert.pooling_type"] = 1
         shown: dict[str, Any] = {
             "modelfile": f"FROM {model.name}\n", "template": "{{ .Prompt }}",
             "details": _details(model, lengths=False), "model_info": facts, "modified_at": model.modified_at,
+            "parameters": "stop                           \"<|im_end|>\"",
+            "tensors": [{"name": "token_embd.weight", "type": "Q4_K", "shape": [3072, 128256]}],
         }  # fmt: skip
         if not model.old_server:
             shown["capabilities"] = list(model.capabilities)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from tests.fake_ollama_http import Reply
@@ -20,6 +21,7 @@ from tests.fake_ollama_rules import (
     fit,
     fit_input,
     keep_alive_seconds,
+    nested_overflow,
 )
 from tests.fake_ollama_runner import Pause, Scheduler
 
@@ -94,14 +96,20 @@ def _rows(
 ) -> Iterator[Mapping[str, Any]]:
     started = time.monotonic_ns()
     with job.scheduler.run(job.model, options, job.shift, keep_alive, job.pause) as (runner, load_ns):
-        prompt, prompt_tokens = fit(messages, runner.num_ctx, job.body, job.model)
+        prompt, prompt_tokens = _prompt(job, messages, runner.num_ctx)
         evaluated = time.monotonic_ns()
         room = _room(options, runner.num_ctx, prompt_tokens, job.shift)
-        pieces = _pieces(job.model, prompt, thinks, wanted, options.get("stop") or ())
-        for thinking, piece in pieces[:room]:
+        if job.model.speaker is None:
+            pieces = iter(_pieces(job.model, prompt, thinks, wanted, options.get("stop") or ()))
+        else:
+            pieces = job.model.speaker.speak(messages, room, options, wanted)
+        written = 0
+        for thinking, piece in islice(pieces, room):
+            written += 1
             job.pause(job.delay)
-            yield _row(job, piece, thinking=thinking, logprobs=job.body.get("logprobs"))
-    cut = len(pieces) > room
+            asked = {"logprobs": job.body.get("logprobs"), "top_logprobs": job.body.get("top_logprobs")}
+            yield _row(job, piece, thinking=thinking, **asked)
+        cut = next(pieces, None) is not None
     context: dict[str, Any] = {}
     if job.verb == "generate" and not job.body.get("raw"):
         context["context"] = list(range(prompt_tokens))
@@ -114,10 +122,20 @@ def _rows(
         load_duration=load_ns,
         prompt_eval_count=prompt_tokens,
         prompt_eval_duration=max(evaluated - started, 1),
-        eval_count=min(len(pieces), room) + (0 if cut else 1),
-        eval_duration=_EVAL_NS_A_TOKEN * (len(pieces) + 1),
+        eval_count=written + (0 if cut else 1),
+        eval_duration=_EVAL_NS_A_TOKEN * (written + 1),
         **context,
     )
+
+
+def _prompt(job: Generation, messages: list[Mapping[str, Any]], num_ctx: int) -> tuple[str, int]:
+    """The rendered prompt (empty where a real model renders its own) and its tokens, fitted or refused."""
+    if job.model.speaker is None:
+        return fit(messages, num_ctx, job.body, job.model)
+    count = job.model.speaker.count(messages)
+    if count >= num_ctx:
+        raise Refusal(400, nested_overflow(count, num_ctx))
+    return "", count
 
 
 def _room(options: Mapping[str, Any], num_ctx: int, prompt_tokens: int, shift: bool) -> int:
@@ -150,8 +168,10 @@ def _row(job: Generation, piece: str, *, thinking: bool = False, done: bool = Fa
     else:
         row |= {"response": text, **({"thinking": thought} if thought else {})}
     row["done"] = done
+    top = final.pop("top_logprobs", None) or 0
     if final.pop("logprobs", None) and piece:
-        row["logprobs"] = [{"token": piece, "logprob": -0.1, "bytes": list(piece.encode())}]
+        told = {"token": piece, "logprob": -0.1, "bytes": list(piece.encode())}
+        row["logprobs"] = [{**told, "top_logprobs": [told] * top}] if top else [told]
     return row | {key: value for key, value in final.items() if value}
 
 
@@ -181,7 +201,7 @@ def answer_embed(
         if not inputs:
             return {"model": name, "embeddings": []}
         if "embedding" not in model.capabilities:
-            raise Refusal(501, "this model does not support embeddings")
+            raise Refusal(501, "This server does not support embeddings. Start it with `--embeddings`")
         fitted = [fit_input(text, options, body.get("truncate") is not False, model) for text in inputs]
         pause(delay * len(inputs))
         wanted = body.get("dimensions") or 0

@@ -19,8 +19,10 @@ from urllib.parse import urlsplit
 from tests.fake_ollama_rules import Refusal
 
 JSON = "application/json; charset=utf-8"
+LATE_JSON = "application/json"
 NDJSON = "application/x-ndjson"
 PLAIN = "text/plain; charset=utf-8"
+BARE = "text/plain"
 _POLL = 0.01
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
@@ -293,7 +295,7 @@ class Exchange:
 
     def _refuse(self, refusal: Refusal) -> None:
         if refusal.error is None:
-            self.send(refusal.status, refusal.plain.encode(), PLAIN if refusal.plain else "")
+            self.send(refusal.status, refusal.plain.encode(), BARE if refusal.plain else "")
         else:
             self.send(refusal.status, encode({"error": refusal.error}), JSON)
 

@@ -6,9 +6,9 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from tests.fake_ollama_model import MODES, Mode, tokens
 
@@ -37,11 +37,24 @@ class Refusal(Exception):
         self.plain = plain
 
 
+class Speaker(Protocol):
+    """A real model behind the wire."""
+
+    def count(self, messages: Sequence[Message]) -> int:
+        """Tokens of the prompt that these messages make."""
+
+    def speak(
+        self, messages: Sequence[Message], room: int, options: Mapping[str, Any], wanted: Any
+    ) -> Iterator[tuple[bool, str]]:
+        """(is thinking, piece) in order, at most ``room`` tokens and one."""
+
+
 @dataclass(frozen=True)
 class FakeModel:
-    """An installed model. ``native``: its template is the GGUF's own, so nothing but whole messages is cut.
+    """An installed model; a ``speaker`` writes its replies instead of the deterministic one.
 
-    Without a ``mode`` the name's last part decides (``anything-ramble`` or ``anything:ramble`` rambles).
+    ``native``: its template is the GGUF's own, so nothing but whole messages is cut. Without a ``mode`` the name's last
+    part decides (``anything-ramble`` or ``anything:ramble`` rambles).
     """
 
     name: str
@@ -57,6 +70,7 @@ class FakeModel:
     modified_at: str = "2026-08-20T09:15:00.123456789+02:00"
     old_server: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
+    speaker: Speaker | None = None
 
     def completed(self) -> FakeModel:
         """With the tag, the capabilities, the mode and the digest that its name implies."""
@@ -192,8 +206,8 @@ def fit(messages: Sequence[Message], num_ctx: int, body: Mapping[str, Any], mode
     if body.get("shift") is False:
         raise Refusal(
             400,
-            "the prompt is longer than the context length currently available to the model; "
-            "shorten the prompt or raise num_ctx",
+            "the prompt is longer than the context length currently available to the model; shorten the prompt, "
+            "adjust the context length in settings, or use a model with a longer context length",
         )
     pieces = ["", *tokens(text)]
     keep = NUM_KEEP + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +13,8 @@ from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.base.response.schema import RESPONSE_TYPE, Response, StreamingResponse
 from llama_index.core.llms.llm import LLM
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
 from llama_index.core.schema import QueryBundle
 
 from rag.answer.abstain import Abstainer
@@ -49,11 +51,11 @@ from rag.answer.writing import (
     without_references,
     write,
 )
-from rag.errors import EmptyAnswer, ModelError, PromptTooLong
+from rag.errors import ConfigError, EmptyAnswer, ModelError, PromptError, PromptTooLong
 from rag.language.sentences import sentences
 from rag.models.embed import asking
 from rag.models.foreign import finish_reason, replies
-from rag.prompts import Prompt
+from rag.prompts import Prompt, from_braces, in_braces
 from rag.retrieve import HybridRetriever, to_node
 from rag.tokens import TokenCounter, caution
 from rag.types import (
@@ -120,7 +122,15 @@ class CitedQueryEngine(BaseQueryEngine):
     """
 
     def __init__(
-        self, retriever: HybridRetriever, llm: LLM | None, tools: Tools, settings: Settings, *, streaming: bool = False
+        self,
+        retriever: HybridRetriever,
+        llm: LLM | None,
+        tools: Tools,
+        settings: Settings,
+        *,
+        streaming: bool = False,
+        top_k: int | None = None,
+        postprocessors: Sequence[BaseNodePostprocessor] = (),
     ) -> None:
         super().__init__(callback_manager=None)
         self._retriever = retriever
@@ -128,6 +138,28 @@ class CitedQueryEngine(BaseQueryEngine):
         self._tools = tools
         self._settings = settings
         self._streaming = streaming
+        self._top_k = top_k
+        self._postprocessors = tuple(postprocessors)
+
+    def with_(
+        self,
+        *,
+        similarity_top_k: int | None = None,
+        node_postprocessors: Sequence[BaseNodePostprocessor] = (),
+        streaming: bool = False,
+        **others: Any,
+    ) -> CitedQueryEngine:
+        """The same engine with LlamaIndex's usual arguments. ``node_postprocessors`` may drop, order and score passages
+        anew. Raises ConfigError for ``response_mode`` and all else: the prompt and the checks are one piece."""
+        if others:
+            raise ConfigError(
+                f"query_engine does not take {', '.join(sorted(others))}.",
+                hint="Answers are written in one way, each sentence cited; update_prompts changes the prompt.",
+            )
+        return CitedQueryEngine(
+            self._retriever, self._llm, self._tools, self._settings,
+            streaming=streaming, top_k=similarity_top_k, postprocessors=node_postprocessors,
+        )  # fmt: skip
 
     def stream(self, question: str, history: Sequence[Turn] = ()) -> Generator[AnswerEvent, None, None]:
         """Answer ``question``: ``Condensed`` if it was rewritten, ``Retrieved``, ``Token`` pieces, then ``Done``.
@@ -147,7 +179,7 @@ class CitedQueryEngine(BaseQueryEngine):
         with closing(asking(self._retriever.embedder, asked)) as waiting:
             for _ in waiting:
                 yield Token("")
-        hits = self._retriever.hits(asked)
+        hits = self._processed(asked, self._retriever.hits(asked, self._top_k))
         clock.lap("retrieve")
         yield Retrieved(tuple(hits))
         named = identified(asked, hits)
@@ -388,8 +420,41 @@ class CitedQueryEngine(BaseQueryEngine):
 
         return await to_thread(self._query, query_bundle)
 
+    def _processed(self, asked: str, hits: list[Hit]) -> list[Hit]:
+        """The hits as the postprocessors leave them; a passage that was not found cannot be added."""
+        if not self._postprocessors:
+            return hits
+        known = {str(hit.passage.id): hit for hit in hits}
+        nodes = [to_node(hit) for hit in hits]
+        for postprocessor in self._postprocessors:
+            nodes = postprocessor.postprocess_nodes(nodes, query_str=asked)
+        kept = [(known[node.node.node_id], node.score) for node in nodes if node.node.node_id in known]
+        return [hit if score is None else replace(hit, score=float(score)) for hit, score in kept]
+
     def _get_prompt_modules(self) -> dict[str, Any]:
         return {}
+
+    def _get_prompts(self) -> dict[str, BasePromptTemplate]:
+        """The templates, their variables in braces as LlamaIndex writes them."""
+        prompts = (self._tools.answer_prompt, self._tools.condense_prompt)
+        return {prompt.name: PromptTemplate(in_braces(prompt)) for prompt in prompts}
+
+    def _update_prompts(self, prompts: Mapping[str, BasePromptTemplate]) -> None:
+        """Take templates of the same names and variables. Raises PromptError."""
+        changed = {
+            prompt.name: from_braces(prompt.name, prompts[prompt.name].get_template())
+            for prompt in (self._tools.answer_prompt, self._tools.condense_prompt)
+            if prompt.name in prompts
+        }
+        if unknown := set(prompts) - set(changed):
+            raise PromptError(
+                f"There is no prompt {', '.join(sorted(unknown))}; there are: {', '.join(self.get_prompts())}."
+            )
+        self._tools = replace(
+            self._tools,
+            answer_prompt=changed.get(self._tools.answer_prompt.name, self._tools.answer_prompt),
+            condense_prompt=changed.get(self._tools.condense_prompt.name, self._tools.condense_prompt),
+        )
 
 
 def _borne_out(answer: Answer) -> bool:

@@ -246,6 +246,13 @@ def _missing(text: str, call: Call) -> ModelError:
     )
 
 
+def _bad_name(text: str, call: Call) -> ModelError:
+    return ModelMissing(
+        f"{call.model or 'Nothing'} is no name of a model: {_clean(text)}",
+        hint="Check the name; `rag models list` shows those that are installed.",
+    )
+
+
 def _missing_at_registry(text: str, call: Call) -> ModelError:
     return ModelMissing(
         f"There is no model {call.model or 'of that name'} to download.",
@@ -307,8 +314,9 @@ _BY_TEXT: tuple[tuple[re.Pattern[str], Callable[[str, Call], ModelError]], ...] 
         (r"ollama cloud is disabled", _remote),
         (r"pull model manifest.*(file does not exist|not found|404)", _missing_at_registry),
         (r"dial tcp|no such host|network is unreachable|i/o timeout|connection refused|tls handshake", _offline),
+        (r"invalid model name|model is required", _bad_name),
         (r"model ['\"].*['\"] not found", _missing),
-        (r"does not support \w+", _wrong_kind),
+        (r"does not support \w+|start it with `--embeddings`", _wrong_kind),
         (r"server busy|maximum pending requests", _busy),
         (
             r"out of memory|more system memory|unable to allocate|failed to allocate|cudamalloc|insufficient memory"

@@ -8,12 +8,13 @@ server on another one is refused unless ``allow_remote`` is set. A key comes fro
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
@@ -38,6 +39,8 @@ from rag.models.host import is_loopback, redact
 
 if TYPE_CHECKING:
     from llama_index.core.base.embeddings.base import BaseEmbedding
+
+Item = TypeVar("Item")
 
 OPENAI = "openai:"
 _NO_KEY = "none"
@@ -215,3 +218,20 @@ def _kind_of(error: Exception) -> tuple[type[ModelError], str]:
                 return ours, hint
         cause = cause.__cause__ or cause.__context__
     return ModelError, hint
+
+
+async def in_thread(start: Callable[[], Generator[Item, None, None]]) -> AsyncGenerator[Item, None]:
+    """A generator's items, each awaited in a thread; closing or cancelling this closes it, once its step has ended."""
+    items = await asyncio.to_thread(start)
+    end = object()
+    step: asyncio.Future[Any] | None = None
+    try:
+        while True:
+            step = asyncio.ensure_future(asyncio.to_thread(next, items, end))
+            if (item := await asyncio.shield(step)) is end:
+                return
+            yield item
+    finally:
+        if step is not None and not step.done():
+            await asyncio.wait([step])
+        await asyncio.to_thread(items.close)

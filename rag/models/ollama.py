@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, suppress
 from typing import Any, Literal, TypeVar
 
@@ -30,6 +30,7 @@ from rag.config import Config
 from rag.errors import ModelError, PromptTooLong
 from rag.models.client import EMBED_BATCH, ChatChunk, OllamaClient, Split, Vectors, finished
 from rag.models.families import Prefixes, prefixes_for, think_setting
+from rag.models.foreign import in_thread
 from rag.tokens import count
 
 __all__ = ["OllamaClient", "OllamaEmbedding", "OllamaLLM"]
@@ -160,7 +161,7 @@ class OllamaLLM(LLM):
 
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """``stream_chat`` in a thread."""
-        return _in_thread(lambda: self.stream_chat(messages, **kwargs))
+        return in_thread(lambda: self.stream_chat(messages, **kwargs))
 
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """``complete`` in a thread."""
@@ -168,7 +169,7 @@ class OllamaLLM(LLM):
 
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         """``stream_complete`` in a thread."""
-        return _in_thread(lambda: self.stream_complete(prompt, formatted, **kwargs))
+        return in_thread(lambda: self.stream_complete(prompt, formatted, **kwargs))
 
     def _responses(
         self,
@@ -243,17 +244,6 @@ def _completion(response: ChatResponse) -> CompletionResponse:
         raw=response.raw,
         additional_kwargs=response.additional_kwargs,
     )
-
-
-async def _in_thread(start: Callable[[], Generator[Item, None, None]]) -> AsyncGenerator[Item, None]:
-    """A generator's items, each awaited in a thread; closing this closes it."""
-    items = await asyncio.to_thread(start)
-    end = object()
-    try:
-        while (item := await asyncio.to_thread(next, items, end)) is not end:
-            yield item  # type: ignore[misc]
-    finally:
-        items.close()
 
 
 class OllamaEmbedding(BaseEmbedding):

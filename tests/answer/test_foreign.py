@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Generator
 from pathlib import Path
@@ -9,13 +10,18 @@ from typing import Any
 
 import pytest
 from llama_index.core.llms import CompletionResponse, CustomLLM, LLMMetadata
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.prompts import PromptTemplate
+from llama_index.core.schema import NodeWithScore, QueryBundle
 from pydantic import Field
 
 from rag import Library
 from rag.answer.export import to_markdown
 from rag.commands.terminal import answer_text
-from rag.errors import ModelError, ModelTimeout, ServerUnreachable, WrongModelKind
+from rag.errors import ConfigError, ModelError, ModelTimeout, PromptError, ServerUnreachable, WrongModelKind
+from rag.prompts import load_prompt
 from rag.types import Done, Token
+from tests.fake_ollama import FakeOllama
 
 OPENED = "The Alpha bridge was opened in 1931 by Queen Maud"
 QUESTION = "When was the Alpha bridge opened?"
@@ -104,3 +110,76 @@ def test_a_list_of_sources_is_no_part_of_the_answer_and_what_was_used_is_told(tm
         assert answer.text == f"{OPENED} [1]." and answer.sources == ("alpha.md",)
         assert [hit.passage.source for hit in answer.hits] == ["alpha.md", "beta.md"] and answer.used == (0,)
         assert answer.to_dict()["used"] == [0]
+
+
+class Last(BaseNodePostprocessor):
+    """Keeps the worst passage."""
+
+    def _postprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        return nodes[-1:]
+
+
+def test_a_query_engine_takes_the_usual_arguments_and_refuses_others_with_a_sentence(tmp_path: Path) -> None:
+    with library(tmp_path, Vendor(pieces=[f"{OPENED} [1]."])) as opened:
+        best = opened.query_engine().query(QUESTION).source_nodes
+        assert len(best) == 2 and len(opened.query_engine(similarity_top_k=1).query(QUESTION).source_nodes) == 1
+        last = opened.query_engine(node_postprocessors=[Last()]).query(QUESTION).source_nodes
+        assert [node.node_id for node in last] == [best[-1].node_id]
+        with pytest.raises(ConfigError, match="response_mode") as caught:
+            opened.query_engine(response_mode="refine")
+        assert caught.value.hint
+
+
+def test_prompts_can_be_read_and_replaced(tmp_path: Path) -> None:
+    with library(tmp_path, Vendor(pieces=[f"{OPENED} [1]."])) as opened:
+        engine = opened.query_engine()
+        before = engine.get_prompts()
+        assert set(before) == {"answer", "condense"} and "{sources}" in before["answer"].get_template()
+        engine.update_prompts(before)
+        assert engine._tools.answer_prompt.render(sources="a", question="b", nonce="c") == load_prompt("answer").render(
+            sources="a", question="b", nonce="c"
+        )
+        engine.update_prompts({"answer": PromptTemplate("Cost: $5 {{x}}\n---\n{sources} {question} {nonce}")})
+        assert engine._tools.answer_prompt.render(sources="a", question="b", nonce="c") == ("Cost: $5 {x}", "a b c")
+        with pytest.raises(PromptError):
+            engine.update_prompts({"answer": PromptTemplate("no variables")})
+        with pytest.raises(PromptError, match="refine"):
+            engine.update_prompts({"refine": PromptTemplate("x")})
+
+
+def test_coroutines_leave_the_loop_free_and_cancelling_one_stops_the_model(tmp_path: Path) -> None:
+    with FakeOllama(["chat-ramble"], delay=0.02) as server:
+        (tmp_path / "a.md").write_text(f"{OPENED}.\n", "utf-8")
+        with Library.open(
+            tmp_path / "l", llm="ollama:chat-ramble", embedder="builtin", encoder="off", ollama_host=server.url
+        ) as opened:
+            opened.ingest(tmp_path / "a.md")
+
+            async def both() -> int:
+                asked = asyncio.create_task(opened.aask(QUESTION))
+                ticks = 0
+                while not any(record.lines for record in server.sent("/api/chat")):
+                    await asyncio.sleep(0.01)
+                    ticks += 1
+                asked.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await asked
+                return ticks
+
+            assert asyncio.run(both()) > 1
+            record = server.sent("/api/chat")[0]
+            assert server.wait_for(lambda: record.disconnected > 0, 5)
+            server.delay = 0
+            assert OPENED in asyncio.run(opened.aask(QUESTION)).text
+
+
+def test_a_folder_of_prompts_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(PromptError, match="not there"):
+        load_prompt("answer", tmp_path / "nowhere")
+
+
+def test_a_models_own_name_is_told(tmp_path: Path) -> None:
+    with library(tmp_path, Vendor()) as opened:
+        assert opened.llm_choice.name == "Vendor"

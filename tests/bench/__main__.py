@@ -17,6 +17,7 @@ PARTS = (
     "disagree",
     "gold",
     "ollama",
+    "prompts",
     "ui",
     "memory",
     "library",
