@@ -347,3 +347,15 @@ def test_every_request_keeps_to_the_window(tmp_path: Path, docs: Path, server: F
         assert sent["options"]["num_ctx"] == 2048 and sent["options"]["num_predict"] == 256
         assert answer.tokens["estimated"] <= 2048 - 256
         assert answer.tokens["prompt"] <= 2048 - 256
+
+
+def test_the_same_question_is_the_same_request_also_when_the_library_is_opened_again(
+    tmp_path: Path, docs: Path, server: FakeOllama
+) -> None:
+    """What a model at temperature 0 says may differ only if what it reads does."""
+    before = len(chats(server))
+    for _ in range(2):
+        with library(tmp_path, server) as opened:
+            for _ in range(2):
+                opened.ask(QUESTION)
+    assert len({record.raw for record in chats(server)[before:]}) == 1

@@ -147,7 +147,12 @@ def test_a_single_object_has_a_length_and_a_type(server: FakeOllama) -> None:
         ("/api/chat", b'{"model":"chat-s","keep_alive":"300"}', 400, 'time: missing unit in duration "300"'),
         ("/api/chat", b'{"model":"chat-s","top_logprobs":21}', 400, "top_logprobs must be between 0 and 20"),
         ("/api/embed", b'{"model":"embed-s","input":[1]}', 400, "invalid input type"),
-        ("/api/embed", b'{"model":"chat-s","input":"x"}', 501, "this model does not support embeddings"),
+        (
+            "/api/embed",
+            b'{"model":"chat-s","input":"x"}',
+            501,
+            "This server does not support embeddings. Start it with `--embeddings`",
+        ),
     ],
 )
 def test_errors_have_the_status_and_text_of_the_specification(

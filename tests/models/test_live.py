@@ -1,4 +1,4 @@
-"""Against a real model: an Ollama on this machine when there is one, else SmolLM2 behind the fake's wire (``make live``).
+"""Against a real model: an Ollama on this machine if there is one, else SmolLM2 behind the fake server (``make live``).
 
 They assert what holds for any model. Skipped with the reason where neither is there.
 """
