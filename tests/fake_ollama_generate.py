@@ -107,8 +107,8 @@ def _rows(
         for thinking, piece in islice(pieces, room):
             written += 1
             job.pause(job.delay)
-            asked = {"logprobs": job.body.get("logprobs"), "top_logprobs": job.body.get("top_logprobs")}
-            yield _row(job, piece, thinking=thinking, **asked)
+            told, top = job.body.get("logprobs"), job.body.get("top_logprobs")
+            yield _row(job, piece, thinking=thinking, logprobs=told, top_logprobs=top)
         cut = next(pieces, None) is not None
     context: dict[str, Any] = {}
     if job.verb == "generate" and not job.body.get("raw"):
