@@ -168,7 +168,7 @@ def test_a_model_that_fails_is_told_and_nothing_is_lost(
 
 
 def test_a_wrong_name_is_a_wrong_setting(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="encoder must be 'builtin', 'off' or 'ollama:NAME'"):
+    with pytest.raises(ConfigError, match="encoder must be 'builtin', 'off'"):
         opened(tmp_path, encoder="minilm")
 
 
