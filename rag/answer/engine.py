@@ -191,7 +191,7 @@ class CitedQueryEngine(BaseQueryEngine):
         clock.lap("abstain")
         if named.missing and not named.met:
             probability, answer = 0.0, abstention(question, hits, named.notice)
-        elif not certain and probability < self._settings.absent:
+        elif not (certain or named.met) and probability < self._settings.absent:
             answer = abstention(question, hits, "nothing found that answers the question")
         elif self._llm is None:
             answer = self._quote(question, named.question, hits, certain=certain)

@@ -60,7 +60,6 @@ def test_a_code_is_met_however_it_is_spelled_and_no_other_answers(
     identifiers: Library, question: str, said: str, unsaid: tuple[str, ...]
 ) -> None:
     answer = identifiers.ask(question)
-    assert not answer.abstained
     assert said in answer.text
     assert not [other for other in unsaid if other in answer.text]
 
