@@ -10,6 +10,7 @@ from rag.errors import GoldError
 from rag.gold import Exit, GoldSet, Record, Run, Settings, accept, load_baseline, load_gold, run, save_baseline
 from rag.gold.commands.gate import check, hold, last_run
 from rag.gold.files.runs import NotComparable, baseline_path, run_path
+from rag.gold.metrics.scoring import needs_rescoring
 from rag.library import Library
 from tests.gold import handbook
 from tests.gold.made import FINGERPRINT, question, record, run_of, worse
@@ -69,6 +70,17 @@ def test_what_came_out_the_same_stays_as_it_is_written() -> None:
     assert again.baseline.accepted == base.accepted
     moved = run_of([question("a")], [record("a")], fingerprint={**FINGERPRINT, "corpus": {"sha256": "new"}})
     assert accept(moved, base, reason="y", now=2.0).baseline.accepted["a"].corpus == "new"
+
+
+def test_a_baseline_of_two_scorers_is_scored_again() -> None:
+    asked = [question("a"), question("b")]
+    base = accept(run_of(asked, [record("a"), record("b")]), None, reason="x").baseline
+    later = run_of(asked, [record("a"), record("b")], fingerprint={**FINGERPRINT, "scorer": "t"})
+    assert accept(later, base, reason="y").baseline.fingerprint["scorer"] == "t"
+    partly = accept(later, base, ["a"], reason="y").baseline
+    assert needs_rescoring(partly, later) == "the scorer has changed"
+    stricter = run_of([asked[0], question("b", must_not_contain=("z",))], [record("a"), record("b")])
+    assert needs_rescoring(accept(stricter, base, ["a"], reason="y").baseline, stricter)
 
 
 def test_the_baseline_file_stands_beside_the_gold_set(tmp_path: Path) -> None:

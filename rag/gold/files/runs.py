@@ -432,8 +432,16 @@ def _merge(run: Run, baseline: Run | None, chosen: Sequence[str], acceptance: Ac
             accepted[name] = acceptance
     known = {q.id: q for q in (*(baseline.questions if baseline else ()), *run.questions)}
     there = {record.id for record in records}
+    before = {q.id: q for q in baseline.questions} if baseline is not None else {}
+    kept = [name for name in before if name not in chosen]
+    # What is kept was scored by the scorer, the k and the gold of its time: then all is scored again before it is used.
+    mixed = baseline is not None and bool(kept) and (
+        (baseline.fingerprint.get("scorer"), baseline.k) != (run.fingerprint.get("scorer"), run.k)
+        or any(known[name] != before[name] for name in kept)
+    )  # fmt: skip
     return replace(
         run,
+        fingerprint={**run.fingerprint, "scorer": "mixed"} if mixed else run.fingerprint,
         questions=tuple(known[name] for name in names if name in there),
         records=tuple(records),
         passages={**(baseline.passages if baseline else {}), **run.passages},
