@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -176,7 +175,7 @@ def friday(desk: Desk) -> None:
     code, told = desk.gate(*model)
     assert code == 1 and "prompts.answer: " in told
     worse = int(told.partition("Worse: ")[2].split()[0])
-    stages = [int(re.search(rf"\\n{stage} \\((\\d+)\\)", told)[1]) for stage in Stage if f"\n{stage} (" in told]  # type: ignore[index]
+    stages = [int(told.partition(f"\n{stage} (")[2].partition(")")[0] or 0) for stage in Stage]
     assert f"8 questions: {worse} worse" in told and sum(stages) == worse > 0
 
     code, told = desk.gate("--llm", "quotes", *model)
