@@ -258,7 +258,10 @@ class Exchange:
         raise Cut
 
     def _stream(self, rows: Iterator[Mapping[str, Any]], fault: Fault | None) -> None:
-        """Chunked lines, one chunk each; headers go out with the first, as the server withholds them until then."""
+        """Chunked lines, one chunk each; headers go out with the first, as the server withholds them until then.
+
+        What goes wrong before the first line has a status of its own, and its JSON comes without a charset.
+        """
         try:
             for row in rows:
                 if fault is not None and self.record.lines == fault.after and self._within(fault):
@@ -266,7 +269,8 @@ class Exchange:
                 self._line(encode(row))
         except Refusal as refusal:
             if not self.record.lines:
-                raise
+                self._refuse(refusal, LATE_JSON)
+                return
             self._line(encode({"error": refusal.error}))
         self._start_stream()
         self.handler.wfile.write(b"0\r\n\r\n")
@@ -293,11 +297,11 @@ class Exchange:
         self.handler.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
         self.record.lines += 1
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: Refusal, content_type: str = JSON) -> None:
         if refusal.error is None:
             self.send(refusal.status, refusal.plain.encode(), BARE if refusal.plain else "")
         else:
-            self.send(refusal.status, encode({"error": refusal.error}), JSON)
+            self.send(refusal.status, encode({"error": refusal.error}), content_type)
 
     def _host_allowed(self) -> bool:
         """Bound to loopback, only a local Host is served, against names that an attacker points at 127.0.0.1."""

@@ -166,6 +166,7 @@ def test_the_runner_refuses_with_json_in_a_string(server: FakeOllama, model: str
     refused = chat(server, model, "word " * 3000, options={"num_ctx": 64}, **body)
     inner = json.loads(refused.error)["error"]
     assert refused.status == 400 and inner["type"] == "exceed_context_size_error" and inner["n_ctx"] == 64
+    assert refused.headers["Content-Type"] == "application/json", "refused by the runner, after the server's checks"
 
 
 @given(
