@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 from tests.fake_ollama_generate import Generation, answer_embed, answer_embeddings, answer_generation
@@ -141,6 +142,7 @@ class FakeOllama:
             "/api/embed": {"POST": lambda: self._embed(_body(record), exchange)},
             "/api/embeddings": {"POST": lambda: self._embeddings(_body(record), exchange)},
             "/api/pull": {"POST": lambda: self._pull(_body(record), exchange)},
+            "/api/delete": {"DELETE": lambda: self._delete(_body(record))},
         }
         if record.path not in routes:
             raise Refusal(404, None, "404 page not found")
@@ -166,7 +168,7 @@ class FakeOllama:
             expires = datetime.now(UTC).astimezone() + timedelta(seconds=seconds)
             rows.append({
                 "name": runner.model.name, "model": runner.model.name, "size": 0,
-                "digest": runner.model.digest, "details": _details(runner.model, lengths=False),
+                "digest": runner.model.digest, "details": _details(runner.model),
                 "expires_at": expires.isoformat(), "size_vram": 0, "context_length": runner.num_ctx,
             })  # fmt: skip
         return {"models": rows}
@@ -195,7 +197,7 @@ class FakeOllama:
             facts["bert.pooling_type"] = 1
         shown: dict[str, Any] = {
             "modelfile": f"FROM {model.name}\n", "template": "{{ .Prompt }}",
-            "details": _details(model, lengths=False), "model_info": facts, "modified_at": model.modified_at,
+            "details": _details(model), "model_info": facts, "modified_at": model.modified_at,
             "parameters": "stop                           \"<|im_end|>\"",
             "tensors": [{"name": "token_embd.weight", "type": "Q4_K", "shape": [3072, 128256]}],
         }  # fmt: skip
@@ -206,7 +208,7 @@ class FakeOllama:
         return shown
 
     def _generate(self, body: Mapping[str, Any], exchange: Exchange, verb: str) -> Reply:
-        name = _model_name(body)
+        name = body.get("model") or ""
         if not name:
             raise Refusal(400, "model is required") if verb == "chat" else Refusal(404, "model '' not found")
         check_name(name)
@@ -219,13 +221,15 @@ class FakeOllama:
         return answer_generation(Generation(name, model, body, verb, self.scheduler, exchange.pause, self.delay))
 
     def _embed(self, body: Mapping[str, Any], exchange: Exchange) -> Reply:
-        return answer_embed(self._embedder(body), _model_name(body), body, self.scheduler, exchange.pause, self.delay)
+        return answer_embed(
+            self._embedder(body), body.get("model") or "", body, self.scheduler, exchange.pause, self.delay
+        )
 
     def _embeddings(self, body: Mapping[str, Any], exchange: Exchange) -> Reply:
         return answer_embeddings(self._embedder(body), body, self.scheduler, exchange.pause)
 
     def _embedder(self, body: Mapping[str, Any]) -> FakeModel:
-        name = _model_name(body)
+        name = body.get("model") or ""
         if not name:
             raise Refusal(404, "model '' not found")
         check_name(name)
@@ -239,6 +243,13 @@ class FakeOllama:
         tag = model.name.rsplit(":", 1)[-1]
         if (model.remote_host or tag == "cloud" or tag.endswith("-cloud")) and not self.cloud:
             raise Refusal(403, "ollama cloud is disabled: remote inference is unavailable")
+
+    def _delete(self, body: Mapping[str, Any]) -> Reply:
+        name = str(body.get("model") or body.get("name") or "")
+        check_name(name)
+        if self.models.pop(with_tag(name).lower(), None) is None:
+            raise Refusal(404, f"model '{name}' not found")
+        return ""
 
     def _pull(self, body: Mapping[str, Any], exchange: Exchange) -> Reply:
         name = str(body.get("model") or body.get("name") or "")
@@ -275,30 +286,59 @@ class FakeOllama:
         yield {"status": "success"}
 
 
+_REQUESTS = {
+    "/api/chat": "ChatRequest", "/api/generate": "GenerateRequest", "/api/embed": "EmbedRequest",
+    "/api/embeddings": "EmbeddingRequest", "/api/show": "ShowRequest", "/api/pull": "PullRequest",
+    "/api/delete": "DeleteRequest",
+}  # fmt: skip
+_FIELDS: Mapping[str, tuple[type, str]] = {
+    "model": (str, "string"), "prompt": (str, "string"), "system": (str, "string"), "stream": (bool, "bool"),
+    "messages": (list, "[]api.Message"), "options": (dict, "map[string]interface {}"),
+}  # fmt: skip
+_SCANNER = {
+    "Expecting value": "looking for beginning of value",
+    "Expecting property name enclosed in double quotes": "looking for beginning of object key string",
+    "Expecting ':' delimiter": "after object key",
+    "Expecting ',' delimiter": "after object key:value pair",
+}
+
+
 def _body(record: Record) -> Mapping[str, Any]:
-    """The request's object; refuses as Go's decoder does."""
-    if not record.raw.strip():
+    """The request's object; refuses as Go's decoder does, which reads one value and nothing behind it."""
+    text = record.raw.decode("utf-8", "replace").strip()
+    if not text:
         raise Refusal(400, "missing request body")
     try:
-        value = json.loads(record.raw)
-    except ValueError:
-        shown = record.raw.strip()[:1].decode("utf-8", "replace")
-        text = "unexpected EOF" if shown in '{["' else f"invalid character '{shown}' looking for beginning of value"
-        raise Refusal(400, text) from None
+        value, _ = json.JSONDecoder().raw_decode(text)
+    except json.JSONDecodeError as error:
+        raise Refusal(400, _scanned(error)) from None
+    request = _REQUESTS[record.path]
     if not isinstance(value, dict):
-        raise Refusal(400, f"json: cannot unmarshal {_go_kind(value)} into Go value of type api.ChatRequest")
+        raise Refusal(400, f"json: cannot unmarshal {_go_kind(value)} into Go value of type api.{request}")
+    for name, (kind, go_type) in _FIELDS.items():
+        given = value.get(name)
+        if given is not None and not isinstance(given, kind):
+            where = f"Go struct field {request}.{name} of type {go_type}"
+            raise Refusal(400, f"json: cannot unmarshal {_go_kind(given)} into {where}")
     return value
 
 
+def _scanned(error: json.JSONDecodeError) -> str:
+    """What Go's scanner says of text that is no JSON."""
+    if error.pos >= len(error.doc) or error.msg.startswith("Unterminated"):
+        return "unexpected EOF"
+    rest = error.doc[error.pos :]
+    literal = next((word for word in ("null", "true", "false") if word[0] == rest[0]), "")
+    if literal and error.msg == "Expecting value":
+        at = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(rest, literal, strict=False)))
+        if at == len(rest):
+            return "unexpected EOF"
+        return f"invalid character '{rest[at]}' in literal {literal} (expecting '{literal[at]}')"
+    return f"invalid character '{rest[0]}' {_SCANNER.get(error.msg, 'looking for beginning of value')}"
+
+
 def _go_kind(value: Any) -> str:
-    return {list: "array", str: "string", bool: "bool"}.get(type(value), "number")
-
-
-def _model_name(body: Mapping[str, Any]) -> str:
-    name = body.get("model", "")
-    if not isinstance(name, str):
-        raise Refusal(400, f"json: cannot unmarshal {_go_kind(name)} into Go struct field .model of type string")
-    return name
+    return {list: "array", str: "string", bool: "bool", dict: "object"}.get(type(value), "number")
 
 
 def _parameter_size(count: int) -> str:
@@ -306,20 +346,19 @@ def _parameter_size(count: int) -> str:
     return f"{count / 1e9:.1f}B" if count >= 1e9 else f"{count / 1e6:.2f}M"
 
 
-def _details(model: FakeModel, *, lengths: bool) -> dict[str, Any]:
-    details: dict[str, Any] = {
+def _details(model: FakeModel) -> dict[str, Any]:
+    """Without the lengths, which ``show`` alone tells."""
+    details = {
         "parent_model": "", "format": "gguf", "family": model.architecture, "families": [model.architecture],
         "parameter_size": _parameter_size(model.parameters), "quantization_level": "Q4_K_M",
     }  # fmt: skip
-    if lengths:
-        details |= {"context_length": model.context_length, "embedding_length": model.dimension}
     return {**details, **model.details}
 
 
 def _listed(model: FakeModel) -> dict[str, Any]:
     row: dict[str, Any] = {
         "name": model.name, "model": model.name, "modified_at": model.modified_at, "size": model.size,
-        "digest": model.digest, "details": _details(model, lengths=not model.old_server),
+        "digest": model.digest, "details": _details(model),
     }  # fmt: skip
     if not model.old_server:
         row["capabilities"] = list(model.capabilities)

@@ -69,9 +69,7 @@ def _as_messages(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Generate's system and prompt as messages."""
     if body.get("raw") and (body.get("template") or body.get("system") or body.get("context")):
         raise Refusal(400, "raw mode does not support template, system, or context")
-    prompt, system = body.get("prompt", ""), body.get("system", "")
-    if not isinstance(prompt, str) or not isinstance(system, str):
-        raise Refusal(400, "json: cannot unmarshal into Go struct field GenerateRequest.prompt of type string")
+    prompt, system = body.get("prompt") or "", body.get("system") or ""
     if not prompt:
         return []
     systems = [{"role": "system", "content": system}] if system else []

@@ -23,6 +23,9 @@ LATE_JSON = "application/json"
 NDJSON = "application/x-ndjson"
 PLAIN = "text/plain; charset=utf-8"
 BARE = "text/plain"
+RUNNER_KILLED = "an error was encountered while running the model: unexpected EOF"
+"""What the server writes, in a stream or with status 500, when the process that runs the model is killed."""
+_CHUNKED = frozenset({"/api/tags", "/api/show", "/api/embed"})
 _POLL = 0.01
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
@@ -251,11 +254,24 @@ class Exchange:
 
     def _send_object(self, reply: Mapping[str, Any], fault: Fault | None) -> None:
         body = encode(reply)
-        if fault is None or fault.then != "cut":
-            return self.send(200, body, JSON)
-        self._head(200, JSON, {"Content-Length": str(len(body))})
-        self.handler.wfile.write(body[: len(body) // 2])
-        raise Cut
+        cut = fault is not None and fault.then == "cut"
+        if self.record.path in _CHUNKED and self.record.method != "HEAD":
+            self._head(200, JSON, {"Transfer-Encoding": "chunked"})
+            for part in (body[: len(body) // 2], b"" if cut else body[len(body) // 2 :]):
+                if part:
+                    self._chunk(part)
+            if cut:
+                raise Cut
+            self.handler.wfile.write(b"0\r\n\r\n")
+        elif cut:
+            self._head(200, JSON, {"Content-Length": str(len(body))})
+            self.handler.wfile.write(body[: len(body) // 2])
+            raise Cut
+        else:
+            self.send(200, body, JSON)
+
+    def _chunk(self, data: bytes) -> None:
+        self.handler.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
 
     def _stream(self, rows: Iterator[Mapping[str, Any]], fault: Fault | None) -> None:
         """Chunked lines, one chunk each; headers go out with the first, as the server withholds them until then.
@@ -293,8 +309,7 @@ class Exchange:
 
     def _line(self, line: bytes) -> None:
         self._start_stream()
-        data = line + b"\n"
-        self.handler.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self._chunk(line + b"\n")
         self.record.lines += 1
 
     def _refuse(self, refusal: Refusal, content_type: str = JSON) -> None:

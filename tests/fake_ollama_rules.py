@@ -22,6 +22,7 @@ _DURATION = re.compile(r"[-+]?(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+")
 _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _INTEGERS = {"num_ctx", "num_predict", "num_keep", "seed", "top_k", "num_batch", "num_gpu", "main_gpu", "num_thread"}
 _FLOATS = {"temperature", "top_p", "min_p", "repeat_penalty"}
+_SCHEMA_TYPES = {"null", "boolean", "integer", "number", "string", "array", "object"}
 _LEVELS = ("low", "medium", "high", "max")
 
 Message = Mapping[str, Any]
@@ -131,8 +132,6 @@ def check_options(options: Any) -> dict[str, Any]:
     """The known options that are not null; refuses a wrong type as Ollama does, with status 500."""
     if options is None:
         return {}
-    if not isinstance(options, dict):
-        raise Refusal(400, "json: cannot unmarshal into Go struct field .options of type map[string]interface {}")
     given = {key: value for key, value in options.items() if value is not None}
     for key, value in given.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -159,20 +158,37 @@ def check_format(value: Any) -> Any:
     """``json``, a schema, or None; refuses the rest."""
     if value is None or value == "":
         return None
+    if isinstance(value, dict) and (bad := _unknown_type(value)) is not None:
+        raise Refusal(400, nested_bad_schema(bad))
     if value == "json" or isinstance(value, dict):
         return value
     raise Refusal(500, f'invalid format: {json.dumps(value)}; expected "json" or a valid JSON Schema object')
+
+
+def _unknown_type(schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The first part of a schema whose type JSON Schema does not know."""
+    kinds = schema.get("type", [])
+    if not set([kinds] if isinstance(kinds, str) else kinds) <= _SCHEMA_TYPES:
+        return schema
+    inner = [*schema.get("properties", {}).values(), schema.get("items")]
+    return next((bad for part in inner if isinstance(part, dict) and (bad := _unknown_type(part)) is not None), None)
+
+
+def nested_bad_schema(schema: Mapping[str, Any]) -> str:
+    """The runner's refusal of a schema, forwarded as JSON within a string."""
+    shown = json.dumps(schema, separators=(",", ":"))
+    message = f"JSON schema conversion failed:\nUnrecognized schema: {shown}"
+    error = {"code": 400, "message": message, "type": "invalid_request_error"}
+    return json.dumps({"error": error}, separators=(",", ":"))
 
 
 def check_messages(value: Any) -> list[Message]:
     """The messages with lower-case roles; refuses what Go's decoder refuses."""
     if value is None:
         return []
-    if not isinstance(value, list):
-        raise Refusal(400, "json: cannot unmarshal into Go struct field ChatRequest.messages of type []api.Message")
     for message in value:
         if not isinstance(message, dict) or not isinstance(message.get("content", ""), str):
-            raise Refusal(400, "json: cannot unmarshal into Go struct field Message.messages.content of type string")
+            raise Refusal(400, "json: cannot unmarshal number into Go struct field Alias.content of type string")
     return [{**m, "role": str(m.get("role", "")).lower(), "content": m.get("content", "")} for m in value]
 
 

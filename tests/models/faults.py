@@ -17,7 +17,8 @@ from rag.errors import (
     WrongModelKind,
 )
 from tests.fake_ollama import Fault
-from tests.fake_ollama_rules import nested_overflow
+from tests.fake_ollama_http import RUNNER_KILLED, encode
+from tests.fake_ollama_rules import nested_bad_schema, nested_overflow
 
 STREAM_FAULTS = [
     pytest.param(Fault(raw=b""), StreamBroken, "broke off", id="closed without an answer"),
@@ -27,6 +28,23 @@ STREAM_FAULTS = [
     pytest.param(
         Fault(after=2, line=b'{"error":"llama runner process has terminated: exit status 2"}', then="end"),
         ServerError, "has terminated", id="error line in mid-stream",
+    ),
+    pytest.param(
+        Fault(after=2, line=encode({"error": RUNNER_KILLED}), then="end"), ServerError, "unexpected EOF",
+        id="runner killed in mid-stream",
+    ),
+    pytest.param(Fault(status=500, text=RUNNER_KILLED), ServerError, "unexpected EOF", id="runner killed"),
+    pytest.param(
+        Fault(status=400, text=nested_bad_schema({"type": "no-type"})), ServerError, "failed: JSON schema conversion",
+        id="bad schema",
+    ),
+    pytest.param(
+        Fault(status=400, text="invalid character 'x' looking for beginning of value"), ServerError,
+        "invalid character", id="malformed JSON",
+    ),
+    pytest.param(
+        Fault(status=400, text="json: cannot unmarshal number into Go struct field ChatRequest.model of type string"),
+        ServerError, "cannot unmarshal", id="wrong type",
     ),
     pytest.param(
         Fault(after=1, line=b'{"error":"CUDA error: out of memory"}', then="end"),

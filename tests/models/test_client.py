@@ -45,7 +45,8 @@ def test_the_facts_of_a_server(server: FakeOllama, client: OllamaClient) -> None
     assert client.version() == "0.33.0"
     listed = {info.name: info for info in client.models()}
     assert set(listed) == {"chat-s:latest", "chat-ramble:latest", "embed-s:latest"}
-    assert listed["embed-s:latest"].capabilities == ("embedding",) and listed["embed-s:latest"].embedding_length == 256
+    assert listed["embed-s:latest"].capabilities == ("embedding",)
+    assert (client.show("embed-s").context_length, client.show("embed-s").embedding_length) == (2048, 256)
     shown = client.show("CHAT-S")
     assert (shown.name, shown.context_length, shown.embedding_length) == ("CHAT-S", 131_072, 3072)
     assert shown.digest == listed["chat-s:latest"].digest and shown.size == listed["chat-s:latest"].size

@@ -232,6 +232,15 @@ def test_a_download_fails_with_a_reason() -> None:
         assert [step.done for step in client.pull("some")][-1]
 
 
+def test_a_list_cut_in_its_chunks_breaks_off(server: FakeOllama) -> None:
+    with connected(server) as client:
+        server.script(Fault("/api/tags", then="cut"))
+        with pytest.raises(StreamBroken, match="broke off") as caught:
+            client.models()
+        check(caught.value)
+        assert client.models(), "the client works on after a failure"
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [

@@ -114,10 +114,40 @@ def test_a_single_object_has_a_length_and_a_type(server: FakeOllama) -> None:
     [
         ("/api/chat", b"", 400, "missing request body"),
         ("/api/show", b"  ", 400, "missing request body"),
-        ("/api/chat", b"nonsense", 400, "invalid character 'n' looking for beginning of value"),
+        ("/api/chat", b"xml", 400, "invalid character 'x' looking for beginning of value"),
+        ("/api/chat", b"nonsense", 400, "invalid character 'o' in literal null (expecting 'u')"),
+        ("/api/chat", b"tru", 400, "unexpected EOF"),
+        ("/api/chat", b"{model:1}", 400, "invalid character 'm' looking for beginning of object key string"),
+        ("/api/chat", b'{"model" 1}', 400, "invalid character '1' after object key"),
+        ("/api/chat", b'{"model":"x" 1}', 400, "invalid character '1' after object key:value pair"),
+        ("/api/chat", b'{"model":"chat', 400, "unexpected EOF"),
         ("/api/chat", b'{"model":', 400, "unexpected EOF"),
         ("/api/chat", b"[]", 400, "json: cannot unmarshal array into Go value of type api.ChatRequest"),
-        ("/api/chat", b'{"model":5}', 400, "json: cannot unmarshal number into Go struct field .model of type string"),
+        ("/api/embed", b"7", 400, "json: cannot unmarshal number into Go value of type api.EmbedRequest"),
+        (
+            "/api/chat",
+            b'{"model":5}',
+            400,
+            "json: cannot unmarshal number into Go struct field ChatRequest.model of type string",
+        ),
+        (
+            "/api/chat",
+            b'{"model":"chat-s","messages":"hi"}',
+            400,
+            "json: cannot unmarshal string into Go struct field ChatRequest.messages of type []api.Message",
+        ),
+        (
+            "/api/chat",
+            b'{"model":"chat-s","messages":[{"role":"user","content":5}]}',
+            400,
+            "json: cannot unmarshal number into Go struct field Alias.content of type string",
+        ),
+        (
+            "/api/generate",
+            b'{"model":"chat-s","options":[]}',
+            400,
+            "json: cannot unmarshal array into Go struct field GenerateRequest.options of type map[string]interface {}",
+        ),
         ("/api/chat", b"{}", 400, "model is required"),
         ("/api/show", b"{}", 400, "model is required"),
         ("/api/generate", b"{}", 404, "model '' not found"),
@@ -163,6 +193,40 @@ def test_errors_have_the_status_and_text_of_the_specification(
     assert seen.headers["Content-Type"] == "application/json; charset=utf-8"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/api/tags", None),
+        ("POST", "/api/show", {"model": "chat-s"}),
+        ("POST", "/api/embed", {"model": "embed-s", "input": ["x"]}),
+    ],
+)
+def test_tags_show_and_embed_are_chunked(server: FakeOllama, method: str, path: str, body: object) -> None:
+    seen = ask(server, method, path, body)
+    assert seen.headers["Transfer-Encoding"] == "chunked" and "Content-Length" not in seen.headers
+    assert seen.headers["Content-Type"] == "application/json; charset=utf-8" and isinstance(seen.json, dict)
+
+
+def test_delete_removes_a_model_and_tells_in_json_that_there_is_none() -> None:
+    with FakeOllama(["chat-s"]) as server:
+        assert (ask(server, "DELETE", "/api/delete", {"model": "chat-s"}).status, server.models) == (200, {})
+        seen = ask(server, "DELETE", "/api/delete", {"model": "chat-s"})
+        assert (seen.status, seen.error) == (404, "model 'chat-s' not found")
+        assert seen.headers["Content-Type"].startswith("application/json")
+
+
+def test_a_tiny_window_is_taken(server: FakeOllama) -> None:
+    seen = post(server, "/api/chat", model="chat-s", messages=user("hi"), options={"num_ctx": 8}, stream=False)
+    assert seen.status == 200 and seen.json["done"]
+
+
+@pytest.mark.parametrize("schema", [{"type": "no-type"}, {"type": "object", "properties": {"n": {"type": "int"}}}])
+def test_a_bad_schema_is_refused_with_json_in_a_string(server: FakeOllama, schema: object) -> None:
+    seen = post(server, "/api/chat", model="chat-s", messages=user("x"), format=schema)
+    inner = json.loads(seen.error)["error"]
+    assert seen.status == inner["code"] == 400 and "Unrecognized schema" in inner["message"]
+
+
 @pytest.mark.parametrize("value", ["xml", 5, True])
 def test_a_bad_format_is_a_500(server: FakeOllama, value: object) -> None:
     seen = post(server, "/api/chat", model="chat-s", messages=user("x"), format=value)
@@ -185,7 +249,7 @@ def test_tags_lists_the_newest_first(server: FakeOllama) -> None:
     assert rows[0]["name"] == rows[0]["model"] == "chat-s:latest"
     by_name = {row["name"]: row for row in rows}
     assert by_name["embed-s:latest"]["capabilities"] == ["embedding"]
-    assert by_name["embed-s:latest"]["details"]["embedding_length"] == 256
+    assert not {"context_length", "embedding_length"} & set(by_name["embed-s:latest"]["details"])
     assert by_name["big:cloud"]["remote_host"] == "https://elsewhere"
     assert all(re.fullmatch("[0-9a-f]{64}", row["digest"]) for row in rows)
     assert all(datetime.fromisoformat(row["modified_at"]).tzinfo for row in rows)
