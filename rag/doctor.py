@@ -47,7 +47,8 @@ def diagnose(config: Config, open_and_examine: Callable[[], tuple[Check, ...]]) 
 def examine(config: Config, truth: Truth, dense: DenseIndex, models: ModelRegistry) -> tuple[Check, ...]:
     """The checks of an open library and of what is around it."""
     return (
-        *_library(config, truth, dense), *_embedders(truth, models), *_encoder(truth, models), *_surroundings(config)
+        *_library(config, truth, dense), *_embedders(truth, models), *_encoder(truth, models),
+        *_surroundings(config, models),
     )  # fmt: skip
 
 
@@ -204,7 +205,7 @@ def _writer(folder: Path) -> str:
     return f"{holder.program} (process {holder.pid}) writes to it" if holder else "nobody writes to it"
 
 
-def _surroundings(config: Config) -> Iterator[Check]:
+def _surroundings(config: Config, models: ModelRegistry | None = None) -> Iterator[Check]:
     yield _disk(config.library_path)
     facts = server_facts(config)
     if facts.reachable:
@@ -217,7 +218,7 @@ def _surroundings(config: Config) -> Iterator[Check]:
     else:
         yield Check("ollama", "warn", facts.error, facts.hint)
     try:
-        llm, choice = choose_llm(config)
+        llm, choice = models.llm() if models is not None and models.given else choose_llm(config)
     except RagError as error:
         yield Check("model", "bad", str(error), error.hint)
         return

@@ -43,7 +43,7 @@ from rag.types import (
     IngestReport,
     Place,
     ReindexEvent,
-    Turn,
+    Said,
 )
 
 if TYPE_CHECKING:
@@ -440,10 +440,12 @@ class Library:
         return tuple(retriever.hits(self._checked(question), k))
 
     def ask(
-        self, question: str, *, history: Sequence[Turn] = (), collection: str | None = None,
+        self, question: str, *, history: Sequence[Said] = (), collection: str | None = None,
         sources: Sequence[str] = (), where: Mapping[str, Any] | None = None,
     ) -> Answer:  # fmt: skip
         """Answer a question, from the documents that ``search`` would choose.
+
+        ``history`` are the exchanges before it: ``Turn``, pairs (user, bot), or ``{"role", "content"}`` messages.
 
         Raises QuestionError, UnknownCollection, UnknownSource, or ModelError when the model fails.
         """
@@ -451,7 +453,7 @@ class Library:
         return next(event.answer for event in events if isinstance(event, Done))
 
     def stream(
-        self, question: str, *, history: Sequence[Turn] = (), collection: str | None = None,
+        self, question: str, *, history: Sequence[Said] = (), collection: str | None = None,
         sources: Sequence[str] = (), where: Mapping[str, Any] | None = None,
     ) -> Generator[AnswerEvent, None, None]:  # fmt: skip
         """Answer a question as events, ending with ``Done``. Closing the generator stops the model.
@@ -606,6 +608,10 @@ class Library:
 
     def _checked(self, question: str) -> str:
         limit = self.config.limits.question_characters
+        if not isinstance(question, str):
+            raise QuestionError(
+                f"A question is a text, not {type(question).__name__}.", hint="Give it as a str, in quotation marks."
+            )
         if not question.strip():
             raise QuestionError("The question is empty.", hint="Write a question about your documents.")
         if len(question) > limit:
@@ -739,8 +745,9 @@ class Collections:
 
     def get(self, name: str | None = None) -> Collection:
         """The collection of that name (default: the configured one). Raises UnknownCollection."""
+        wanted = self._wanted(name)
         try:
-            return self._truth.collections.get(name or self._config.collection)
+            return self._truth.collections.get(wanted)
         except UnknownCollection:
             if self.names():
                 raise
@@ -757,9 +764,17 @@ class Collections:
 
     def ensure(self, name: str | None = None) -> None:
         """Make the collection (default: the configured one) if it is not there yet."""
-        wanted = name or self._config.collection
+        wanted = self._wanted(name)
         if wanted not in self.names():
             self.create(wanted)
+
+    def _wanted(self, name: str | None) -> str:
+        if name is not None and not isinstance(name, str):
+            raise UnknownCollection(
+                f"A collection is known by its name, a text, not {type(name).__name__}.",
+                hint="`collections.names()` lists those that there are.",
+            )
+        return name or self._config.collection
 
     def rename(self, old: str, new: str) -> None:
         """Rename a collection. Raises UnknownCollection, or StoreError when ``new`` is taken."""

@@ -8,10 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum, StrEnum
-from types import MappingProxyType
 from typing import Any, Literal, get_args
-
-EMPTY: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +297,7 @@ class Sentence:
     support: Support
     citations: tuple[int, ...] = ()
     score: float = 0.0
-    evidence: Mapping[str, float] = field(default_factory=lambda: EMPTY)
+    evidence: Mapping[str, float] = field(default_factory=dict)
     unchecked: tuple[str, ...] = ()
 
 
@@ -322,6 +319,10 @@ class Turn:
 
     user: str
     bot: str
+
+
+Said = Turn | tuple[str, str] | Mapping[str, Any]
+"""A part of a history: an exchange, a pair (user, bot), or a message ``{"role": ..., "content": ...}``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,8 +384,8 @@ class Answer:
     model: str = ""
     probability: float = 0.0
     dropped_markers: int = 0
-    timings: Mapping[str, float] = field(default_factory=lambda: EMPTY)
-    tokens: Mapping[str, float] = field(default_factory=lambda: EMPTY)
+    timings: Mapping[str, float] = field(default_factory=dict)
+    tokens: Mapping[str, float] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     used: tuple[int, ...] = ()
     documents: tuple[CitedDocument, ...] = ()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
+from llama_index.core.llms import MockLLM
 
 from rag import Library
 from rag.errors import (
@@ -279,6 +284,74 @@ def test_the_doctor_finds_a_healthy_library_healthy(library: Library, docs: Path
     checks = {check.name: check for check in library.doctor()}
     assert {checks[n].state for n in ("library", "database", "index", "disk")} == {"ok"}
     assert checks["ollama"].state == "warn"
+
+
+def test_the_doctor_names_the_model_that_was_passed_in(tmp_path: Path) -> None:
+    model = MockLLM()
+    with Library.open(tmp_path / "library", llm=model, embedder="builtin") as library:
+        check = next(check for check in library.doctor() if check.name == "model")
+        assert check.state == "ok" and check.message == library.llm_choice.reason
+        assert library.llm_choice.name in check.message
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [Turn("Can unused days of leave be carried over?", "Up to five.")],
+        [("Can unused days of leave be carried over?", "Up to five.")],
+        [["Can unused days of leave be carried over?", "Up to five."]],
+        [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Can unused days of leave be carried over?"},
+            {"role": "assistant", "content": "Up to five."},
+        ],
+    ],
+)
+def test_a_history_is_turns_pairs_or_messages(library: Library, docs: Path, history: list[Any]) -> None:
+    library.ingest([docs])
+    answer = library.ask("Until when?", history=history)
+    assert "31 March" in answer.text and answer.asked == library.ask("Until when?", history=tuple(history)).asked
+    (done,) = (e for e in library.query_engine().stream("Until when?", history) if isinstance(e, Done))
+    assert done.answer.text == answer.text
+
+
+@pytest.mark.parametrize("history", ["before", 5, [5], [("one",)], [{"role": "user"}], [(1, 2)], {"role": "user"}])
+def test_a_history_of_another_kind_is_told(library: Library, docs: Path, history: Any) -> None:
+    library.ingest([docs])
+    with pytest.raises(QuestionError, match="history") as caught:
+        library.ask("Until when?", history=history)
+    assert "Turn" in caught.value.hint
+
+
+@pytest.mark.parametrize("question", [None, 5, b"Until when?", ["Until when?"]])
+def test_a_question_that_is_no_text_is_told(library: Library, docs: Path, question: Any) -> None:
+    library.ingest([docs])
+    for refused in (library.ask, library.search, library.verify):
+        with pytest.raises(QuestionError, match=type(question).__name__):
+            refused(question)
+
+
+@pytest.mark.parametrize("name", [5, ["main"], Path("main"), b"main", 0])
+def test_a_collection_that_is_no_name_is_told(library: Library, docs: Path, name: Any) -> None:
+    library.ingest([docs])
+    for refused in (
+        lambda: library.ask("Until when?", collection=name),
+        lambda: library.search("Until when?", collection=name),
+        lambda: library.ingest([docs], collection=name),
+        lambda: library.sources(name),
+    ):
+        with pytest.raises(UnknownCollection, match=type(name).__name__):
+            refused()
+
+
+def test_an_answer_is_a_plain_dataclass(library: Library, docs: Path) -> None:
+    library.ingest([docs])
+    answer = library.ask("How many days of annual leave do full-time staff receive?")
+    plain = asdict(answer)
+    assert plain["text"] == answer.text and plain["citations"][0]["quote"] == answer.citations[0].quote
+    checked = library.verify("Full-time staff get 28 days of annual leave with pay.")
+    assert asdict(checked)["sentences"][0]["evidence"] == dict(checked.sentences[0].evidence) != {}
+    assert copy.deepcopy(answer) == pickle.loads(pickle.dumps(answer)) == answer
 
 
 def test_the_doctor_says_what_is_damaged_and_an_answer_never_quotes_it(library: Library, docs: Path) -> None:

@@ -48,6 +48,7 @@ from rag.answer.writing import (
     longest_rewriting,
     rewriting_prompt,
     rewritten,
+    turns_of,
     without_references,
     write,
 )
@@ -68,6 +69,7 @@ from rag.types import (
     Outcome,
     Passage,
     Retrieved,
+    Said,
     Support,
     Token,
     Turn,
@@ -161,17 +163,18 @@ class CitedQueryEngine(BaseQueryEngine):
             streaming=streaming, top_k=similarity_top_k, postprocessors=node_postprocessors,
         )  # fmt: skip
 
-    def stream(self, question: str, history: Sequence[Turn] = ()) -> Generator[AnswerEvent, None, None]:
+    def stream(self, question: str, history: Sequence[Said] = ()) -> Generator[AnswerEvent, None, None]:
         """Answer ``question``: ``Condensed`` if it was rewritten, ``Retrieved``, ``Token`` pieces, then ``Done``.
 
         A ``Token`` without text is a chance to stop while a model's server is silent, also before ``Retrieved``.
-        Raises ModelError when a model fails; closing the generator closes its request.
+        ``history`` is as ``Library.ask`` takes it. Raises QuestionError where it is not, and ModelError when a model
+        fails; closing the generator closes its request.
         """
-        clock, question = _Clock(), clean_reply(question)
+        clock, question, turns = _Clock(), clean_reply(question), turns_of(history)
         if self._tools.courtesy(question):
             yield from self._ended(replace(reply_to(question), asked=question), clock)
             return
-        condensed = yield from self._condense(question, history)
+        condensed = yield from self._condense(question, turns)
         asked = condensed.question if condensed else question
         if condensed:
             yield condensed
@@ -196,7 +199,7 @@ class CitedQueryEngine(BaseQueryEngine):
         elif self._llm is None:
             answer = self._quote(question, named.question, hits, certain=certain)
         else:
-            answer = yield from self._generate(question, asked, history, hits, clock, sure=probability >= CONFIDENT)
+            answer = yield from self._generate(question, asked, turns, hits, clock, sure=probability >= CONFIDENT)
             if not (certain or answer.abstained or _borne_out(answer)):
                 answer = replace(answer, outcome=Outcome.UNCERTAIN)
         notices = tuple(n for n in (condensed.note if condensed else "", named.notice, *answer.notices) if n)

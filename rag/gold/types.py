@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 from rag.errors import GoldError
-from rag.types import EMPTY, Answer, Hit, Turn
+from rag.types import Answer, Hit, Turn
 
 Severity = Literal["must", "watch"]
 
@@ -59,7 +59,7 @@ class Question:
     must_not_contain: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
     aliases: tuple[str, ...] = ()
-    thresholds: Mapping[str, float] = field(default_factory=lambda: EMPTY)
+    thresholds: Mapping[str, float] = field(default_factory=dict)
     severity: Severity = "must"
     review: Review = Review()
     line: int = field(default=0, compare=False)
@@ -227,8 +227,8 @@ class Reply:
     dropped_markers: int = 0
     probability: float = 0.0
     model: str = ""
-    timings: Mapping[str, float] = field(default_factory=lambda: EMPTY)
-    tokens: Mapping[str, float] = field(default_factory=lambda: EMPTY)
+    timings: Mapping[str, float] = field(default_factory=dict)
+    tokens: Mapping[str, float] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
 
     @property
@@ -251,7 +251,7 @@ class Record:
     repeat: int = 0
     ranking: tuple[Found, ...] = ()
     reply: Reply | None = None
-    metrics: Mapping[str, float] = field(default_factory=lambda: EMPTY)
+    metrics: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     error: str = ""
     error_code: str = ""
@@ -268,7 +268,7 @@ class Noise:
     questions: int
     identical: int
     flips: tuple[str, ...] = ()
-    spread: Mapping[str, float] = field(default_factory=lambda: EMPTY)
+    spread: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def silent(self) -> bool:

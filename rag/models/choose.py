@@ -332,6 +332,11 @@ class ModelRegistry:
             return self._llm
 
     @property
+    def given(self) -> bool:
+        """Whether the caller gave a chat model."""
+        return self._given_llm is not None
+
+    @property
     def llm_name(self) -> str:
         """The chat model's name as far as it is known without asking a server; ``auto`` where it is not."""
         with self._guard:

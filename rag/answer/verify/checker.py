@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from types import MappingProxyType
 
 from rag.answer.passages import Unit, units_of
 from rag.answer.verify.evidence import Claim, Reader, Window
@@ -64,7 +63,7 @@ class Verdict:
     passage: int
     start: int
     end: int
-    evidence: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    evidence: Mapping[str, float] = field(default_factory=dict)
     worst: float = 1.0
     unchecked: tuple[Check, ...] = ()
 
@@ -150,7 +149,7 @@ def _verdict(window: Window, held: Gates, likeness: Likeness | None, place: int,
     score = score_of(window, held, likeness)
     tokens = {"tokens": likeness.mean, "tokens_lowest": likeness.lowest} if likeness is not None else {}
     parts = {gate: value for gate, value in asdict(held).items() if isinstance(value, float)}
-    evidence = MappingProxyType({**window.parts, **tokens, **parts})
+    evidence = {**window.parts, **tokens, **parts}
     return Verdict(support_of(score, held), score, place, start, end, evidence, held.worst, held.unchecked)
 
 

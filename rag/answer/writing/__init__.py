@@ -10,6 +10,7 @@ from rag.answer.writing.condense import (
     longest_rewriting,
     rewriting_prompt,
     rewritten,
+    turns_of,
 )
 from rag.answer.writing.fence import clean_reply
 from rag.answer.writing.generate import REFUSED, Chunk, Draft, calibration_notices, write
@@ -36,6 +37,7 @@ __all__ = [
     "longest_rewriting",
     "rewriting_prompt",
     "rewritten",
+    "turns_of",
     "without_references",
     "write",
 ]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rag.answer.writing.budget import transcript
 from rag.answer.writing.fence import FenceFilter, clean_for_prompt, nonce_for
-from rag.errors import PromptTooLong
+from rag.errors import PromptTooLong, QuestionError
 from rag.prompts import Prompt
 from rag.text import words
 from rag.tokens import TokenCounter
-from rag.types import Condensed, Turn
+from rag.types import Condensed, Said, Turn
 
 _PRONOUN = re.compile(
     r"\b(it|its|they|them|their|theirs|he|him|his|she|her|hers|this|that|these|those|there|then|one|ones|such|"
@@ -55,6 +55,40 @@ def needs_context(question: str) -> bool:
     """Whether a question may lean on what was said before: it says so, or has hardly a word of its own."""
     content = [w for w in words(question) if w not in _QUESTION_WORDS]
     return len(content) <= _FEW_WORDS or leans(question)
+
+
+def turns_of(history: Sequence[Said]) -> tuple[Turn, ...]:
+    """The exchanges of a history, given as ``Turn``, pairs (user, bot) or messages with a role and a content.
+
+    The assistant's message answers the user's before it; a message without its counterpart is left out, and so are
+    those of other roles: what is answered from is the documents. Raises QuestionError for anything else.
+    """
+    if isinstance(history, str | Mapping) or not isinstance(history, Iterable):
+        raise _no_history(history)
+    turns: list[Turn] = []
+    asked = ""
+    for said in history:
+        match said:
+            case Turn(str(), str()):
+                turns.append(said)
+            case {"role": str(role), "content": str(content)}:
+                if role == "user":
+                    asked = content
+                elif role == "assistant" and asked:
+                    turns.append(Turn(asked, content))
+                    asked = ""
+            case [str(user), str(bot)]:
+                turns.append(Turn(user, bot))
+            case _:
+                raise _no_history(said)
+    return tuple(turns)
+
+
+def _no_history(said: object) -> QuestionError:
+    return QuestionError(
+        f"A history is made of exchanges, and this is none: {repr(said)[:80]}",
+        hint='Give a list of Turn(user, bot), of pairs of texts, or of {"role": "user", "content": "..."} messages.',
+    )
 
 
 def condense_by_rule(question: str, history: Sequence[Turn]) -> Condensed | None:

@@ -84,7 +84,7 @@ class Judge:
             if verdict is None:
                 failure = "the model's reply was no verdict"
                 continue
-            evidence = MappingProxyType({**sentence.evidence, "judge": _SHARE[verdict]})
+            evidence = {**sentence.evidence, "judge": _SHARE[verdict]}
             out[place] = replace(sentence, support=_SUPPORT[verdict], evidence=evidence)
         return Opinions(tuple(out), asked, failure)
 

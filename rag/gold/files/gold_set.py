@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 import yaml
@@ -18,7 +17,7 @@ from rag.gold.files.disk import write_whole
 from rag.gold.files.yaml_reader import Reader, refuse
 from rag.gold.metrics.definitions import known_names, metric
 from rag.gold.types import Fact, Finding, GoldSet, InvalidGold, Problem, Question, Review, Severity, Source
-from rag.types import EMPTY, Turn
+from rag.types import Turn
 
 T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -145,7 +144,7 @@ def _question(reader: Reader, node: yaml.Node) -> Question | None:
         must_not_contain=each("must_not_contain", lambda node: _pattern(node, f"'must_not_contain' of {what}")),
         sources=each("sources", lambda node: _source(reader, node, what)),
         aliases=each("aliases", lambda node: nodes.text(node, f"An entry of 'aliases' of {what}")),
-        thresholds=given("thresholds", lambda node: _thresholds(reader, node, what), EMPTY),
+        thresholds=given("thresholds", lambda node: _thresholds(reader, node, what), {}),
         severity=given("severity", lambda node: _severity(node, what), "must"),
         review=given("review", lambda node: _review(reader, node, what), Review()),
         line=nodes.line_of(node),
@@ -267,7 +266,7 @@ def _thresholds(reader: Reader, node: yaml.Node, what: str) -> Mapping[str, floa
     limits: dict[str, float] = {}
     for key, value in node.value:
         reader.attempt(lambda key=key, value=value: _threshold(limits, key, value, what), None)  # type: ignore[misc]
-    return MappingProxyType(limits)
+    return limits
 
 
 def _threshold(limits: dict[str, float], key: yaml.Node, value: yaml.Node, what: str) -> None:
