@@ -391,7 +391,8 @@ def test_drafts_by_a_model_pass_lint_and_never_gate(
         monkeypatch.setenv("RAG_OLLAMA_HOST", server.url)
         assert rag(draft) == 0
         assert rag(draft) == 0
-    assert "3 drafts added to new.yaml" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "3 drafts added to new.yaml" in told.out and " proposed" in told.err
     made = load_gold(room / "new.yaml").questions
     assert len(made) == 6 and len({question.id for question in made}) == 6
     assert all(q.review.status == "draft" and q.sources[0].quote and not q.gates for q in made)

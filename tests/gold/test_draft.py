@@ -38,11 +38,11 @@ def chat(*replies: object) -> Chat:
 
 def made(*rows: Mapping[str, object], files: tuple[str, ...] = ("security.md",), count: int = 20) -> list[object]:
     replies = drafts(CORPUS, chat({"questions": list(rows)}), load_prompt("draft"), files=files, count=count)
-    return list(replies)
+    return list(replies.questions)
 
 
 def test_a_draft_holds_a_quote_that_lint_has_checked() -> None:
-    (draft,) = drafts(CORPUS, chat({"questions": [GOOD]}), load_prompt("draft"), files=["security.md"])
+    (draft,) = drafts(CORPUS, chat({"questions": [GOOD]}), load_prompt("draft"), files=["security.md"]).questions
     assert draft.id == "security-01"
     assert draft.review == Review("draft", "model") and not draft.gates
     assert draft.facts == (Fact("answer", any=("15 euros",)),)
@@ -66,16 +66,31 @@ def test_what_the_model_makes_up_is_dropped(change: Mapping[str, object]) -> Non
     assert made({**GOOD, **change}) == []
 
 
+def test_what_was_dropped_is_counted_by_its_reason() -> None:
+    def told(*rows: Mapping[str, object]) -> str:
+        return str(drafts(CORPUS, chat({"questions": list(rows)}), load_prompt("draft"), files=["security.md"]))
+
+    made_up = {**GOOD, "quote": "A lost badge costs 99 euros."}
+    assert told(GOOD) == "1 proposed"
+    assert told(GOOD, *[made_up] * 6) == "7 proposed, 6 dropped: quote not in the text"
+    assert told({**GOOD, "fact": "99 euros"}, {**GOOD, "quote": "A"}, GOOD, GOOD) == (
+        "4 proposed, 3 dropped: 1 fact not in the quote, 1 incomplete, 1 asked before"
+    )
+    assert told() == "0 proposed"
+
+
 def test_a_question_is_drafted_once_and_ids_are_fresh() -> None:
     assert len(made(GOOD, GOOD)) == 1
     prompt = load_prompt("draft")
-    (draft,) = drafts(CORPUS, chat({"questions": [GOOD]}), prompt, files=["security.md"], taken=["security-01"])
+    (draft,) = drafts(
+        CORPUS, chat({"questions": [GOOD]}), prompt, files=["security.md"], taken=["security-01"]
+    ).questions
     assert draft.id == "security-02"
 
 
 @pytest.mark.parametrize("reply", ["", "no", "[1]", '{"questions": 3}', '{"questions": [1, null]}', '{"questions": ['])
 def test_a_reply_that_is_no_list_of_drafts_is_dropped(reply: str) -> None:
-    assert drafts(CORPUS, chat(reply), load_prompt("draft")) == ()
+    assert drafts(CORPUS, chat(reply), load_prompt("draft")).questions == ()
 
 
 def test_the_pieces_go_round_the_files_until_there_are_enough() -> None:

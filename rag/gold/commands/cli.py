@@ -391,10 +391,12 @@ def draft_command(
         else:
             prompt = load_prompt("draft", config.prompts)
             with open_chat(config, config.llm) as chat, progress_bar("Drafting") as progress:
-                made = draft.drafts(
+                drafted = draft.drafts(
                     LibraryCorpus(library), chat, prompt,
                     files=files, count=count, each=each, seed=seed, taken=taken, progress=progress,
                 )  # fmt: skip
+            made = drafted.questions
+            click.echo(f"{drafted}.", err=True)
     if made:
         append_questions(gold_file, made)
     what_next = "Review each, then set 'status: approved'." if made else "There is nothing new."

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rag.gold.metrics.llm_judge import Chat, fence, read_json
@@ -36,6 +38,23 @@ _SHORTEST_QUOTE = 8
 _NOT_IN_ID = re.compile(r"[^a-z0-9]+")
 
 
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """What a model's proposals came to: the questions kept, and how many were dropped for which reason."""
+
+    questions: tuple[Question, ...]
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        lost = sum(self.dropped.values())
+        proposed = f"{len(self.questions) + lost} proposed"
+        if not lost:
+            return proposed
+        one = len(self.dropped) == 1
+        reasons = ", ".join(reason if one else f"{number} {reason}" for reason, number in self.dropped.items())
+        return f"{proposed}, {lost} dropped: {reasons}"
+
+
 def drafts(
     corpus: Corpus,
     chat: Chat,
@@ -47,31 +66,44 @@ def drafts(
     seed: int = 0,
     taken: Sequence[str] = (),
     progress: Callable[[int, int, str], None] | None = None,
-) -> tuple[Question, ...]:
+) -> Drafted:
     """Up to ``count`` draft questions, ``each`` from a piece of about 3,000 characters, the pieces spread over the
     files by ``seed``.
 
     Every draft's quote stands in its document (the same check as lint's) and holds the fact; what the model makes up
-    is dropped. ``taken`` ids are avoided. Raises what the model raises.
+    is dropped, and counted. ``taken`` ids are avoided. Raises what the model raises.
     """
     finder = Finder(corpus)
     made: list[Question] = []
     asked: set[str] = set()
+    dropped: Counter[str] = Counter()
     for file, text in _pieces(corpus, files or corpus.files(), seed):
         if len(made) >= count:
             break
         system, user = prompt.render(passage=text, label=file, nonce=fence(), count=str(each))
         for row in _rows(chat.ask(system, user, SCHEMA)):
             question, fact, quote = (" ".join(str(row.get(name, "")).split()) for name in ("question", "fact", "quote"))
-            sound = question and fact and len(quote) >= _SHORTEST_QUOTE and finder.quote(file, quote)
-            if not sound or fact.lower() not in quote.lower() or question.lower() in asked or len(made) >= count:
+            if len(made) >= count:
+                break
+            flaw = _flaw(question, fact, quote, file, finder) or ("asked before" if question.lower() in asked else "")
+            if flaw:
+                dropped[flaw] += 1
                 continue
             asked.add(question.lower())
             name = _id(file, [*taken, *(draft.id for draft in made)])
             made.append(_draft(name, question, fact, Source(file, quote=quote)))
         if progress is not None:
             progress(len(made), count, file)
-    return tuple(made)
+    return Drafted(tuple(made), dropped)
+
+
+def _flaw(question: str, fact: str, quote: str, file: str, finder: Finder) -> str:
+    """Why a proposal cannot be a draft; "" where it can."""
+    if not question or not fact or len(quote) < _SHORTEST_QUOTE:
+        return "incomplete"
+    if not finder.quote(file, quote):
+        return "quote not in the text"
+    return "" if fact.lower() in quote.lower() else "fact not in the quote"
 
 
 def _draft(name: str, question: str, fact: str, source: Source) -> Question:
