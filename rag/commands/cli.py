@@ -462,7 +462,7 @@ def restore(file: str, replace: bool, **flags: str | None) -> None:
 
 
 @cli.command()
-@click.option("--repair", is_flag=True, help="Write a damaged library anew from what can be read of it.")
+@click.option("--repair", is_flag=True, help="Write the library anew from all that can be read of it.")
 @common
 @json_option
 def doctor(repair: bool, as_json: bool, **flags: str | None) -> None:

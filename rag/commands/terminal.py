@@ -200,7 +200,9 @@ def salvage_text(done: Salvage) -> str:
     lines = [f"Saved: {counted(done.documents, 'document')}, {counted(done.conversations, 'conversation')}."]
     if done.lost:
         lines.append(f"Lost, to be ingested again: {', '.join(one_line(name) for name in done.lost)}.")
-    return "\n".join([*lines, f"The damaged file is kept: {done.kept}"])
+    return "\n".join(
+        [*lines, f"The library was written anew; the file as it was is kept until you delete it: {done.kept}"]
+    )
 
 
 def folders_text(folders: Sequence[SyncedFolder]) -> str:

@@ -128,7 +128,7 @@ def _numbers(
         return [(v.start, _counts(v, content, known, like)) for v in fitting]
     if wanted == "time" and not fitting:
         return [(match.start(), 0.5) for match in _TIME.finditer(text)]
-    return [(v.start, 1.0 if v.kind == _NUMERIC[wanted][0] or wanted == "time" else 0.6) for v in fitting]
+    return [(v.start, 1.0 if v.kind == _NUMERIC[wanted][0] or wanted in ("time", "amount") else 0.6) for v in fitting]
 
 
 def _counts(value: Value, content: Sequence[Word], known: frozenset[str], like: Callable[[str], float]) -> float:

@@ -82,7 +82,7 @@ def test_recommendations_fit_their_memory() -> None:
 
 
 def test_the_readme_names_the_same_models_as_the_doctor() -> None:
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs/models.md").read_text(encoding="utf-8")
     rows = {
         line.split("|")[1].split()[0]: line for line in text.splitlines() if line.startswith("| ") and " GB" in line
     }

@@ -292,7 +292,9 @@ def test_a_quarrel_a_denial_aside_or_an_explained_difference_is_no_disagreement(
 
 @pytest.fixture(scope="module")
 def briefs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
-    with Library.open(tmp_path_factory.mktemp("briefs") / "library", llm="quotes", embedder="builtin") as library:
+    # Eight passages: what is not found cannot be compared, and that is the retrieval's matter.
+    folder = tmp_path_factory.mktemp("briefs") / "library"
+    with Library.open(folder, llm="quotes", embedder="builtin", top_k=8) as library:
         library.ingest([SEEDS])
         yield library
 
