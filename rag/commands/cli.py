@@ -63,7 +63,7 @@ class _Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         summaries = {name: _SUMMARIES[name] for name in _LAZY}
-        summaries.update({n: c.get_short_help_str(70) for n, c in self.commands.items()})
+        summaries.update({n: c.get_short_help_str(120) for n, c in self.commands.items()})
         with formatter.section("Commands"):
             formatter.write_dl(sorted(summaries.items()))
 
