@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.base.response.schema import RESPONSE_TYPE, Response, StreamingResponse
 from llama_index.core.llms.llm import LLM
-from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
 from llama_index.core.schema import QueryBundle
 
@@ -77,6 +76,10 @@ from rag.types import (
 
 CONFIDENT = 0.7
 """From this probability that the documents answer, a model that says nothing of use is overruled by quotes."""
+
+if TYPE_CHECKING:
+    # Only named: to import it runs through LlamaIndex's circles, which two threads at once cannot.
+    from llama_index.core.postprocessor.types import BaseNodePostprocessor
 
 logger = logging.getLogger(__name__)
 
