@@ -533,7 +533,8 @@ class Library:
         ``usual`` are LlamaIndex's own arguments: ``similarity_top_k``, ``node_postprocessors``, ``streaming``; others
         raise ConfigError.
         """
-        from rag.answer.build import build_engine
+        with self._guard:  # one thread at a time: LlamaIndex's modules import each other in circles
+            from rag.answer.build import build_engine
 
         target = self.collections.get(collection)
         llm, choice = self._models.llm()
