@@ -224,18 +224,8 @@ def _coerce(name: str, value: Any, kind: Any, origin: str) -> Any:
     if kind is bool:
         if isinstance(value, bool):
             return value
-        known = {
-            "1": True,
-            "true": True,
-            "yes": True,
-            "on": True,
-            "0": False,
-            "false": False,
-            "no": False,
-            "off": False,
-        }
-        if isinstance(value, str) and value.lower() in known:
-            return known[value.lower()]
+        if isinstance(value, str) and value.lower() in _SWITCH:
+            return _SWITCH[value.lower()]
     elif kind is str and isinstance(value, str):
         return value.strip()
     elif kind in (int, float) and not isinstance(value, bool):

@@ -30,6 +30,7 @@ from rag.api.guard import (
     check_length,
     check_site,
     host_of,
+    is_request,
     names_for,
     refuse,
     whole,
@@ -109,11 +110,7 @@ class Guard:
         self._calls = calls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self.app(scope, receive, send)
-            return
-        if scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1008})
+        if not await is_request(self.app, scope, receive, send):
             return
         body = Received(receive)
         try:

@@ -73,11 +73,7 @@ class ApiGuard:
         self._limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self.app(scope, receive, send)
-            return
-        if scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1008})
+        if not await is_request(self.app, scope, receive, send):
             return
         received = Received(receive)
         headers: list[Header] = list(scope["headers"])
@@ -89,6 +85,15 @@ class ApiGuard:
             await refuse(scope, received, send, refusal, _API_HEADERS)
             return
         await Exchange(self.app, self._limit, _API_HEADERS).run(without_forwarding(scope), received, send)
+
+
+async def is_request(app: App, scope: Scope, receive: Receive, send: Send) -> bool:
+    """Whether this is an HTTP request; else it is dealt with: ``app`` starts and ends, a WebSocket is closed."""
+    if scope["type"] == "lifespan":
+        await app(scope, receive, send)
+    elif scope["type"] != "http":
+        await send({"type": "websocket.close", "code": 1008})
+    return bool(scope["type"] == "http")
 
 
 def without_forwarding(scope: Scope) -> Scope:
