@@ -15,6 +15,7 @@ from rag.errors import ConfigError
 
 CONFIG_NAME = "rag.toml"
 _NAMED = re.compile(r"ollama:.+|openai:.+@https?://.+")
+_OF_OLLAMA = re.compile(r"ollama:.+")
 _SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -48,6 +49,8 @@ class Config:
     ``document_weight`` >= 0 is what a document that is about what is asked adds to its passages' scores.
     ``abstain_below``: probability in [0, 1] under which the answer is "not in the documents"; -1 means the
     value fitted for the collection, or else the shipped one. ``allow_remote`` lets ``*-cloud`` models see documents.
+    ``verify``: ``rules``, ``llm`` (the answering model gives a second opinion on sentences in doubt) or ``ollama:NAME``
+    (that model does); ``verify_all`` asks it about every sentence that cites something and is no quotation.
     ``prompt``: ``auto`` takes the one for the model's size, ``full`` or ``small`` insist. ``smallest_llm``: ``auto``
     quotes instead of taking a chat model of fewer billions of parameters.
     ``query_prefix`` and ``document_prefix`` go, with a space, before what an Ollama embedder gets: ``auto`` takes those
@@ -78,6 +81,7 @@ class Config:
     encoder_weight: float = 1.0
     abstain_below: float = -1.0
     verify: str = "rules"
+    verify_all: bool = False
     passage_characters: int = 1_000
     passage_overlap: int = 100
     prompts: Path | None = None
@@ -110,6 +114,11 @@ class Config:
                 hint="Choose a folder of another name (RAG_LIBRARY).",
             ) from error
         return path
+
+    @property
+    def answer_tokens(self) -> int:
+        """The longest answer in tokens: ``num_predict``, at most half of the window ``num_ctx``."""
+        return min(self.num_predict, self.num_ctx // 2)
 
     def with_(self, **changes: Any) -> Config:
         """A copy with these settings; ``None`` leaves a setting as it is. Unknown names raise ConfigError."""
@@ -263,14 +272,15 @@ def _check_ranges(config: Config) -> None:
         raise ConfigError(f"abstain_below must be between 0 and 1 (or -1 for the default), not {config.abstain_below}.")
     if config.passage_overlap * 2 > config.passage_characters:
         raise ConfigError(f"passage_overlap must be at most half of passage_characters, not {config.passage_overlap}.")
-    if config.num_predict * 2 > config.num_ctx:
-        raise ConfigError(f"num_predict must be at most half of num_ctx ({config.num_ctx}), not {config.num_predict}.")
     if config.port > 65535:
         raise ConfigError(f"port must be at most 65535, not {config.port}.")
     if config.prompt not in ("auto", "full", "small"):
         raise ConfigError(f"prompt must be 'auto', 'full' or 'small', not {config.prompt!r}.")
-    if config.verify not in ("rules", "llm"):
-        raise ConfigError(f"verify must be 'rules' or 'llm', not {config.verify!r}.")
+    if config.verify not in ("rules", "llm") and not _OF_OLLAMA.fullmatch(config.verify):
+        raise ConfigError(
+            f"verify must be 'rules', 'llm' or 'ollama:NAME', not {config.verify!r}.",
+            hint='A model trained to check claims is best: verify = "ollama:bespoke-minicheck".',
+        )
     names = {"llm": ("auto", "quotes"), "embedder": ("auto", "builtin"), "encoder": ("builtin", "off")}
     for name, plain in names.items():
         value = getattr(config, name)

@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING
 
 from rag.config import Config
 from rag.errors import ConfigError, LibraryDamaged, RagError
-from rag.models.choose import AUTO, OLLAMA, OPENAI, ModelRegistry, choose_llm, embedder_info, server_facts
-from rag.models.families import recommended_lines
+from rag.models.choose import (
+    AUTO,
+    OLLAMA,
+    OPENAI,
+    ModelRegistry,
+    ServerFacts,
+    choose_llm,
+    embedder_info,
+    server_facts,
+)
+from rag.models.families import canonical, recommended_lines
 from rag.models.host import is_loopback, redact, resolve_host
 from rag.store.database import FILE_NAME, expect_not_lost
 from rag.store.dense import DenseIndex
@@ -217,6 +226,8 @@ def _surroundings(config: Config, models: ModelRegistry | None = None) -> Iterat
             yield Check("ollama", "warn", message, "It is another machine: what a model reads, that machine sees.")
     else:
         yield Check("ollama", "warn", facts.error, facts.hint)
+    if config.verify.startswith(OLLAMA):
+        yield _verifying(config, facts)
     try:
         llm, choice = models.llm() if models is not None and models.given else choose_llm(config)
     except RagError as error:
@@ -227,6 +238,17 @@ def _surroundings(config: Config, models: ModelRegistry | None = None) -> Iterat
     else:
         hint = "For written answers install Ollama and, by the machine's memory, one of these:"
         yield Check("model", "warn", choice.reason, _recommendation(hint))
+
+
+def _verifying(config: Config, facts: ServerFacts) -> Check:
+    name = config.verify.removeprefix(OLLAMA)
+    if any(canonical(model.name) == canonical(name) for model in facts.models):
+        which = "every sentence" if config.verify_all else "sentences in doubt"
+        return Check("verify", "ok", f"The model {name} gives a second opinion on {which}.")
+    why = f"Ollama does not have the model {name}" if facts.reachable else "Ollama cannot be asked"
+    return Check(
+        "verify", "warn", f"{why}: sentences are checked by the rules alone.", f"Get it: `rag models pull {name}`."
+    )  # fmt: skip
 
 
 def _disk(folder: Path) -> Check:

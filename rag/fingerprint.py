@@ -51,6 +51,7 @@ def fingerprint(config: Config, truth: Truth, collection: Collection, llm: LLM |
             "temperature": config.temperature,
             "seed": config.seed,
             "verify": config.verify,
+            **({"verify_all": True} if config.verify_all else {}),
         },
         "prompts": {name: load_prompt(name, config.prompts).digest for name in sorted(VARIABLES)},
         # The number of passages tells apart libraries whose documents were cut to other sizes.

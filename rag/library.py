@@ -553,6 +553,7 @@ class Library:
                     self._retriever(target, self._within(target, sources, where)),
                     llm,
                     choice.name,
+                    self._models.verifying,
                 )
             engine = self._engines[key]
         return engine.with_(**usual) if usual else engine

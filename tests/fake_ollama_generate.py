@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from tests.fake_ollama_http import Reply
-from tests.fake_ollama_model import THOUGHT, embed, reply, tokens
+from tests.fake_ollama_model import THOUGHT, VERIFYING, chance_of_yes, embed, reply, tokens, yes_or_no
 from tests.fake_ollama_rules import (
     FakeModel,
     Refusal,
@@ -105,8 +106,7 @@ def _rows(
         for thinking, piece in islice(pieces, room):
             written += 1
             job.pause(job.delay)
-            told, top = job.body.get("logprobs"), job.body.get("top_logprobs")
-            yield _row(job, piece, thinking=thinking, logprobs=told, top_logprobs=top)
+            yield _row(job, piece, thinking=thinking, logprobs=_told(job, prompt, piece))
         cut = next(pieces, None) is not None
     context: dict[str, Any] = {}
     if job.verb == "generate" and not job.body.get("raw"):
@@ -147,7 +147,10 @@ def _pieces(model: FakeModel, prompt: str, thinks: bool, wanted: Any, stops: Any
     """(is thinking, piece) in order."""
     assert model.mode is not None
     thoughts = [(True, piece) for piece in tokens(THOUGHT)] if thinks or model.mode == "think-only" else []
-    text = "" if model.mode == "think-only" else reply(model.mode, prompt, wanted)
+    if model.mode in VERIFYING:
+        text = yes_or_no(model.name, chance_of_yes(model.mode, prompt))
+    else:
+        text = "" if model.mode == "think-only" else reply(model.mode, prompt, wanted)
     for stop in stops:
         text = text.split(str(stop))[0]
     return [*thoughts, *((False, piece) for piece in tokens(text))]
@@ -166,22 +169,38 @@ def _row(job: Generation, piece: str, *, thinking: bool = False, done: bool = Fa
     else:
         row |= {"response": text, **({"thinking": thought} if thought else {})}
     row["done"] = done
-    top = final.pop("top_logprobs", None) or 0
-    if final.pop("logprobs", None) and piece:
-        told = {"token": piece, "logprob": -0.1, "bytes": list(piece.encode())}
-        row["logprobs"] = [{**told, "top_logprobs": [told] * top}] if top else [told]
     return row | {key: value for key, value in final.items() if value}
+
+
+def _told(job: Generation, prompt: str, piece: str) -> list[Any]:
+    """The token's logprobs where they are asked for and the server is new enough: a verifying model's yes and no with
+    their own, all else as nearly sure."""
+    if not job.body.get("logprobs") or job.model.old_server or not piece:
+        return []
+    top = job.body.get("top_logprobs") or 0
+    word = piece.strip().lower()
+    if job.model.mode in VERIFYING and word in ("yes", "no"):
+        yes = chance_of_yes(job.model.mode, prompt)
+        other = piece.replace(piece.strip(), {"yes": "no", "no": "yes"}[word])
+        chances = {piece: yes if word == "yes" else 1 - yes, other: 1 - yes if word == "yes" else yes}
+    else:
+        chances = {piece: math.exp(-0.1)}
+    told = [{"token": t, "logprob": math.log(p), "bytes": list(t.encode())} for t, p in chances.items()]
+    return [{**told[0], "top_logprobs": told[:top]} if top else told[0]]
 
 
 def _joined(rows: Iterator[Mapping[str, Any]], verb: str) -> Mapping[str, Any]:
     """The stream as one object: texts joined, the last line's counters."""
     text, thinking = "", ""
+    told: list[Any] = []
     last: Mapping[str, Any] = {}
     for last in rows:
+        told += last.get("logprobs") or []
         part = last["message"] if verb == "chat" else last
         text += part["content" if verb == "chat" else "response"]
         thinking += part.get("thinking", "")
     thought = {"thinking": thinking} if thinking else {}
+    last = {**last, "logprobs": told} if told else last
     if verb == "chat":
         return {**last, "message": {"role": "assistant", "content": text, **thought}}
     return {**last, "response": text, **thought}

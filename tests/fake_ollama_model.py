@@ -14,11 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 Mode = Literal[
-    "honest", "hallucinate", "forget", "cite9", "refuse", "ramble", "think", "think-tags", "think-only", "silent"
-]
+    "honest", "hallucinate", "forget", "cite9", "refuse", "ramble", "think", "think-tags", "think-only", "silent",
+    "minicheck", "guardian",
+]  # fmt: skip
 MODES: tuple[Mode, ...] = (
     "honest", "hallucinate", "forget", "cite9", "refuse", "ramble", "think", "think-tags", "think-only", "silent",
 )  # fmt: skip
+VERIFYING: tuple[Mode, ...] = ("minicheck", "guardian")
+"""Models that only say yes or no of a claim, as Bespoke's and IBM's do."""
 REFUSAL = "NOT IN THE DOCUMENTS"
 INVENTION = "The moon over Atlantis weighed seven purple kilograms in 1432."
 THOUGHT = "The user wants to know something. I look into the sources."
@@ -99,6 +102,41 @@ def reply(mode: Mode, prompt: str, format: Any = None) -> str:  # noqa: A002 - O
         return REFUSAL
     answer = _answer(mode, prompt)
     return f"<think>{THOUGHT}</think>\n\n{answer}" if mode == "think-tags" else answer
+
+
+_MINICHECK = re.compile(r"^Document: (.*)\nClaim: (.*)$", re.MULTILINE | re.DOTALL)
+_GUARDIAN = re.compile(
+    r"<\|system\|>\ngroundedness\n<\|context\|>\n(.*?)\n<\|assistant\|>\n(.*?)\n<\|assistant\|>", re.DOTALL
+)
+_NUMBER = re.compile(r"\d[\d.,]*")
+
+
+def chance_of_yes(mode: Mode, prompt: str) -> float:
+    """The probability of yes that a verifying model gives to the rendered prompt: by the claim's share of words that
+    the passage has, very low where it lacks a number. What is asked in another form it answers as if by chance."""
+    said = f"{last_message(prompt)}\n" if mode == "minicheck" else prompt
+    found = (_MINICHECK if mode == "minicheck" else _GUARDIAN).search(said)
+    if found is None:
+        return 0.5
+    passage, claim = found[1], found[2]
+    words = content_words(claim)
+    share = len(words & content_words(passage)) / max(len(words), 1)
+    if any(number.rstrip(".,") not in passage for number in _NUMBER.findall(claim)):
+        share = 0.0
+    supported = min(0.95, max(0.05, share - 0.1))
+    return supported if mode == "minicheck" else 1.0 - supported
+
+
+def yes_or_no(name: str, chance: float) -> str:
+    """How a verifying model of this name puts it: Granite Guardian with its confidence from 3.2 on, a score from 3.3."""
+    word = "Yes" if chance >= 0.5 else "No"
+    version = re.search(r"granite(\d+(?:\.\d+)?)", name)
+    number = float(version[1]) if version else 3.0
+    if number < 3.2 or "guardian" not in name:
+        return word
+    if number < 3.3:
+        return f"{word}\n<confidence> {'High' if abs(chance - 0.5) > 0.3 else 'Low'} </confidence>"
+    return f"<think>\n</think>\n\n<score> {word.lower()} </score>"
 
 
 def _answer(mode: Mode, prompt: str) -> str:

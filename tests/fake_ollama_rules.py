@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from tests.fake_ollama_model import MODES, Mode, tokens
+from tests.fake_ollama_model import MODES, VERIFYING, Mode, tokens
 
 DEFAULT_WINDOW = 4096
 SMALLEST_WINDOW = 4
@@ -78,7 +78,8 @@ class FakeModel:
         name = with_tag(self.name)
         embeds = "embed" in name or "minilm" in name or "bge" in name
         last = re.split(r"[-:]", name.removesuffix(":latest"))
-        mode = self.mode or next((m for m in MODES if m.split("-") == last[-len(m.split("-")) :]), "honest")
+        checks: Mode = next((m for m in VERIFYING if m in name), "honest")
+        mode = self.mode or next((m for m in MODES if m.split("-") == last[-len(m.split("-")) :]), checks)
         thinks = ("thinking",) if mode in ("think", "think-only") else ()
         return replace(
             self,

@@ -57,9 +57,8 @@ def test_a_named_file_is_read_and_must_exist(tmp_path: Path) -> None:
         ("fusion_weight = 1.5", {}, "between 0 and 1"),
         ("abstain_below = 2", {}, "between 0 and 1"),
         ("passage_overlap = 900", {}, "at most half"),
-        ("num_predict = 8000", {}, "at most half of num_ctx"),
         ("port = 70000", {}, "at most 65535"),
-        ("verify = 'maybe'", {}, "'rules' or 'llm'"),
+        ("verify = 'maybe'", {}, "'rules', 'llm' or 'ollama:NAME'"),
         ("", {"RAG_TOPK": "3"}, "RAG_TOPK is no setting.*RAG_TOP_K"),
         ("", {"RAG_TOP_K": "x"}, "top_k in the environment must be a whole number"),
     ],
@@ -85,3 +84,8 @@ def test_every_setting_has_a_variable_and_describes_itself(tmp_path: Path) -> No
     for name, value in plain.items():
         if name not in ("limits", "prompts"):
             assert load(tmp_path, environ={f"RAG_{name.upper()}": str(value)})
+
+
+def test_a_small_window_makes_the_longest_answer_shorter() -> None:
+    assert Config(num_ctx=600).answer_tokens == 300 and Config(num_ctx=600, num_predict=64).answer_tokens == 64
+    assert Config().answer_tokens == Config().num_predict

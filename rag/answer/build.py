@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,11 @@ from rag.answer.courtesy import is_courtesy
 from rag.answer.engine import CitedQueryEngine, Settings, Tools
 from rag.answer.quoting import Quoter
 from rag.answer.verify import Verifier
-from rag.answer.writing import SCHEMA, Judge
+from rag.answer.writing import SCHEMA, SECONDS, General, Judge, YesOrNo
 from rag.config import Config
-from rag.models.choose import OFF
+from rag.models.choose import OFF, OLLAMA
 from rag.models.encoder import shared_encoder
+from rag.models.families import verifying_family
 from rag.models.static import static_vectors
 from rag.prompts import load_prompt
 from rag.retrieve import HybridRetriever
@@ -39,8 +41,10 @@ def build_engine(
     retriever: HybridRetriever,
     llm: LLM | None,
     model: str,
+    verifying: Callable[[], LLM],
 ) -> CitedQueryEngine:
-    """The engine that answers from ``collection`` with ``llm``, or by quoting when that is None."""
+    """The engine that answers from ``collection`` with ``llm``, or by quoting when that is None. ``verifying`` opens
+    the model that the setting ``verify`` names."""
     vectors = static_vectors()
     size = lexical.passage_count(collection.id)
     encoder = None if config.encoder == OFF else shared_encoder()
@@ -70,6 +74,7 @@ def build_engine(
         secret=secret,
         courtesy=(lambda message: False) if encoder is None else partial(is_courtesy, encoder),
         judge=_judge(config, llm, secret),
+        judging=verifying if config.verify.startswith(OLLAMA) else None,
     )
     return CitedQueryEngine(retriever, llm, tools, _settings(config, collection, llm, model))
 
@@ -93,21 +98,25 @@ def _prompt_name(config: Config, llm: LLM | None) -> str:
 
 
 def _judge(config: Config, llm: LLM | None, secret: bytes) -> Judge | None:
-    """The second opinion, if it is asked for. Only Ollama's models are known to take a JSON schema."""
-    if config.verify != "llm" or llm is None:
+    """The second opinion, if it is asked for; quotations need none. Only Ollama's models are known to take a schema."""
+    if config.verify == "rules" or llm is None:
         return None
+    family = verifying_family(config.verify.removeprefix(OLLAMA))
+    if config.verify.startswith(OLLAMA) and family is not None:
+        return Judge(YesOrNo(family), config.verify_all, config.read_seconds)
     from rag.models.ollama import OllamaLLM
 
-    options = {"format": dict(SCHEMA)} if isinstance(llm, OllamaLLM) else {}
-    return Judge(load_prompt("judge", config.prompts), secret, options)
+    known = config.verify.startswith(OLLAMA) or isinstance(llm, OllamaLLM)
+    form = General(load_prompt("judge", config.prompts), secret, {"format": dict(SCHEMA)} if known else {})
+    return Judge(form, config.verify_all, config.read_seconds if config.verify.startswith(OLLAMA) else SECONDS)
 
 
 def _settings(config: Config, collection: Collection, llm: LLM | None, model: str) -> Settings:
     fitted = float(collection.settings.get("abstain_below", DEFAULT_THRESHOLD))
     threshold = config.abstain_below if config.abstain_below >= 0 else fitted
     if llm is None:
-        return Settings(model, config.num_ctx, config.num_predict, threshold, ABSENT_BELOW)
+        return Settings(model, config.num_ctx, config.answer_tokens, threshold, ABSENT_BELOW)
     # The model knows its own window; the configured one may be larger than what it was trained for.
     window = min(llm.metadata.context_window or config.num_ctx, config.num_ctx)
-    reserve = llm.metadata.num_output if 0 < llm.metadata.num_output < window else config.num_predict
+    reserve = llm.metadata.num_output if 0 < llm.metadata.num_output < window else config.answer_tokens
     return Settings(model, window, min(reserve, window // 2), threshold, ABSENT_BELOW)

@@ -117,6 +117,8 @@ class Tools:
     secret: bytes
     courtesy: Callable[[str], bool] = lambda _: False
     judge: Judge | None = None
+    judging: Callable[[], LLM] | None = None
+    """The model that judges, where it is another one; opened when first asked. Raises ModelError."""
 
 
 class CitedQueryEngine(BaseQueryEngine):
@@ -376,7 +378,8 @@ class CitedQueryEngine(BaseQueryEngine):
 
     def _judged(self, judge: Judge, verified: Verified, hits: Sequence[Hit]) -> Generator[AnswerEvent, None, Opinions]:
         def ask(messages: Sequence[Message]) -> Generator[Chunk, None, None]:
-            return self._chat(messages, **judge.options)
+            other = self._tools.judging
+            return self._chat(messages, other() if other is not None else None, **judge.options)
 
         passages = [hit.passage for hit in hits]
         return (yield from judge.opinions(ask, verified.sentences, verified.citations, passages))
@@ -399,10 +402,13 @@ class CitedQueryEngine(BaseQueryEngine):
             },
         )
 
-    def _chat(self, messages: Sequence[Message], **options: Any) -> Generator[Chunk, None, None]:
-        assert self._llm is not None
-        sent = [ChatMessage(role=MessageRole(m.role), content=m.content) for m in messages]
-        with closing(replies(self._llm, sent, **options)) as responses:
+    def _chat(
+        self, messages: Sequence[Message], model: LLM | None = None, **options: Any
+    ) -> Generator[Chunk, None, None]:
+        """What the answering model, or another one, says."""
+        llm = model or self._llm
+        assert llm is not None
+        with closing(replies(llm, [_sent(message) for message in messages], **options)) as responses:
             for response in responses:
                 counts = response.additional_kwargs or {}
                 yield Chunk(
@@ -410,6 +416,7 @@ class CitedQueryEngine(BaseQueryEngine):
                     int(counts.get("prompt_tokens") or 0),
                     int(counts.get("completion_tokens") or 0),
                     finish_reason(response),
+                    [[(one.token, one.logprob) for one in token] for token in response.logprobs or ()],
                 )
 
     def _query(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
@@ -461,6 +468,13 @@ class CitedQueryEngine(BaseQueryEngine):
             answer_prompt=changed.get(self._tools.answer_prompt.name, self._tools.answer_prompt),
             condense_prompt=changed.get(self._tools.condense_prompt.name, self._tools.condense_prompt),
         )
+
+
+def _sent(message: Message) -> ChatMessage:
+    """The message for LlamaIndex; a role that it does not know, of a model's own template, goes beside it."""
+    if message.role in {role.value for role in MessageRole}:
+        return ChatMessage(role=MessageRole(message.role), content=message.content)
+    return ChatMessage(content=message.content, additional_kwargs={"role": message.role})
 
 
 def _borne_out(answer: Answer) -> bool:

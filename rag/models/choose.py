@@ -12,7 +12,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from rag.config import Config
@@ -73,9 +73,22 @@ def choose_llm(config: Config, *, client: OllamaClient | None = None) -> tuple[L
     """The chat model; None means answers are quoted from the documents.
 
     ``ollama:NAME`` raises a ModelError when that model cannot be used. ``auto`` takes the first installed of a short
-    list, else the largest installed chat model that fits into memory, else None. ``client`` is used instead of a new
+    list, else the largest installed chat model that fits into memory, else None. A window too small for
+    ``num_predict`` makes the longest answer shorter, and the reason says so. ``client`` is used instead of a new
     connection and stays the caller's to close; else ``close`` of the model closes it.
     """
+    llm, choice = _chosen_llm(config, client)
+    room = config.num_predict if llm is None else llm.metadata.num_output
+    if llm is None or not 0 < room < config.num_predict:
+        return llm, choice
+    short = (
+        f"Its answers have at most {room} tokens instead of num_predict = {config.num_predict}, since its window has "
+        f"{llm.metadata.context_window} (num_ctx = {config.num_ctx})."
+    )
+    return llm, replace(choice, reason=f"{choice.reason} {short}")
+
+
+def _chosen_llm(config: Config, client: OllamaClient | None) -> tuple[LLM | None, Choice]:
     if config.llm == QUOTES:
         return None, Choice(QUOTES, "Answers by quoting the documents, as configured.")
     if config.llm == AUTO:
@@ -318,6 +331,7 @@ class ModelRegistry:
         self._encoder: BaseEmbedding | None = None
         self._guard = threading.RLock()
         self._llm: tuple[LLM | None, Choice] | None = None
+        self._verifying: LLM | None = None
         self._embedders: dict[str, tuple[BaseEmbedding, Choice]] = {}
 
     def llm(self) -> tuple[LLM | None, Choice]:
@@ -330,6 +344,15 @@ class ModelRegistry:
                 else:
                     self._llm = choose_llm(self.config)
             return self._llm
+
+    def verifying(self) -> LLM:
+        """The model that the setting ``verify`` names as ``ollama:NAME``. Raises ModelError when it cannot be used."""
+        with self._guard:
+            if self._verifying is None:
+                self._verifying = _open_llm(
+                    self.config.with_(temperature=0.0), None, self.config.verify.removeprefix(OLLAMA)
+                )
+            return self._verifying
 
     @property
     def given(self) -> bool:
@@ -405,7 +428,8 @@ class ModelRegistry:
         """Close connections to servers."""
         with self._guard:
             _close(self._encoder)
-            self._encoder = None
+            _close(self._verifying)
+            self._encoder = self._verifying = None
             for model, _ in self._embedders.values():
                 _close(model)
             if self._llm is not None and self._llm[0] is not self._given_llm:

@@ -162,7 +162,8 @@ class ChatChunk:
     """A piece of an answer. All empty is a sign of life while the server is silent.
 
     The last one has ``done`` and the counters: tokens of the prompt after the server's template, tokens of the answer
-    (thinking included), and times in milliseconds.
+    (thinking included), and times in milliseconds. ``odds`` holds for each token, where they were asked for and the
+    server tells them, itself and what it could have been, with the natural logarithm of each one's probability.
     """
 
     text: str = ""
@@ -173,6 +174,7 @@ class ChatChunk:
     answer_tokens: int = 0
     load_ms: float = 0.0
     total_ms: float = 0.0
+    odds: tuple[tuple[tuple[str, float], ...], ...] = ()
 
 
 def read_chat(responses: Iterator[ollama.ChatResponse | None], call: Call) -> Iterator[ChatChunk]:
@@ -193,7 +195,7 @@ def read_chat(responses: Iterator[ollama.ChatResponse | None], call: Call) -> It
             text, more = text + rest, more + rest_thinking
         seen, thought = seen or bool(text.strip()), thought or bool(reasoning or more)
         if not response.done:
-            yield ChatChunk(text, reasoning + more)
+            yield ChatChunk(text, reasoning + more, odds=_odds(response))
             continue
         next(responses, None)  # the end of the body, so that the connection can be used again
         if not seen:
@@ -216,6 +218,15 @@ def _last_chunk(text: str, thinking: str, response: ollama.ChatResponse) -> Chat
         response.eval_count or 0,
         (response.load_duration or 0) / _NANOSECONDS_A_MS,
         (response.total_duration or 0) / _NANOSECONDS_A_MS,
+        _odds(response),
+    )
+
+
+def _odds(response: ollama.ChatResponse) -> tuple[tuple[tuple[str, float], ...], ...]:
+    """Of each token what came, and then what else could have come."""
+    return tuple(
+        tuple({told.token: told.logprob, **{one.token: one.logprob for one in told.top_logprobs or ()}}.items())
+        for told in response.logprobs or ()
     )
 
 
@@ -413,8 +424,12 @@ class OllamaClient:
         think: bool | str | None = False,
         format: Literal["json"] | Mapping[str, Any] | None = None,  # noqa: A002 - Ollama's word
         shift: bool | None = False,
+        top_logprobs: int = 0,
     ) -> Generator[ChatChunk, None, None]:
         """Stream an answer; the last chunk is ``done``. Any failure raises a ModelError, also in mid-stream.
+
+        Roles are ``system``, ``user``, ``assistant``, ``tool``, or one that the model's own template knows. Of each
+        token the ``top_logprobs`` likeliest alternatives are asked for, 0 to 20; old servers tell none.
 
         The server is told not to cut a prompt that is too long (``truncate: false``): that raises PromptTooLong.
         While the server is silent an empty chunk comes about five times a second. Closing the generator ends the
@@ -427,8 +442,9 @@ class OllamaClient:
 
         def ask(lane: Lane) -> Iterable[ollama.ChatResponse]:
             return lane.client.chat(
-                name, sent, stream=True, options=dict(options), think=think, format=given, keep_alive=stay
-            )
+                name, sent, stream=True, options=dict(options), think=think, format=given, keep_alive=stay,
+                logprobs=top_logprobs > 0 or None, top_logprobs=top_logprobs or None,
+            )  # fmt: skip
 
         call = self._wire.call(name)
         extra = {"truncate": False, **_without_none(shift=shift)}

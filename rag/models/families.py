@@ -5,7 +5,9 @@ A family is recognised by the start of the model's own name (the part after the 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from string import Template
 
 _SEARCH = "Represent this sentence for searching relevant passages: "
 
@@ -16,6 +18,24 @@ class Prefixes:
 
     query: str = ""
     document: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verifying:
+    """A family of models trained for nothing but to say yes or no: whether a passage supports a claim.
+
+    ``messages`` are pairs of a role and a template with ``$passage`` and ``$claim``, as the family was trained.
+    ``yes_supports`` tells what its yes means.
+    """
+
+    own_name: str
+    messages: tuple[tuple[str, str], ...]
+    yes_supports: bool
+
+    def asked(self, passage: str, claim: str) -> list[tuple[str, str]]:
+        """The messages about this passage and claim, each on one line, so that neither can pass for the other."""
+        given = {"passage": " ".join(passage.split()), "claim": " ".join(claim.split())}
+        return [(role, Template(text).substitute(given)) for role, text in self.messages]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +68,18 @@ _PREFIXES: tuple[tuple[str, Prefixes], ...] = (
 
 # Families that always think; the least they can do is a level.
 _THINK_LEVEL: tuple[tuple[str, str], ...] = (("gpt-oss", "low"),)
+
+# Bespoke's MiniCheck (Tang et al. 2024, arXiv:2404.10774; ollama.com/library/bespoke-minicheck), whose instructions the
+# server adds itself, and IBM's Granite Guardian (arXiv:2412.07724; ollama.com/library/granite3-guardian), whose
+# template has a role for the context and whose yes says that the risk is there.
+_VERIFYING: tuple[Verifying, ...] = (
+    Verifying(r"(?:bespoke-)?minicheck", (("user", "Document: $passage\nClaim: $claim"),), True),
+    Verifying(
+        r"granite[\d.]*-guardian",
+        (("system", "groundedness"), ("context", "$passage"), ("assistant", "$claim")),
+        False,
+    ),
+)
 
 # Architectures of embedding models, for servers too old to report capabilities.
 EMBEDDING_ARCHITECTURES = ("bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "t5encoder", "modern-bert")
@@ -85,6 +117,12 @@ def prefixes_for(name: str) -> Prefixes:
     """The prefixes of the model's family; both empty for an unknown one."""
     own = family_name(name)
     return next((prefixes for start, prefixes in _PREFIXES if own.startswith(start)), Prefixes())
+
+
+def verifying_family(name: str) -> Verifying | None:
+    """How a model that was trained to check claims is asked; None for a model that was not."""
+    own = family_name(name)
+    return next((family for family in _VERIFYING if re.match(family.own_name, own)), None)
 
 
 def think_setting(name: str) -> bool | str:

@@ -115,7 +115,7 @@ def served_llm(name: str, config: Config) -> LLM:
         api_key=os.environ.get("OPENAI_API_KEY") or _NO_KEY,
         is_chat_model=True,
         context_window=config.num_ctx,
-        max_tokens=config.num_predict,
+        max_tokens=config.answer_tokens,
         temperature=config.temperature,
         timeout=config.read_seconds,
         max_retries=0,

@@ -20,6 +20,7 @@ from llama_index.core.base.llms.types import (
     CompletionResponseAsyncGen,
     CompletionResponseGen,
     LLMMetadata,
+    LogProb,
     MessageRole,
 )
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
@@ -98,7 +99,7 @@ class OllamaLLM(LLM):
             digest=info.digest,
             parameters=info.parameters,
             num_ctx=num_ctx,
-            num_predict=min(config.num_predict, num_ctx // 4 if num_ctx < config.num_ctx else num_ctx // 2),
+            num_predict=min(config.answer_tokens, num_ctx // 4) if num_ctx < config.num_ctx else config.answer_tokens,
             temperature=config.temperature,
             seed=config.seed,
             keep_alive=config.keep_alive,
@@ -136,7 +137,8 @@ class OllamaLLM(LLM):
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        """The answer as it comes. ``format`` (a JSON schema), ``num_predict`` and ``stop`` may be given."""
+        """The answer as it comes. ``format`` (a JSON schema), ``num_predict``, ``stop`` and ``top_logprobs`` (how many
+        alternatives of each token to tell in ``logprobs``) may be given."""
         return self._responses(messages, **kwargs)
 
     @llm_completion_callback()
@@ -178,6 +180,7 @@ class OllamaLLM(LLM):
         format: Literal["json"] | Mapping[str, Any] | None = None,  # noqa: A002 - Ollama's word
         num_predict: int | None = None,
         stop: Sequence[str] | None = None,
+        top_logprobs: int = 0,
     ) -> Generator[ChatResponse, None, None]:
         options = self._options(num_predict)
         if stop:
@@ -189,6 +192,7 @@ class OllamaLLM(LLM):
             keep_alive=self.keep_alive,
             think=self.think,
             format=format,
+            top_logprobs=top_logprobs,
         )
         text = ""
         with closing(chunks):
@@ -206,7 +210,9 @@ class OllamaLLM(LLM):
 
 
 def _wire_message(message: ChatMessage) -> dict[str, str]:
-    return {"role": _ROLES.get(message.role, "assistant"), "content": message.content or ""}
+    """``additional_kwargs["role"]`` names a role of the model's own template, which LlamaIndex does not know."""
+    role = message.additional_kwargs.get("role") or _ROLES.get(message.role, "assistant")
+    return {"role": role, "content": message.content or ""}
 
 
 def _response(chunk: ChatChunk, text: str) -> ChatResponse:
@@ -224,7 +230,10 @@ def _response(chunk: ChatChunk, text: str) -> ChatResponse:
             "total_ms": chunk.total_ms,
         }
     message = ChatMessage(role=MessageRole.ASSISTANT, content=text)
-    return ChatResponse(message=message, delta=chunk.text, raw=facts, additional_kwargs=facts)
+    odds = [[LogProb(token=token, logprob=logprob) for token, logprob in one] for one in chunk.odds]
+    return ChatResponse(
+        message=message, delta=chunk.text, raw=facts, additional_kwargs=facts, logprobs=odds or None
+    )  # fmt: skip
 
 
 def _last(responses: Generator[ChatResponse, None, None]) -> ChatResponse:

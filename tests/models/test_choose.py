@@ -97,6 +97,19 @@ def test_auto_takes_else_the_largest_that_fits(server: FakeOllama) -> None:
     assert chosen_llm(config(server)) == ("ollama:chat-large", "Answers with the model chat-large of Ollama.")
 
 
+def test_a_small_window_makes_the_longest_answer_shorter_and_says_so(server: FakeOllama) -> None:
+    for settings in (
+        config(server, llm="ollama:chat-large", num_ctx=600),
+        Config(llm="openai:m@http://127.0.0.1:9/v1", num_ctx=600),
+    ):
+        llm, choice = choose_llm(settings)
+        assert llm is not None and llm.metadata.num_output == 300
+        assert "at most 300 tokens instead of num_predict = 1024" in choice.reason and "num_ctx = 600" in choice.reason
+        if isinstance(llm, OllamaLLM):
+            llm.close()
+    assert "at most" not in chosen_llm(config(server, llm="ollama:chat-large"))[1]
+
+
 def test_auto_never_takes_a_remote_or_an_embedding_model() -> None:
     models = [FakeModel("big:cloud"), FakeModel("stub", remote_host="https://elsewhere"), FakeModel("embed-s")]
     with FakeOllama(models) as server:

@@ -14,19 +14,22 @@ from rag.answer.writing.condense import (
 )
 from rag.answer.writing.fence import clean_reply
 from rag.answer.writing.generate import REFUSED, Chunk, Draft, calibration_notices, write
-from rag.answer.writing.judge import SCHEMA, Judge, Opinions
+from rag.answer.writing.judge import SCHEMA, SECONDS, General, Judge, Opinions, YesOrNo
 from rag.answer.writing.references import without_references
 from rag.answer.writing.refusal import declines
 
 __all__ = [
     "REFUSED",
     "SCHEMA",
+    "SECONDS",
     "Assembled",
     "Chunk",
     "Draft",
+    "General",
     "Judge",
     "Message",
     "Opinions",
+    "YesOrNo",
     "assemble",
     "calibration_notices",
     "clean_reply",

@@ -26,7 +26,7 @@ SMALLEST_SOURCE = 40
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One chat message; ``role`` is ``system`` or ``user``."""
+    """One chat message; ``role`` is ``system``, ``user``, ``assistant`` or one of the model's own template."""
 
     role: str
     content: str

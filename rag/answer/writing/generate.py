@@ -25,14 +25,20 @@ RECITED = (
 )
 
 
+Odds = Sequence[Sequence[tuple[str, float]]]
+"""For each token itself and what it could have been, with the natural logarithm of each one's probability."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a model's reply; counts (tokens) and ``reason`` come with the last one, else 0 and empty."""
+    """A piece of a model's reply; counts (tokens) and ``reason`` come with the last one, else 0 and empty. ``odds`` are
+    those of its tokens, where they were asked for."""
 
     text: str
     prompt_tokens: int = 0
     answer_tokens: int = 0
     reason: str = ""
+    odds: Odds = ()
 
 
 Chat = Callable[[Sequence[Message]], Iterator[Chunk]]

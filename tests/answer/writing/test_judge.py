@@ -13,7 +13,7 @@ import pytest
 from rag import Library
 from rag.answer.writing.budget import Message
 from rag.answer.writing.generate import Chunk
-from rag.answer.writing.judge import Judge, Opinions, verdict_in
+from rag.answer.writing.judge import General, Judge, Opinions, probability_of_yes, verdict_in
 from rag.prompts import load_prompt
 from rag.types import Answer, AnswerEvent, Citation, Done, Sentence, Support, Token
 from tests.fake_ollama import FakeModel, FakeOllama, Fault
@@ -141,6 +141,115 @@ def test_a_failing_judge_leaves_the_first_verdict_and_says_so(
         assert "second opinion" in notice and "first verdict stands" in notice and told in notice
 
 
+VERIFYING = ("bespoke-minicheck", "granite3-guardian:8b", "granite3.2-guardian:5b", "ibm/granite4.1-guardian")
+
+
+@pytest.mark.parametrize("name", VERIFYING)
+@pytest.mark.parametrize("old", [False, True])
+def test_a_verifying_model_is_asked_as_it_was_trained(tmp_path: Path, name: str, old: bool) -> None:
+    with (
+        FakeOllama([FakeModel("chat"), FakeModel(name, old_server=old)]) as server,
+        library(tmp_path, server, verify=f"ollama:{name}") as opened,
+    ):
+        server.script(ANSWER)
+        events, said = asked(opened)
+        assert [s.support for s in said.values()] == [Support.QUOTED, Support.SUPPORTED, Support.UNSUPPORTED]
+        # Four of the claim's six words are in the passage: the odds are told, but not by an old server.
+        assert said[DOUBTFUL].evidence["judge"] == pytest.approx(1.0 if old else 4 / 6 - 0.1)
+        assert answer_of(events).notices == () and answer_of(events).timings["judge"] > 0
+        request = server.sent("/api/chat")[-1].json
+        assert request["model"] == name and "format" not in request and request["options"]["temperature"] == 0
+        shown = [(message["role"], message["content"]) for message in request["messages"]]
+        if "guardian" in name:
+            assert [role for role, _ in shown] == ["system", "context", "assistant"]
+            assert shown[0][1] == "groundedness" and shown[2][1] == f"{DOUBTFUL}." and "4.2 million" in shown[1][1]
+        else:
+            ((role, text),) = shown
+            document, claim = text.split("\n")
+            assert role == "user" and document.startswith("Document: ") and "4.2 million" in document
+            assert claim == f"Claim: {DOUBTFUL}."
+
+
+def test_a_verifying_model_may_be_asked_about_every_sentence(tmp_path: Path) -> None:
+    reworded = "In March 2019 the Halden plant replaced its cooling pumps"
+    with (
+        FakeOllama([FakeModel("chat"), FakeModel("bespoke-minicheck")]) as server,
+        library(tmp_path, server, verify="ollama:bespoke-minicheck", verify_all=True) as opened,
+    ):
+        server.script(says(f"{QUOTED} [1]. {DOUBTFUL} [1]. {WRONG} [1]. {reworded} [1]."))
+        answer = answer_of(list(opened.stream(QUESTION)))
+        asked_of = [r.json["messages"][0]["content"].split("Claim: ")[1] for r in server.sent("/api/chat")[1:]]
+        assert asked_of == [f"{DOUBTFUL}.", f"{reworded}."], "neither a quotation nor what a gate has refused"
+        assert [s.support for s in answer.sentences] == [
+            Support.QUOTED, Support.SUPPORTED, Support.UNSUPPORTED, Support.SUPPORTED,
+        ]  # fmt: skip
+
+
+def test_without_its_verifying_model_an_answer_is_checked_by_the_rules_and_says_so(
+    tmp_path: Path, server: FakeOllama
+) -> None:
+    with library(tmp_path, server, verify="ollama:bespoke-minicheck") as opened:
+        server.script(ANSWER, ANSWER)
+        events, said = asked(opened)
+        assert [s.support for s in said.values()] == [Support.QUOTED, Support.PARTIAL, Support.UNSUPPORTED]
+        (notice,) = answer_of(events).notices
+        assert "does not have the model bespoke-minicheck" in notice and "first verdict stands" in notice
+        checked = {check.name: check for check in opened.doctor()}["verify"]
+        assert checked.state == "warn" and "pull bespoke-minicheck" in checked.hint
+        server.models["bespoke-minicheck:latest"] = FakeModel("bespoke-minicheck").completed()
+        events, said = asked(opened)
+        assert said[DOUBTFUL].support is Support.SUPPORTED and not answer_of(events).notices
+        assert {check.name: check for check in opened.doctor()}["verify"].state == "ok"
+
+
+def test_a_general_model_beside_the_answering_one_may_judge(tmp_path: Path) -> None:
+    with (
+        FakeOllama([FakeModel("chat"), FakeModel("other")]) as server,
+        library(tmp_path, server, verify="ollama:other") as opened,
+    ):
+        server.script(ANSWER, says(GOOD))
+        _, said = asked(opened)
+        assert said[DOUBTFUL].support is Support.SUPPORTED
+        request = server.sent("/api/chat")[-1].json
+        assert request["model"] == "other" and "verdict" in request["format"]["properties"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "odds", "yes"),
+    [
+        ("Yes", [], 1.0),
+        (" no.", [], 0.0),
+        ("Yes", [[("Yes", -0.5), ("No", -0.5)]], 0.5),
+        ("No", [[("No", 0.0), (" no", -50.0)]], 0.0),
+        ("Yes", [[("\n", -0.1)], [("Yes", -0.1054), ("▁yes", -5.0)]], 0.9067),
+        ("No\n<confidence> High </confidence>", [[("No", -0.2231)]], 0.2),
+        ("<score> yes </score>", [[("<", 0.0)], [("score", 0.0)], [(" yes", -0.6931), (" no", -1.3863)]], 2 / 3),
+        ("<think>no doubt</think><score>yes</score>", [[("no", 0.0)], [("yes", 0.0)]], 1.0),
+        ("Perhaps", [[("Perhaps", 0.0)]], None),
+        ("", [], None),
+        ("Yesterday", [], None),
+    ],
+)
+def test_yes_and_no_are_read_as_a_probability(
+    reply: str, odds: Sequence[Sequence[tuple[str, float]]], yes: float | None
+) -> None:
+    assert probability_of_yes(reply, odds) == (yes if yes is None else pytest.approx(yes, abs=1e-3))
+
+
+def test_a_model_against_the_rules_leaves_a_sentence_unproven() -> None:
+    def ask(messages: Sequence[Message]) -> Generator[Chunk, None, None]:
+        yield Chunk('{"verdict": "unsupported"}')
+
+    given = [sentence("One.", Support.SUPPORTED), sentence("Two."), sentence("Three.", Support.QUOTED)]
+    waiting = Judge(GENERAL, every=True).opinions(ask, given, [CITATION], [])
+    while True:
+        try:
+            next(waiting)
+        except StopIteration as end:
+            assert [s.support for s in end.value.sentences] == [Support.PARTIAL, Support.UNSUPPORTED, Support.QUOTED]
+            break
+
+
 def test_closing_the_stream_ends_the_judging(tmp_path: Path, server: FakeOllama) -> None:
     with library(tmp_path, server, verify="llm") as opened:
         server.script(ANSWER, Fault(stall=30.0))
@@ -184,10 +293,11 @@ def opinions(judge: Judge, replies: Sequence[str], count: int, silence: int = 0)
 
 
 GOOD = '{"verdict": "supported"}'
+GENERAL = General(load_prompt("judge"), b"s")
 
 
 def test_the_time_is_bounded_for_the_whole_answer() -> None:
-    judge = Judge(load_prompt("judge"), b"s", seconds=0.1)
+    judge = Judge(GENERAL, seconds=0.1)
     done, sent = opinions(judge, [GOOD] * 3, 3, silence=1_000)
     assert len(sent) == 1 and done.asked == 1
     assert [s.support for s in done.sentences] == [Support.PARTIAL] * 3
@@ -195,21 +305,21 @@ def test_the_time_is_bounded_for_the_whole_answer() -> None:
 
 
 def test_an_unreadable_reply_does_not_stop_the_others() -> None:
-    done, sent = opinions(Judge(load_prompt("judge"), b"s"), [GOOD, "what?", GOOD], 3)
+    done, sent = opinions(Judge(GENERAL), [GOOD, "what?", GOOD], 3)
     assert len(sent) == done.asked == 3
     assert [s.support for s in done.sentences] == [Support.SUPPORTED, Support.PARTIAL, Support.SUPPORTED]
     assert done.notice and done.sentences[0].evidence == {"recall": 0.5, "judge": 1.0}
 
 
 def test_an_endless_reply_is_cut() -> None:
-    done, _ = opinions(Judge(load_prompt("judge"), b"s"), [GOOD[:-1] + " " * 100_000 + "}"], 1)
+    done, _ = opinions(Judge(GENERAL), [GOOD[:-1] + " " * 100_000 + "}"], 1)
     assert done.sentences[0].support is Support.SUPPORTED
 
     def ask(messages: Sequence[Message]) -> Generator[Chunk, None, None]:
         while True:
             yield Chunk("word ")
 
-    waiting = Judge(load_prompt("judge"), b"s").opinions(ask, [sentence("Claim.")], [CITATION], [])
+    waiting = Judge(GENERAL).opinions(ask, [sentence("Claim.")], [CITATION], [])
     assert sum(1 for _ in waiting) < 200
 
 
