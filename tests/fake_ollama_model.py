@@ -128,7 +128,7 @@ def chance_of_yes(mode: Mode, prompt: str) -> float:
 
 
 def yes_or_no(name: str, chance: float) -> str:
-    """How a verifying model of this name puts it: Granite Guardian with its confidence from 3.2 on, a score from 3.3."""
+    """How a verifying model puts it: Granite Guardian with its confidence from 3.2, a score from 3.3 on."""
     word = "Yes" if chance >= 0.5 else "No"
     version = re.search(r"granite(\d+(?:\.\d+)?)", name)
     number = float(version[1]) if version else 3.0
