@@ -1,4 +1,4 @@
-"""Which documents a question is asked of: chosen by name, and by what is known of them."""
+"""Which documents a question is asked of: chosen by name, and by what is known of them; and which could not be read."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from rag.errors import QuestionError, UnknownSource
-from rag.types import Document
+from rag.language.languages import language_of
+from rag.language.questions import question_words
+from rag.language.words import stem, words_of
+from rag.types import Document, Unread, UnreadFile
 
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge,
 }  # fmt: skip
 _WRITTEN = {"=": "eq", "!=": "ne", "<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
+_NAME_WORD = re.compile(r"[^\W_]+?(?=[A-Z][a-z])|[^\W_]+")
 _TERM = re.compile(r"\s*(?P<key>[^<>=!\s][^<>=!]*?)\s*(?P<sign>!=|<=|>=|=|<|>)\s*(?P<value>.*?)\s*", re.S)
 
 
@@ -48,6 +52,21 @@ def parse_terms(terms: Sequence[str]) -> dict[str, Any]:
             raise QuestionError(f"{term!r} is no condition.", hint="Write KEY=VALUE, or with != < <= > >=.")
         where.setdefault(found["key"], {})[_WRITTEN[found["sign"]]] = _value(found["value"])
     return dict(where)
+
+
+def unread(question: str, files: Sequence[UnreadFile]) -> Unread:
+    """How many files could not be read, and which of them are named like the question: the most common words first."""
+    language = language_of(question, "en")
+    asked = {
+        word.stem for word in words_of(question, language)
+        if word.content and question[word.start : word.end].lower() not in question_words()
+    }  # fmt: skip
+    shared = [
+        (len(asked & {stem(word.lower(), language) for word in _NAME_WORD.findall(file.source)}), file.source)
+        for file in files
+    ]
+    alike = sorted((pair for pair in shared if pair[0]), key=lambda pair: (-pair[0], pair[1]))
+    return Unread(len(files), tuple(source for _, source in alike))
 
 
 def attributes(document: Document) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from rag.documents import Parsed, ParserPool, SourceFile, discover, read_file
+from rag.documents import Discovery, Parsed, ParserPool, Refused, SourceFile, as_text, discover, read_file
 from rag.errors import DocumentError, NameTaken
 from rag.language.languages import language_of
-from rag.store.names import inside, numbered
+from rag.store.names import inside, numbered, outer_origins
 from rag.store.truth import Collection, NewDocument, NewPassage, Truth, text_key
-from rag.types import Attachment, Document, IngestEvent, IngestStatus, index_text
+from rag.types import Attachment, Document, IngestEvent, IngestStatus, UnreadFile, index_text
 
 if TYPE_CHECKING:
     from rag.config import Config, Limits
@@ -91,6 +91,9 @@ class Ingestor:
         self._pool = pool
         self._limits = limits
         self._same_name = same_name
+        self._unread: list[UnreadFile] = []
+        self._read: set[str] = set()
+        self._opened: set[str] = set()
 
     def events(self, paths: Sequence[Path | str], *, uploads: bool = False) -> Iterator[IngestEvent]:
         """Ingest and report, an event a file, in the order of their names.
@@ -100,17 +103,47 @@ class Ingestor:
         """
         plan = discover(paths, self._limits)
         total = len(plan.files) + len(plan.refused)
-        done = 0
-        for refused in plan.refused:
-            done += 1
-            yield _numbered(failure(refused.source, refused.error, refused.path), done, total)
-        files = plan.files
-        if uploads:
-            files = tuple(replace(file, origin=f"{UPLOAD}{file.name}") for file in files)
-        for event in self.run(files):
-            done += 1
-            total = max(total, done)  # a file may hold others
-            yield _numbered(event, done, total)
+        done, ended = 0, False
+        try:
+            for refused in plan.refused:
+                done += 1
+                yield _numbered(self.refuse(refused), done, total)
+            files = plan.files
+            if uploads:
+                files = tuple(replace(file, origin=f"{UPLOAD}{file.name}") for file in files)
+            for event in self.run(files):
+                done += 1
+                total = max(total, done)  # a file may hold others
+                yield _numbered(event, done, total)
+            ended = True
+        finally:
+            if not uploads:
+                self.note_unread([as_text(Path(path).resolve()) for path in paths] if ended else [], plan)
+
+    def note_unread(self, looked_at: Sequence[str], found: Discovery) -> None:
+        """Keep which files could not be read, and forget those that now could be, and those at and below the paths
+        ``looked_at`` that were not ``found`` again."""
+        present = {file.origin for file in found.files} | {refused.origin for refused in found.refused}
+        opened = tuple(inside(origin) for origin in self._opened)
+        below = tuple(f"{path.rstrip('/')}/" for path in looked_at)
+
+        def no_longer(origin: str) -> bool:
+            if origin in self._read or origin.startswith(opened):
+                return True
+            around = outer_origins(origin)
+            gone = not present.intersection(around)
+            return gone and any(one in looked_at or one.startswith(below) for one in around)
+
+        self._truth.documents.note_unread(self._collection.id, self._unread, no_longer)
+
+    def refuse(self, refused: Refused) -> IngestEvent:
+        """The event of a file that was found and is not read."""
+        return self._failed(refused.source, refused.origin, refused.error, refused.path)
+
+    def _failed(self, source: str, origin: str, error: DocumentError, path: Path) -> IngestEvent:
+        if not isinstance(error, NameTaken):
+            self._unread.append(UnreadFile(source, origin, str(error), error.hint, error.code))
+        return failure(source, error, path)
 
     def run(self, files: Sequence[SourceFile]) -> Iterator[IngestEvent]:
         """Ingest these files; their events are not numbered."""
@@ -139,9 +172,10 @@ class Ingestor:
             digest = hashlib.sha256(data).hexdigest()
             place = self._place(file, digest)
         except DocumentError as error:
-            return failure(file.source, error, file.path)
+            return self._failed(file.source, file.origin, error, file.path)
         known = place.known
         if known is not None and known.sha256 == digest:
+            self._read.add(place.origin)
             if known.origin != place.origin:
                 known = self._truth.documents.move(self._collection.id, known.id, place.origin, place.name)
             return IngestEvent(
@@ -191,8 +225,10 @@ class Ingestor:
         try:
             parsed = item.future.result()
         except DocumentError as error:
-            yield failure(item.within or item.file.source, error, path)
+            yield self._failed(item.within or item.file.source, item.place.origin, error, path)
             return
+        self._read.add(item.place.origin)
+        self._opened.add(item.place.origin)
         metadata = {"language": language_of(parsed.document.text), **_modified(path)}
         document, embedded = self._commit(item, parsed, {key: value for key, value in metadata.items() if value})
         yield IngestEvent(

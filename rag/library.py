@@ -18,7 +18,7 @@ from rag.doctor import examine, index_facts, notices
 from rag.documents import SPLITTER_VERSION, ParserPool
 from rag.encode import Filler
 from rag.errors import LibraryLocked, PathError, QuestionError, StoreError, UnknownCollection, UnknownSource
-from rag.filters import chosen
+from rag.filters import chosen, unread
 from rag.ingest import Ingestor, SameName, passage_size
 from rag.models.choose import ModelRegistry, embedder_info
 from rag.proof import KnownDocument, text_hash
@@ -27,7 +27,17 @@ from rag.store.conversations import Conversations
 from rag.store.dense import DenseIndex
 from rag.store.lock import WriterLock
 from rag.store.truth import Collection, Truth
-from rag.sync import Mirror, SyncedFolder, changes, forget, remember, synced_folders, unless_refused
+from rag.sync import (
+    Mirror,
+    MirroredFolder,
+    SyncedFolder,
+    changes,
+    forget,
+    mirrored,
+    remember,
+    synced_folders,
+    unless_refused,
+)
 from rag.types import (
     Answer,
     AnswerEvent,
@@ -44,6 +54,7 @@ from rag.types import (
     Place,
     ReindexEvent,
     Said,
+    UnreadFile,
 )
 
 if TYPE_CHECKING:
@@ -298,9 +309,10 @@ class Library:
                 if stop.is_set():
                     return
 
-    def folders(self, collection: str | None = None) -> tuple[SyncedFolder, ...]:
-        """The folders that a collection mirrors."""
-        return synced_folders(self.collections.get(collection))
+    def folders(self, collection: str | None = None) -> tuple[MirroredFolder, ...]:
+        """The folders that a collection mirrors, by path. ``sync`` brings one in step, ``forget_folder`` ends it."""
+        target = self.collections.get(collection)
+        return mirrored(self._truth, target)
 
     def forget_folder(self, path: str, collection: str | None = None) -> None:
         """Mirror a folder no longer; its documents stay. Raises PathError for one that is not mirrored."""
@@ -392,6 +404,13 @@ class Library:
         """The documents of a collection, by name."""
         return self._truth.documents.list(self.collections.get(collection).id)
 
+    def unread(self, collection: str | None = None) -> tuple[UnreadFile, ...]:
+        """The files of ingested and mirrored folders that were found and could not be read, by name, with the reason.
+
+        A file stays among them until it is read, or is gone from its folder, when that is ingested again.
+        """
+        return self._truth.documents.unread(self.collections.get(collection).id)
+
     def document(self, source: str, collection: str | None = None) -> Document:
         """The current document of a source, by the name it is shown by or by where it came from.
 
@@ -463,7 +482,7 @@ class Library:
         """
         engine = self.query_engine(collection, sources=sources, where=where)
         for event in engine.stream(self._checked(question), history):
-            yield Done(self._proven(event.answer, collection)) if isinstance(event, Done) else event
+            yield Done(self._completed(event.answer, collection)) if isinstance(event, Done) else event
 
     def retriever(
         self, collection: str | None = None, *, sources: Sequence[str] = (), where: Mapping[str, Any] | None = None
@@ -491,6 +510,12 @@ class Library:
 
         embedder, _ = self._models.embedder(self.collections.get(collection).embedder.name)
         return embed_documents(embedder, texts)
+
+    def _completed(self, answer: Answer, collection: str | None) -> Answer:
+        """The answer with its proof; where nothing was answered, with what could not be read."""
+        if answer.abstained and "retrieve" in answer.timings:  # a courtesy is not searched for
+            answer = replace(answer, unread=unread(answer.asked, self.unread(collection)))
+        return self._proven(answer, collection)
 
     def _proven(self, answer: Answer, collection: str | None) -> Answer:
         """The answer with what proves which version of each document it cites."""

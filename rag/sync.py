@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,10 +15,12 @@ from rag.config import Limits
 from rag.documents import Discovery, SourceFile, discover_folder, read_file
 from rag.errors import DocumentError, PathError, RagError
 from rag.ingest import Ingestor, failure
+from rag.store.names import outer_origins
 from rag.store.truth import Collection, Truth
 from rag.types import Document, IngestEvent, IngestStatus
 
 SETTING = "folders"
+_CHECKED = "checked-folders:"
 _DEBOUNCE_MS = 300
 _STEP_MS = 50
 
@@ -29,6 +32,39 @@ class SyncedFolder:
     path: str
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MirroredFolder:
+    """A folder that is mirrored, and how it stands: how many ``documents`` came from it, how many of its files are
+    ``unread``, when it was last ``checked`` whole (UNIX seconds; 0 for never), and whether it is ``there`` now."""
+
+    path: str
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    documents: int
+    unread: int
+    checked: float
+    there: bool
+
+
+def mirrored(truth: Truth, collection: Collection) -> tuple[MirroredFolder, ...]:
+    """The folders that a collection mirrors, by path, and how each stands."""
+    folders = synced_folders(collection)
+    if not folders:
+        return ()
+    origins = [document.origin for document in truth.documents.list(collection.id)]
+    unread = [origin for file in truth.documents.unread(collection.id) for origin in outer_origins(file.origin)[:1]]
+    checked = truth.settings.get(f"{_CHECKED}{collection.id}") or {}
+    found = []
+    for folder in folders:
+        below = f"{folder.path.rstrip('/')}/"
+        found.append(MirroredFolder(
+            folder.path, folder.include, folder.exclude, sum(one.startswith(below) for one in origins),
+            sum(one.startswith(below) for one in unread), float(checked.get(folder.path, 0)),
+            Path(folder.path).is_dir(),
+        ))  # fmt: skip
+    return tuple(found)
 
 
 def synced_folders(collection: Collection) -> tuple[SyncedFolder, ...]:
@@ -89,8 +125,14 @@ class Mirror:
         """
         found, plan = self._plan(allow_deletions=allow_deletions)
         total = len(plan.moved) + len(plan.files) + len(found.refused) + len(plan.gone)
-        for done, event in enumerate(self._steps(found, plan, ingestor), start=1):
-            yield replace(event, done=done, total=total)
+        ended = False
+        try:
+            for done, event in enumerate(self._steps(found, plan, ingestor), start=1):
+                yield replace(event, done=done, total=total)
+            ended = True
+        finally:
+            ingestor.note_unread([self._folder.path] if ended else [], found)
+        self._note_checked()
 
     def preview(self, *, allow_deletions: bool = False) -> Iterator[IngestEvent]:
         """The events that a pass would have, as far as the files' bytes tell; nothing is changed. Raises the same."""
@@ -99,9 +141,13 @@ class Mirror:
         for done, event in enumerate(self._foretold(found, plan), start=1):
             yield replace(event, done=done, total=total)
 
+    def _note_checked(self) -> None:
+        key = f"{_CHECKED}{self._collection.id}"
+        self._truth.settings.set(key, {**(self._truth.settings.get(key) or {}), self._folder.path: time.time()})
+
     def _steps(self, found: Discovery, plan: _Plan, ingestor: Ingestor) -> Iterator[IngestEvent]:
         for refused in found.refused:
-            yield failure(refused.source, refused.error, refused.path)
+            yield ingestor.refuse(refused)
         for document, file in plan.moved:
             now = self._truth.documents.move(self._collection.id, document.id, file.origin, file.name)
             yield _told(now, "moved", file.path)

@@ -357,6 +357,42 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadFile:
+    """A file that was found and could not be read: the name it would be shown by, where it lies, and why."""
+
+    source: str
+    origin: str
+    error: str
+    hint: str = ""
+    code: str = ""
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Files that were found and could not be read, ``count`` of them; ``named`` are those whose names hold a word of
+    the question, the most alike first."""
+
+    count: int = 0
+    named: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """The same in a sentence; empty where every file could be read."""
+        if not self.count:
+            return ""
+        told = f"{self.count} file{'' if self.count == 1 else 's'} could not be read"
+        if not self.named:
+            return f"{told}: what you ask may be in {'it' if self.count == 1 else 'them'}."
+        one = len(self.named) == 1
+        which = "it" if self.count == 1 else "one" if one else str(len(self.named))
+        return f"{told}; {which} {'is' if one else 'are'} named like your question: {_few(self.named)}."
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """All there is to tell about one answer.
 
@@ -368,7 +404,8 @@ class Answer:
     for when it was rewritten. ``reason`` says why it abstained, or why quotes stand in for what the model wrote.
     ``timings`` are milliseconds, ``tokens`` counts. ``notices`` are sentences for the user (a suspected truncation, a
     failed rewriting). ``documents`` are those that are cited, with their hashes: with them an exported answer can be
-    checked anywhere (``rag verify``).
+    checked anywhere (``rag verify``). ``unread`` is set where nothing was answered and files could not be read: what
+    was asked may be in them.
     """
 
     question: str
@@ -390,6 +427,7 @@ class Answer:
     used: tuple[int, ...] = ()
     documents: tuple[CitedDocument, ...] = ()
     outcome: Outcome = Outcome.ANSWERED
+    unread: Unread = Unread()
 
     @property
     def sources(self) -> tuple[str, ...]:

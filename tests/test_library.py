@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from llama_index.core.llms import MockLLM
 
 from rag import Library
+from rag.commands.terminal import answer_text
 from rag.errors import (
     ConfigError,
     EmbedderMismatch,
@@ -32,7 +34,7 @@ from rag.errors import (
 )
 from rag.models.embed import BuiltinEmbedding
 from rag.store.database import FILE_NAME
-from rag.types import Done, IngestEvent, Retrieved, Support, Token, Turn
+from rag.types import Done, IngestEvent, Retrieved, Support, Token, Turn, Unread
 
 LEAVE = """# Leave policy
 
@@ -138,6 +140,41 @@ def test_one_bad_file_is_named_and_the_rest_go_in(library: Library, docs: Path) 
     }
     assert all(e.error for e in report.failed)
     assert {e.done for e in report.events} == set(range(1, 6)) and {e.total for e in report.events} == {5}
+
+
+def test_a_refusal_tells_which_files_could_not_be_read(library: Library, docs: Path) -> None:
+    (docs / "dog_policy.pdf").write_bytes(b"%PDF-1.7 nonsense")
+    (docs / "picture.xyz").write_bytes(b"\x89PNG")
+    library.ingest([docs])
+    answer = library.ask("Which dogs may come along?")
+    assert answer.abstained and answer.unread == Unread(2, ("dog_policy.pdf",))
+    assert answer.unread.told == "2 files could not be read; one is named like your question: dog_policy.pdf."
+    assert answer.to_dict()["unread"] == {"count": 2, "named": ["dog_policy.pdf"]}
+    assert answer.unread.told in answer_text(answer)
+    assert not library.ask("How many days of annual leave do full-time staff receive?").unread.count
+    (docs / "dog_policy.pdf").unlink()
+    (docs / "picture.xyz").rename(docs / "picture.zyx")
+    library.ingest([docs / "leave.md"])
+    assert len(library.unread()) == 2, "what was not looked at again stays"
+    library.ingest([docs])
+    assert [file.source for file in library.unread()] == ["picture.zyx"]
+    (docs / "picture.zyx").unlink()
+    library.ingest([docs])
+    assert library.unread() == ()
+
+
+def test_an_attachment_that_cannot_be_read_is_told_until_it_can_be(library: Library, docs: Path) -> None:
+    message = EmailMessage()
+    message["Subject"] = "The scan"
+    message.set_content("See the scan.")
+    message.add_attachment(b"%PDF-1.7 nonsense", maintype="application", subtype="pdf", filename="scan.pdf")
+    (docs / "mail.eml").write_bytes(bytes(message))
+    library.ingest([docs])
+    library.ingest([docs])
+    assert [file.source for file in library.unread()] == ["mail.eml/scan.pdf"], "an unchanged message is not read again"
+    (docs / "mail.eml").write_text("Subject: None\n\nNo scan.", encoding="utf-8")
+    library.ingest([docs / "mail.eml"])
+    assert library.unread() == ()
 
 
 def test_removed_documents_stop_answering(library: Library, docs: Path) -> None:
@@ -374,6 +411,7 @@ def test_the_doctor_says_what_is_damaged_and_an_answer_never_quotes_it(library: 
 FORKED = """
 import os, sys
 from rag import Library
+from rag.commands.terminal import answer_text
 from rag.errors import RagError
 with Library.open(sys.argv[1], llm="quotes", embedder="builtin", write=True) as library:
     library.ingest([sys.argv[2]])
@@ -407,6 +445,7 @@ def test_a_fork_is_refused_with_a_sentence_and_cannot_give_the_lock_away(tmp_pat
 READ_ONLY = """
 import subprocess, sys
 from rag import Library
+from rag.commands.terminal import answer_text
 from rag.errors import LibraryLocked
 subprocess.run(["mount", "-t", "tmpfs", "tmpfs", sys.argv[1]], check=True)
 folder = sys.argv[1] + "/library"

@@ -114,6 +114,15 @@ def test_a_file_that_cannot_be_read_keeps_its_document(library: Library, docs: P
     report = library.sync(docs)
     assert {e.source: e.code for e in report.failed} == {"a.txt": "damaged", "sub": "document"}
     assert len(library.sources()) == 4
+    assert {(file.source, file.origin): file.code for file in library.unread()} == {
+        ("a.txt", str(docs / "a.txt")): "damaged", ("sub", str(docs / "sub")): "document",
+    }  # fmt: skip
+    (folder,) = library.folders()
+    assert (folder.documents, folder.unread, folder.there) == (4, 2, True) and folder.checked > 0
+    write(docs / "a.txt", "Apples.")
+    (docs / "sub").unlink()
+    library.sync(docs)
+    assert library.unread() == () and not library.ask("Where are the bananas?").unread.told
 
 
 def test_other_documents_are_left_alone(library: Library, docs: Path, tmp_path: Path) -> None:
@@ -153,7 +162,7 @@ def test_on_the_command_line(
     assert run(["sync", str(docs), "--exclude", "*.md"]) == 0
     assert "3 added" in capsys.readouterr().out
     assert run(["sources", "--folders"]) == 0
-    assert f"{docs}  —  without *.md" in capsys.readouterr().out
+    assert f"{docs}  —  without *.md; 3 documents" in capsys.readouterr().out
     (docs / "d.txt").unlink()
     assert run(["sync"]) == 0
     assert "2 unchanged, 1 removed" in capsys.readouterr().out

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -280,26 +280,26 @@ def _encoded(library: Library, *, quiet: bool) -> None:
 
 
 @cli.command()
-@click.option("--folders", is_flag=True, help="The folders that are mirrored, instead.")
+@click.option("--folders", "what", flag_value="folders", help="The folders that are mirrored, instead.")
+@click.option("--unread", "what", flag_value="unread", help="The files that could not be read, and why, instead.")
 @common
 @json_option
-def sources(folders: bool, as_json: bool, **flags: str | None) -> None:
+def sources(what: str | None, as_json: bool, **flags: str | None) -> None:
     """List the documents of a collection."""
-    from rag.commands.terminal import folders_text, sources_text
+    from rag.commands.terminal import fitted, folders_text, screen_width, sources_text, unread_text
 
     with opened(settings(**flags), write=False) as library:
-        if folders:
-            mirrored = library.folders()
-            if as_json:
-                echo_json(mirrored)
-            else:
-                click.echo(folders_text(mirrored))
-            return
-        documents = library.sources()
+        listed: Sequence[Any]
+        if what == "folders":
+            listed, text = (folders := library.folders()), folders_text(folders)
+        elif what == "unread":
+            listed, text = (files := library.unread()), fitted(unread_text(files), screen_width())
+        else:
+            listed, text = (documents := library.sources()), sources_text(documents)
     if as_json:
-        echo_json(documents)
+        echo_json(listed)
     else:
-        click.echo(sources_text(documents))
+        click.echo(text)
 
 
 @cli.command()

@@ -26,11 +26,12 @@ from rag.types import (
     IngestReport,
     Sentence,
     Support,
+    UnreadFile,
 )
 
 if TYPE_CHECKING:
     from rag.store.backup import Salvage
-    from rag.sync import SyncedFolder
+    from rag.sync import MirroredFolder
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _WIDTH = 100
@@ -131,7 +132,7 @@ def answer_text(answer: Answer, width: int | None = None) -> str:
         blocks.extend(_footnote(citation, width or _WIDTH) for citation in more.values())
     if answer.abstained and answer.hits and not answer.citations:
         blocks.append("Nearest passages:\n" + "\n".join(_nearest(hit) for hit in answer.hits[:3]))
-    blocks.extend(f"Note: {safe(notice)}" for notice in answer.notices)
+    blocks.extend(f"Note: {safe(notice)}" for notice in (*answer.notices, answer.unread.told) if notice)
     return fitted("\n\n".join(blocks), width)
 
 
@@ -205,14 +206,23 @@ def salvage_text(done: Salvage) -> str:
     )
 
 
-def folders_text(folders: Sequence[SyncedFolder]) -> str:
+def folders_text(folders: Sequence[MirroredFolder]) -> str:
     """The folders that a collection mirrors, a line each."""
     rows = []
     for folder in folders:
         rules = [f"only {', '.join(folder.include)}"] if folder.include else []
         rules += [f"without {', '.join(folder.exclude)}"] if folder.exclude else []
-        rows.append(one_line(folder.path) + (f"  —  {safe('; '.join(rules))}" if rules else ""))
+        facts = [counted(folder.documents, "document")]
+        facts += [f"{counted(folder.unread, 'file')} not read"] if folder.unread else []
+        facts += [] if folder.there else ["the folder is not there now"]
+        rows.append(f"{one_line(folder.path)}  —  {safe('; '.join([*rules, ', '.join(facts)]))}")
     return "\n".join(rows) or "No folder is mirrored; `rag sync FOLDER` begins it."
+
+
+def unread_text(files: Sequence[UnreadFile]) -> str:
+    """The files that could not be read, those that failed alike together."""
+    events = [IngestEvent(f.source, "failed", 0, 0, error=f.error, hint=f.hint, code=f.code) for f in files]
+    return "\n".join(_failures(events)) or "Every file that was found could be read."
 
 
 def event_text(event: IngestEvent) -> str:

@@ -5,7 +5,7 @@ Importing this package loads no parser; those live in the child processes of ``P
 
 from __future__ import annotations
 
-from rag.documents.discover import Discovery, Refused, SourceFile, discover, discover_folder, read_file
+from rag.documents.discover import Discovery, Refused, SourceFile, as_text, discover, discover_folder, read_file
 from rag.documents.formats import names, readable, suffixes
 from rag.documents.sandbox import ParserPool
 from rag.documents.split import SPLITTER_VERSION, Slice
@@ -19,6 +19,7 @@ __all__ = [
     "Refused",
     "Slice",
     "SourceFile",
+    "as_text",
     "discover",
     "discover_folder",
     "names",

@@ -27,7 +27,7 @@ _PROBES = 100_000
 
 _TABLES = (
     "meta", "collection", "generation", "document", "text", "layout", "original", "content", "passage", "vector",
-    "encoding", "conversation", "turn", "feedback",
+    "encoding", "unread", "conversation", "turn", "feedback",
 )  # fmt: skip
 
 _LEFT_OVER = (
@@ -35,6 +35,7 @@ _LEFT_OVER = (
     "DELETE FROM feedback WHERE NOT EXISTS (SELECT 1 FROM turn t WHERE t.conversation_id = feedback.conversation_id"
     " AND t.ordinal = feedback.ordinal)",
     "DELETE FROM content WHERE id NOT IN (SELECT content_id FROM passage)",
+    "DELETE FROM unread WHERE collection_id NOT IN (SELECT id FROM collection)",
     "DELETE FROM generation WHERE collection_id NOT IN (SELECT id FROM collection)",
     "DELETE FROM vector WHERE content_id NOT IN (SELECT id FROM content)"
     " OR generation NOT IN (SELECT id FROM generation)"

@@ -22,6 +22,7 @@ _WAL_SINCE = (3, 51, 3)
 _IDLE_READERS = 8
 _NOT_TEXT = "Could not decode to UTF-8"
 _NOT_A_FORMAT = "unsupported file format"
+_NOT_FTS = "invalid fts5 file format"
 
 
 def choose_journal(version: tuple[int, int, int]) -> str:
@@ -248,7 +249,7 @@ def _meaning(error: sqlite3.Error, path: Path) -> StoreError | None:
     if code is None:
         # Python's own complaint about a text that SQLite hands over as it finds it.
         return LibraryDamaged(f"{path} is damaged: {error}.") if _NOT_TEXT in str(error) else None
-    if code == sqlite3.SQLITE_CORRUPT_VTAB:
+    if code == sqlite3.SQLITE_CORRUPT_VTAB or (code == sqlite3.SQLITE_ERROR and _NOT_FTS in str(error)):
         return LibraryDamaged(
             f"The full-text index in {path} is damaged.", hint="`rag compact` writes it anew from the documents' text."
         )

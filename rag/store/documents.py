@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from rag.store.collections import Collection, find_collection, touch
 from rag.store.database import Database
 from rag.store.names import Named, inside, name_documents
 from rag.store.passages import numbers, text_key
-from rag.types import Document, Heading, ParsedDocument, Place, index_text
+from rag.types import Document, Heading, ParsedDocument, Place, UnreadFile, index_text
 
 Vector = npt.NDArray[np.float32]
 
@@ -46,7 +46,8 @@ class NewDocument:
 
     ``vectors`` needs only the keys that are not yet known (``known_vectors``); they are stored as unit vectors.
     ``original`` are the file's bytes, where they are to be kept. ``replaces`` is the origin of the document whose place
-    it takes, when that is another one.
+    it takes, when that is another one. ``signature`` is what the file looked like on the disk, if that will tell
+    whether it has changed.
     """
 
     origin: str
@@ -60,6 +61,7 @@ class NewDocument:
     owner: str = ""
     replaces: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    signature: str = ""
 
 
 class Documents:
@@ -205,6 +207,51 @@ class Documents:
             row = connection.execute(f"{_COLUMNS} WHERE d.id = ?", (document_id,)).fetchone()
         return _document(row)
 
+    def signatures(self, collection_id: int) -> dict[str, str]:
+        """What each document's file looked like when its bytes were last compared, by origin; unknown ones left out."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT origin, signature FROM document WHERE collection_id = ? AND signature <> ''", (collection_id,)
+            )
+            return dict(rows.fetchall())
+
+    def sign(self, collection_id: int, signatures: Mapping[str, str]) -> None:
+        """Note what these documents' files, by origin, look like now that their bytes are known to be the same."""
+        with self._database.writing() as connection:
+            connection.executemany(
+                "UPDATE document SET signature = ? WHERE collection_id = ? AND origin = ?",
+                [(signature, collection_id, origin) for origin, signature in signatures.items()],
+            )
+
+    def unread(self, collection_id: int) -> tuple[UnreadFile, ...]:
+        """The files that were found and could not be read, by name."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT source, origin, error, hint, code FROM unread WHERE collection_id = ? ORDER BY source, origin",
+                (collection_id,),
+            )
+            return tuple(UnreadFile(*row) for row in rows)
+
+    def note_unread(
+        self, collection_id: int, files: Sequence[UnreadFile], no_longer: Callable[[str], bool]
+    ) -> None:  # fmt: skip
+        """Note that these files could not be read, and forget those noted before whose origin is so ``no_longer``."""
+        before = {one.origin: one for one in self.unread(collection_id)}
+        now = {one.origin: one for one in files}
+        gone = [origin for origin in before if origin not in now and no_longer(origin)]
+        new = [one for origin, one in now.items() if before.get(origin) != one]
+        if not gone and not new:
+            return
+        with self._database.writing() as connection:
+            connection.executemany(
+                "DELETE FROM unread WHERE collection_id = ? AND origin = ?", [(collection_id, one) for one in gone]
+            )
+            connection.executemany(
+                "INSERT OR REPLACE INTO unread (collection_id, source, origin, error, hint, code)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                [(collection_id, one.source, one.origin, one.error, one.hint, one.code) for one in new],
+            )
+
     def remove(self, collection_id: int, source: str) -> None:
         """Remove a source with its text, passages, words and the vectors nobody else needs, and with it the documents
         that were files inside it. Raises UnknownSource."""
@@ -323,11 +370,11 @@ def _insert_document(
     parsed = new.parsed
     cursor = connection.execute(
         "INSERT INTO document (collection_id, source, title, media_type, sha256, size, characters, passages, pages,"
-        " empty_pages, added_at, owner, origin, name, metadata)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " empty_pages, added_at, owner, origin, name, metadata, signature)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (collection.id, shown, parsed.title, parsed.media_type, new.sha256, new.size, len(parsed.text),
          len(new.passages), len(parsed.pages), parsed.empty_pages, time.time(), new.owner, new.origin, name,
-         json.dumps(new.metadata)),
+         json.dumps(new.metadata), new.signature),
     )  # fmt: skip
     document_id = int(cursor.lastrowid or 0)
     connection.executemany(

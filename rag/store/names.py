@@ -60,6 +60,12 @@ def inside(origin: str, name: str = "") -> str:
     return f"{'' if origin.startswith(_INSIDE) else _INSIDE}{origin}#{name.replace('#', '_')}"
 
 
+def outer_origins(origin: str) -> list[str]:
+    """The origins that a file may lie inside of, the outermost first, and its own at last: a path may hold a "#"."""
+    parts = origin.removeprefix(_INSIDE).split("#")
+    return ["#".join(parts[:count]) for count in range(1, len(parts) + 1)]
+
+
 def numbered(name: str, number: int) -> str:
     """``report.md`` as ``report (2).md``."""
     path = PurePosixPath(name)

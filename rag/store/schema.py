@@ -182,7 +182,23 @@ CREATE UNIQUE INDEX document_origin ON document(collection_id, origin);
 CREATE INDEX document_name ON document(collection_id, name);
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _PLACES, ENCODINGS, _ORIGINS)
+_SEEN = """
+-- What a file looked like on the disk when its bytes were last compared: empty when that proves nothing.
+ALTER TABLE document ADD COLUMN signature TEXT NOT NULL DEFAULT '';
+-- Files that were found and could not be read, and why.
+CREATE TABLE unread (
+    id INTEGER PRIMARY KEY,
+    collection_id INTEGER NOT NULL REFERENCES collection(id) ON DELETE CASCADE,
+    origin TEXT NOT NULL,
+    source TEXT NOT NULL,
+    error TEXT NOT NULL,
+    hint TEXT NOT NULL,
+    code TEXT NOT NULL,
+    UNIQUE (collection_id, origin)
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _PLACES, ENCODINGS, _ORIGINS, _SEEN)
 """Step n takes a library from version n to version n + 1; version 0 is an empty file."""
 
 VERSION = len(MIGRATIONS)
