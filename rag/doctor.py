@@ -22,7 +22,7 @@ from rag.models.choose import (
 )
 from rag.models.families import canonical, recommended_lines
 from rag.models.host import is_loopback, redact, resolve_host
-from rag.store.database import FILE_NAME, expect_not_lost
+from rag.store.backends import FILE_NAME, expect_not_lost
 from rag.store.dense import DenseIndex
 from rag.store.lock import WriterLock
 from rag.store.truth import Collection, Truth
@@ -183,7 +183,7 @@ def _library(config: Config, truth: Truth, dense: DenseIndex) -> Iterator[Check]
     if facts.problems:
         yield Check("database", "bad", f"{facts.problems}.", LibraryDamaged.hint)
     else:
-        yield Check("database", "ok", f"SQLite {facts.sqlite_version}, journal mode {facts.journal}, intact.")
+        yield Check("database", "ok", f"{facts.engine}, intact.")
     for collection in truth.collections.list():
         if damaged := truth.documents.damaged(collection.id):
             yield Check(

@@ -22,11 +22,10 @@ from rag.filters import chosen, unread
 from rag.ingest import Ingestor, SameName, passage_size
 from rag.models.choose import ModelRegistry, embedder_info
 from rag.proof import KnownDocument, text_hash
-from rag.store.backup import Salvage, backup, restore, salvage
-from rag.store.conversations import Conversations
+from rag.store.backends import Salvage, open_truth, restore, salvage
 from rag.store.dense import DenseIndex
 from rag.store.lock import WriterLock
-from rag.store.truth import Collection, Truth
+from rag.store.truth import Collection, Conversations, Truth
 from rag.sync import (
     Mirror,
     MirroredFolder,
@@ -133,7 +132,7 @@ class Library:
             lock = WriterLock.wanted(folder, write)
             if lock is not None:
                 undo.callback(lock.release)
-            truth = Truth.open(folder, writer=lock is not None)
+            truth = open_truth(folder, writer=lock is not None)
             undo.callback(truth.close)
             library = cls(config, truth, lock, model, embed_model, encoder_model)
             undo.pop_all()
@@ -150,7 +149,7 @@ class Library:
 
         In a process forked since it was opened, it lets go of the lock's copy and touches nothing else.
         """
-        if self._truth.database.inherited:
+        if self._truth.inherited:
             if self._lock is not None:
                 self._lock.release()
             return
@@ -363,7 +362,7 @@ class Library:
 
         Raises StoreError when the file exists or cannot be written, DiskFull. ``Library.restore`` puts it back.
         """
-        return backup(self._truth.database, Path(target))
+        return self._truth.backup(Path(target))
 
     @staticmethod
     def restore(source: Path | str, path: Path | str, *, replace: bool = False) -> None:
@@ -649,7 +648,7 @@ class Library:
         return question.strip()
 
     def _require_writer(self) -> None:
-        self._truth.database.expect_own_process()
+        self._truth.expect_own_process()
         if self._truth.writer:
             return
         holder = WriterLock.holder(self.path)

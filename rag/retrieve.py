@@ -19,9 +19,7 @@ from rag.encode import PassageEncoder
 from rag.models.embed import embed_query
 from rag.models.encoder import KNOWN_PASSAGE, KNOWN_QUESTION
 from rag.store.dense import DenseIndex
-from rag.store.lexical import Lexical
-from rag.store.passages import Home
-from rag.store.truth import Collection, Encoded, Truth
+from rag.store.truth import Collection, Encoded, Home, Lexical, Truth
 from rag.text import words
 from rag.types import Hit, Passage
 

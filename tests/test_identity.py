@@ -11,7 +11,7 @@ import pytest
 
 from rag import Library
 from rag.errors import LibraryFormat
-from rag.store.database import FILE_NAME
+from rag.store.sqlite.database import FILE_NAME
 
 CASES = Path(__file__).parents[1].parent / "shared" / "cases"
 STORED = Path(__file__).parent / "store" / "stored"

@@ -33,7 +33,7 @@ from rag.errors import (
     UnknownSource,
 )
 from rag.models.embed import BuiltinEmbedding
-from rag.store.database import FILE_NAME
+from rag.store.sqlite.database import FILE_NAME
 from rag.types import Done, IngestEvent, Retrieved, Support, Token, Turn, Unread
 
 LEAVE = """# Leave policy

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rag.store.schema import APPLICATION_ID, MIGRATIONS
-from rag.store.truth import Truth
+from rag.store.backends import open_truth
+from rag.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from rag.types import Passage, Place, PlaceKind, place_name
 from tests.store.material import EMBEDDER, put
 
@@ -61,12 +61,12 @@ def test_a_library_of_the_first_version_keeps_its_pages(tmp_path: Path) -> None:
         "INSERT INTO layout VALUES (1, '[[1, \"H\", 0]]', '[[1, 0, 3], [2, 3, 3]]');"
     )
     connection.close()
-    with Truth.open(tmp_path, writer=True) as truth:
+    with open_truth(tmp_path, writer=True) as truth:
         assert truth.documents.layout(1)[1] == (Place(1, 0, 3), Place(2, 3, 3))
 
 
 def test_places_are_stored_with_passages_and_documents(tmp_path: Path) -> None:
-    with Truth.open(tmp_path, writer=True) as truth:
+    with open_truth(tmp_path, writer=True) as truth:
         collection = truth.collections.create("default", EMBEDDER, "1")
         document = put(truth, collection, "a.txt", "some text " * 30)
         assert [place.kind for place in truth.documents.layout(document.id)[1]] == ["page"] * 3

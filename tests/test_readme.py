@@ -13,7 +13,7 @@ import pytest
 
 from rag.commands.cli import run
 from rag.config import Config
-from rag.store.database import FILE_NAME
+from rag.store.sqlite.database import FILE_NAME
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -20,7 +20,7 @@ from rag import Library
 from rag.commands.cli import run
 from rag.commands.terminal import duration
 from rag.errors import EmbedderMismatch, ModelError, ServerNotRunning
-from rag.store.truth import Truth
+from rag.store.backends import open_truth
 from tests.fake_ollama import FakeModel, FakeOllama
 
 RAG = [sys.executable, "-m", "rag"]
@@ -67,7 +67,7 @@ def home(tmp_path: Path, server: FakeOllama, monkeypatch: pytest.MonkeyPatch) ->
 
 def embedder_of(folder: Path) -> tuple[str, int]:
     """The embedder that serves, and how many generations there are."""
-    with Truth.open(folder, writer=False) as truth:
+    with open_truth(folder, writer=False) as truth:
         collection = truth.collections.get("default")
         return collection.embedder.name, 1 + truth.facts().collections[0].unfinished_generations
 

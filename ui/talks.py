@@ -13,7 +13,7 @@ from ui.lists import ConversationRow
 
 if TYPE_CHECKING:
     from rag.library import Library
-    from rag.store.conversations import Conversation
+    from rag.store.truth import Conversation
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,7 @@ from rag.models.families import verifying_family
 from rag.models.static import static_vectors
 from rag.prompts import load_prompt
 from rag.retrieve import HybridRetriever
-from rag.store.lexical import Lexical
-from rag.store.truth import Collection, Truth
+from rag.store.truth import Collection, Lexical, Truth
 from rag.tokens import FIRST_FACTOR, TokenCounter
 from rag.types import Passage
 
@@ -46,7 +45,7 @@ def build_engine(
     """The engine that answers from ``collection`` with ``llm``, or by quoting when that is None. ``verifying`` opens
     the model that the setting ``verify`` names."""
     vectors = static_vectors()
-    size = lexical.passage_count(collection.id)
+    size = truth.passages.count(collection.id)
     encoder = None if config.encoder == OFF else shared_encoder()
 
     def frequency(term: str) -> int:

@@ -13,7 +13,7 @@ from rag.commands.options import common, echo_json, json_option, json_text, open
 from rag.commands.terminal import fitted, one_line, safe, screen_width
 
 if TYPE_CHECKING:
-    from rag.store.conversations import Conversation, StoredTurn
+    from rag.store.truth import Conversation, StoredTurn
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 

@@ -30,7 +30,7 @@ from rag.types import (
 )
 
 if TYPE_CHECKING:
-    from rag.store.backup import Salvage
+    from rag.store.backends import Salvage
     from rag.sync import MirroredFolder
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from rag.errors import StoreError
-from rag.store.collections import Collection, find_collection
-from rag.store.documents import Vector
-from rag.store.truth import Truth
-from rag.store.vectors import passage_ids, some_vectors
+from rag.store.truth import Collection, Ids, Truth, Vector
 
 State = Literal["ready", "rebuilding", "exact"]
 
 SELF_HITS = 0.99
 """The share of sampled vectors that must find themselves."""
 
+_ALL = 2**62
 _SECOND_LOOK = 8
 _NEAR = 5
 _SAME = 0.9999
@@ -39,19 +35,19 @@ class Outdated(IndexFailure):
 class VectorIndex(Protocol):
     """A derived index of ids and unit vectors. Every method raises IndexFailure when the engine fails."""
 
-    def upsert(self, ids: npt.NDArray[np.int64], vectors: Vector) -> None:
+    def upsert(self, ids: Ids, vectors: Vector) -> None:
         """Add vectors, or replace those of known ids."""
         ...
 
-    def delete(self, ids: npt.NDArray[np.int64]) -> None:
+    def delete(self, ids: Ids) -> None:
         """Take vectors out; unknown ids are ignored."""
         ...
 
-    def query(self, vector: Vector, limit: int) -> npt.NDArray[np.int64]:
+    def query(self, vector: Vector, limit: int) -> Ids:
         """The ids of the nearest vectors by cosine, best first, at most ``limit``."""
         ...
 
-    def ids(self) -> npt.NDArray[np.int64]:
+    def ids(self) -> Ids:
         """Every id, ascending."""
         ...
 
@@ -111,12 +107,12 @@ def examine(truth: Truth, collection: Collection, index: VectorIndex, sample: in
     Raises Outdated, and IndexFailure as the index does.
     """
     indexed = index.ids()
-    with truth.database.reading() as connection:
-        expect_current(connection, collection)
-        expected = passage_ids(connection, collection.id)
-        rows = connection.execute("SELECT passage_id, removed FROM outbox WHERE collection_id = ?", (collection.id,))
-        waiting = np.array(rows.fetchall(), dtype=np.int64).reshape(-1, 2)
-    added, removed = waiting[waiting[:, 1] == 0, 0], waiting[waiting[:, 1] == 1, 0]
+    with truth.snapshot():
+        expect_current(truth, collection)
+        expected = truth.passages.ids(collection.id)
+        waiting = truth.outbox.changes(collection.id, _ALL)
+    added = np.array([change.id for change in waiting if not change.removed], dtype=np.int64)
+    removed = np.array([change.id for change in waiting if change.removed], dtype=np.int64)
     missing = np.setdiff1d(np.setdiff1d(expected, indexed), added)
     extra = np.setdiff1d(np.setdiff1d(indexed, expected), removed)
     both = np.intersect1d(expected, indexed)
@@ -135,28 +131,31 @@ def examine(truth: Truth, collection: Collection, index: VectorIndex, sample: in
     )
 
 
-def expect_current(connection: sqlite3.Connection, collection: Collection) -> None:
+def expect_current(truth: Truth, collection: Collection) -> None:
     """Raise Outdated when the collection has another generation by now."""
-    if find_collection(connection, collection.id).generation != collection.generation:
-        raise Outdated(f"The collection {collection.name!r} was embedded anew meanwhile.")
+    if truth.collections.get(collection.id).generation != collection.generation:
+        raise outdated(collection)
 
 
-def _sample(ids: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
+def outdated(collection: Collection) -> Outdated:
+    """The error of a collection whose vectors are of another generation now."""
+    return Outdated(f"The collection {collection.name!r} was embedded anew meanwhile.")
+
+
+def _sample(ids: Ids, size: int) -> Ids:
     newest = ids[max(0, len(ids) - size // 2) :]
     older = ids[: len(ids) - len(newest)]
     drawn = np.random.default_rng().choice(older, min(len(older), size - len(newest)), replace=False)
     return np.concatenate((newest, drawn))
 
 
-def _self_queries(
-    truth: Truth, collection: Collection, index: VectorIndex, ids: npt.NDArray[np.int64]
-) -> tuple[int, int]:
+def _self_queries(truth: Truth, collection: Collection, index: VectorIndex, ids: Ids) -> tuple[int, int]:
     """How many vectors were asked for, and how many were found (or an equal one of another passage)."""
 
-    def vectors_of(wanted: npt.NDArray[np.int64]) -> Vector:
-        with truth.database.reading() as connection:
-            expect_current(connection, collection)
-            return some_vectors(connection, collection, wanted.tolist())[1]
+    def vectors_of(wanted: Ids) -> Vector:
+        with truth.snapshot():
+            expect_current(truth, collection)
+            return truth.vectors.some(collection.id, wanted.tolist())[1]
 
     vectors = vectors_of(ids)
     vectors = vectors[np.any(vectors != 0, axis=1)]

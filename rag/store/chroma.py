@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from rag.store.audit import IndexFailure
 from rag.store.checksum import settle
-from rag.store.documents import Vector
+from rag.store.truth import Vector
 
 if TYPE_CHECKING:
     from chromadb.api.client import Client

@@ -11,12 +11,9 @@ import numpy.typing as npt
 
 from rag.store.audit import AuditReport, IndexFailure, State, VectorIndex
 from rag.store.chroma import ChromaIndex
-from rag.store.collections import Collection
-from rag.store.documents import Vector
-from rag.store.exact import ExactSearch, Ids, best, cosines
-from rag.store.truth import Truth
+from rag.store.exact import ExactSearch, best, cosines
+from rag.store.truth import Collection, Ids, Truth, Vector
 from rag.store.upkeep import Upkeep
-from rag.store.vectors import passage_ids, some_vectors
 
 EXACT_BYTES = 128_000_000
 """Up to this size of its vectors (4 bytes x dimension x passages) a collection is searched exactly. That misses
@@ -97,8 +94,7 @@ class DenseIndex:
         """Compare Chroma with the truth: id sets, and ``sample`` vectors that must find themselves."""
         if self._upkeep is not None:
             return self._upkeep.audit(collection, sample)
-        with self._truth.database.reading() as connection:
-            return AuditReport("exact", len(passage_ids(connection, collection.id)), -1)
+        return AuditReport("exact", self._truth.passages.count(collection.id), -1)
 
     def state(self, collection: Collection) -> State:
         """Whether Chroma is ``ready`` for this collection, ``rebuilding`` or not in use (``exact``)."""
@@ -134,9 +130,9 @@ class DenseIndex:
 
     def _scored(self, collection: Collection, vector: npt.NDArray[Any], ids: Sequence[int] | Ids) -> tuple[Ids, Vector]:
         """These passages, as far as they exist, and their cosines, from the truth."""
-        with self._truth.database.reading() as connection:
-            self._exact.expect_current(connection, collection)
-            found, matrix = some_vectors(connection, collection, [int(number) for number in ids])
+        with self._truth.snapshot():
+            self._exact.expect_current(collection)
+            found, matrix = self._truth.vectors.some(collection.id, [int(number) for number in ids])
         return found, cosines(matrix, vector)
 
     def _index_for(self, collection: Collection) -> VectorIndex | None:
@@ -150,20 +146,16 @@ class DenseIndex:
     ) -> list[tuple[int, float]]:
         """Ask the index, then let the truth decide: gone passages fall out, those on their way come in, and the
         cosines are exact."""
-        with self._truth.database.reading() as connection:
-            self._exact.expect_current(connection, collection)
-            waiting = connection.execute(
-                "SELECT passage_id, removed FROM outbox WHERE collection_id = ? LIMIT ?",
-                (collection.id, _FEW_CHANGES + 1),
-            ).fetchall()
+        with self._truth.snapshot():
+            self._exact.expect_current(collection)
+            waiting = self._truth.outbox.changes(collection.id, _FEW_CHANGES + 1)
             if len(waiting) > _FEW_CHANGES:
                 return self._exact.search(collection, vector, limit)
             query = np.asarray(vector, dtype=np.float32).reshape(-1)
             cosines(np.empty((0, collection.embedder.dimension), dtype=np.float32), query)
-            removed = sum(gone for _, gone in waiting)
+            removed = sum(change.removed for change in waiting)
             found = index.query(query, limit + removed)
-            ids, matrix = some_vectors(
-                connection, collection, [*found.tolist(), *(number for number, gone in waiting if not gone)]
-            )
+            coming = (change.id for change in waiting if not change.removed)
+            ids, matrix = self._truth.vectors.some(collection.id, [*found.tolist(), *coming])
         self._exact.forget(collection.id)
         return best(ids, cosines(matrix, query), limit)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
@@ -12,12 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.errors import EmbedderMismatch
-from rag.store.collections import Collection, find_collection, revision
-from rag.store.documents import Vector
-from rag.store.truth import Truth
-from rag.store.vectors import all_vectors, passage_ids, some_vectors
-
-Ids = npt.NDArray[np.int64]
+from rag.store.truth import Collection, Ids, Truth, Vector
 
 _FEW = 4
 """Below the so-maniest part of all rows it is cheaper to copy them out than to compare all."""
@@ -46,7 +40,6 @@ class ExactSearch:
         self._truth = truth
         self._lock = threading.Lock()
         self._loaded: dict[int, _Rows] = {}
-        self._sizes: dict[int, tuple[int, int]] = {}
 
     def search(
         self, collection: Collection, vector: npt.NDArray[Any], limit: int, within: Ids | None = None
@@ -77,15 +70,7 @@ class ExactSearch:
 
     def size(self, collection: Collection) -> int:
         """The bytes that the collection's vectors take in memory, as far as the newest committed state says."""
-        with self._truth.database.reading() as connection:
-            at = revision(connection, collection.id)
-            known = self._sizes.get(collection.id)
-            if known is None or known[0] != at:
-                row = connection.execute(
-                    "SELECT coalesce(sum(passages), 0) FROM document WHERE collection_id = ?", (collection.id,)
-                ).fetchone()
-                self._sizes[collection.id] = known = (at, int(row[0]))
-        return known[1] * 4 * collection.embedder.dimension
+        return self._truth.passages.count(collection.id) * 4 * collection.embedder.dimension
 
     def loaded(self, collection_id: int) -> bool:
         """Whether the collection's vectors are in memory."""
@@ -101,10 +86,9 @@ class ExactSearch:
         with self._lock:
             self._loaded = {number: rows for number, rows in self._loaded.items() if number in collection_ids}
 
-    @staticmethod
-    def expect_current(connection: sqlite3.Connection, collection: Collection) -> Collection:
-        """The collection as ``connection`` sees it. Raises EmbedderMismatch when it has another generation now."""
-        now = find_collection(connection, collection.id)
+    def expect_current(self, collection: Collection) -> Collection:
+        """The collection as it is now. Raises EmbedderMismatch when it has another generation now."""
+        now = self._truth.collections.get(collection.id)
         if now.generation != collection.generation:
             raise EmbedderMismatch(
                 f"The collection {now.name!r} was embedded anew with {now.embedder.name} meanwhile.", hint="Ask again."
@@ -112,18 +96,18 @@ class ExactSearch:
         return now
 
     def _rows(self, collection: Collection) -> _Rows:
-        with self._lock, self._truth.database.reading() as connection:
+        with self._lock, self._truth.snapshot():
             old = self._loaded.get(collection.id)
-            at = revision(connection, collection.id)
+            at = self._truth.collections.revision(collection.id)
             if old is not None and old.revision == at and old.generation == collection.generation:
                 return old
-            now = self.expect_current(connection, collection)
+            now = self.expect_current(collection)
             if old is None or old.generation != now.generation:
                 self._loaded.pop(collection.id, None)
-                ids, matrix = all_vectors(connection, now)
+                ids, matrix = self._truth.vectors.all(now.id)
                 rows = _Rows(at, now.generation, ids, matrix, matrix)
             else:
-                rows = _refresh(connection, now, old, at)
+                rows = _refresh(self._truth, now, old, at)
             self._loaded[collection.id] = rows
             return rows
 
@@ -157,16 +141,16 @@ def best(ids: Ids, scores: Vector, limit: int) -> list[tuple[int, float]]:
     return [(int(ids[i]), float(scores[i])) for i in order]
 
 
-def _refresh(connection: sqlite3.Connection, collection: Collection, old: _Rows, at: int) -> _Rows:
+def _refresh(truth: Truth, collection: Collection, old: _Rows, at: int) -> _Rows:
     """The rows at a later revision: those that are gone taken out, new ones put at the end (ids only grow)."""
-    now = passage_ids(connection, collection.id)
+    now = truth.passages.ids(collection.id)
     stay = np.isin(old.ids, now, assume_unique=True)
     count = int(stay.sum())
     if count == len(old.ids):
         buffer = old.buffer
     else:
         buffer = old.matrix[stay]
-    _, added = some_vectors(connection, collection, [int(i) for i in now[count:]])
+    _, added = truth.vectors.some(collection.id, now[count:].tolist())
     if len(now) > len(buffer):
         larger = np.empty((len(now) + len(now) // 8, collection.embedder.dimension), dtype=np.float32)
         larger[:count] = buffer[:count]

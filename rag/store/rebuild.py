@@ -16,8 +16,8 @@ from pathlib import Path
 
 from rag.errors import RagError
 from rag.store.audit import IndexFailure, VectorIndex
-from rag.store.collections import Collection, find_collection
-from rag.store.truth import Truth
+from rag.store.backends import open_truth
+from rag.store.truth import Collection, Truth
 
 BATCH = 4_000
 """Vectors told to a new index at once; Chroma takes 5,461 at most."""
@@ -50,7 +50,7 @@ def build_apart(truth: Truth, collection: Collection, folder: Path, check: Calla
     """
     # Not from the working directory: what lies there is no part of the program.
     path = os.pathsep.join(entry for entry in sys.path if Path(entry).is_absolute())
-    command = [sys.executable, "-P", "-m", __name__, str(truth.path.parent), str(collection.id), str(folder)]
+    command = [sys.executable, "-P", "-m", __name__, truth.address, str(collection.id), str(folder)]
     with tempfile.TemporaryFile() as report:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=report,
@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> int:
     """Build the index of one collection of one library into one folder; 0 when it is done."""
     from rag.store.chroma import ChromaIndex
 
-    library, collection_id, folder = Path(arguments[0]), int(arguments[1]), Path(arguments[2])
+    address, collection_id, folder = arguments[0], int(arguments[1]), Path(arguments[2])
     parent = os.getppid()
 
     def check() -> None:
@@ -85,10 +85,8 @@ def main(arguments: list[str]) -> int:
             raise IndexFailure("the process that wanted the index is gone")
 
     try:
-        with Truth.open(library, writer=False) as truth:
-            with truth.database.reading() as connection:
-                collection = find_collection(connection, collection_id)
-            build(truth, collection, folder, ChromaIndex, check)
+        with open_truth(address, writer=False) as truth:
+            build(truth, truth.collections.get(collection_id), folder, ChromaIndex, check)
     except RagError as error:
         sys.stderr.write(f"{error}\n")
         return 1

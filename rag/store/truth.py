@@ -1,31 +1,168 @@
-"""The truth: one SQLite file that holds a library's documents, passages, vectors and full-text rows."""
+"""The truth, as the house asks for it: the contract that every backend of a store keeps.
+
+``rag.store.backends`` opens one. Everything here is a value or a protocol; nothing is known of a database.
+``tests/store/test_contract.py`` and its neighbours hold the contract over every backend. Whatever a method raises
+beside what it names is StoreError (busy, unusable, closed, or open for reading only), DiskFull or LibraryDamaged.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
-from typing import Self
+from typing import Any, NamedTuple, Protocol, Self
 
-from rag.store.collections import Collection, Collections, EmbedderInfo, Settings
-from rag.store.conversations import Conversations
-from rag.store.database import Database
-from rag.store.documents import Documents, NewDocument, NewPassage
-from rag.store.encodings import Encoded, Encodings
-from rag.store.lexical import Lexical
-from rag.store.passages import Passages, text_key
-from rag.store.vectors import Vectors
+import numpy as np
+import numpy.typing as npt
 
-__all__ = [
-    "Collection",
-    "CollectionFacts",
-    "EmbedderInfo",
-    "Encoded",
-    "NewDocument",
-    "NewPassage",
-    "StoreFacts",
-    "Truth",
-    "text_key",
-]
+from rag.types import Document, Heading, ParsedDocument, Passage, Place, UnreadFile
+
+Vector = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
+
+
+def text_key(index_text: str) -> bytes:
+    """The 16-byte BLAKE2b hash of an index text: equal texts share one vector, and a changed one is found out."""
+    return blake2b(index_text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderInfo:
+    """Which model made a generation's vectors, and what it puts before questions and documents."""
+
+    name: str
+    digest: str
+    dimension: int
+    query_prefix: str = ""
+    document_prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A named group of documents; ``generation`` numbers the set of vectors it is searched with."""
+
+    id: int
+    name: str
+    generation: int
+    embedder: EmbedderInfo
+    splitter: str
+    settings: Mapping[str, Any]
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewPassage:
+    """A slice of a new document's text; ``key`` is ``text_key`` of its index text."""
+
+    start: int
+    end: int
+    page: int | None
+    heading: tuple[str, ...]
+    key: bytes
+    places: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NewDocument:
+    """A version of a document to store: what came from ``origin``, with the ``name`` it has there.
+
+    ``vectors`` needs only the keys that are not yet known (``Vectors.known``); they are stored as unit vectors.
+    ``original`` are the file's bytes, where they are to be kept. ``replaces`` is the origin of the document whose place
+    it takes, when that is another one. ``signature`` is what the file looked like on the disk, if that will tell
+    whether it has changed.
+    """
+
+    origin: str
+    name: str
+    parsed: ParsedDocument
+    passages: Sequence[NewPassage]
+    vectors: Mapping[bytes, npt.NDArray[Any]]
+    sha256: str = ""
+    size: int = 0
+    original: bytes | None = None
+    owner: str = ""
+    replaces: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    signature: str = ""
+
+
+class Home(NamedTuple):
+    """A document and its passages, which are numbered without a gap: ``size`` of them from ``first`` on."""
+
+    document: int
+    first: int
+    size: int
+
+
+class Encoded(NamedTuple):
+    """What an encoder makes of a text: a unit ``vector`` and how well, in [0, 1], it knows the text's language."""
+
+    vector: Vector
+    known: float
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A conversation without its turns. Times are UNIX seconds."""
+
+    id: int
+    collection: str
+    owner: str
+    title: str
+    created: float
+    updated: float
+    turns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What the reader thought of an answer: ``value`` 1 or -1, and why."""
+
+    value: int
+    note: str
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTurn:
+    """Question ``index`` (from 0) of a conversation, what was ``asked`` in its place, and ``Answer.to_dict()``."""
+
+    index: int
+    question: str
+    asked: str
+    answer: Mapping[str, Any]
+    created: float
+    feedback: Feedback | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A turn that holds the words looked for, and the text around the first of them."""
+
+    conversation: Conversation
+    index: int
+    excerpt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """The folder of a collection's dense index, the generation it holds, whether it was left unfinished, and the
+    checksum of its settled files."""
+
+    folder: str
+    generation: int
+    dirty: bool
+    manifest: str
+
+
+class Change(NamedTuple):
+    """What a dense index has still to be told: passage ``id`` came, or was ``removed``. Numbers ``seq`` ascend."""
+
+    seq: int
+    id: int
+    removed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,86 +179,365 @@ class CollectionFacts:
 
 @dataclass(frozen=True, slots=True)
 class StoreFacts:
-    """The state of the SQLite file. ``problems`` is empty when its check found nothing; sizes in bytes."""
+    """The state of the store: the ``engine`` with its version and how its writes are made safe, sizes in bytes.
+    ``problems`` is empty when its check found nothing."""
 
-    sqlite_version: str
-    journal: str
+    engine: str
     bytes: int
     free_bytes: int
     problems: str
     collections: tuple[CollectionFacts, ...]
 
 
-class Truth:
-    """Everything that must not be lost, by kind. Open it with ``Truth.open``; use it from any thread; close it."""
+class Collections(Protocol):
+    """A library's collections."""
 
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.collections = Collections(database)
-        self.documents = Documents(database)
-        self.passages = Passages(database)
-        self.vectors = Vectors(database)
-        self.encodings = Encodings(database)
-        self.lexical = Lexical(database)
-        self.conversations = Conversations(database)
-        self.settings = Settings(database)
+    def list(self) -> tuple[Collection, ...]:
+        """Every collection, by name."""
 
-    @classmethod
-    def open(cls, folder: Path, *, writer: bool) -> Self:
-        """Open the library in ``folder``; a writer creates it, or brings it up to date. Raises as ``Database.open``."""
-        return cls(Database.open(folder, writer=writer))
+    def get(self, which: str | int) -> Collection:
+        """The collection of that name or number. Raises UnknownCollection, which names the existing ones."""
+
+    def create(self, name: str, embedder: EmbedderInfo, splitter: str, owner: str = "") -> Collection:
+        """Create an empty collection. Raises StoreError for a name that is taken, empty, long or unprintable."""
+
+    def rename(self, name: str, new_name: str) -> Collection:
+        """Give a collection another name; its conversations follow. Raises UnknownCollection, and StoreError when the
+        new name won't do."""
+
+    def delete(self, name: str) -> None:
+        """Delete a collection with its documents, passages and vectors. Raises UnknownCollection.
+
+        Conversations about it stay: they hold what they need.
+        """
+
+    def set_setting(self, collection_id: int, key: str, value: Any) -> None:
+        """Keep a JSON value under ``key`` in ``Collection.settings``; None removes it."""
+
+    def revision(self, collection_id: int) -> int:
+        """A number that grows with every committed change of the collection; -1 when there is no such one."""
+
+
+class Settings(Protocol):
+    """JSON values that belong to the whole library, by name."""
+
+    def get(self, key: str) -> Any:
+        """The value under ``key``, or None."""
+
+    def set(self, key: str, value: Any) -> None:
+        """Keep a value under ``key``."""
+
+
+class Documents(Protocol):
+    """A library's documents: put, replaced and removed in one transaction each, with their passages, vectors and words.
+    Numbers are never used again."""
+
+    def list(self, collection_id: int) -> tuple[Document, ...]:
+        """Every document of a collection, by source."""
+
+    def get(self, collection_id: int, source: str) -> Document | None:
+        """The present version of a source, or None."""
+
+    def from_origin(self, collection_id: int, origin: str) -> Document | None:
+        """The document that came from there, or None."""
+
+    def inside(self, collection_id: int, origin: str) -> tuple[Document, ...]:
+        """The documents that were files inside the one that came from ``origin``, and not deeper."""
+
+    def namesakes(self, collection_id: int, name: str) -> tuple[Document, ...]:
+        """The documents whose shortest name this is, or that are shown by it."""
+
+    def text(self, document_id: int) -> str:
+        """A document's canonical text. Raises UnknownSource when the document is gone, LibraryDamaged."""
+
+    def layout(self, document_id: int) -> tuple[tuple[Heading, ...], tuple[Place, ...]]:
+        """A document's headings and places, each in order.
+
+        Raises UnknownSource when the document is gone, LibraryDamaged.
+        """
+
+    def damaged(self, collection_id: int) -> tuple[str, ...]:
+        """The sources whose passages are not what was put in, by name. Reads all of the text."""
+
+    def original(self, document_id: int) -> bytes | None:
+        """The file's bytes, where they were kept (PDF), else None."""
+
+    def put(self, collection: Collection, new: NewDocument) -> Document:
+        """Store a new version of what came from ``new.origin`` and retire the old one, in one transaction: all or
+        nothing.
+
+        When this returns the document is on the disk. Raises StoreError, with nothing written, when a key is not its
+        passage's, or has no vector of the collection's dimension; DiskFull; UnknownCollection.
+        """
+
+    def move(self, collection_id: int, document_id: int, origin: str, name: str) -> Document:
+        """Note that a document, with the files inside it, lies elsewhere now; text, passages and vectors stay.
+
+        Raises UnknownSource.
+        """
+
+    def describe(self, collection_id: int, document_id: int, metadata: Mapping[str, Any]) -> Document:
+        """Note other metadata of a document. Raises UnknownSource."""
+
+    def signatures(self, collection_id: int) -> dict[str, str]:
+        """What each document's file looked like when its bytes were last compared, by origin; unknown ones left out."""
+
+    def sign(self, collection_id: int, signatures: Mapping[str, str]) -> None:
+        """Note what these documents' files, by origin, look like now that their bytes are known to be the same."""
+
+    def unread(self, collection_id: int) -> tuple[UnreadFile, ...]:
+        """The files that were found and could not be read, by name."""
+
+    def note_unread(self, collection_id: int, files: Sequence[UnreadFile], no_longer: Callable[[str], bool]) -> None:
+        """Note that these files could not be read, and forget those noted before whose origin is so ``no_longer``."""
+
+    def remove(self, collection_id: int, source: str) -> None:
+        """Remove a source with its text, passages, words and the vectors nobody else needs, and with it the documents
+        that were files inside it. Raises UnknownSource."""
+
+
+class Passages(Protocol):
+    """A library's passages, read as slices of the canonical text, each proven by the hash of what was put in.
+
+    Raises LibraryDamaged for one that is not what it was.
+    """
+
+    def get(self, ids: Sequence[int]) -> dict[int, Passage]:
+        """The passages of these numbers, in the order asked for; numbers that are gone are left out."""
+
+    def homes(self, ids: Sequence[int]) -> dict[int, Home]:
+        """Where each of these passages belongs; those gone are left out."""
+
+    def ids(self, collection_id: int) -> Ids:
+        """The numbers of all passages of a collection, ascending."""
+
+    def numbers_in(self, document_ids: Sequence[int]) -> Ids:
+        """The numbers of all passages of these documents, ascending."""
+
+    def count(self, collection_id: int) -> int:
+        """How many passages the collection has, without reading them."""
+
+    def neighbours(self, passage: Passage) -> tuple[Passage | None, Passage | None]:
+        """The passages before and after this one in its document."""
+
+    def of(self, document_id: int) -> tuple[Passage, ...]:
+        """Every passage of a document, in order."""
+
+
+class Vectors(Protocol):
+    """A library's vectors, in generations: the set a collection is searched with, and the next one while it is made."""
+
+    def known(self, generation: int, keys: Sequence[bytes]) -> dict[bytes, Vector]:
+        """The unit vectors that a generation already has, by key."""
+
+    def all(self, collection_id: int) -> tuple[Ids, Vector]:
+        """Every passage's number, ascending, and its unit vector of the current generation, row by row.
+
+        Raises UnknownCollection, LibraryDamaged.
+        """
+
+    def some(self, collection_id: int, ids: Sequence[int]) -> tuple[Ids, Vector]:
+        """The same for these passages only; numbers that are gone, or of another collection, are left out."""
+
+    def begin(self, collection: Collection, embedder: EmbedderInfo) -> int:
+        """Start, or resume, the vectors of another embedder for a collection; the generation's number.
+
+        The current generation goes on serving. An unfinished one of a different embedder is dropped.
+        """
+
+    def unfinished(self, collection_id: int) -> EmbedderInfo | None:
+        """The embedder of a generation that was begun and not promoted yet."""
+
+    def pending(self, generation: int, limit: int) -> list[tuple[bytes, str]]:
+        """At most ``limit`` keys that have no vector in this generation yet, each with its index text."""
+
+    def pending_count(self, generation: int) -> int:
+        """How many keys have no vector in this generation yet."""
+
+    def put(self, generation: int, vectors: Mapping[bytes, npt.NDArray[Any]]) -> None:
+        """Store vectors of a generation, durably; keys that no passage uses any more are left out."""
+
+    def promote(self, generation: int) -> None:
+        """Search the collection with this generation from now on, and drop the old one, in one transaction.
+
+        Raises StoreError while a passage has no vector in it.
+        """
+
+
+class Encodings(Protocol):
+    """The encoder's vectors: a cache by content, and so by the hash of its text, that dies with the content.
+    ``encoder`` names a model and its version."""
+
+    def get(self, encoder: str, passage_ids: Sequence[int]) -> dict[int, Encoded]:
+        """What there is of these passages, by passage; float32, kept as float16. A damaged row counts as missing."""
+
+    def pending(self, collection_id: int, encoder: str, after: int, limit: int) -> dict[int, Passage]:
+        """At most ``limit`` contents beyond number ``after`` that the encoder has not seen, in order, each with one of
+        its passages."""
+
+    def seen_counts(self, collection_id: int, encoder: str, known: float) -> tuple[int, int]:
+        """How many contents of the collection the encoder has seen, and of how many of them it knows the language less
+        than ``known``."""
+
+    def pending_count(self, collection_id: int, encoder: str) -> int:
+        """How many contents of the collection the encoder has not seen."""
+
+    def content_count(self, collection_id: int) -> int:
+        """How many different texts the collection's passages have."""
+
+    def put(self, encoder: str, encoded: Mapping[int, Encoded]) -> None:
+        """Store vectors by content; contents that are gone are left out."""
+
+    def drop_others(self, encoder: str) -> None:
+        """Delete what every other encoder made."""
+
+
+class Lexical(Protocol):
+    """Full-text search by BM25 over title, heading path and body. Never fails on a question. Thread-safe."""
+
+    def search(self, collection_id: int, question: str, limit: int) -> list[tuple[int, float]]:
+        """The best passages for a question: (passage id, BM25 >= 0), best first."""
+
+    def scores(self, collection_id: int, question: str, ids: Sequence[int]) -> dict[int, float]:
+        """The BM25 score of each of these passages, on the scale of ``search``; 0.0 where nothing matches."""
+
+    def rank(
+        self, collection_id: int, question: str, limit: int, also: Sequence[int] = (), within: Ids | None = None
+    ) -> dict[int, float]:
+        """The scores of the ``limit`` best passages, only of ``within`` if given, and, in the same pass, of each of
+        ``also``."""
+
+    def counts(self, collection_id: int, question: str, homes: Sequence[Home]) -> Ids:
+        """In how many passages of each of these documents each term of the question occurs.
+
+        Of shape (terms, documents); the commonest terms may be left out.
+        """
+
+    def document_frequency(self, collection_id: int, term: str) -> int:
+        """In how many passages a word occurs (all its words, when it is more than one), folded and stemmed."""
+
+
+class Conversations(Protocol):
+    """The conversations of a library: questions, and answers with all their evidence, kept so that reopening one needs
+    no model. Thread-safe; changes need a library open for writing.
+
+    Every call is for one ``owner`` ("" where nobody logs in): another owner's conversation is as unknown as one
+    that does not exist (UnknownConversation).
+    """
+
+    def create(self, collection: str, owner: str = "", title: str = "") -> int:
+        """Begin a conversation over a collection; its number. Without a title it takes that of its first question."""
+
+    def append(
+        self, conversation_id: int, question: str, asked: str, answer: Mapping[str, Any], owner: str = ""
+    ) -> int:
+        """Add a question and its finished answer; the turn's index."""
+
+    def list(self, owner: str = "", collection: str | None = None, limit: int = 200) -> tuple[Conversation, ...]:
+        """The owner's conversations, of one collection or all, the last changed first."""
+
+    def get(self, conversation_id: int, owner: str = "") -> tuple[Conversation, tuple[StoredTurn, ...]]:
+        """A conversation with its turns, in order."""
+
+    def rename(self, conversation_id: int, title: str, owner: str = "") -> None:
+        """Give a conversation another title, cut to its limit."""
+
+    def delete(self, conversation_id: int, owner: str = "") -> None:
+        """Delete a conversation with its turns and their feedback."""
+
+    def delete_turns_from(self, conversation_id: int, index: int, owner: str = "") -> int:
+        """Delete turn ``index`` and all after it (a question is asked again); how many there were."""
+
+    def search(self, text: str, owner: str = "", limit: int = 50) -> tuple[Found, ...]:
+        """The turns whose question and answer hold every word of ``text``, whatever the case, newest first."""
+
+    def feedback(self, conversation_id: int, index: int, value: int, note: str = "", owner: str = "") -> None:
+        """Keep what the reader thought of an answer: 1, -1, or 0 to take it back."""
+
+
+class Outbox(Protocol):
+    """What the dense index of each collection has still to be told, and where it lies. Every change of a document
+    writes its own, in its transaction."""
+
+    def changes(self, collection_id: int, limit: int) -> tuple[Change, ...]:
+        """The oldest changes the index has not been told."""
+
+    def last(self, collection_id: int) -> int:
+        """The newest change waiting, 0 when there is none."""
+
+    def told(self, collection_id: int, last: int) -> None:
+        """Forget the changes up to ``last``."""
+
+    def pointer(self, collection_id: int) -> Pointer | None:
+        """Where a collection's index lies, or None before its first one."""
+
+    def begin(self, collection_id: int) -> None:
+        """Note, durably, that the index is about to be touched."""
+
+    def settle(self, collection_id: int, manifest: str) -> None:
+        """Note that the index lies on the disk with these files."""
+
+    def switch(self, collection: Collection, folder: str, manifest: str, last: int) -> bool:
+        """Point to a new index, which knows every change up to ``last``; False, with nothing done, when the collection
+        has another generation by now."""
+
+    def unsettled(self) -> list[int]:
+        """The collections whose index was left dirty or has changes waiting."""
+
+    def prune(self) -> set[str]:
+        """Drop the pointers of collections that are gone; the folders that are still pointed to."""
+
+
+class Truth(Protocol):
+    """Everything that must not be lost, by kind. Use it from any thread; close it."""
+
+    collections: Collections
+    settings: Settings
+    documents: Documents
+    passages: Passages
+    vectors: Vectors
+    encodings: Encodings
+    lexical: Lexical
+    conversations: Conversations
+    outbox: Outbox
 
     @property
-    def path(self) -> Path:
-        """The library's file."""
-        return self.database.path
+    def address(self) -> str:
+        """What opens it again, in another process too."""
 
     @property
     def writer(self) -> bool:
         """Whether this object may write."""
-        return self.database.writer
 
-    def compact(self) -> None:
-        """Rewrite the file without its free space, and a damaged full-text table from the documents' text.
+    @property
+    def inherited(self) -> bool:
+        """Whether this process was forked from the one that opened the library: nothing of it may be used here, since
+        its locks, threads and connections belong to the other."""
 
-        Needs free disk space of the library's size for the while. Raises DiskFull, StoreError.
-        """
-        for collection in self.collections.list():
-            self.lexical.mend(collection.id)
-        self.database.compact()
+    def expect_own_process(self) -> None:
+        """Raise StoreError when the library is ``inherited``."""
 
-    def close(self) -> None:
-        """Close every connection; a read under way in another thread ends first."""
-        self.database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Everything that this thread reads until the block ends is of one committed state."""
 
     def facts(self) -> StoreFacts:
-        """Sizes, counts, and what ``integrity`` says."""
-        journal, problems = self.database.journal_mode, self.database.integrity()
-        with self.database.reading() as connection:
-            one = {
-                name: int(connection.execute(f"PRAGMA {name}").fetchone()[0])
-                for name in ("page_size", "page_count", "freelist_count")
-            }
-            counts = connection.execute(
-                "SELECT name, (SELECT count(*) FROM document d WHERE d.collection_id = c.id),"
-                " (SELECT count(*) FROM document d JOIN passage p ON p.document_id = d.id"
-                " WHERE d.collection_id = c.id),"
-                " (SELECT count(*) FROM vector v WHERE v.generation = c.generation),"
-                " (SELECT count(*) FROM outbox o WHERE o.collection_id = c.id),"
-                " (SELECT count(*) FROM generation g WHERE g.collection_id = c.id AND g.id <> c.generation)"
-                " FROM collection c ORDER BY name"
-            ).fetchall()
-        return StoreFacts(
-            sqlite_version=self.database.sqlite_version,
-            journal=journal,
-            bytes=one["page_size"] * one["page_count"],
-            free_bytes=one["page_size"] * one["freelist_count"],
-            problems=problems,
-            collections=tuple(CollectionFacts(*row) for row in counts),
-        )
+        """Sizes, counts, and what a check of the store finds; reads all of it."""
+
+    def compact(self) -> None:
+        """Give the space of what was removed back, and write a damaged full-text index anew from the documents' text.
+
+        May need free disk space of the library's size for the while. Raises DiskFull, StoreError.
+        """
+
+    def backup(self, target: Path) -> int:
+        """Copy the library as it is at one moment into the file ``target``, for its owner alone; its size in bytes.
+
+        Others go on reading and writing. Raises StoreError when ``target`` exists or cannot be written, DiskFull.
+        """
+
+    def close(self) -> None:
+        """Close every connection; a read under way in another thread ends first. May be called twice."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...

@@ -15,17 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from rag.errors import DiskFull, RagError, StoreError
-from rag.store.audit import AuditReport, IndexFailure, Outdated, State, VectorIndex, examine, expect_current
+from rag.store.audit import AuditReport, IndexFailure, Outdated, State, VectorIndex, examine, expect_current, outdated
 from rag.store.checksum import checksum, intact
-from rag.store.collections import Collection, find_collection
-from rag.store.database import INDEX_FOLDER
-from rag.store.documents import Vector
+from rag.store.common import INDEX_FOLDER
 from rag.store.rebuild import APART_FROM, build, build_apart
-from rag.store.truth import Truth
-from rag.store.vectors import passage_ids, some_vectors
+from rag.store.truth import Collection, Truth
 
 QUARANTINE_FOLDER = "quarantine"
 BATCH = 500
@@ -57,7 +53,6 @@ class Upkeep:
 
     def __init__(self, truth: Truth, folder: Path, open_index: Callable[[Path], VectorIndex]) -> None:
         self._truth = truth
-        self._pointers = Pointers(truth)
         self._root = folder / INDEX_FOLDER
         self._quarantine = folder / QUARANTINE_FOLDER
         self._open_index = open_index
@@ -68,7 +63,7 @@ class Upkeep:
         self._building: set[str] = set()
         self._stopping = threading.Event()
         self._sweep()
-        for collection_id in self._pointers.unsettled():
+        for collection_id in self._truth.outbox.unsettled():
             self.wake(collection_id)
 
     def ready(self, collection: Collection) -> VectorIndex | None:
@@ -122,8 +117,7 @@ class Upkeep:
             except IndexFailure as error:
                 self._discard(entry, collection.id)
                 problem = str(error)
-        with self._truth.database.reading() as connection:
-            passages = len(passage_ids(connection, collection.id))
+        passages = self._truth.passages.count(collection.id)
         return AuditReport(self.state(collection), passages, 0, missing=passages, problem=problem if passages else "")
 
     def fail(self, collection: Collection, index: VectorIndex) -> None:
@@ -192,8 +186,7 @@ class Upkeep:
             raise StoreError("The library is closed.", hint="Open it again.")
 
     def _newest(self, collection_id: int) -> Collection:
-        with self._truth.database.reading() as connection:
-            return find_collection(connection, collection_id)
+        return self._truth.collections.get(collection_id)
 
     def _settle(self, collection_id: int, *, rebuild: bool) -> int:
         """Bring an index up, with a second try on a new one when it fails; how many changes it was told."""
@@ -237,7 +230,7 @@ class Upkeep:
     def _adopt(self, entry: _Entry, collection: Collection) -> VectorIndex | None:
         """Open the index on the disk, or put it aside and return None when it is not sound."""
         self._shut(entry)
-        pointer = self._pointers.get(collection.id)
+        pointer = self._truth.outbox.pointer(collection.id)
         if pointer is None or pointer.generation != collection.generation:
             return None
         folder = self._root / pointer.folder
@@ -246,7 +239,7 @@ class Upkeep:
             self._put_aside(folder)
             return None
         # Should a file kill this process on loading, the flag stays, and the file is not loaded again.
-        self._pointers.begin(collection.id)
+        self._truth.outbox.begin(collection.id)
         try:
             index = self._open_sound(folder, collection)
         except Outdated:
@@ -255,14 +248,13 @@ class Upkeep:
             entry.problem = str(error)
             self._put_aside(folder)
             return None
-        self._pointers.settle(collection.id, checksum(folder))
+        self._truth.outbox.settle(collection.id, checksum(folder))
         return self._install(entry, collection, folder, index)
 
     def _build(self, entry: _Entry, collection: Collection) -> VectorIndex:
         """Write a new index from the truth beside the old one, audit it as read from the disk, and point to it."""
-        last = self._pointers.last_change(collection.id)
-        with self._truth.database.reading() as connection:
-            count = len(passage_ids(connection, collection.id))
+        last = self._truth.outbox.last(collection.id)
+        count = self._truth.passages.count(collection.id)
         self._expect_room(count, collection)
         folder = self._root / f"c{collection.id}-g{collection.generation}-{secrets.token_hex(4)}"
         self._building.add(folder.name)
@@ -275,7 +267,8 @@ class Upkeep:
                 build(self._truth, collection, folder, self._open_index, self._check_stop)
             index = self._open_sound(folder, collection)
             try:
-                self._pointers.switch(collection, folder.name, checksum(folder), last)
+                if not self._truth.outbox.switch(collection, folder.name, checksum(folder), last):
+                    raise outdated(collection)
             except RagError:
                 index.close()
                 raise
@@ -304,20 +297,27 @@ class Upkeep:
     def _drain(self, entry: _Entry, collection: Collection, index: VectorIndex) -> int:
         """Tell the index what the outbox holds, batch by batch, and settle it on the disk."""
         told = 0
-        while changes := self._pointers.changes(collection, BATCH):
+        while True:
+            with self._truth.snapshot():
+                expect_current(self._truth, collection)
+                changes = self._truth.outbox.changes(collection.id, BATCH)
+                came = [change.id for change in changes if not change.removed]
+                ids, vectors = self._truth.vectors.some(collection.id, came)
+            if not changes:
+                break
             self._check_stop()
             if not told:
-                self._expect_room(changes.count, collection)
-                self._pointers.begin(collection.id)
-            if len(changes.ids):
-                index.upsert(changes.ids, changes.vectors)
-            if changes.removed:
-                index.delete(np.array(changes.removed, dtype=np.int64))
-            self._pointers.told(collection.id, changes.last)
-            told += changes.count
+                self._expect_room(len(changes), collection)
+                self._truth.outbox.begin(collection.id)
+            if len(ids):
+                index.upsert(ids, vectors)
+            if removed := [change.id for change in changes if change.removed]:
+                index.delete(np.array(removed, dtype=np.int64))
+            self._truth.outbox.told(collection.id, changes[-1].seq)
+            told += len(changes)
         if told:
             index.flush()
-            self._pointers.settle(collection.id, checksum(entry.folder))
+            self._truth.outbox.settle(collection.id, checksum(entry.folder))
         return told
 
     @staticmethod
@@ -327,7 +327,7 @@ class Upkeep:
 
     def _discard(self, entry: _Entry, collection_id: int) -> None:
         """Give up an index that failed; marked dirty, it is put aside when the next one is made."""
-        self._pointers.begin(collection_id)
+        self._truth.outbox.begin(collection_id)
         self._shut(entry)
 
     @staticmethod
@@ -348,7 +348,7 @@ class Upkeep:
             raise _Stopped
 
     def _expect_room(self, passages: int, collection: Collection) -> None:
-        place = self._truth.path.parent
+        place = self._root.parent
         needed = passages * (4 * collection.embedder.dimension + _BYTES_A_PASSAGE) * 2 + _SPARE_BYTES
         free = shutil.disk_usage(place).free
         if free < needed:
@@ -359,109 +359,8 @@ class Upkeep:
 
     def _sweep(self) -> None:
         """Delete the folders that nothing points to."""
-        kept = self._pointers.prune() | self._building
+        kept = self._truth.outbox.prune() | self._building
         if self._root.is_dir():
             for folder in self._root.iterdir():
                 if folder.name not in kept:
                     shutil.rmtree(folder, ignore_errors=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Pointer:
-    """The folder of a collection's index, the generation it holds, and the checksum of its settled files."""
-
-    folder: str
-    generation: int
-    dirty: bool
-    manifest: str
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """Some of what an index has still to be told, up to the change ``last``, ``count`` of them."""
-
-    count: int
-    last: int
-    ids: npt.NDArray[np.int64]
-    vectors: Vector
-    removed: tuple[int, ...]
-
-
-class Pointers:
-    """Reads and writes those rows."""
-
-    def __init__(self, truth: Truth) -> None:
-        self._truth = truth
-
-    def get(self, collection_id: int) -> Pointer | None:
-        """The pointer of a collection, or None before its first index."""
-        with self._truth.database.reading() as connection:
-            row = connection.execute(
-                "SELECT folder, generation, dirty, manifest FROM dense WHERE collection_id = ?", (collection_id,)
-            ).fetchone()
-        return None if row is None else Pointer(row[0], row[1], bool(row[2]), row[3])
-
-    def begin(self, collection_id: int) -> None:
-        """Note, durably, that the index is about to be touched."""
-        with self._truth.database.writing() as connection:
-            connection.execute("UPDATE dense SET dirty = 1 WHERE collection_id = ?", (collection_id,))
-
-    def settle(self, collection_id: int, manifest: str) -> None:
-        """Note that the index lies on the disk with these files."""
-        with self._truth.database.writing() as connection:
-            connection.execute(
-                "UPDATE dense SET dirty = 0, manifest = ? WHERE collection_id = ?", (manifest, collection_id)
-            )
-
-    def switch(self, collection: Collection, folder: str, manifest: str, last: int) -> None:
-        """Point to a new index, which knows every change up to ``last``.
-
-        Raises Outdated.
-        """
-        with self._truth.database.writing() as connection:
-            expect_current(connection, collection)
-            connection.execute(
-                "INSERT OR REPLACE INTO dense VALUES (?, ?, ?, 0, ?)",
-                (collection.id, folder, collection.generation, manifest),
-            )
-            connection.execute("DELETE FROM outbox WHERE collection_id = ? AND seq <= ?", (collection.id, last))
-
-    def changes(self, collection: Collection, limit: int) -> Changes | None:
-        """The oldest changes the index has not been told, or None when there are none. Raises Outdated."""
-        with self._truth.database.reading() as connection:
-            expect_current(connection, collection)
-            rows = connection.execute(
-                "SELECT seq, passage_id, removed FROM outbox WHERE collection_id = ? ORDER BY seq LIMIT ?",
-                (collection.id, limit),
-            ).fetchall()
-            if not rows:
-                return None
-            removed = tuple(passage for _, passage, gone in rows if gone)
-            ids, vectors = some_vectors(connection, collection, [passage for _, passage, gone in rows if not gone])
-        return Changes(len(rows), rows[-1][0], ids, vectors, removed)
-
-    def told(self, collection_id: int, last: int) -> None:
-        """Forget the changes up to ``last``."""
-        with self._truth.database.writing() as connection:
-            connection.execute("DELETE FROM outbox WHERE collection_id = ? AND seq <= ?", (collection_id, last))
-
-    def last_change(self, collection_id: int) -> int:
-        """The newest change waiting, 0 when there is none."""
-        with self._truth.database.reading() as connection:
-            row = connection.execute("SELECT max(seq) FROM outbox WHERE collection_id = ?", (collection_id,)).fetchone()
-        return int(row[0] or 0)
-
-    def unsettled(self) -> list[int]:
-        """The collections whose index was left dirty or has changes waiting."""
-        with self._truth.database.reading() as connection:
-            rows = connection.execute(
-                "SELECT id FROM collection WHERE id IN (SELECT collection_id FROM dense WHERE dirty)"
-                " OR id IN (SELECT collection_id FROM outbox)"
-            ).fetchall()
-        return [row[0] for row in rows]
-
-    def prune(self) -> set[str]:
-        """Drop the pointers of collections that are gone; the folders that are still pointed to."""
-        with self._truth.database.writing() as connection:
-            connection.execute("DELETE FROM dense WHERE collection_id NOT IN (SELECT id FROM collection)")
-            return {row[0] for row in connection.execute("SELECT folder FROM dense")}

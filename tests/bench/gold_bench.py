@@ -14,8 +14,9 @@ from rag.gold import GoldSet, Question, Run, Settings, run
 from rag.gold.types import Source
 from rag.library import Library
 from rag.models.embed import BuiltinEmbedding, describe_embedder
+from rag.store.backends import open_truth
 from rag.store.dense import DenseIndex
-from rag.store.truth import EmbedderInfo, Truth
+from rag.store.truth import EmbedderInfo
 from tests.bench.search_bench import A_DOCUMENT, PASSAGES, documents, fill
 from tests.bench.tables import say, table
 
@@ -56,7 +57,7 @@ def questions(count: int = QUESTIONS) -> Iterator[Question]:
 
 
 def _fill(folder: Path) -> None:
-    truth = Truth.open(folder, writer=True)
+    truth = open_truth(folder, writer=True)
     embedder = BuiltinEmbedding()
     facts = describe_embedder(embedder)
     collection = truth.collections.create("default", EmbedderInfo(facts.name, facts.digest, facts.dimension), "bench")

@@ -14,11 +14,12 @@ import numpy as np
 from rag import Library
 from rag.models.embed import BuiltinEmbedding, describe_embedder
 from rag.retrieve import HybridRetriever
-from rag.store.backup import backup, salvage
-from rag.store.database import FILE_NAME
 from rag.store.dense import DenseIndex
-from rag.store.schema import PAGE_SIZE
-from rag.store.truth import EmbedderInfo, Truth
+from rag.store.sqlite.backup import backup, salvage
+from rag.store.sqlite.database import FILE_NAME
+from rag.store.sqlite.schema import PAGE_SIZE
+from rag.store.sqlite.truth import SqliteTruth
+from rag.store.truth import EmbedderInfo
 from tests.bench.search_bench import PASSAGES, fill, questions
 from tests.bench.tables import percentile, say, table
 
@@ -84,7 +85,7 @@ def _filters(home: Path) -> None:
     embedder = BuiltinEmbedding()
     facts = describe_embedder(embedder)
     info = EmbedderInfo(facts.name, facts.digest, facts.dimension)
-    with Truth.open(home, writer=True) as truth:
+    with SqliteTruth.open(home, writer=True) as truth:
         collection = truth.collections.create("default", info, "bench")
         fill(truth, collection, embedder)
         dense = DenseIndex.open(truth, home)

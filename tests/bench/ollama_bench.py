@@ -151,11 +151,11 @@ def _fill(folder: Path) -> None:
     from rag.documents import SPLITTER_VERSION
     from rag.models.choose import embedder_info
     from rag.models.embed import BuiltinEmbedding
+    from rag.store.backends import open_truth
     from rag.store.dense import DenseIndex
-    from rag.store.truth import Truth
 
     embedder = BuiltinEmbedding()
-    with Truth.open(folder, writer=True) as truth:
+    with open_truth(folder, writer=True) as truth:
         collection = truth.collections.create("default", embedder_info(embedder), SPLITTER_VERSION)
         search_bench.fill(truth, collection, embedder)
         dense = DenseIndex.open(truth, folder)

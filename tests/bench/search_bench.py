@@ -14,6 +14,7 @@ import numpy as np
 from rag.encode import PassageEncoder
 from rag.models.embed import BuiltinEmbedding, EncoderEmbedding, describe_embedder, embed_query
 from rag.retrieve import Fusion, HybridRetriever
+from rag.store.backends import open_truth
 from rag.store.dense import DenseIndex
 from rag.store.truth import Collection, EmbedderInfo, Encoded, NewDocument, NewPassage, Truth, text_key
 from rag.types import ParsedDocument, index_text
@@ -30,7 +31,7 @@ def main() -> None:
     """Fill a library, search it, print times and memory."""
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home) / "library"
-        truth = Truth.open(folder, writer=True)
+        truth = open_truth(folder, writer=True)
         embedder = BuiltinEmbedding()
         facts = describe_embedder(embedder)
         info = EmbedderInfo(facts.name, facts.digest, facts.dimension)

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.store import dense as dense_module
+from rag.store.backends import open_truth
 from rag.store.dense import DenseIndex
 from rag.store.truth import Collection, EmbedderInfo, NewDocument, NewPassage, Truth, text_key
 from rag.types import ParsedDocument, index_text
@@ -90,7 +91,7 @@ def ingest(truth: Truth, collection: Collection, corpus: Corpus, passages: int) 
         new = NewDocument(f"{first}.txt", f"{first}.txt", document, parts, found, digest, len(document.text))
         truth.documents.put(collection, new)
         spent += time.perf_counter() - start
-    size = truth.path.stat().st_size / 1e6
+    size = truth.facts().bytes / 1e6
     return {"passages_per_second": round(passages / spent), "truth_mb": round(size, 1)}
 
 
@@ -156,11 +157,11 @@ def memory() -> float:
 def measure(folder: Path, passages: int) -> dict[str, object]:
     """Every figure, for a library of ``passages`` passages in ``folder``."""
     figures: dict[str, object] = {"passages": passages, "memory_before_mb": memory()}
-    with Truth.open(folder, writer=True) as truth:
+    with open_truth(folder, writer=True) as truth:
         collection = truth.collections.create("default", EmbedderInfo("bench", "0", DIMENSION), "bench")
         corpus = Corpus(passages)
         figures["ingest"] = ingest(truth, collection, corpus, passages)
-        with Truth.open(folder, writer=False) as reader:
+        with open_truth(folder, writer=False) as reader:
             dense = DenseIndex.open(reader, folder)
             start = time.perf_counter()
             dense.search(collection, corpus.queries[0], CANDIDATES)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from rag.store.sqlite.truth import SqliteTruth
 from rag.store.truth import Collection, EmbedderInfo, NewDocument, NewPassage, Truth, text_key
 from rag.types import Document, Heading, ParsedDocument, Place, index_text
 
@@ -73,9 +74,9 @@ def fill(truth: Truth, collection: Collection, count: int, source: str = "large.
     )
 
 
-def writer(folder: Path) -> Truth:
-    """A library opened for writing."""
-    return Truth.open(folder, writer=True)
+def writer(folder: Path) -> SqliteTruth:
+    """A library in SQLite, opened for writing."""
+    return SqliteTruth.open(folder, writer=True)
 
 
 def prose(seed: int, words: int = 60) -> str:

@@ -12,9 +12,10 @@ import pytest
 from rag import Library
 from rag.commands.cli import run
 from rag.errors import LibraryDamaged, LibraryFormat, RagError, StoreError
-from rag.store.backup import backup, restore, salvage
-from rag.store.database import FILE_NAME
-from rag.store.schema import PAGE_SIZE
+from rag.store.sqlite.backup import backup, restore, salvage
+from rag.store.sqlite.database import FILE_NAME
+from rag.store.sqlite.schema import PAGE_SIZE
+from rag.store.sqlite.truth import SqliteTruth
 from rag.store.truth import Truth
 from tests.store.invariants import check
 from tests.store.material import EMBEDDER, prose, put, writer
@@ -51,7 +52,7 @@ def test_a_backup_made_while_documents_go_in_is_whole(folder: Path, tmp_path: Pa
         thread = threading.Thread(target=go_on)
         thread.start()
         try:
-            with Truth.open(folder, writer=False) as reader:
+            with SqliteTruth.open(folder, writer=False) as reader:
                 sizes = [backup(one.database, tmp_path / f"{n}.backup") for n, one in enumerate((truth, reader, truth))]
         finally:
             stop.set()
@@ -68,7 +69,7 @@ def test_a_backup_made_while_documents_go_in_is_whole(folder: Path, tmp_path: Pa
 
 
 def test_what_is_there_is_not_overwritten(folder: Path, tmp_path: Path) -> None:
-    with Truth.open(folder, writer=False) as truth:
+    with SqliteTruth.open(folder, writer=False) as truth:
         backup(truth.database, tmp_path / "a.backup")
         with pytest.raises(StoreError, match="exists already"):
             backup(truth.database, tmp_path / "a.backup")
@@ -95,7 +96,7 @@ def test_what_is_there_is_not_overwritten(folder: Path, tmp_path: Path) -> None:
 def test_all_that_a_damaged_page_leaves_is_saved_and_the_rest_is_named(folder: Path, way: str, soak: bool) -> None:
     path = folder / FILE_NAME
     good = path.read_bytes()
-    with Truth.open(folder, writer=False) as truth:
+    with SqliteTruth.open(folder, writer=False) as truth:
         whole = texts(truth)
     spoiled = bytes(PAGE_SIZE) if way == "zeros" else bytes((7 * n * n + 13) % 256 for n in range(PAGE_SIZE))
     starts = range(PAGE_SIZE, len(good), PAGE_SIZE * (1 if soak else 5))

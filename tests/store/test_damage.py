@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from rag.errors import LibraryDamaged, RagError, StoreError
-from rag.store.database import FILE_NAME
 from rag.store.dense import DenseIndex
-from rag.store.schema import PAGE_SIZE, fts
+from rag.store.sqlite.database import FILE_NAME
+from rag.store.sqlite.schema import PAGE_SIZE, fts
+from rag.store.sqlite.truth import SqliteTruth
 from rag.store.truth import Truth
 from tests.store.invariants import check
 from tests.store.material import EMBEDDER, embed, prose, put, writer
@@ -83,7 +84,7 @@ def test_no_damaged_page_crashes_a_reader_or_changes_a_passage(folder: Path, way
             bad[start : start + PAGE_SIZE] = page
             path.write_bytes(bad)
             try:
-                with Truth.open(folder, writer=False) as truth:
+                with SqliteTruth.open(folder, writer=False) as truth:
                     told += bool(truth.facts().problems)
                     read_all(truth, folder)
             except StoreError as error:
@@ -149,13 +150,13 @@ def test_a_damaged_document_is_replaced_by_a_new_version(folder: Path) -> None:
 )
 def test_damaged_vectors_are_said_to_be(folder: Path, statement: str) -> None:
     change(folder, statement)
-    with Truth.open(folder, writer=False) as truth, pytest.raises(LibraryDamaged, match="vectors") as caught:
+    with SqliteTruth.open(folder, writer=False) as truth, pytest.raises(LibraryDamaged, match="vectors") as caught:
         truth.vectors.all(truth.collections.get("default").id)
     assert "rag reindex" in caught.value.hint
 
 
 def test_a_damaged_full_text_is_written_again_by_compacting(folder: Path) -> None:
-    with Truth.open(folder, writer=False) as truth:
+    with SqliteTruth.open(folder, writer=False) as truth:
         collection = truth.collections.get("default")
         before = truth.lexical.search(collection.id, "word1 word2", 10)
     change(folder, f"UPDATE {fts(collection.id)}_data SET block = x'00010203' WHERE id > 10")

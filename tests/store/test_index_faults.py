@@ -14,14 +14,15 @@ import pytest
 from rag.errors import DiskFull, StoreError
 from rag.store import chroma, rebuild, upkeep
 from rag.store.audit import IndexFailure
+from rag.store.backends import open_truth
 from rag.store.checksum import checksum, files
 from rag.store.chroma import ChromaIndex
-from rag.store.database import INDEX_FOLDER
+from rag.store.common import INDEX_FOLDER
 from rag.store.dense import DenseIndex
 from rag.store.truth import Collection, Truth
 from rag.store.upkeep import QUARANTINE_FOLDER
+from tests.store.contract.test_dense import QUERY, exact, folders, same, wait_for
 from tests.store.material import EMBEDDER, fill, prose, put, writer
-from tests.store.test_dense import QUERY, exact, folders, same, wait_for
 
 Rows = npt.NDArray[np.float32]
 
@@ -85,7 +86,7 @@ NAMES = ("chroma.sqlite3", "data_level0.bin", "header.bin", "index_metadata.pick
 @pytest.mark.parametrize("name", NAMES)
 def test_any_damage_is_found_and_heals(library: tuple[Truth, Collection], name: str, kind: str) -> None:
     truth, collection = library
-    (folder,) = folders(truth)
+    (folder,) = folders(Path(truth.address))
     (path,) = [p for p in files(folder) if p.name == name]
     harm, data = DAMAGE[kind], path.read_bytes()
     if harm is None:
@@ -94,36 +95,35 @@ def test_any_damage_is_found_and_heals(library: tuple[Truth, Collection], name: 
         pytest.skip("the file holds nothing that this changes")
     else:
         path.write_bytes(harm(data))
-    dense = DenseIndex.open(truth, truth.path.parent)
+    dense = DenseIndex.open(truth, Path(truth.address))
     assert same(dense.search(collection, QUERY, 10), exact(truth, collection, QUERY, 10)), "exact at once"
     wait_for(lambda: dense.state(collection) == "ready")
     assert same(dense.search(collection, QUERY, 10), exact(truth, collection, QUERY, 10))
     report = dense.audit(collection)
     assert report.ok and report.indexed == len(truth.vectors.all(collection.id)[0]) > PASSAGES
     dense.close()
-    assert folders(truth) != [folder]
-    assert len(folders(truth)) == 1
-    assert [p.name for p in (truth.path.parent / QUARANTINE_FOLDER).iterdir()] == [folder.name]
+    assert folders(Path(truth.address)) != [folder]
+    assert len(folders(Path(truth.address))) == 1
+    assert [p.name for p in (Path(truth.address) / QUARANTINE_FOLDER).iterdir()] == [folder.name]
 
 
 def test_an_index_in_order_is_kept(library: tuple[Truth, Collection]) -> None:
     truth, collection = library
-    before = folders(truth)
-    dense = DenseIndex.open(truth, truth.path.parent)
+    before = folders(Path(truth.address))
+    dense = DenseIndex.open(truth, Path(truth.address))
     report = dense.audit(collection)
     assert report.ok and report.self_hits == report.sampled > 0
     assert "found themselves" in report.describe()
     dense.close()
-    assert folders(truth) == before
+    assert folders(Path(truth.address)) == before
 
 
 def test_what_was_left_dirty_is_not_even_opened(
     library: tuple[Truth, Collection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     truth, collection = library
-    (folder,) = folders(truth)
-    with truth.database.writing() as connection:
-        connection.execute("UPDATE dense SET dirty = 1")
+    (folder,) = folders(Path(truth.address))
+    truth.outbox.begin(collection.id)
     opened: list[Path] = []
 
     class Watched(ChromaIndex):
@@ -132,7 +132,7 @@ def test_what_was_left_dirty_is_not_even_opened(
             super().__init__(where)
 
     monkeypatch.setattr("rag.store.dense.ChromaIndex", Watched)
-    dense = DenseIndex.open(truth, truth.path.parent)
+    dense = DenseIndex.open(truth, Path(truth.address))
     wait_for(lambda: dense.state(collection) == "ready")
     dense.close()
     assert folder not in opened
@@ -140,7 +140,7 @@ def test_what_was_left_dirty_is_not_even_opened(
 
 def test_an_index_that_lies_fails_its_audit(library: tuple[Truth, Collection]) -> None:
     truth, collection = library
-    (folder,) = folders(truth)
+    (folder,) = folders(Path(truth.address))
     ids = truth.vectors.all(collection.id)[0]
     index = ChromaIndex(folder)
     index.delete(ids[:3])
@@ -148,9 +148,8 @@ def test_an_index_that_lies_fails_its_audit(library: tuple[Truth, Collection]) -
     index.upsert(ids[10:200], -truth.vectors.all(collection.id)[1][10:200])
     index.flush()
     index.close()
-    with truth.database.writing() as connection:
-        connection.execute("UPDATE dense SET manifest = ?", (checksum(folder),))
-    dense = DenseIndex.open(truth, truth.path.parent)
+    truth.outbox.settle(collection.id, checksum(folder))
+    dense = DenseIndex.open(truth, Path(truth.address))
     report = dense.audit(collection)
     assert not report.ok
     assert report.hint
@@ -165,8 +164,8 @@ def test_an_index_that_breaks_while_it_is_used_is_replaced(
     library: tuple[Truth, Collection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     truth, collection = library
-    before = folders(truth)
-    dense = DenseIndex.open(truth, truth.path.parent)
+    before = folders(Path(truth.address))
+    dense = DenseIndex.open(truth, Path(truth.address))
     dense.sync()
     dense.audit(collection)
 
@@ -176,7 +175,7 @@ def test_an_index_that_breaks_while_it_is_used_is_replaced(
     with monkeypatch.context() as patch:
         patch.setattr(ChromaIndex, "query", broken)
         assert same(dense.search(collection, QUERY, 10), exact(truth, collection, QUERY, 10))
-    wait_for(lambda: dense.state(collection) == "ready" and folders(truth) != before)
+    wait_for(lambda: dense.state(collection) == "ready" and folders(Path(truth.address)) != before)
     assert same(dense.search(collection, QUERY, 10), exact(truth, collection, QUERY, 10))
     dense.close()
 
@@ -190,7 +189,7 @@ def test_an_engine_that_always_fails_leaves_exact_search(
         raise IndexFailure("no such engine")
 
     monkeypatch.setattr(ChromaIndex, "__init__", broken)
-    dense = DenseIndex.open(truth, truth.path.parent)
+    dense = DenseIndex.open(truth, Path(truth.address))
     with pytest.raises(IndexFailure, match="no such engine"):
         dense.sync()
     assert same(dense.search(collection, QUERY, 10), exact(truth, collection, QUERY, 10))
@@ -234,7 +233,7 @@ def test_a_large_index_is_built_in_another_process(
         raise AssertionError("built in this process")
 
     monkeypatch.setattr(upkeep, "build", here)
-    dense = DenseIndex.open(truth, truth.path.parent)
+    dense = DenseIndex.open(truth, Path(truth.address))
     dense.rebuild(collection)
     assert dense.audit(collection).ok
     dense.close()
@@ -242,8 +241,10 @@ def test_a_large_index_is_built_in_another_process(
 
 def test_the_other_process_says_why_it_failed(library: tuple[Truth, Collection]) -> None:
     truth, collection = library
+    file = Path(truth.address) / "file"
+    file.write_text("")
     with pytest.raises(IndexFailure, match="status 1"):
-        rebuild.build_apart(truth, collection, truth.path / "no folder", lambda: None)
+        rebuild.build_apart(truth, collection, file / "no folder", lambda: None)
 
 
 def test_the_other_process_runs_nothing_from_the_working_directory(
@@ -259,25 +260,24 @@ def test_the_other_process_runs_nothing_from_the_working_directory(
 
 def test_closing_stops_a_rebuild(library: tuple[Truth, Collection], monkeypatch: pytest.MonkeyPatch) -> None:
     truth, collection = library
-    with truth.database.writing() as connection:
-        connection.execute("UPDATE dense SET dirty = 1")
+    truth.outbox.begin(collection.id)
     monkeypatch.setattr(upkeep, "APART_FROM", 1)
     start = time.monotonic()
-    dense = DenseIndex.open(truth, truth.path.parent)
-    wait_for(lambda: any(INDEX_FOLDER in str(f) for f in folders(truth)))
+    dense = DenseIndex.open(truth, Path(truth.address))
+    wait_for(lambda: any(INDEX_FOLDER in str(f) for f in folders(Path(truth.address))))
     dense.close()
     assert time.monotonic() - start < 5
-    assert folders(truth) == []
+    assert folders(Path(truth.address)) == []
     with pytest.raises(StoreError, match="closed"):
         dense.sync()
-    dense = DenseIndex.open(truth, truth.path.parent)
+    dense = DenseIndex.open(truth, Path(truth.address))
     wait_for(lambda: dense.state(collection) == "ready")
     dense.close()
 
 
 def test_no_room_for_the_index_is_said(library: tuple[Truth, Collection], monkeypatch: pytest.MonkeyPatch) -> None:
     truth, collection = library
-    dense = DenseIndex.open(truth, truth.path.parent)
+    dense = DenseIndex.open(truth, Path(truth.address))
     put(truth, collection, "new.txt", prose(9))
     monkeypatch.setattr(upkeep, "_SPARE_BYTES", 1 << 60)
     with pytest.raises(DiskFull, match="MB"):
@@ -291,20 +291,20 @@ def test_no_room_for_the_index_is_said(library: tuple[Truth, Collection], monkey
 
 def test_an_index_of_a_deleted_collection_goes_too(library: tuple[Truth, Collection]) -> None:
     truth, _ = library
-    dense = DenseIndex.open(truth, truth.path.parent)
+    dense = DenseIndex.open(truth, Path(truth.address))
     dense.sync()
     truth.collections.delete("default")
-    (truth.path.parent / INDEX_FOLDER / "left behind").mkdir()
+    (Path(truth.address) / INDEX_FOLDER / "left behind").mkdir()
     dense.sync()
     dense.close()
-    assert folders(truth) == []
+    assert folders(Path(truth.address)) == []
 
 
 def test_a_reader_never_touches_the_index(library: tuple[Truth, Collection]) -> None:
     truth, collection = library
-    before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for f in folders(truth) for p in files(f)}
-    with Truth.open(truth.path.parent, writer=False) as reader:
-        dense = DenseIndex.open(reader, truth.path.parent)
+    before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for f in folders(Path(truth.address)) for p in files(f)}
+    with open_truth(Path(truth.address), writer=False) as reader:
+        dense = DenseIndex.open(reader, Path(truth.address))
         assert dense.sync() == 0
         assert same(dense.search(collection, QUERY, 10), exact(truth, collection, QUERY, 10))
         report = dense.audit(collection)
@@ -312,4 +312,4 @@ def test_a_reader_never_touches_the_index(library: tuple[Truth, Collection]) -> 
         assert "exactly" in report.describe()
         dense.rebuild(collection)
         dense.close()
-    assert before == {p: (p.stat().st_mtime_ns, p.read_bytes()) for f in folders(truth) for p in files(f)}
+    assert before == {p: (p.stat().st_mtime_ns, p.read_bytes()) for f in folders(Path(truth.address)) for p in files(f)}

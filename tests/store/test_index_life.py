@@ -18,8 +18,8 @@ from rag.store.dense import DenseIndex
 from rag.store.truth import Collection, NewDocument, NewPassage, Truth, text_key
 from rag.store.upkeep import Upkeep
 from rag.types import ParsedDocument, index_text
+from tests.store.contract.test_dense import QUERY, exact, same
 from tests.store.material import DIMENSION, EMBEDDER, fill, prose, put, writer
-from tests.store.test_dense import QUERY, exact, same
 
 Rows = npt.NDArray[np.float32]
 
@@ -41,10 +41,11 @@ KILLED = """
 import sys
 from pathlib import Path
 from rag.store.truth import Truth
+from rag.store.backends import open_truth
 from rag.store.dense import DenseIndex
 from tests.store.material import fill
 folder = Path(sys.argv[1])
-truth = Truth.open(folder, writer=True)
+truth = open_truth(folder, writer=True)
 dense = DenseIndex.open(truth, folder)
 collection = truth.collections.get("default")
 for number in range(1000):
@@ -57,7 +58,7 @@ for number in range(1000):
 def kill_while_chroma_writes(truth: Truth, delay: float) -> None:
     """Run a process that changes documents and syncs, and kill it after some work."""
     with subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(truth.path.parent)], stdout=subprocess.PIPE, cwd=Path.cwd()
+        [sys.executable, "-c", KILLED, truth.address], stdout=subprocess.PIPE, cwd=Path.cwd()
     ) as process:
         assert process.stdout is not None
         assert process.stdout.read(3) == b"..."
@@ -69,7 +70,7 @@ def kill_while_chroma_writes(truth: Truth, delay: float) -> None:
 def test_a_kill_while_chroma_writes_heals(library: tuple[Truth, Collection], round_: int) -> None:
     truth, collection = library
     kill_while_chroma_writes(truth, 0.05 + 0.13 * (round_ % 10))
-    dense = DenseIndex.open(truth, truth.path.parent)
+    dense = DenseIndex.open(truth, Path(truth.address))
     assert same(dense.search(collection, QUERY, 10), exact(truth, collection, QUERY, 10))
     dense.sync()
     assert dense.audit(collection).ok
@@ -111,7 +112,7 @@ def test_a_keeper_can_hold_another_engine(library: tuple[Truth, Collection]) -> 
         def close(self) -> None:
             self._rows = {}
 
-    kept = Upkeep(truth, truth.path.parent, Lists)
+    kept = Upkeep(truth, Path(truth.address), Lists)
     assert kept.sync(collection) == 0
     kept.rebuild(collection)
     put(truth, collection, "more.txt", prose(3))

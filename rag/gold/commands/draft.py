@@ -16,7 +16,7 @@ from rag.prompts import Prompt
 from rag.types import Turn
 
 if TYPE_CHECKING:
-    from rag.store.conversations import Conversations, StoredTurn
+    from rag.store.truth import Conversations, StoredTurn
 
 
 SCHEMA: Mapping[str, Any] = {

@@ -6,15 +6,15 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from rag.errors import LibraryDamaged
-from rag.store.database import Database
-from rag.types import Passage, Place
+from rag.store.common import changed, read_heading, read_places
+from rag.store.sqlite.collections import revision
+from rag.store.sqlite.database import Database
+from rag.store.truth import Home, Ids, text_key
+from rag.types import Passage
 
 PART = 4096
 """Characters of canonical text in one row: a passage of 1,000 lies in one or two."""
@@ -28,27 +28,14 @@ _MOST_PARTS = 4096
 """More than any passage has; a damaged row may say so."""
 
 
-def text_key(index_text: str) -> bytes:
-    """The 16-byte BLAKE2b hash of an index text: equal texts share one vector, and a changed one is found out."""
-    return blake2b(index_text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-class Home(NamedTuple):
-    """A document and its passages, which are numbered without a gap: ``size`` of them from ``first`` on."""
-
-    document: int
-    first: int
-    size: int
-
-
-class Passages:
-    """A library's passages, read."""
+class SqlitePassages:
+    """``rag.store.truth.Passages`` in SQLite."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._counts: dict[int, tuple[int, int]] = {}
 
     def get(self, ids: Sequence[int]) -> dict[int, Passage]:
-        """The passages of these numbers, in the order asked for; numbers that are gone are left out."""
         if not ids:
             return {}
         with self._database.reading() as connection:
@@ -59,7 +46,6 @@ class Passages:
         return {number: found[number] for number in dict.fromkeys(ids) if number in found}
 
     def homes(self, ids: Sequence[int]) -> dict[int, Home]:
-        """Where each of these passages belongs; those gone are left out."""
         with self._database.reading() as connection:
             rows = connection.execute(
                 "SELECT p.id, d.id, p.id - p.ordinal, d.passages FROM json_each(?) JOIN passage p ON p.id = value"
@@ -68,8 +54,7 @@ class Passages:
             )
             return {number: Home(*home) for number, *home in rows}
 
-    def numbers_in(self, document_ids: Sequence[int]) -> npt.NDArray[np.int64]:
-        """The numbers of all passages of these documents, ascending."""
+    def numbers_in(self, document_ids: Sequence[int]) -> Ids:
         with self._database.reading() as connection:
             rows = connection.execute(
                 "SELECT id FROM passage WHERE document_id IN (SELECT value FROM json_each(?)) ORDER BY id",
@@ -77,8 +62,27 @@ class Passages:
             ).fetchall()
         return np.array(rows, dtype=np.int64).reshape(-1)
 
+    def ids(self, collection_id: int) -> Ids:
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT p.id FROM document d JOIN passage p ON p.document_id = d.id WHERE d.collection_id = ?"
+                " ORDER BY p.id",
+                (collection_id,),
+            ).fetchall()
+        return np.array(rows, dtype=np.int64).reshape(-1)
+
+    def count(self, collection_id: int) -> int:
+        with self._database.reading() as connection:
+            at = revision(connection, collection_id)
+            known = self._counts.get(collection_id)
+            if known is None or known[0] != at:
+                row = connection.execute(
+                    "SELECT coalesce(sum(passages), 0) FROM document WHERE collection_id = ?", (collection_id,)
+                ).fetchone()
+                self._counts[collection_id] = known = (at, int(row[0]))
+        return known[1]
+
     def neighbours(self, passage: Passage) -> tuple[Passage | None, Passage | None]:
-        """The passages before and after this one in its document."""
         with self._database.reading() as connection:
             rows = connection.execute(
                 f"{_COLUMNS} WHERE p.document_id = ? AND p.ordinal IN (?, ?)",
@@ -88,7 +92,6 @@ class Passages:
         return found.get(passage.ordinal - 1), found.get(passage.ordinal + 1)
 
     def of(self, document_id: int) -> tuple[Passage, ...]:
-        """Every passage of a document, in order."""
         with self._database.reading() as connection:
             return tuple(of_document(connection, document_id))
 
@@ -116,7 +119,7 @@ def build(connection: sqlite3.Connection, rows: Iterable[tuple[Any, ...]], *, as
     for number, document, source, title, ordinal, start, stop, page, heading, places, key in rows:
         passage = Passage(
             number, document, source, title, ordinal, start, stop,
-            _slice(texts, document, start, stop), page, _heading(heading), _places(places),
+            _slice(texts, document, start, stop), page, read_heading(heading), read_places(places),
         )  # fmt: skip
         if not as_found and text_key(passage.index_text) != key:
             raise changed(source)
@@ -130,14 +133,6 @@ def _sound(row: tuple[Any, ...], *, as_found: bool) -> bool:
     if not sound and not as_found:
         raise changed(str(row[2]))
     return sound
-
-
-def changed(source: str) -> LibraryDamaged:
-    """The error of a document whose text is not what was put in."""
-    return LibraryDamaged(
-        f"The stored text of {source} is damaged: it is not what was put in.",
-        hint=f"Run `rag remove {source}` and ingest the file again, or restore the library's folder from a backup.",
-    )
 
 
 def of_document(connection: sqlite3.Connection, document_id: int, *, as_found: bool = False) -> list[Passage]:
@@ -180,32 +175,6 @@ def decoded(data: object) -> str:
         return data.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
         return data.decode("utf-8", "replace")
-
-
-def _heading(stored: str) -> tuple[str, ...]:
-    """A heading path; of a damaged row an empty one, which its passage's hash gives away."""
-    try:
-        return tuple(map(str, json.loads(stored)))
-    except (ValueError, TypeError):
-        return ()
-
-
-def stored(places: Iterable[Place]) -> str:
-    """Places as a row of the truth holds them; what is as usual is left out."""
-    return json.dumps([_row(place) for place in places], ensure_ascii=False, separators=(",", ":"))
-
-
-def _row(place: Place) -> list[int | str]:
-    row: list[int | str] = [place.number, place.start, place.end, place.kind, place.label]
-    return row if place.label else row[:4] if place.kind != "page" else row[:3]
-
-
-def _places(stored: str) -> tuple[Place, ...]:
-    """A passage's places; of a damaged row none, so that it is still told by its page and heading."""
-    try:
-        return tuple(Place(*row) for row in json.loads(stored))
-    except (ValueError, TypeError):
-        return ()
 
 
 def _slice(texts: dict[tuple[int, int], str], document: int, start: int, stop: int) -> str:

@@ -2,50 +2,22 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rag.errors import LibraryFormat, StoreError, UnknownCollection, UnknownSource
-from rag.store import schema
-from rag.store.database import FILE_NAME, choose_journal
-from rag.store.truth import EmbedderInfo, NewDocument, NewPassage, Truth, text_key
+from rag.errors import StoreError, UnknownCollection, UnknownSource
+from rag.store.truth import EmbedderInfo, NewDocument, NewPassage, text_key
+from tests.store.contract.conftest import Backend
 from tests.store.invariants import check
-from tests.store.material import DIMENSION, EMBEDDER, cut, embed_all, open_files, parsed, prose, put, writer
+from tests.store.material import DIMENSION, EMBEDDER, cut, embed_all, open_files, parsed, prose, put
 
 
-def test_a_new_library_belongs_to_its_owner_alone(tmp_path: Path) -> None:
-    folder = tmp_path / "a" / "library"
-    with writer(folder) as truth:
-        put(truth, truth.collections.create("default", EMBEDDER, "v1"), "a.txt", "some text")
-        assert folder.stat().st_mode & 0o777 == 0o700
-        assert {entry.stat().st_mode & 0o777 for entry in folder.iterdir()} == {0o600}
-        assert truth.writer and truth.path == folder / FILE_NAME
-        assert truth.database.journal_mode == choose_journal(sqlite3.sqlite_version_info)
-
-
-def test_the_write_ahead_log_is_used_only_where_it_is_sound() -> None:
-    assert choose_journal((3, 40, 1)) == choose_journal((3, 51, 2)) == "truncate"
-    assert choose_journal((3, 51, 3)) == choose_journal((4, 0, 0)) == "wal"
-
-
-def test_a_library_left_in_another_journal_mode_is_taken_back(tmp_path: Path) -> None:
-    with writer(tmp_path) as truth:
-        put(truth, truth.collections.create("default", EMBEDDER, "v1"), "a.txt", "some text")
-    connection = sqlite3.connect(tmp_path / FILE_NAME)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.close()
-    with writer(tmp_path) as truth:
-        assert truth.database.journal_mode == choose_journal(sqlite3.sqlite_version_info)
-        check(truth)
-
-
-def test_a_document_comes_back_as_it_was_put(tmp_path: Path) -> None:
+def test_a_document_comes_back_as_it_was_put(backend: Backend, tmp_path: Path) -> None:
     text = "Ünïcödé 🎉 " * 2000
-    with writer(tmp_path) as truth:
+    with backend.open(tmp_path) as truth:
         collection = truth.collections.create("default", EMBEDDER, "v1", owner="ann")
         document = parsed(text)
         passages = cut(document)
@@ -71,8 +43,8 @@ def test_a_document_comes_back_as_it_was_put(tmp_path: Path) -> None:
         check(truth)
 
 
-def test_a_new_version_replaces_the_old_one_whole(tmp_path: Path) -> None:
-    with writer(tmp_path) as truth:
+def test_a_new_version_replaces_the_old_one_whole(backend: Backend, tmp_path: Path) -> None:
+    with backend.open(tmp_path) as truth:
         collection = truth.collections.create("default", EMBEDDER, "v1")
         first = put(truth, collection, "a.txt", prose(1))
         other = put(truth, collection, "b.txt", prose(1))
@@ -88,8 +60,8 @@ def test_a_new_version_replaces_the_old_one_whole(tmp_path: Path) -> None:
         check(truth)
 
 
-def test_equal_texts_share_one_vector_until_the_last_is_gone(tmp_path: Path) -> None:
-    with writer(tmp_path) as truth:
+def test_equal_texts_share_one_vector_until_the_last_is_gone(backend: Backend, tmp_path: Path) -> None:
+    with backend.open(tmp_path) as truth:
         collection = truth.collections.create("default", EMBEDDER, "v1")
         document = parsed(prose(3))
         passages = cut(document)
@@ -105,8 +77,8 @@ def test_equal_texts_share_one_vector_until_the_last_is_gone(tmp_path: Path) -> 
         check(truth)
 
 
-def test_nothing_is_written_when_a_vector_is_missing_or_wrong(tmp_path: Path) -> None:
-    with writer(tmp_path) as truth:
+def test_nothing_is_written_when_a_vector_is_missing_or_wrong(backend: Backend, tmp_path: Path) -> None:
+    with backend.open(tmp_path) as truth:
         collection = truth.collections.create("default", EMBEDDER, "v1")
         put(truth, collection, "a.txt", prose(1))
         before = truth.facts(), truth.collections.revision(collection.id)
@@ -131,8 +103,8 @@ def test_nothing_is_written_when_a_vector_is_missing_or_wrong(tmp_path: Path) ->
         check(truth)
 
 
-def test_vectors_are_kept_with_length_one(tmp_path: Path) -> None:
-    with writer(tmp_path) as truth:
+def test_vectors_are_kept_with_length_one(backend: Backend, tmp_path: Path) -> None:
+    with backend.open(tmp_path) as truth:
         collection = truth.collections.create("default", EMBEDDER, "v1")
         document = parsed("short")
         (passage,) = cut(document)
@@ -143,8 +115,8 @@ def test_vectors_are_kept_with_length_one(tmp_path: Path) -> None:
             truth.documents.remove(collection.id, source)
 
 
-def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    with writer(tmp_path) as truth:
+def test_a_name_that_is_no_text_is_refused(backend: Backend, tmp_path: Path) -> None:
+    with backend.open(tmp_path) as truth:
         collection = truth.collections.create("default", EMBEDDER, "v1")
         for source, title in (("a\udc80", "title"), ("a", "\ud800")):
             with pytest.raises(StoreError, match="Unicode"):
@@ -156,8 +128,8 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
         check(truth)
 
 
-def test_collections_are_apart(tmp_path: Path) -> None:
-    with writer(tmp_path) as truth:
+def test_collections_are_apart(backend: Backend, tmp_path: Path) -> None:
+    with backend.open(tmp_path) as truth:
         one = truth.collections.create("one", EMBEDDER, "v1")
         two = truth.collections.create("two", EmbedderInfo("other", "1", 8, "query: ", "text: "), "v2", owner="bob")
         put(truth, one, "a.txt", prose(1))
@@ -185,15 +157,15 @@ def test_collections_are_apart(tmp_path: Path) -> None:
                 truth.collections.create(name, EMBEDDER, "v1")
 
 
-def test_values_of_the_library(tmp_path: Path) -> None:
-    with writer(tmp_path) as truth:
+def test_values_of_the_library(backend: Backend, tmp_path: Path) -> None:
+    with backend.open(tmp_path) as truth:
         assert truth.settings.get("calibration") is None
         truth.settings.set("calibration", {"qwen3": 1.07})
         assert truth.settings.get("calibration") == {"qwen3": 1.07}
 
 
-def test_what_is_unknown_is_named(tmp_path: Path) -> None:
-    with writer(tmp_path) as truth:
+def test_what_is_unknown_is_named(backend: Backend, tmp_path: Path) -> None:
+    with backend.open(tmp_path) as truth:
         collection = truth.collections.create("default", EMBEDDER, "v1")
         with pytest.raises(UnknownSource, match=r"nope\.txt.*default"):
             truth.documents.remove(collection.id, "nope.txt")
@@ -203,15 +175,11 @@ def test_what_is_unknown_is_named(tmp_path: Path) -> None:
         assert truth.documents.original(5) is None
 
 
-def test_reading_needs_a_library_and_writes_nothing(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no library") as caught:
-        Truth.open(tmp_path / "absent", writer=False)
-    assert "rag ingest" in caught.value.hint
-    assert not (tmp_path / "absent").exists()
-    with writer(tmp_path) as truth:
+def test_a_reader_writes_nothing(backend: Backend, tmp_path: Path) -> None:
+    with backend.open(tmp_path) as truth:
         collection = truth.collections.create("default", EMBEDDER, "v1")
         put(truth, collection, "a.txt", prose(1))
-    with Truth.open(tmp_path, writer=False) as reader:
+    with backend.open(tmp_path, writer=False) as reader:
         assert not reader.writer
         assert len(reader.documents.list(collection.id)) == 1
         with pytest.raises(StoreError, match="reading only"):
@@ -220,42 +188,8 @@ def test_reading_needs_a_library_and_writes_nothing(tmp_path: Path) -> None:
             reader.compact()
 
 
-def test_foreign_and_newer_files_are_refused_unchanged(tmp_path: Path) -> None:
-    path = tmp_path / FILE_NAME
-    with writer(tmp_path):
-        pass
-    connection = sqlite3.connect(path)
-    connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
-    connection.close()
-    newer = path.read_bytes()
-    for is_writer in (True, False):
-        with pytest.raises(LibraryFormat, match="newer"):
-            Truth.open(tmp_path, writer=is_writer)
-    assert path.read_bytes() == newer
-    path.unlink()
-    connection = sqlite3.connect(path)
-    connection.execute("CREATE TABLE recipes (id)")
-    connection.close()
-    foreign = path.read_bytes()
-    with pytest.raises(LibraryFormat, match="another program"):
-        Truth.open(tmp_path, writer=True)
-    assert path.read_bytes() == foreign
-    path.write_bytes(b"this is a text file, not a database" * 100)
-    for is_writer in (True, False):
-        with pytest.raises(LibraryFormat):
-            Truth.open(tmp_path, writer=is_writer)
-
-
-def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/rag-library")):
-        with pytest.raises(StoreError, match=str(folder)) as caught:
-            Truth.open(folder, writer=True)
-        assert "--library" in caught.value.hint
-
-
-def test_a_closed_library_says_so(tmp_path: Path) -> None:
-    truth = writer(tmp_path)
+def test_a_closed_library_says_so(backend: Backend, tmp_path: Path) -> None:
+    truth = backend.open(tmp_path)
     truth.close()
     truth.close()
     for call in (truth.collections.list, lambda: truth.settings.set("a", 1)):
@@ -264,39 +198,5 @@ def test_a_closed_library_says_so(tmp_path: Path) -> None:
     assert not [target for target in open_files() if target.startswith(str(tmp_path))]
 
 
-def test_a_busy_file_is_an_error_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rag.store.database.BUSY_SECONDS", 0.1)
-    with writer(tmp_path) as truth:
-        other = sqlite3.connect(tmp_path / FILE_NAME)
-        other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(StoreError, match="busy"):
-            truth.settings.set("a", 1)
-        other.close()
-        truth.settings.set("a", 2)
-
-
 def test_the_key_of_a_text_never_changes() -> None:
     assert text_key("Title\nSome text").hex() == "1e45f7f11845259e0ad7b93b9a368b15"
-
-
-def test_an_older_library_is_brought_up_to_date_or_left_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with writer(tmp_path) as truth:
-        put(truth, truth.collections.create("default", EMBEDDER, "v1"), "a.txt", prose(1))
-    before = (tmp_path / FILE_NAME).read_bytes()
-    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
-    with pytest.raises(LibraryFormat, match=f"format {len(schema.MIGRATIONS)}") as caught:
-        Truth.open(tmp_path, writer=False)
-    assert "rag ingest" in caught.value.hint
-    broken = "CREATE TABLE more (id);\nINSERT INTO nowhere VALUES (1);\n"
-    with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, broken))
-        with pytest.raises(sqlite3.OperationalError, match="nowhere"):
-            writer(tmp_path)
-    assert (tmp_path / FILE_NAME).read_bytes() == before
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE more (id);\n"))
-    with writer(tmp_path) as truth, truth.database.reading() as connection:
-        assert connection.execute("SELECT count(*) FROM more").fetchone() == (0,)
-        assert connection.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
-        assert len(truth.documents.list(1)) == 1

@@ -6,86 +6,52 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from rag.errors import LibraryDamaged, StoreError, UnknownSource
-from rag.store import lexical
-from rag.store import passages as slices
-from rag.store.collections import Collection, find_collection, touch
-from rag.store.database import Database
+from rag.errors import LibraryDamaged, StoreError
+from rag.store.common import (
+    changed,
+    check_names,
+    check_passages,
+    embedded_anew,
+    no_document,
+    no_source,
+    stored_places,
+    unit_bytes,
+)
 from rag.store.names import Named, inside, name_documents
-from rag.store.passages import numbers, text_key
-from rag.types import Document, Heading, ParsedDocument, Place, UnreadFile, index_text
-
-Vector = npt.NDArray[np.float32]
+from rag.store.sqlite import lexical
+from rag.store.sqlite import passages as slices
+from rag.store.sqlite.collections import find_collection, touch
+from rag.store.sqlite.database import Database
+from rag.store.sqlite.passages import numbers
+from rag.store.truth import Collection, NewDocument, NewPassage
+from rag.types import Document, Heading, ParsedDocument, Place, UnreadFile
 
 _COLUMNS = """SELECT d.id, c.name, d.source, d.title, d.media_type, d.sha256, d.size, d.characters, d.passages,
     d.pages, d.empty_pages, d.added_at, d.owner, d.origin, d.name, d.metadata
     FROM document d JOIN collection c ON c.id = d.collection_id"""
 
 
-@dataclass(frozen=True, slots=True)
-class NewPassage:
-    """A slice of a new document's text; ``key`` is ``text_key`` of its index text."""
-
-    start: int
-    end: int
-    page: int | None
-    heading: tuple[str, ...]
-    key: bytes
-    places: tuple[Place, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class NewDocument:
-    """A version of a document to store: what came from ``origin``, with the ``name`` it has there.
-
-    ``vectors`` needs only the keys that are not yet known (``known_vectors``); they are stored as unit vectors.
-    ``original`` are the file's bytes, where they are to be kept. ``replaces`` is the origin of the document whose place
-    it takes, when that is another one. ``signature`` is what the file looked like on the disk, if that will tell
-    whether it has changed.
-    """
-
-    origin: str
-    name: str
-    parsed: ParsedDocument
-    passages: Sequence[NewPassage]
-    vectors: Mapping[bytes, npt.NDArray[Any]]
-    sha256: str = ""
-    size: int = 0
-    original: bytes | None = None
-    owner: str = ""
-    replaces: str = ""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    signature: str = ""
-
-
-class Documents:
-    """A library's documents."""
+class SqliteDocuments:
+    """``rag.store.truth.Documents`` in SQLite."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def list(self, collection_id: int) -> tuple[Document, ...]:
-        """Every document of a collection, by source."""
         with self._database.reading() as connection:
             rows = connection.execute(f"{_COLUMNS} WHERE d.collection_id = ? ORDER BY d.source", (collection_id,))
             return tuple(_document(row) for row in rows)
 
     def get(self, collection_id: int, source: str) -> Document | None:
-        """The present version of a source, or None."""
         return self._document("d.collection_id = ? AND d.source = ?", (collection_id, source))
 
     def from_origin(self, collection_id: int, origin: str) -> Document | None:
-        """The document that came from there, or None."""
         return self._document("d.collection_id = ? AND d.origin = ?", (collection_id, origin))
 
     def inside(self, collection_id: int, origin: str) -> tuple[Document, ...]:
-        """The documents that were files inside the one that came from ``origin``, and not deeper."""
         prefix = inside(origin)
         with self._database.reading() as connection:
             rows = connection.execute(
@@ -96,7 +62,6 @@ class Documents:
             return tuple(Document(*row) for row in rows)
 
     def namesakes(self, collection_id: int, name: str) -> tuple[Document, ...]:
-        """The documents whose shortest name this is, or that are shown by it."""
         with self._database.reading() as connection:
             rows = connection.execute(
                 f"{_COLUMNS} WHERE d.collection_id = ? AND (d.name = ? OR d.source = ?) ORDER BY d.source",
@@ -105,20 +70,15 @@ class Documents:
             return tuple(_document(row) for row in rows)
 
     def text(self, document_id: int) -> str:
-        """A document's canonical text. Raises UnknownSource when the document is gone, LibraryDamaged."""
         with self._database.reading() as connection:
             source, characters = _expect_document(connection, document_id)
             rows = connection.execute("SELECT data FROM text WHERE document_id = ? ORDER BY part", (document_id,))
             text = "".join(slices.decoded(row[0]) for row in rows)
         if len(text) != characters:
-            raise slices.changed(source)
+            raise changed(source)
         return text
 
     def layout(self, document_id: int) -> tuple[tuple[Heading, ...], tuple[Place, ...]]:
-        """A document's headings and places, each in order.
-
-        Raises UnknownSource when the document is gone, LibraryDamaged.
-        """
         with self._database.reading() as connection:
             source, _ = _expect_document(connection, document_id)
             row = connection.execute(
@@ -128,10 +88,9 @@ class Documents:
             headings, places = (json.loads(part) for part in row)
             return tuple(Heading(*h) for h in headings), tuple(Place(*p) for p in places)
         except (TypeError, ValueError) as error:
-            raise slices.changed(source) from error
+            raise changed(source) from error
 
     def damaged(self, collection_id: int) -> tuple[str, ...]:
-        """The sources whose passages are not what was put in, by name. Reads all of the text."""
         found = []
         for document in self.list(collection_id):
             with self._database.reading() as connection:
@@ -144,28 +103,18 @@ class Documents:
         return tuple(found)
 
     def original(self, document_id: int) -> bytes | None:
-        """The file's bytes, where they were kept (PDF), else None."""
         with self._database.reading() as connection:
             row = connection.execute("SELECT data FROM original WHERE document_id = ?", (document_id,)).fetchone()
         return None if row is None else bytes(row[0])
 
     def put(self, collection: Collection, new: NewDocument) -> Document:
-        """Store a new version of what came from ``new.origin`` and retire the old one, in one transaction: all or
-        nothing.
-
-        When this returns the document is on the disk. Raises StoreError, with nothing written, when a key is not its
-        passage's, or has no vector of the collection's dimension; DiskFull; UnknownCollection.
-        """
-        _check_names(new.origin, new.name, new.parsed.title)
-        _check_passages(new.parsed, new.passages)
+        check_names(new.origin, new.name, new.parsed.title)
+        check_passages(new.parsed, new.passages)
         rows = {key: unit_bytes(vector, collection.embedder.dimension) for key, vector in new.vectors.items()}
         with self._database.writing() as connection:
             now = find_collection(connection, collection.id)
             if now.generation != collection.generation:
-                raise StoreError(
-                    f"The collection {now.name!r} was embedded anew while {new.name} was being read.",
-                    hint="Ingest the file again.",
-                )
+                raise embedded_anew(now, new.name)
             present = _from(connection, now.id, new.replaces or new.origin)
             orphans = [] if present is None else _retire(connection, now.id, present.id)
             if present is not None and present.origin == new.origin:
@@ -181,11 +130,7 @@ class Documents:
         return _document(stored)
 
     def move(self, collection_id: int, document_id: int, origin: str, name: str) -> Document:
-        """Note that a document, with the files inside it, lies elsewhere now; text, passages and vectors stay.
-
-        Raises UnknownSource.
-        """
-        _check_names(origin, name)
+        check_names(origin, name)
         with self._database.writing() as connection:
             _expect_document(connection, document_id)
             old = connection.execute("SELECT origin, name FROM document WHERE id = ?", (document_id,)).fetchone()
@@ -199,7 +144,6 @@ class Documents:
         return _document(row)
 
     def describe(self, collection_id: int, document_id: int, metadata: Mapping[str, Any]) -> Document:
-        """Note other metadata of a document. Raises UnknownSource."""
         with self._database.writing() as connection:
             _expect_document(connection, document_id)
             connection.execute("UPDATE document SET metadata = ? WHERE id = ?", (json.dumps(metadata), document_id))
@@ -208,7 +152,6 @@ class Documents:
         return _document(row)
 
     def signatures(self, collection_id: int) -> dict[str, str]:
-        """What each document's file looked like when its bytes were last compared, by origin; unknown ones left out."""
         with self._database.reading() as connection:
             rows = connection.execute(
                 "SELECT origin, signature FROM document WHERE collection_id = ? AND signature <> ''", (collection_id,)
@@ -216,7 +159,6 @@ class Documents:
             return dict(rows.fetchall())
 
     def sign(self, collection_id: int, signatures: Mapping[str, str]) -> None:
-        """Note what these documents' files, by origin, look like now that their bytes are known to be the same."""
         with self._database.writing() as connection:
             connection.executemany(
                 "UPDATE document SET signature = ? WHERE collection_id = ? AND origin = ?",
@@ -224,7 +166,6 @@ class Documents:
             )
 
     def unread(self, collection_id: int) -> tuple[UnreadFile, ...]:
-        """The files that were found and could not be read, by name."""
         with self._database.reading() as connection:
             rows = connection.execute(
                 "SELECT source, origin, error, hint, code FROM unread WHERE collection_id = ? ORDER BY source, origin",
@@ -235,7 +176,6 @@ class Documents:
     def note_unread(
         self, collection_id: int, files: Sequence[UnreadFile], no_longer: Callable[[str], bool]
     ) -> None:  # fmt: skip
-        """Note that these files could not be read, and forget those noted before whose origin is so ``no_longer``."""
         before = {one.origin: one for one in self.unread(collection_id)}
         now = {one.origin: one for one in files}
         gone = [origin for origin in before if origin not in now and no_longer(origin)]
@@ -253,8 +193,6 @@ class Documents:
             )
 
     def remove(self, collection_id: int, source: str) -> None:
-        """Remove a source with its text, passages, words and the vectors nobody else needs, and with it the documents
-        that were files inside it. Raises UnknownSource."""
         with self._database.writing() as connection:
             name = find_collection(connection, collection_id).name
             key = (collection_id, source)
@@ -262,9 +200,7 @@ class Documents:
                 "SELECT id, origin FROM document WHERE collection_id = ? AND source = ?", key
             ).fetchone()
             if row is None:
-                raise UnknownSource(
-                    f"No document {source!r} in the collection {name!r}.", hint="`rag sources` lists them."
-                )
+                raise no_source(source, name)
             for document_id in (row[0], *(number for number, _, _ in _inside(connection, collection_id, row[1]))):
                 _drop_orphans(connection, collection_id, _retire(connection, collection_id, document_id))
             touch(connection, collection_id)
@@ -283,44 +219,11 @@ def _document(row: Sequence[Any]) -> Document:
     return Document(*(*row[:-1], metadata if isinstance(metadata, dict) else {}))
 
 
-def unit_bytes(vector: npt.NDArray[Any], dimension: int) -> bytes:
-    """A vector as the truth keeps it: float32, length 1 (a zero vector stays zero). Raises StoreError."""
-    row = np.asarray(vector, dtype=np.float32).reshape(-1)
-    if len(row) != dimension:
-        raise StoreError(
-            f"A vector has {len(row)} dimensions, the collection {dimension}.",
-            hint="The collection was made with another embedder; use that one, or `rag reindex`.",
-        )
-    norm = float(np.linalg.norm(row.astype(np.float64)))
-    if not np.isfinite(norm):
-        raise StoreError("The embedder returned a vector that is not finite.", hint="Choose another embedder.")
-    return (row / np.float32(norm) if norm > 0 else row).astype("<f4").tobytes()
-
-
-def _check_names(*names: str) -> None:
-    for name in names:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise StoreError(f"{name!r} is not valid Unicode.", hint="Rename the file.") from None
-
-
-def _check_passages(parsed: ParsedDocument, passages: Sequence[NewPassage]) -> None:
-    for passage in passages:
-        if not 0 <= passage.start <= passage.end <= len(parsed.text):
-            raise StoreError(f"The passage {passage.start}..{passage.end} lies outside its text.")
-        text = index_text(parsed.title, passage.heading, parsed.text[passage.start : passage.end])
-        if text_key(text) != passage.key:
-            raise StoreError(f"The key of the passage {passage.start}..{passage.end} is not that of its text.")
-
-
 def _expect_document(connection: sqlite3.Connection, document_id: int) -> tuple[str, int]:
     """Its source and its length in characters."""
     row = connection.execute("SELECT source, characters FROM document WHERE id = ?", (document_id,)).fetchone()
     if row is None:
-        raise UnknownSource(
-            f"Document number {document_id} is gone: it was replaced or removed.", hint="Ask again for the new version."
-        )
+        raise no_document(document_id)
     return str(row[0]), int(row[1])
 
 
@@ -382,7 +285,7 @@ def _insert_document(
         [(document_id, part, data) for part, data in enumerate(slices.split_parts(parsed.text))],
     )
     headings = json.dumps([tuple(asdict(heading).values()) for heading in parsed.headings])
-    connection.execute("INSERT INTO layout VALUES (?, ?, ?)", (document_id, headings, slices.stored(parsed.places)))
+    connection.execute("INSERT INTO layout VALUES (?, ?, ?)", (document_id, headings, stored_places(parsed.places)))
     if new.original is not None:
         connection.execute("INSERT INTO original VALUES (?, ?)", (document_id, new.original))
     return document_id
@@ -423,7 +326,7 @@ def _insert_passages(
         "INSERT INTO passage (id, document_id, ordinal, start, stop, page, heading, content_id, places)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [(first + n, document_id, n, p.start, p.end, p.page, json.dumps(p.heading), contents[p.key],
-          slices.stored(p.places))
+          stored_places(p.places))
          for n, p in enumerate(passages)],
     )  # fmt: skip
     texts = ((p.heading, parsed.text[p.start : p.end]) for p in passages)

@@ -9,26 +9,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rag.errors import LibraryDamaged, StoreError
-from rag.store.collections import Collection, EmbedderInfo, find_collection, insert_generation, touch
-from rag.store.database import Database
-from rag.store.documents import Vector, unit_bytes
-from rag.store.passages import numbers, of_contents
+from rag.errors import StoreError
+from rag.store.common import damaged_vectors, matrix_of, unit_bytes
+from rag.store.sqlite.collections import find_collection, insert_generation, touch
+from rag.store.sqlite.database import Database
+from rag.store.sqlite.passages import numbers, of_contents
+from rag.store.truth import Collection, EmbedderInfo, Ids, Vector
 
-_ROUNDING = 1e-3
 _STEP = 4096
 _MISSING = """FROM content c WHERE c.collection_id = ?
     AND NOT EXISTS (SELECT 1 FROM vector v WHERE v.generation = ? AND v.content_id = c.id)"""
 
 
-class Vectors:
-    """A library's vectors, in generations: what one embedder made of a collection."""
+class SqliteVectors:
+    """``rag.store.truth.Vectors`` in SQLite."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def known(self, generation: int, keys: Sequence[bytes]) -> dict[bytes, Vector]:
-        """The unit vectors that a generation already has, by key."""
         with self._database.reading() as connection:
             find = (
                 "SELECT v.data FROM generation g JOIN content c ON c.collection_id = g.collection_id AND c.key = ?"
@@ -37,21 +36,15 @@ class Vectors:
             rows = ((key, connection.execute(find, (key, generation)).fetchone()) for key in dict.fromkeys(keys))
             return {key: _vector(row[0]) for key, row in rows if row is not None}
 
-    def all(self, collection_id: int) -> tuple[npt.NDArray[np.int64], Vector]:
-        """Every passage's number, ascending, and its unit vector of the current generation, row by row."""
+    def all(self, collection_id: int) -> tuple[Ids, Vector]:
         with self._database.reading() as connection:
             return all_vectors(connection, find_collection(connection, collection_id))
 
-    def some(self, collection_id: int, ids: Sequence[int]) -> tuple[npt.NDArray[np.int64], Vector]:
-        """The same for these passages only; numbers that are gone, or of another collection, are left out."""
+    def some(self, collection_id: int, ids: Sequence[int]) -> tuple[Ids, Vector]:
         with self._database.reading() as connection:
             return some_vectors(connection, find_collection(connection, collection_id), ids)
 
     def begin(self, collection: Collection, embedder: EmbedderInfo) -> int:
-        """Start, or resume, the vectors of another embedder for a collection; the generation's number.
-
-        The current generation goes on serving. An unfinished one of a different embedder is dropped.
-        """
         with self._database.writing() as connection:
             current = find_collection(connection, collection.id).generation
             rows = connection.execute(
@@ -66,7 +59,6 @@ class Vectors:
             return insert_generation(connection, collection.id, embedder)
 
     def unfinished(self, collection_id: int) -> EmbedderInfo | None:
-        """The embedder of a generation that was begun and not promoted yet."""
         with self._database.reading() as connection:
             row = connection.execute(
                 "SELECT embedder, digest, dimension, query_prefix, document_prefix FROM generation"
@@ -76,7 +68,6 @@ class Vectors:
         return EmbedderInfo(*row) if row is not None else None
 
     def pending(self, generation: int, limit: int) -> list[tuple[bytes, str]]:
-        """At most ``limit`` keys that have no vector in this generation yet, each with its index text."""
         with self._database.reading() as connection:
             owner = _collection_of(connection, generation)
             rows = connection.execute(f"SELECT c.id, c.key {_MISSING} LIMIT ?", (owner, generation, limit)).fetchall()
@@ -84,12 +75,10 @@ class Vectors:
         return [(key, texts[number].index_text) for number, key in rows]
 
     def pending_count(self, generation: int) -> int:
-        """How many keys have no vector in this generation yet."""
         with self._database.reading() as connection:
             return _missing(connection, generation)
 
     def put(self, generation: int, vectors: Mapping[bytes, npt.NDArray[Any]]) -> None:
-        """Store vectors of a generation, durably; keys that no passage uses any more are left out."""
         with self._database.writing() as connection:
             owner = _collection_of(connection, generation)
             (dimension,) = connection.execute("SELECT dimension FROM generation WHERE id = ?", (generation,)).fetchone()
@@ -99,10 +88,6 @@ class Vectors:
             )
 
     def promote(self, generation: int) -> None:
-        """Search the collection with this generation from now on, and drop the old one, in one transaction.
-
-        Raises StoreError while a passage has no vector in it.
-        """
         with self._database.writing() as connection:
             owner = _collection_of(connection, generation)
             if missing := _missing(connection, generation):
@@ -117,16 +102,7 @@ class Vectors:
             touch(connection, owner)
 
 
-def passage_ids(connection: sqlite3.Connection, collection_id: int) -> npt.NDArray[np.int64]:
-    """Every passage's number, ascending, in the state that ``connection`` sees."""
-    rows = connection.execute(
-        "SELECT p.id FROM document d JOIN passage p ON p.document_id = d.id WHERE d.collection_id = ? ORDER BY p.id",
-        (collection_id,),
-    ).fetchall()
-    return np.array(rows, dtype=np.int64).reshape(-1)
-
-
-def all_vectors(connection: sqlite3.Connection, collection: Collection) -> tuple[npt.NDArray[np.int64], Vector]:
+def all_vectors(connection: sqlite3.Connection, collection: Collection) -> tuple[Ids, Vector]:
     """Every passage's number, ascending, and its unit vector, in the state that ``connection`` sees."""
     pairs = _array(connection.execute(
         "SELECT p.id, p.content_id FROM document d JOIN passage p ON p.document_id = d.id WHERE d.collection_id = ?"
@@ -143,19 +119,17 @@ def all_vectors(connection: sqlite3.Connection, collection: Collection) -> tuple
     at = 0
     while chunk := rows.fetchmany(_STEP):
         contents[at : at + len(chunk)] = [number for number, _ in chunk]
-        matrix[at : at + len(chunk)] = _matrix([data for _, data in chunk], collection)
+        matrix[at : at + len(chunk)] = matrix_of([data for _, data in chunk], collection)
         at += len(chunk)
     places = np.searchsorted(contents, pairs[:, 1])
     if not np.array_equal(contents[np.minimum(places, count - 1)] if count else contents, pairs[:, 1]):
-        raise _damaged(collection)
+        raise damaged_vectors(collection)
     if len(places) == count and np.array_equal(places, np.arange(count)):
         return pairs[:, 0], matrix
     return pairs[:, 0], matrix[places]
 
 
-def some_vectors(
-    connection: sqlite3.Connection, collection: Collection, ids: Sequence[int]
-) -> tuple[npt.NDArray[np.int64], Vector]:
+def some_vectors(connection: sqlite3.Connection, collection: Collection, ids: Sequence[int]) -> tuple[Ids, Vector]:
     """The numbers and unit vectors of these passages, as far as they exist, in ascending order."""
     rows = connection.execute(
         "SELECT p.id, v.data FROM passage p JOIN document d ON d.id = p.document_id AND d.collection_id = ?"
@@ -164,30 +138,11 @@ def some_vectors(
         (collection.id, collection.generation, numbers(ids)),
     ).fetchall()
     found = np.array([number for number, _ in rows], dtype=np.int64)
-    return found, _matrix([data for _, data in rows], collection)
+    return found, matrix_of([data for _, data in rows], collection)
 
 
-def _array(pairs: list[tuple[int, int]]) -> npt.NDArray[np.int64]:
+def _array(pairs: list[tuple[int, int]]) -> Ids:
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)
-
-
-def _matrix(rows: list[bytes], collection: Collection) -> Vector:
-    size = 4 * collection.embedder.dimension
-    if any(not isinstance(row, bytes) or len(row) != size for row in rows):
-        raise _damaged(collection)
-    matrix = np.frombuffer(b"".join(rows), dtype="<f4").reshape(-1, collection.embedder.dimension)
-    with np.errstate(over="ignore", invalid="ignore"):
-        lengths = np.einsum("ij,ij->i", matrix, matrix)
-    if not np.all((np.abs(lengths - 1) < _ROUNDING) | (lengths == 0)):
-        raise _damaged(collection)
-    return matrix
-
-
-def _damaged(collection: Collection) -> LibraryDamaged:
-    return LibraryDamaged(
-        f"The stored vectors of the collection {collection.name!r} are damaged.",
-        hint=f"`rag reindex {collection.embedder.name}` computes them anew from the documents' text.",
-    )
 
 
 def _vector(data: bytes) -> Vector:

@@ -8,15 +8,15 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from rag.errors import LibraryDamaged
-from rag.store import passages as slices
-from rag.store import schema
-from rag.store.collections import revision, touch
-from rag.store.database import Database
-from rag.store.passages import Home, numbers
+from rag.store.sqlite import passages as slices
+from rag.store.sqlite import schema
+from rag.store.sqlite.collections import revision, touch
+from rag.store.sqlite.database import Database
+from rag.store.sqlite.passages import numbers
 from rag.store.terms import Term, query_terms, searchable
+from rag.store.truth import Home, Ids
 from rag.types import index_text
 
 MAX_TERMS = 32
@@ -39,30 +39,25 @@ HEAD_WEIGHT = 2.0
 _CACHED_TERMS = 20_000
 
 
-class Lexical:
-    """BM25 search over the truth's full-text tables. Thread-safe."""
+class SqliteLexical:
+    """``rag.store.truth.Lexical`` in SQLite."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = threading.Lock()
         self._frequencies: OrderedDict[tuple[int, int, Term], int] = OrderedDict()
-        self._counts: dict[int, tuple[int, int]] = {}
 
     def search(self, collection_id: int, question: str, limit: int) -> list[tuple[int, float]]:
-        """The best passages for a question: (passage id, BM25 >= 0), best first. Never fails on a question."""
         found = self.rank(collection_id, question, limit)
         return sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
 
     def scores(self, collection_id: int, question: str, ids: Sequence[int]) -> dict[int, float]:
-        """The BM25 score of each of these passages, on the scale of ``search``; 0.0 where nothing matches."""
         return self.rank(collection_id, question, 0, ids)
 
     def rank(
         self, collection_id: int, question: str, limit: int, also: Sequence[int] = (),
-        within: npt.NDArray[np.int64] | None = None,
+        within: Ids | None = None,
     ) -> dict[int, float]:  # fmt: skip
-        """The scores of the ``limit`` best passages, only of ``within`` if given, and, in the same pass, of each of
-        ``also``."""
         wanted = dict.fromkeys((int(number) for number in also), 0.0)
         with self._database.reading() as connection:
             terms = self._present(connection, collection_id, question)
@@ -82,11 +77,7 @@ class Lexical:
         wanted.update((number, scored[number]) for number in wanted if number in scored)
         return wanted | best
 
-    def counts(self, collection_id: int, question: str, homes: Sequence[Home]) -> npt.NDArray[np.int64]:
-        """In how many passages of each of these documents each term of the question occurs.
-
-        Of shape (terms, documents), with as many of the rarest terms as ``COUNT_ROWS`` allows.
-        """
+    def counts(self, collection_id: int, question: str, homes: Sequence[Home]) -> Ids:
         firsts = np.array([home.first for home in homes], dtype=np.int64)
         ends = firsts + np.array([home.size for home in homes], dtype=np.int64)
         counted = []
@@ -111,7 +102,6 @@ class Lexical:
         return False
 
     def document_frequency(self, collection_id: int, term: str) -> int:
-        """In how many passages a word occurs (all its words, when it is more than one), folded and stemmed."""
         terms = query_terms(term, MAX_TERMS)
         with self._database.reading() as connection:
             at = revision(connection, collection_id)
@@ -119,26 +109,12 @@ class Lexical:
                 return 0
             return min(self._frequency(connection, collection_id, at, one) for one in terms)
 
-    def passage_count(self, collection_id: int) -> int:
-        """How many passages the collection has."""
-        with self._database.reading() as connection:
-            return self._count(connection, collection_id, revision(connection, collection_id))
-
     def _present(self, connection: sqlite3.Connection, collection_id: int, question: str) -> list[tuple[int, Term]]:
         """The question's terms that occur at all, each after its number of passages, rarest first."""
         at = revision(connection, collection_id)
         terms = query_terms(question, MAX_TERMS) if at >= 0 else []
         counted = [(self._frequency(connection, collection_id, at, term), term) for term in terms]
         return sorted((pair for pair in counted if pair[0]), key=lambda pair: pair[0])
-
-    def _count(self, connection: sqlite3.Connection, collection_id: int, at: int) -> int:
-        cached = self._counts.get(collection_id)
-        if cached is None or cached[0] != at:
-            row = connection.execute(
-                "SELECT coalesce(sum(passages), 0) FROM document WHERE collection_id = ?", (collection_id,)
-            ).fetchone()
-            self._counts[collection_id] = cached = (at, int(row[0]))
-        return cached[1]
 
     def _frequency(self, connection: sqlite3.Connection, collection_id: int, at: int, term: Term) -> int:
         key = (collection_id, at, term)
@@ -168,7 +144,7 @@ def affordable(terms: Sequence[tuple[int, Term]], rows: int) -> list[Term]:
 
 def _candidates(
     connection: sqlite3.Connection, table: str, terms: Sequence[Term], limit: int,
-    within: npt.NDArray[np.int64] | None = None,
+    within: Ids | None = None,
 ) -> dict[int, float]:  # fmt: skip
     """The best passages by these terms, with their scores."""
     if limit < 1:

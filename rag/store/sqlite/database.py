@@ -12,11 +12,11 @@ from typing import Self
 from urllib.parse import quote
 
 from rag.errors import DiskFull, LibraryDamaged, LibraryFormat, StoreError
-from rag.store import schema
+from rag.store.common import INDEX_FOLDER
 from rag.store.lock import prepare_folder, unusable
+from rag.store.sqlite import schema
 
 FILE_NAME = "library.sqlite3"
-INDEX_FOLDER = "index"
 BUSY_SECONDS = 5.0
 _WAL_SINCE = (3, 51, 3)
 _IDLE_READERS = 8
@@ -49,6 +49,7 @@ class Database:
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
         self._process = os.getpid()
+        self._snapshot = threading.local()
 
     @classmethod
     def open(cls, folder: Path, *, writer: bool) -> Self:
@@ -117,6 +118,11 @@ class Database:
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection that sees one consistent, committed state of the library until the block ends."""
         self.expect_own_process()
+        shared: sqlite3.Connection | None = getattr(self._snapshot, "connection", None)
+        if shared is not None:
+            with translated(self.path):
+                yield shared
+            return
         with translated(self.path):
             connection = self._borrow()
             try:
@@ -126,6 +132,16 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 self._give_back(connection)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Every ``reading`` of this thread sees the same state until the block ends."""
+        with self.reading() as connection:
+            before, self._snapshot.connection = getattr(self._snapshot, "connection", None), connection
+            try:
+                yield
+            finally:
+                self._snapshot.connection = before
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,11 @@ import numpy.typing as npt
 import pytest
 
 from rag.errors import EmbedderMismatch
-from rag.store.database import INDEX_FOLDER
+from rag.store.common import INDEX_FOLDER
 from rag.store.dense import DenseIndex
 from rag.store.truth import Collection, EmbedderInfo, Truth
 from rag.store.upkeep import QUARANTINE_FOLDER
-from tests.store.material import DIMENSION, EMBEDDER, embed, open_files, prose, put, writer
+from tests.store.material import DIMENSION, embed, open_files, prose, put
 
 QUERY = embed(b"question" * 2)
 
@@ -49,26 +49,18 @@ def chroma_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rag.store.dense.EXACT_BYTES", -1)
 
 
-@pytest.fixture(name="library")
-def library_with_documents(tmp_path: Path) -> Iterator[tuple[Truth, Collection]]:
-    """A library of five documents."""
-    with writer(tmp_path) as truth:
-        collection = truth.collections.create("default", EMBEDDER, "v1")
-        for number in range(5):
-            put(truth, collection, f"{number}.txt", prose(number, 100))
-        yield truth, collection
-
-
-def folders(truth: Truth) -> list[Path]:
+def folders(home: Path) -> list[Path]:
     """The folders of the indexes."""
-    root = truth.path.parent / INDEX_FOLDER
+    root = home / INDEX_FOLDER
     return sorted(root.iterdir()) if root.exists() else []
 
 
 @pytest.mark.parametrize("limit", [0, 1, 7, 10_000])
-def test_exact_search_is_exact_through_every_change(library: tuple[Truth, Collection], limit: int) -> None:
+def test_exact_search_is_exact_through_every_change(
+    library: tuple[Truth, Collection], limit: int, tmp_path: Path
+) -> None:
     truth, collection = library
-    dense = DenseIndex.open(truth, truth.path.parent)
+    dense = DenseIndex.open(truth, tmp_path)
     try:
         for step in range(5):
             assert same(dense.search(collection, QUERY, limit), exact(truth, collection, QUERY, limit))
@@ -82,9 +74,9 @@ def test_exact_search_is_exact_through_every_change(library: tuple[Truth, Collec
         dense.close()
 
 
-def test_searches_under_way_keep_their_rows(library: tuple[Truth, Collection]) -> None:
+def test_searches_under_way_keep_their_rows(library: tuple[Truth, Collection], tmp_path: Path) -> None:
     truth, collection = library
-    dense = DenseIndex.open(truth, truth.path.parent)
+    dense = DenseIndex.open(truth, tmp_path)
     rows = dense._exact._rows(collection)
     before = rows.ids, rows.matrix
     copy = before[0].copy(), before[1].copy()
@@ -97,9 +89,9 @@ def test_searches_under_way_keep_their_rows(library: tuple[Truth, Collection]) -
     dense.close()
 
 
-def test_the_wrong_vector_is_refused(library: tuple[Truth, Collection]) -> None:
+def test_the_wrong_vector_is_refused(library: tuple[Truth, Collection], tmp_path: Path) -> None:
     truth, collection = library
-    dense = DenseIndex.open(truth, truth.path.parent)
+    dense = DenseIndex.open(truth, tmp_path)
     with pytest.raises(EmbedderMismatch, match="dimensions"):
         dense.search(collection, QUERY[:-1], 3)
     assert all(score == 0 for _, score in dense.search(collection, np.zeros(DIMENSION), 3))
@@ -111,9 +103,9 @@ def test_the_wrong_vector_is_refused(library: tuple[Truth, Collection]) -> None:
     dense.close()
 
 
-def test_sync_tells_chroma_everything(library: tuple[Truth, Collection]) -> None:
+def test_sync_tells_chroma_everything(library: tuple[Truth, Collection], tmp_path: Path) -> None:
     truth, collection = library
-    dense = DenseIndex.open(truth, truth.path.parent)
+    dense = DenseIndex.open(truth, tmp_path)
     put(truth, collection, "0.txt", prose(50))
     truth.documents.remove(collection.id, "1.txt")
     dense.sync()
@@ -127,15 +119,17 @@ def test_sync_tells_chroma_everything(library: tuple[Truth, Collection]) -> None
     assert dense.sync(collection) > 0
     assert dense.sync(collection) == 0
     assert truth.facts().collections[0].unsynced == 0
-    assert {p.stat().st_mode & 0o077 for p in truth.path.parent.rglob("*")} == {0}
+    assert {p.stat().st_mode & 0o077 for p in tmp_path.rglob("*")} == {0}
     dense.close()
     wait_for(lambda: not [target for target in open_files() if INDEX_FOLDER in target])
 
 
 @pytest.mark.usefixtures("chroma")
-def test_search_through_chroma_follows_the_truth_before_any_sync(library: tuple[Truth, Collection]) -> None:
+def test_search_through_chroma_follows_the_truth_before_any_sync(
+    library: tuple[Truth, Collection], tmp_path: Path
+) -> None:
     truth, collection = library
-    dense = DenseIndex.open(truth, truth.path.parent)
+    dense = DenseIndex.open(truth, tmp_path)
     dense.sync()
     assert dense.state(collection) == "ready"
     for step in range(4):
@@ -155,17 +149,17 @@ def test_search_through_chroma_follows_the_truth_before_any_sync(library: tuple[
 
 
 @pytest.mark.usefixtures("chroma")
-def test_an_index_found_in_order_is_used_again(library: tuple[Truth, Collection]) -> None:
+def test_an_index_found_in_order_is_used_again(library: tuple[Truth, Collection], tmp_path: Path) -> None:
     truth, collection = library
     for _ in range(3):
-        dense = DenseIndex.open(truth, truth.path.parent)
+        dense = DenseIndex.open(truth, tmp_path)
         dense.sync()
         dense.close()
-        first = folders(truth)
-    dense = DenseIndex.open(truth, truth.path.parent)
+        first = folders(tmp_path)
+    dense = DenseIndex.open(truth, tmp_path)
     assert dense.search(collection, QUERY, 5), "exact while the index is being opened"
     wait_for(lambda: dense.state(collection) == "ready")
     assert same(dense.search(collection, QUERY, 5), exact(truth, collection, QUERY, 5))
     dense.close()
-    assert folders(truth) == first
-    assert not (truth.path.parent / QUARANTINE_FOLDER).exists()
+    assert folders(tmp_path) == first
+    assert not (tmp_path / QUARANTINE_FOLDER).exists()

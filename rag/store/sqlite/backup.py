@@ -13,11 +13,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from rag.errors import LibraryDamaged, LibraryFormat, RagError, StoreError
-from rag.store import lexical, schema
-from rag.store import passages as slices
-from rag.store.collections import EmbedderInfo, insert_generation
-from rag.store.database import FILE_NAME, INDEX_FOLDER, Database, translated
+from rag.store.common import INDEX_FOLDER
 from rag.store.lock import prepare_folder
+from rag.store.sqlite import lexical, schema
+from rag.store.sqlite import passages as slices
+from rag.store.sqlite.collections import insert_generation
+from rag.store.sqlite.database import FILE_NAME, Database, translated
+from rag.store.truth import EmbedderInfo
 
 _PAGES = 32_768
 """Copied at once, about 256 MB: nobody who writes meanwhile waits longer than that takes."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +10,19 @@ import pytest
 from rag.errors import StoreError
 from rag.store.dense import DenseIndex
 from rag.store.truth import Collection, EmbedderInfo, Truth, text_key
+from tests.store.contract.conftest import Backend
 from tests.store.invariants import check
-from tests.store.material import EMBEDDER, embed, prose, put, writer
+from tests.store.material import embed, prose, put
 
 NEXT = EmbedderInfo("next", "1" * 64, 8, "query: ", "passage: ")
 
 
 @pytest.fixture(name="library")
-def library_with_documents(tmp_path: Path) -> Iterator[tuple[Truth, Collection]]:
+def with_documents(truth: Truth, collection: Collection) -> tuple[Truth, Collection]:
     """A library of three documents, two of them alike."""
-    with writer(tmp_path) as truth:
-        collection = truth.collections.create("default", EMBEDDER, "v1")
-        for number in (0, 1, 1):
-            put(truth, collection, f"{len(truth.documents.list(collection.id))}.txt", prose(number, 100))
-        yield truth, collection
+    for number in (0, 1, 1):
+        put(truth, collection, f"{len(truth.documents.list(collection.id))}.txt", prose(number, 100))
+    return truth, collection
 
 
 def embed_pending(truth: Truth, generation: int, limit: int = 1000) -> int:
@@ -82,13 +80,15 @@ def test_documents_that_come_and_go_meanwhile_are_complete(library: tuple[Truth,
     check(truth)
 
 
-def test_an_interrupted_generation_is_resumed_and_another_replaces_it(library: tuple[Truth, Collection]) -> None:
+def test_an_interrupted_generation_is_resumed_and_another_replaces_it(
+    backend: Backend, library: tuple[Truth, Collection], tmp_path: Path
+) -> None:
     truth, collection = library
     generation = truth.vectors.begin(collection, NEXT)
     embed_pending(truth, generation, 4)
     left = truth.vectors.pending_count(generation)
     truth.close()
-    with writer(truth.path.parent) as again:
+    with backend.open(tmp_path) as again:
         assert again.vectors.begin(collection, NEXT) == generation
         assert again.vectors.pending_count(generation) == left
         other = again.vectors.begin(collection, EmbedderInfo("third", "2", 4))
@@ -101,9 +101,9 @@ def test_an_interrupted_generation_is_resumed_and_another_replaces_it(library: t
         check(again)
 
 
-def test_the_index_follows_the_generation(library: tuple[Truth, Collection]) -> None:
+def test_the_index_follows_the_generation(library: tuple[Truth, Collection], tmp_path: Path) -> None:
     truth, collection = library
-    dense = DenseIndex.open(truth, truth.path.parent)
+    dense = DenseIndex.open(truth, tmp_path)
     dense.sync()
     generation = truth.vectors.begin(collection, NEXT)
     while embed_pending(truth, generation):

@@ -4,68 +4,36 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from rag.errors import StoreError, UnknownCollection
-from rag.store import schema
-from rag.store.database import Database
-
-NAME_LIMIT = 100
+from rag.store.common import check_collection_name, no_collection
+from rag.store.sqlite import schema
+from rag.store.sqlite.database import Database
+from rag.store.truth import Collection, EmbedderInfo
 
 _COLUMNS = """SELECT c.id, c.name, c.generation, c.splitter, c.settings, c.owner,
     g.embedder, g.digest, g.dimension, g.query_prefix, g.document_prefix
     FROM collection c JOIN generation g ON g.id = c.generation"""
 
 
-@dataclass(frozen=True, slots=True)
-class EmbedderInfo:
-    """Which model made a generation's vectors, and what it puts before questions and documents."""
-
-    name: str
-    digest: str
-    dimension: int
-    query_prefix: str = ""
-    document_prefix: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Collection:
-    """A named group of documents; ``generation`` numbers the set of vectors it is searched with."""
-
-    id: int
-    name: str
-    generation: int
-    embedder: EmbedderInfo
-    splitter: str
-    settings: Mapping[str, Any]
-    owner: str
-
-
-class Collections:
-    """A library's collections."""
+class SqliteCollections:
+    """``rag.store.truth.Collections`` in SQLite."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def list(self) -> tuple[Collection, ...]:
-        """Every collection, by name."""
         with self._database.reading() as connection:
             rows = connection.execute(f"{_COLUMNS} ORDER BY c.name").fetchall()
         return tuple(_collection(row) for row in rows)
 
-    def get(self, name: str) -> Collection:
-        """The collection of that name. Raises UnknownCollection, which names the existing ones."""
+    def get(self, which: str | int) -> Collection:
         with self._database.reading() as connection:
-            row = connection.execute(f"{_COLUMNS} WHERE c.name = ?", (name,)).fetchone()
-            if row is None:
-                raise _unknown(connection, name)
-        return _collection(row)
+            return find_collection(connection, which)
 
     def create(self, name: str, embedder: EmbedderInfo, splitter: str, owner: str = "") -> Collection:
-        """Create an empty collection. Raises StoreError for a name that is taken, empty, long or unprintable."""
-        _check_name(name)
+        check_collection_name(name)
         if embedder.dimension < 1:
             raise StoreError(f"The embedder {embedder.name} has no dimensions.", hint="Choose another embedder.")
         with self._database.writing() as connection:
@@ -81,8 +49,7 @@ class Collections:
         return self.get(name)
 
     def rename(self, name: str, new_name: str) -> Collection:
-        """Give a collection another name. Raises UnknownCollection, and StoreError when the new name won't do."""
-        _check_name(new_name)
+        check_collection_name(new_name)
         with self._database.writing() as connection:
             collection = find_collection(connection, name)
             if new_name != name:
@@ -93,10 +60,6 @@ class Collections:
         return self.get(new_name)
 
     def delete(self, name: str) -> None:
-        """Delete a collection with its documents, passages and vectors. Raises UnknownCollection.
-
-        Conversations about it stay: they hold what they need.
-        """
         with self._database.writing() as connection:
             key = (find_collection(connection, name).id,)
             connection.execute("DELETE FROM document WHERE collection_id = ?", key)
@@ -109,11 +72,10 @@ class Collections:
             connection.execute("DELETE FROM collection WHERE id = ?", key)
 
     def set_setting(self, collection_id: int, key: str, value: Any) -> None:
-        """Keep a JSON value under ``key`` in ``Collection.settings``; None removes it."""
         with self._database.writing() as connection:
             row = connection.execute("SELECT settings FROM collection WHERE id = ?", (collection_id,)).fetchone()
             if row is None:
-                raise _unknown(connection, f"number {collection_id}")
+                raise _unknown(connection, collection_id)
             settings = {**json.loads(row[0]), key: value}
             if value is None:
                 del settings[key]
@@ -121,25 +83,22 @@ class Collections:
             touch(connection, collection_id)
 
     def revision(self, collection_id: int) -> int:
-        """A number that grows with every committed change of the collection; -1 when there is no such one."""
         with self._database.reading() as connection:
             return revision(connection, collection_id)
 
 
-class Settings:
-    """Values that belong to the whole library, by name."""
+class SqliteSettings:
+    """``rag.store.truth.Settings`` in SQLite."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def get(self, key: str) -> Any:
-        """The library-wide JSON value under ``key``, or None."""
         with self._database.reading() as connection:
             row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else json.loads(row[0])
 
     def set(self, key: str, value: Any) -> None:
-        """Keep a library-wide JSON value under ``key``."""
         with self._database.writing() as connection:
             connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
 
@@ -155,7 +114,7 @@ def find_collection(connection: sqlite3.Connection, which: str | int) -> Collect
     column = "id" if isinstance(which, int) else "name"
     row = connection.execute(f"{_COLUMNS} WHERE c.{column} = ?", (which,)).fetchone()
     if row is None:
-        raise _unknown(connection, which if isinstance(which, str) else f"number {which}")
+        raise _unknown(connection, which)
     return _collection(row)
 
 
@@ -180,18 +139,10 @@ def _collection(row: tuple[Any, ...]) -> Collection:
     return Collection(number, name, generation, EmbedderInfo(*embedder), splitter, json.loads(settings), owner)
 
 
-def _unknown(connection: sqlite3.Connection, name: str) -> UnknownCollection:
-    names = [str(row[0]) for row in connection.execute("SELECT name FROM collection ORDER BY name")]
-    known = f"There are: {', '.join(names)}." if names else "There is none yet; `rag ingest FILES` creates one."
-    return UnknownCollection(f"No collection {name!r}.", hint=known)
-
-
-def _check_name(name: str) -> None:
-    if not name.strip() or len(name) > NAME_LIMIT or not name.isprintable():
-        raise StoreError(
-            f"{name[:NAME_LIMIT]!r} cannot name a collection.",
-            hint=f"Use 1 to {NAME_LIMIT} printable characters.",
-        )
+def _unknown(connection: sqlite3.Connection, which: str | int) -> UnknownCollection:
+    return no_collection(
+        which, [str(row[0]) for row in connection.execute("SELECT name FROM collection ORDER BY name")]
+    )
 
 
 def _expect_free(connection: sqlite3.Connection, name: str) -> None:

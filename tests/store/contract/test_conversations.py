@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,17 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rag.errors import StoreError, UnknownConversation
-from rag.store.conversations import TITLE_LIMIT
+from rag.store.common import TITLE_LIMIT
 from rag.store.truth import Truth
 from rag.types import Answer
-from tests.store.material import EMBEDDER, writer
-
-
-@pytest.fixture(name="truth")
-def new_library(tmp_path: Path) -> Iterator[Truth]:
-    """An empty library."""
-    with writer(tmp_path) as truth:
-        yield truth
+from tests.store.contract.conftest import Backend
+from tests.store.material import EMBEDDER
 
 
 def answer(text: str) -> dict[str, object]:
@@ -28,14 +21,14 @@ def answer(text: str) -> dict[str, object]:
     return Answer(question="?", text=text, abstained=False).to_dict()
 
 
-def test_a_conversation_comes_back_after_a_restart(tmp_path: Path) -> None:
-    with writer(tmp_path) as truth:
+def test_a_conversation_comes_back_after_a_restart(backend: Backend, tmp_path: Path) -> None:
+    with backend.open(tmp_path) as truth:
         talks = truth.conversations
         number = talks.create("default")
         assert talks.append(number, "Who sells\nteapots?", "Who sells teapots?", answer("Ann does. [1]")) == 0
         assert talks.append(number, "Since when?", "Since when does Ann sell teapots?", answer("1998. [1]")) == 1
         talks.feedback(number, 1, -1, "too short")
-    with Truth.open(tmp_path, writer=False) as truth:
+    with backend.open(tmp_path, writer=False) as truth:
         conversation, turns = truth.conversations.get(number)
         assert (conversation.title, conversation.turns, conversation.collection) == ("Who sells teapots?", 2, "default")
         assert [(t.index, t.question) for t in turns] == [(0, "Who sells\nteapots?"), (1, "Since when?")]

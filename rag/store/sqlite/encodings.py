@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from rag.store.database import Database
-from rag.store.passages import numbers, of_contents
+from rag.store.sqlite.database import Database
+from rag.store.sqlite.passages import numbers, of_contents
+from rag.store.truth import Encoded
 from rag.types import Passage
-
-Vector = npt.NDArray[np.float32]
 
 _MISSING = """FROM content c WHERE c.collection_id = ? AND c.id > ?
     AND NOT EXISTS (SELECT 1 FROM encoding e WHERE e.content_id = c.id AND e.encoder = ?)"""
 
 
-class Encoded(NamedTuple):
-    """What an encoder makes of a text: a unit ``vector`` and how well, in [0, 1], it knows the text's language."""
-
-    vector: Vector
-    known: float
-
-
-class Encodings:
-    """The encoder's vectors. ``encoder`` names a model and its version."""
+class SqliteEncodings:
+    """``rag.store.truth.Encodings`` in SQLite."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def get(self, encoder: str, passage_ids: Sequence[int]) -> dict[int, Encoded]:
-        """What there is of these passages, by passage; float32, kept as float16. A damaged row counts as missing."""
         with self._database.reading() as connection:
             rows = connection.execute(
                 "SELECT p.id, e.known, e.data FROM json_each(?) JOIN passage p ON p.id = value"
@@ -43,8 +32,6 @@ class Encodings:
         return {number: encoded for number, encoded in found.items() if encoded is not None}
 
     def pending(self, collection_id: int, encoder: str, after: int, limit: int) -> dict[int, Passage]:
-        """At most ``limit`` contents beyond number ``after`` that the encoder has not seen, in order, each with one of
-        its passages."""
         with self._database.reading() as connection:
             rows = connection.execute(
                 f"SELECT c.id {_MISSING} ORDER BY c.id LIMIT ?", (collection_id, after, encoder, limit)
@@ -54,8 +41,6 @@ class Encodings:
         return {number: found[number] for number in wanted if number in found}
 
     def seen_counts(self, collection_id: int, encoder: str, known: float) -> tuple[int, int]:
-        """How many contents of the collection the encoder has seen, and of how many of them it knows the language less
-        than ``known``."""
         with self._database.reading() as connection:
             row = connection.execute(
                 "SELECT count(*), coalesce(sum(e.known < ?), 0) FROM content c"
@@ -65,13 +50,11 @@ class Encodings:
         return int(row[0]), int(row[1])
 
     def pending_count(self, collection_id: int, encoder: str) -> int:
-        """How many contents of the collection the encoder has not seen."""
         with self._database.reading() as connection:
             row = connection.execute(f"SELECT count(*) {_MISSING}", (collection_id, -1, encoder)).fetchone()
         return int(row[0])
 
     def content_count(self, collection_id: int) -> int:
-        """How many different texts the collection's passages have."""
         with self._database.reading() as connection:
             row = connection.execute(
                 "SELECT count(*) FROM content WHERE collection_id = ?", (collection_id,)
@@ -79,7 +62,6 @@ class Encodings:
         return int(row[0])
 
     def put(self, encoder: str, encoded: Mapping[int, Encoded]) -> None:
-        """Store vectors by content; contents that are gone are left out."""
         with self._database.writing() as connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO encoding SELECT id, ?, ?, ? FROM content WHERE id = ?",
@@ -90,7 +72,6 @@ class Encodings:
             )
 
     def drop_others(self, encoder: str) -> None:
-        """Delete what every other encoder made."""
         with self._database.writing() as connection:
             connection.execute("DELETE FROM encoding WHERE encoder <> ?", (encoder,))
 

@@ -24,9 +24,10 @@ from rag.store.checksum import files
 from rag.store.dense import DenseIndex
 from rag.store.terms import query_terms
 from rag.store.truth import Collection, EmbedderInfo, Truth
+from tests.store.contract.conftest import Backend
+from tests.store.contract.test_dense import exact, folders, same
 from tests.store.invariants import check
-from tests.store.material import EMBEDDER, embed, put, writer
-from tests.store.test_dense import exact, folders, same
+from tests.store.material import EMBEDDER, embed, put
 
 SOURCES = st.sampled_from(["a.txt", "b.txt", "sub/c.txt", "d ü.txt"])
 WORDS = ["apple", "pear", "café", "東京タワー", "running", "naïve", "x1"]
@@ -35,6 +36,8 @@ TEXTS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=40).map(" ".join)
 
 class Store(RuleBasedStateMachine):
     """Put, replace, remove, ask, sync, reopen, reindex, damage."""
+
+    backend: Backend
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +49,7 @@ class Store(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.truth = writer(self.folder)
+        self.truth = self.backend.open(self.folder)
         self.collection = self.truth.collections.create("default", EMBEDDER, "v1")
         self.dense = DenseIndex.open(self.truth, self.folder)
 
@@ -92,7 +95,7 @@ class Store(RuleBasedStateMachine):
     def reopen(self, change: bool) -> None:
         self.dense.close()
         self.truth.close()
-        self.truth = writer(self.folder)
+        self.truth = self.backend.open(self.folder)
         self.dense = DenseIndex.open(self.truth, self.folder)
         assert self.truth.collections.get("default") == self.collection
         if change:
@@ -101,7 +104,7 @@ class Store(RuleBasedStateMachine):
     @rule(position=st.floats(0, 1))
     def damage_the_index(self, position: float) -> None:
         self.dense.close()
-        chosen = [path for folder in folders(self.truth) for path in files(folder)]
+        chosen = [path for folder in folders(self.folder) for path in files(folder)]
         if chosen:
             path = chosen[int(position * (len(chosen) - 1))]
             path.write_bytes(path.read_bytes()[: int(path.stat().st_size * position)])
@@ -133,7 +136,8 @@ class Store(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-def test_any_order_of_operations_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_order_of_operations_holds(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Store, "backend", backend, raising=False)
     monkeypatch.setattr("rag.store.dense.EXACT_BYTES", -1)
     examples, steps = (1000, 50) if os.environ.get("RAG_SOAK") else (30, 20)
     run_state_machine_as_test(

@@ -1,0 +1,21 @@
+"""The backends of the truth, and which of them opens what. A new one is added here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rag.store.sqlite.backup import Salvage, restore, salvage
+from rag.store.sqlite.database import FILE_NAME, expect_not_lost
+from rag.store.sqlite.truth import SqliteTruth
+from rag.store.truth import Truth
+
+__all__ = ["FILE_NAME", "Salvage", "expect_not_lost", "open_truth", "restore", "salvage"]
+
+
+def open_truth(address: Path | str, *, writer: bool) -> Truth:
+    """Open the library at ``address``, its folder; a writer creates it, or brings it up to date.
+
+    Raises LibraryFormat for a file of a newer version or of another program, StoreError for a folder that cannot be
+    used, or that holds no library when opened for reading.
+    """
+    return SqliteTruth.open(Path(address), writer=writer)
