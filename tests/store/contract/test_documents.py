@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from rag.errors import StoreError, UnknownCollection, UnknownSource
-from rag.store.truth import EmbedderInfo, NewDocument, NewPassage, text_key
+from rag.store.truth import Collection, EmbedderInfo, NewDocument, NewPassage, Truth, text_key
+from rag.types import UnreadFile
 from tests.store.contract.conftest import Backend
 from tests.store.invariants import check
 from tests.store.material import DIMENSION, EMBEDDER, cut, embed_all, open_files, parsed, prose, put
@@ -200,3 +201,17 @@ def test_a_closed_library_says_so(backend: Backend, tmp_path: Path) -> None:
 
 def test_the_key_of_a_text_never_changes() -> None:
     assert text_key("Title\nSome text").hex() == "1e45f7f11845259e0ad7b93b9a368b15"
+
+
+def test_what_files_looked_like_and_which_could_not_be_read_is_kept(truth: Truth, collection: Collection) -> None:
+    put(truth, collection, "a.txt", prose(1))
+    assert truth.documents.signatures(collection.id) == {}
+    truth.documents.sign(collection.id, {"a.txt": "12 bytes", "absent": "x"})
+    assert truth.documents.signatures(collection.id) == {"a.txt": "12 bytes"}
+    bad = [UnreadFile(f"{name}.pdf", f"/{name}.pdf", "It is encrypted.", "Unlock it.", "encrypted") for name in "ba"]
+    truth.documents.note_unread(collection.id, bad, lambda origin: False)
+    assert truth.documents.unread(collection.id) == tuple(reversed(bad))
+    truth.documents.note_unread(collection.id, bad[:1], lambda origin: origin == "/a.pdf")
+    assert truth.documents.unread(collection.id) == (bad[0],)
+    truth.collections.delete("default")
+    assert truth.documents.unread(collection.id) == ()
