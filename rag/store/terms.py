@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from rag.language.words import RUN, piece_size, pieces
+from rag.types import index_text
+
+HEAD_WEIGHT = 2.0
+"""A match in title or headings counts for so many in the text."""
 
 TOKENIZER = "porter unicode61 remove_diacritics 2 categories 'L* N* Mc Mn'"
 
@@ -77,3 +81,9 @@ def _run_terms(run: str) -> list[Term]:
     if len(run) < size:
         return [Term(run, prefix=True)]
     return [Term(piece) for piece in pieces(run) if len(piece) == size]
+
+
+def columns(title: str, heading: tuple[str, ...], text: str) -> tuple[str, str]:
+    """The two columns of the full-text index. A change here needs a migration that writes the index again, because
+    taking a passage out takes the very words that were put in."""
+    return searchable(index_text(title, heading, "")), searchable(text)

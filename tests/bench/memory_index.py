@@ -18,8 +18,8 @@ from semantic_text_splitter import MarkdownSplitter, TextSplitter
 from rag.models.encoder import Encoder
 from rag.models.static import StaticVectors
 from rag.retrieve import Fusion, cosines, fuse, subjects
-from rag.store.sqlite.lexical import HEAD_WEIGHT, MAX_TERMS
-from rag.store.terms import TOKENIZER, query_terms, searchable
+from rag.store.tables.lexical import MAX_TERMS
+from rag.store.terms import HEAD_WEIGHT, TOKENIZER, query_terms, searchable
 from rag.store.truth import Encoded
 from rag.types import Hit, Passage, index_text
 

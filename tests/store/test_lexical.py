@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.store.sqlite import lexical
+from rag.store.tables import lexical
 from rag.store.terms import Term, query_terms, searchable
 from tests.store.material import EMBEDDER, prose, put, writer
 

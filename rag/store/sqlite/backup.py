@@ -15,10 +15,11 @@ from urllib.parse import quote
 from rag.errors import LibraryDamaged, LibraryFormat, RagError, StoreError
 from rag.store.common import INDEX_FOLDER
 from rag.store.lock import prepare_folder
-from rag.store.sqlite import lexical, schema
-from rag.store.sqlite import passages as slices
-from rag.store.sqlite.collections import insert_generation
-from rag.store.sqlite.database import FILE_NAME, Database, translated
+from rag.store.sqlite import schema
+from rag.store.sqlite.database import FILE_NAME, SqliteConnection, SqliteDatabase, translated
+from rag.store.sqlite.words import Fts5
+from rag.store.tables import passages as slices
+from rag.store.tables.collections import insert_generation
 from rag.store.truth import EmbedderInfo
 
 _PAGES = 32_768
@@ -59,7 +60,7 @@ class Salvage:
     kept: Path
 
 
-def backup(database: Database, target: Path) -> int:
+def backup(database: SqliteDatabase, target: Path) -> int:
     """Copy the library as it is at one moment into the file ``target``, for its owner alone; its size in bytes.
 
     Others go on reading and writing. Raises StoreError when ``target`` exists or cannot be written, DiskFull.
@@ -122,7 +123,7 @@ def salvage(folder: Path, embedder: EmbedderInfo) -> Salvage:
     damaged, made = folder / FILE_NAME, folder / ".salvaged"
     shutil.rmtree(made, ignore_errors=True)
     try:
-        with Database.open(made, writer=True) as database:
+        with SqliteDatabase.open(made, writer=True) as database:
             with closing(_read_only(damaged)) as source, database.writing() as connection:
                 connection.execute("PRAGMA defer_foreign_keys = ON")
                 try:
@@ -179,7 +180,7 @@ def _whole(row: sqlite3.Row) -> bool:
     return isinstance(row["id"], int) and isinstance(row["source"], str)
 
 
-def _copy(source: sqlite3.Connection, connection: sqlite3.Connection, table: str) -> None:
+def _copy(source: sqlite3.Connection, connection: SqliteConnection, table: str) -> None:
     """The rows of a table as far as they are rows of it; columns that an older format lacks get their defaults."""
     known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
     for row in _rows(source, table):
@@ -191,7 +192,7 @@ def _copy(source: sqlite3.Connection, connection: sqlite3.Connection, table: str
             )
 
 
-def _reconcile(connection: sqlite3.Connection, embedder: EmbedderInfo) -> list[str]:
+def _reconcile(connection: SqliteConnection, embedder: EmbedderInfo) -> list[str]:
     """Make the rows agree again; the sources that had to be given up."""
     _mend_collections(connection, embedder)
     nameless = connection.execute(
@@ -209,11 +210,11 @@ def _reconcile(connection: sqlite3.Connection, embedder: EmbedderInfo) -> list[s
     for statement in _LEFT_OVER:
         connection.execute(statement)
     for (number,) in connection.execute("SELECT id FROM collection").fetchall():
-        lexical.write_anew(connection, number)
+        Fts5().write_anew(connection, number)
     return lost
 
 
-def _mend_collections(connection: sqlite3.Connection, embedder: EmbedderInfo) -> None:
+def _mend_collections(connection: SqliteConnection, embedder: EmbedderInfo) -> None:
     """A collection for every document, and a generation for every collection."""
     for (number,) in connection.execute(
         "SELECT DISTINCT collection_id FROM document WHERE collection_id NOT IN (SELECT id FROM collection)"
@@ -230,7 +231,7 @@ def _mend_collections(connection: sqlite3.Connection, embedder: EmbedderInfo) ->
         connection.execute("UPDATE collection SET generation = ? WHERE id = ?", (generation, number))
 
 
-def _proven(connection: sqlite3.Connection, document_id: int, passages: int, characters: int) -> bool:
+def _proven(connection: SqliteConnection, document_id: int, passages: int, characters: int) -> bool:
     """Whether a document's text and places are all there and its passages are what was put in."""
     layout = connection.execute("SELECT 1 FROM layout WHERE document_id = ?", (document_id,)).fetchone()
     rows = connection.execute("SELECT data FROM text WHERE document_id = ?", (document_id,))

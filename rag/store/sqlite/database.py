@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote
 
 from rag.errors import DiskFull, LibraryDamaged, LibraryFormat, StoreError
 from rag.store.common import INDEX_FOLDER
 from rag.store.lock import prepare_folder, unusable
 from rag.store.sqlite import schema
+from rag.store.sqlite.words import Fts5
 
 FILE_NAME = "library.sqlite3"
 BUSY_SECONDS = 5.0
@@ -34,19 +35,34 @@ def choose_journal(version: tuple[int, int, int]) -> str:
     return "wal" if version >= _WAL_SINCE else "truncate"
 
 
-class Database:
-    """One writer connection under a lock and a pool of readers; every method may be called from any thread."""
+class SqliteConnection(sqlite3.Connection):
+    """``rag.store.tables.connection.Connection`` in SQLite."""
+
+    def insert(self, statement: str, values: Sequence[Any], /) -> int:
+        """Run an INSERT of one row; the ``id`` it got."""
+        return int(self.execute(statement, values).lastrowid or 0)
+
+    def next_passage(self) -> int:
+        """The number that the next passage may have: greater than any ever used."""
+        row = self.execute("SELECT seq FROM sqlite_sequence WHERE name = 'passage'").fetchone()
+        return (row[0] if row else 0) + 1
+
+
+class SqliteDatabase:
+    """``rag.store.tables.connection.Database`` in a SQLite file: one writer connection under a lock and a pool of
+    readers; every method may be called from any thread."""
 
     FILE = FILE_NAME
     """The file's name inside the library's folder."""
 
-    def __init__(self, path: Path, writer: sqlite3.Connection | None, journal: str = "") -> None:
+    def __init__(self, path: Path, writer: SqliteConnection | None, journal: str = "") -> None:
         self.path = path
+        self.words = Fts5()
         self._writer = writer
         self._journal = journal
         self._write_lock = threading.RLock()
         self._pool_lock = threading.Lock()
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: list[SqliteConnection] = []
         self._closed = False
         self._process = os.getpid()
         self._snapshot = threading.local()
@@ -115,10 +131,10 @@ class Database:
         return "; ".join([*problems, *(f"a row of {row[0]} refers to a missing row of {row[2]}" for row in broken)])
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[SqliteConnection]:
         """A connection that sees one consistent, committed state of the library until the block ends."""
         self.expect_own_process()
-        shared: sqlite3.Connection | None = getattr(self._snapshot, "connection", None)
+        shared: SqliteConnection | None = getattr(self._snapshot, "connection", None)
         if shared is not None:
             with translated(self.path):
                 yield shared
@@ -144,7 +160,7 @@ class Database:
                 self._snapshot.connection = before
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[SqliteConnection]:
         """One transaction: committed and durable when the block ends, undone when it raises.
 
         Raises StoreError for an object opened for reading; DiskFull and StoreError for what SQLite reports.
@@ -161,7 +177,7 @@ class Database:
                     connection.execute("ROLLBACK")
 
     @contextmanager
-    def copying(self) -> Iterator[sqlite3.Connection]:
+    def copying(self) -> Iterator[SqliteConnection]:
         """A connection to copy the file through; this object's own writes wait meanwhile, those of others do not."""
         self.expect_own_process()
         with self._write_lock, translated(self.path):
@@ -214,7 +230,7 @@ class Database:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _the_writer(self) -> sqlite3.Connection:
+    def _the_writer(self) -> SqliteConnection:
         if self._writer is None:
             raise StoreError(
                 f"The library {self.path.parent} is open for reading only.",
@@ -224,7 +240,7 @@ class Database:
             raise StoreError(f"The library {self.path.parent} is closed.", hint="Open it again.")
         return self._writer
 
-    def _borrow(self) -> sqlite3.Connection:
+    def _borrow(self) -> SqliteConnection:
         with self._pool_lock:
             if self._closed:
                 raise StoreError(f"The library {self.path.parent} is closed.", hint="Open it again.")
@@ -234,7 +250,7 @@ class Database:
         connection.execute("PRAGMA query_only = ON")
         return connection
 
-    def _give_back(self, connection: sqlite3.Connection) -> None:
+    def _give_back(self, connection: SqliteConnection) -> None:
         with self._pool_lock:
             if not self._closed and len(self._idle) < _IDLE_READERS:
                 self._idle.append(connection)
@@ -324,13 +340,14 @@ def _expect_current(version: int, path: Path) -> None:
         )
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path) -> SqliteConnection:
     connection = sqlite3.connect(
         f"file:{quote(str(path.absolute()))}?mode=rw",
         uri=True,
         timeout=BUSY_SECONDS,
         isolation_level=None,
         check_same_thread=False,
+        factory=SqliteConnection,
     )
     for setting in ("foreign_keys = ON", "synchronous = FULL", "secure_delete = ON", "temp_store = MEMORY"):
         connection.execute(f"PRAGMA {setting}")
@@ -338,7 +355,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _open_writer(path: Path) -> tuple[sqlite3.Connection, str]:
+def _open_writer(path: Path) -> tuple[SqliteConnection, str]:
     connection = _connect(path)
     try:
         connection.execute(f"PRAGMA page_size = {schema.PAGE_SIZE}")

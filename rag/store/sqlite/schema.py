@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from rag.errors import LibraryFormat
+from rag.store.tables.connection import Connection
 from rag.store.terms import TOKENIZER
 
 APPLICATION_ID = 0x52414731
@@ -243,7 +244,7 @@ def fts(collection_id: int) -> str:
     return f"fts_{collection_id:d}"
 
 
-def create_fts(connection: sqlite3.Connection, collection_id: int) -> None:
+def create_fts(connection: Connection, collection_id: int) -> None:
     """Create the full-text table of a collection.
 
     It is contentless: it keeps no copy of the text (measured at 100,000 passages of 160 words: 73 MB instead of

@@ -2,55 +2,31 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
+from rag.errors import LibraryDamaged
 from rag.store.sqlite.backup import backup
-from rag.store.sqlite.collections import SqliteCollections, SqliteSettings
-from rag.store.sqlite.conversations import SqliteConversations
-from rag.store.sqlite.database import Database
-from rag.store.sqlite.documents import SqliteDocuments
-from rag.store.sqlite.encodings import SqliteEncodings
-from rag.store.sqlite.lexical import SqliteLexical
-from rag.store.sqlite.outbox import SqliteOutbox
-from rag.store.sqlite.passages import SqlitePassages
-from rag.store.sqlite.vectors import SqliteVectors
-from rag.store.truth import (
-    CollectionFacts,
-    Collections,
-    Conversations,
-    Documents,
-    Encodings,
-    Lexical,
-    Outbox,
-    Passages,
-    Settings,
-    StoreFacts,
-    Vectors,
-)
+from rag.store.sqlite.database import SqliteDatabase
+from rag.store.tables.collections import touch
+from rag.store.tables.truth import TruthTables
+from rag.store.truth import StoreFacts
 
 
-class SqliteTruth:
+class SqliteTruth(TruthTables):
     """``rag.store.truth.Truth`` in SQLite."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: SqliteDatabase) -> None:
+        super().__init__(database)
         self.database = database
-        self._lexical = SqliteLexical(database)
-        self.collections: Collections = SqliteCollections(database)
-        self.settings: Settings = SqliteSettings(database)
-        self.documents: Documents = SqliteDocuments(database)
-        self.passages: Passages = SqlitePassages(database)
-        self.vectors: Vectors = SqliteVectors(database)
-        self.encodings: Encodings = SqliteEncodings(database)
-        self.lexical: Lexical = self._lexical
-        self.conversations: Conversations = SqliteConversations(database)
-        self.outbox: Outbox = SqliteOutbox(database)
 
     @classmethod
     def open(cls, folder: Path, *, writer: bool) -> Self:
-        """Open the library in ``folder``; a writer creates it, or brings it up to date. Raises as ``Database.open``."""
-        return cls(Database.open(folder, writer=writer))
+        """Open the library in ``folder``; a writer creates it, or brings it up to date.
+
+        Raises as ``SqliteDatabase.open``.
+        """
+        return cls(SqliteDatabase.open(folder, writer=writer))
 
     @property
     def path(self) -> Path:
@@ -61,36 +37,13 @@ class SqliteTruth:
     def address(self) -> str:
         return str(self.database.path.parent)
 
-    @property
-    def writer(self) -> bool:
-        return self.database.writer
-
-    @property
-    def inherited(self) -> bool:
-        return self.database.inherited
-
-    def expect_own_process(self) -> None:
-        self.database.expect_own_process()
-
-    def snapshot(self) -> AbstractContextManager[None]:
-        return self.database.snapshot()
-
     def compact(self) -> None:
         for collection in self.collections.list():
-            self._lexical.mend(collection.id)
+            self._mend_words(collection.id)
         self.database.compact()
 
     def backup(self, target: Path) -> int:
         return backup(self.database, target)
-
-    def close(self) -> None:
-        self.database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def facts(self) -> StoreFacts:
         journal, problems = self.database.journal_mode, self.database.integrity()
@@ -99,19 +52,20 @@ class SqliteTruth:
                 name: int(connection.execute(f"PRAGMA {name}").fetchone()[0])
                 for name in ("page_size", "page_count", "freelist_count")
             }
-            counts = connection.execute(
-                "SELECT name, (SELECT count(*) FROM document d WHERE d.collection_id = c.id),"
-                " (SELECT count(*) FROM document d JOIN passage p ON p.document_id = d.id"
-                " WHERE d.collection_id = c.id),"
-                " (SELECT count(*) FROM vector v WHERE v.generation = c.generation),"
-                " (SELECT count(*) FROM outbox o WHERE o.collection_id = c.id),"
-                " (SELECT count(*) FROM generation g WHERE g.collection_id = c.id AND g.id <> c.generation)"
-                " FROM collection c ORDER BY name"
-            ).fetchall()
         return StoreFacts(
             engine=f"SQLite {self.database.sqlite_version}, journal mode {journal}",
             bytes=one["page_size"] * one["page_count"],
             free_bytes=one["page_size"] * one["freelist_count"],
             problems=problems,
-            collections=tuple(CollectionFacts(*row) for row in counts),
+            collections=self.counts(),
         )
+
+    def _mend_words(self, collection_id: int) -> None:
+        """Write a collection's full-text index again if it is damaged."""
+        try:
+            with self.database.writing() as connection:
+                self.database.words.check(connection, collection_id)
+        except LibraryDamaged:
+            with self.database.writing() as connection:
+                self.database.words.write_anew(connection, collection_id)
+                touch(connection, collection_id)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from rag.store.sqlite.database import Database
-from rag.store.sqlite.passages import numbers, of_contents
+from rag.store.tables.connection import Database, numbers
+from rag.store.tables.passages import of_contents
 from rag.store.truth import Encoded
 from rag.types import Passage
 
@@ -15,8 +15,8 @@ _MISSING = """FROM content c WHERE c.collection_id = ? AND c.id > ?
     AND NOT EXISTS (SELECT 1 FROM encoding e WHERE e.content_id = c.id AND e.encoder = ?)"""
 
 
-class SqliteEncodings:
-    """``rag.store.truth.Encodings`` in SQLite."""
+class EncodingsTables:
+    """``rag.store.truth.Encodings`` in tables."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -43,7 +43,7 @@ class SqliteEncodings:
     def seen_counts(self, collection_id: int, encoder: str, known: float) -> tuple[int, int]:
         with self._database.reading() as connection:
             row = connection.execute(
-                "SELECT count(*), coalesce(sum(e.known < ?), 0) FROM content c"
+                "SELECT count(*), coalesce(sum(CASE WHEN e.known < ? THEN 1 ELSE 0 END), 0) FROM content c"
                 " JOIN encoding e ON e.content_id = c.id AND e.encoder = ? WHERE c.collection_id = ?",
                 (known, encoder, collection_id),
             ).fetchone()
@@ -64,7 +64,8 @@ class SqliteEncodings:
     def put(self, encoder: str, encoded: Mapping[int, Encoded]) -> None:
         with self._database.writing() as connection:
             connection.executemany(
-                "INSERT OR REPLACE INTO encoding SELECT id, ?, ?, ? FROM content WHERE id = ?",
+                "INSERT INTO encoding SELECT id, ?, ?, ? FROM content WHERE id = ?"
+                " ON CONFLICT (content_id, encoder) DO UPDATE SET known = excluded.known, data = excluded.data",
                 [
                     (encoder, float(one.known), one.vector.astype("<f2").tobytes(), number)
                     for number, one in encoded.items()

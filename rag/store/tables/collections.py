@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from typing import Any
 
 from rag.errors import StoreError, UnknownCollection
 from rag.store.common import check_collection_name, no_collection
-from rag.store.sqlite import schema
-from rag.store.sqlite.database import Database
+from rag.store.tables.connection import Connection, Database
 from rag.store.truth import Collection, EmbedderInfo
 
 _COLUMNS = """SELECT c.id, c.name, c.generation, c.splitter, c.settings, c.owner,
@@ -17,8 +15,8 @@ _COLUMNS = """SELECT c.id, c.name, c.generation, c.splitter, c.settings, c.owner
     FROM collection c JOIN generation g ON g.id = c.generation"""
 
 
-class SqliteCollections:
-    """``rag.store.truth.Collections`` in SQLite."""
+class CollectionsTables:
+    """``rag.store.truth.Collections`` in tables."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -38,14 +36,13 @@ class SqliteCollections:
             raise StoreError(f"The embedder {embedder.name} has no dimensions.", hint="Choose another embedder.")
         with self._database.writing() as connection:
             _expect_free(connection, name)
-            cursor = connection.execute(
+            collection_id = connection.insert(
                 "INSERT INTO collection (name, generation, splitter, owner) VALUES (?, 0, ?, ?)",
                 (name, splitter, owner),
             )
-            collection_id = int(cursor.lastrowid or 0)
             generation = insert_generation(connection, collection_id, embedder)
             connection.execute("UPDATE collection SET generation = ? WHERE id = ?", (generation, collection_id))
-            schema.create_fts(connection, collection_id)
+            self._database.words.create(connection, collection_id)
         return self.get(name)
 
     def rename(self, name: str, new_name: str) -> Collection:
@@ -68,7 +65,7 @@ class SqliteCollections:
                 "DELETE FROM vector WHERE generation IN (SELECT id FROM generation WHERE collection_id = ?)", key
             )
             connection.execute("DELETE FROM outbox WHERE collection_id = ?", key)
-            connection.execute(f"DROP TABLE {schema.fts(key[0])}")
+            self._database.words.drop(connection, key[0])
             connection.execute("DELETE FROM collection WHERE id = ?", key)
 
     def set_setting(self, collection_id: int, key: str, value: Any) -> None:
@@ -87,8 +84,8 @@ class SqliteCollections:
             return revision(connection, collection_id)
 
 
-class SqliteSettings:
-    """``rag.store.truth.Settings`` in SQLite."""
+class SettingsTables:
+    """``rag.store.truth.Settings`` in tables."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -100,16 +97,19 @@ class SqliteSettings:
 
     def set(self, key: str, value: Any) -> None:
         with self._database.writing() as connection:
-            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+            connection.execute(
+                "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                (key, json.dumps(value)),
+            )
 
 
-def revision(connection: sqlite3.Connection, collection_id: int) -> int:
+def revision(connection: Connection, collection_id: int) -> int:
     """The collection's revision in the state that ``connection`` sees, -1 for an unknown collection."""
     row = connection.execute("SELECT revision FROM collection WHERE id = ?", (collection_id,)).fetchone()
     return -1 if row is None else int(row[0])
 
 
-def find_collection(connection: sqlite3.Connection, which: str | int) -> Collection:
+def find_collection(connection: Connection, which: str | int) -> Collection:
     """The collection of that name or number in the state that ``connection`` sees. Raises UnknownCollection."""
     column = "id" if isinstance(which, int) else "name"
     row = connection.execute(f"{_COLUMNS} WHERE c.{column} = ?", (which,)).fetchone()
@@ -118,18 +118,17 @@ def find_collection(connection: sqlite3.Connection, which: str | int) -> Collect
     return _collection(row)
 
 
-def insert_generation(connection: sqlite3.Connection, collection_id: int, embedder: EmbedderInfo) -> int:
+def insert_generation(connection: Connection, collection_id: int, embedder: EmbedderInfo) -> int:
     """Start a set of vectors for a collection; its number."""
-    cursor = connection.execute(
+    return connection.insert(
         "INSERT INTO generation (collection_id, embedder, digest, dimension, query_prefix, document_prefix)"
         " VALUES (?, ?, ?, ?, ?, ?)",
         (collection_id, embedder.name, embedder.digest, embedder.dimension,
          embedder.query_prefix, embedder.document_prefix),
     )  # fmt: skip
-    return int(cursor.lastrowid or 0)
 
 
-def touch(connection: sqlite3.Connection, collection_id: int) -> None:
+def touch(connection: Connection, collection_id: int) -> None:
     """Note a change of the collection."""
     connection.execute("UPDATE collection SET revision = revision + 1 WHERE id = ?", (collection_id,))
 
@@ -139,12 +138,12 @@ def _collection(row: tuple[Any, ...]) -> Collection:
     return Collection(number, name, generation, EmbedderInfo(*embedder), splitter, json.loads(settings), owner)
 
 
-def _unknown(connection: sqlite3.Connection, which: str | int) -> UnknownCollection:
+def _unknown(connection: Connection, which: str | int) -> UnknownCollection:
     return no_collection(
         which, [str(row[0]) for row in connection.execute("SELECT name FROM collection ORDER BY name")]
     )
 
 
-def _expect_free(connection: sqlite3.Connection, name: str) -> None:
+def _expect_free(connection: Connection, name: str) -> None:
     if connection.execute("SELECT 1 FROM collection WHERE name = ?", (name,)).fetchone():
         raise StoreError(f"There is already a collection {name!r}.", hint="Choose another name.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -21,11 +20,10 @@ from rag.store.common import (
     unit_bytes,
 )
 from rag.store.names import Named, inside, name_documents
-from rag.store.sqlite import lexical
-from rag.store.sqlite import passages as slices
-from rag.store.sqlite.collections import find_collection, touch
-from rag.store.sqlite.database import Database
-from rag.store.sqlite.passages import numbers
+from rag.store.tables import passages as slices
+from rag.store.tables.collections import find_collection, touch
+from rag.store.tables.connection import Connection, Database, Words, numbers
+from rag.store.terms import columns
 from rag.store.truth import Collection, NewDocument, NewPassage
 from rag.types import Document, Heading, ParsedDocument, Place, UnreadFile
 
@@ -34,8 +32,8 @@ _COLUMNS = """SELECT d.id, c.name, d.source, d.title, d.media_type, d.sha256, d.
     FROM document d JOIN collection c ON c.id = d.collection_id"""
 
 
-class SqliteDocuments:
-    """``rag.store.truth.Documents`` in SQLite."""
+class DocumentsTables:
+    """``rag.store.truth.Documents`` in tables."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -55,11 +53,11 @@ class SqliteDocuments:
         prefix = inside(origin)
         with self._database.reading() as connection:
             rows = connection.execute(
-                f"{_COLUMNS} WHERE d.collection_id = ? AND substr(d.origin, 1, ?) = ?"
-                " AND instr(substr(d.origin, ?), '#') = 0",
-                (collection_id, len(prefix), prefix, len(prefix) + 1),
+                f"{_COLUMNS} WHERE d.collection_id = ? AND substr(d.origin, 1, ?) = ?",
+                (collection_id, len(prefix), prefix),
             )
-            return tuple(Document(*row) for row in rows)
+            documents = [_document(row) for row in rows]
+        return tuple(document for document in documents if "#" not in document.origin[len(prefix) :])
 
     def namesakes(self, collection_id: int, name: str) -> tuple[Document, ...]:
         with self._database.reading() as connection:
@@ -116,14 +114,15 @@ class SqliteDocuments:
             if now.generation != collection.generation:
                 raise embedded_anew(now, new.name)
             present = _from(connection, now.id, new.replaces or new.origin)
-            orphans = [] if present is None else _retire(connection, now.id, present.id)
+            words = self._database.words
+            orphans = [] if present is None else _retire(connection, words, now.id, present.id)
             if present is not None and present.origin == new.origin:
                 document_id = _insert_document(connection, now, new, present.name, present.shown)
             else:
                 shown = _name(connection, now.id, Named(0, new.origin, new.name, ""))
                 document_id = _insert_document(connection, now, new, new.name, shown)
             contents = _insert_contents(connection, now, [p.key for p in new.passages], rows)
-            _insert_passages(connection, now.id, document_id, new.parsed, new.passages, contents)
+            _insert_passages(connection, words, now.id, document_id, new.parsed, new.passages, contents)
             _drop_orphans(connection, now.id, orphans)
             touch(connection, now.id)
             stored = connection.execute(f"{_COLUMNS} WHERE d.id = ?", (document_id,)).fetchone()
@@ -187,8 +186,9 @@ class SqliteDocuments:
                 "DELETE FROM unread WHERE collection_id = ? AND origin = ?", [(collection_id, one) for one in gone]
             )
             connection.executemany(
-                "INSERT OR REPLACE INTO unread (collection_id, source, origin, error, hint, code)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO unread (collection_id, source, origin, error, hint, code) VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (collection_id, origin) DO UPDATE SET source = excluded.source, error = excluded.error,"
+                " hint = excluded.hint, code = excluded.code",
                 [(collection_id, one.source, one.origin, one.error, one.hint, one.code) for one in new],
             )
 
@@ -202,7 +202,8 @@ class SqliteDocuments:
             if row is None:
                 raise no_source(source, name)
             for document_id in (row[0], *(number for number, _, _ in _inside(connection, collection_id, row[1]))):
-                _drop_orphans(connection, collection_id, _retire(connection, collection_id, document_id))
+                gone = _retire(connection, self._database.words, collection_id, document_id)
+                _drop_orphans(connection, collection_id, gone)
             touch(connection, collection_id)
 
     def _document(self, where: str, values: tuple[object, ...]) -> Document | None:
@@ -219,7 +220,7 @@ def _document(row: Sequence[Any]) -> Document:
     return Document(*(*row[:-1], metadata if isinstance(metadata, dict) else {}))
 
 
-def _expect_document(connection: sqlite3.Connection, document_id: int) -> tuple[str, int]:
+def _expect_document(connection: Connection, document_id: int) -> tuple[str, int]:
     """Its source and its length in characters."""
     row = connection.execute("SELECT source, characters FROM document WHERE id = ?", (document_id,)).fetchone()
     if row is None:
@@ -227,7 +228,7 @@ def _expect_document(connection: sqlite3.Connection, document_id: int) -> tuple[
     return str(row[0]), int(row[1])
 
 
-def _from(connection: sqlite3.Connection, collection_id: int, origin: str) -> Named | None:
+def _from(connection: Connection, collection_id: int, origin: str) -> Named | None:
     """What is known of the document that came from there."""
     row = connection.execute(
         "SELECT id, origin, name, source FROM document WHERE collection_id = ? AND origin = ?", (collection_id, origin)
@@ -235,7 +236,7 @@ def _from(connection: sqlite3.Connection, collection_id: int, origin: str) -> Na
     return None if row is None else Named(*row)
 
 
-def _inside(connection: sqlite3.Connection, collection_id: int, origin: str) -> Sequence[tuple[int, str, str]]:
+def _inside(connection: Connection, collection_id: int, origin: str) -> Sequence[tuple[int, str, str]]:
     """Number, origin and name of the documents that were files inside the one from ``origin``, at any depth."""
     prefix = inside(origin)
     return connection.execute(
@@ -244,14 +245,14 @@ def _inside(connection: sqlite3.Connection, collection_id: int, origin: str) -> 
     ).fetchall()
 
 
-def _move(connection: sqlite3.Connection, collection_id: int, document_id: int, origin: str, name: str) -> None:
+def _move(connection: Connection, collection_id: int, document_id: int, origin: str, name: str) -> None:
     shown = _name(connection, collection_id, Named(document_id, origin, name, ""))
     connection.execute(
         "UPDATE document SET origin = ?, name = ?, source = ? WHERE id = ?", (origin, name, shown, document_id)
     )
 
 
-def _name(connection: sqlite3.Connection, collection_id: int, new: Named) -> str:
+def _name(connection: Connection, collection_id: int, new: Named) -> str:
     """The name to show a document by; others that need a longer one to be told from it get theirs."""
     find = "SELECT id, origin, name, source FROM document WHERE collection_id = ? AND id <> ? AND "
 
@@ -267,11 +268,9 @@ def _name(connection: sqlite3.Connection, collection_id: int, new: Named) -> str
     return shown
 
 
-def _insert_document(
-    connection: sqlite3.Connection, collection: Collection, new: NewDocument, name: str, shown: str
-) -> int:
+def _insert_document(connection: Connection, collection: Collection, new: NewDocument, name: str, shown: str) -> int:
     parsed = new.parsed
-    cursor = connection.execute(
+    document_id = connection.insert(
         "INSERT INTO document (collection_id, source, title, media_type, sha256, size, characters, passages, pages,"
         " empty_pages, added_at, owner, origin, name, metadata, signature)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -279,7 +278,6 @@ def _insert_document(
          len(new.passages), len(parsed.pages), parsed.empty_pages, time.time(), new.owner, new.origin, name,
          json.dumps(new.metadata), new.signature),
     )  # fmt: skip
-    document_id = int(cursor.lastrowid or 0)
     connection.executemany(
         "INSERT INTO text VALUES (?, ?, ?)",
         [(document_id, part, data) for part, data in enumerate(slices.split_parts(parsed.text))],
@@ -292,7 +290,7 @@ def _insert_document(
 
 
 def _insert_contents(
-    connection: sqlite3.Connection, collection: Collection, keys: Iterable[bytes], vectors: Mapping[bytes, bytes]
+    connection: Connection, collection: Collection, keys: Iterable[bytes], vectors: Mapping[bytes, bytes]
 ) -> dict[bytes, int]:
     """The content number of each key, after giving every new one its vector."""
     found: dict[bytes, int] = {}
@@ -308,8 +306,7 @@ def _insert_contents(
                 "A passage has no vector; nothing was written.", hint="This is a bug of the caller: embed all passages."
             )
         if number is None:
-            cursor = connection.execute("INSERT INTO content (collection_id, key) VALUES (?, ?)", (collection.id, key))
-            number = int(cursor.lastrowid or 0)
+            number = connection.insert("INSERT INTO content (collection_id, key) VALUES (?, ?)", (collection.id, key))
         if known is None:
             connection.execute("INSERT INTO vector VALUES (?, ?, ?)", (collection.generation, number, vectors[key]))
         found[key] = number
@@ -317,11 +314,10 @@ def _insert_contents(
 
 
 def _insert_passages(
-    connection: sqlite3.Connection, collection_id: int, document_id: int, parsed: ParsedDocument,
+    connection: Connection, words: Words, collection_id: int, document_id: int, parsed: ParsedDocument,
     passages: Sequence[NewPassage], contents: Mapping[bytes, int],
 ) -> None:  # fmt: skip
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'passage'").fetchone()
-    first = (row[0] if row else 0) + 1
+    first = connection.next_passage()
     connection.executemany(
         "INSERT INTO passage (id, document_id, ordinal, start, stop, page, heading, content_id, places)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -330,23 +326,23 @@ def _insert_passages(
          for n, p in enumerate(passages)],
     )  # fmt: skip
     texts = ((p.heading, parsed.text[p.start : p.end]) for p in passages)
-    rows = [(first + n, *lexical.columns(parsed.title, *text)) for n, text in enumerate(texts)]
-    lexical.write(connection, collection_id, rows)
+    rows = [(first + n, *columns(parsed.title, *text)) for n, text in enumerate(texts)]
+    words.write(connection, collection_id, rows)
     _tell_index(connection, collection_id, range(first, first + len(passages)), removed=False)
 
 
-def _retire(connection: sqlite3.Connection, collection_id: int, document_id: int) -> list[int]:
+def _retire(connection: Connection, words: Words, collection_id: int, document_id: int) -> list[int]:
     """Delete a version of a document; the content numbers it used."""
     rows = connection.execute("SELECT id, content_id FROM passage WHERE document_id = ?", (document_id,)).fetchall()
-    readable = lexical.forget(connection, collection_id, document_id)
+    readable = words.forget(connection, collection_id, document_id)
     _tell_index(connection, collection_id, [passage_id for passage_id, _ in rows], removed=True)
     connection.execute("DELETE FROM document WHERE id = ?", (document_id,))
     if not readable:
-        lexical.write_anew(connection, collection_id)
+        words.write_anew(connection, collection_id)
     return [content_id for _, content_id in rows]
 
 
-def _drop_orphans(connection: sqlite3.Connection, collection_id: int, contents: Sequence[int]) -> None:
+def _drop_orphans(connection: Connection, collection_id: int, contents: Sequence[int]) -> None:
     """Delete those contents, and their vectors of every generation, that no passage uses any more."""
     unused = connection.execute(
         "SELECT value FROM json_each(?) WHERE value NOT IN"
@@ -362,8 +358,8 @@ def _drop_orphans(connection: sqlite3.Connection, collection_id: int, contents: 
     connection.execute("DELETE FROM content WHERE id IN (SELECT value FROM json_each(?))", (gone,))
 
 
-def _tell_index(connection: sqlite3.Connection, collection_id: int, ids: Iterable[int], *, removed: bool) -> None:
+def _tell_index(connection: Connection, collection_id: int, ids: Iterable[int], *, removed: bool) -> None:
     connection.executemany(
         "INSERT INTO outbox (collection_id, passage_id, removed) VALUES (?, ?, ?)",
-        [(collection_id, number, removed) for number in ids],
+        [(collection_id, number, int(removed)) for number in ids],
     )

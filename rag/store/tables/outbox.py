@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from rag.store.sqlite.collections import find_collection
-from rag.store.sqlite.database import Database
+from rag.store.tables.collections import find_collection
+from rag.store.tables.connection import Database
 from rag.store.truth import Change, Collection, Pointer
 
 
-class SqliteOutbox:
-    """``rag.store.truth.Outbox`` in SQLite."""
+class OutboxTables:
+    """``rag.store.truth.Outbox`` in tables."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -52,7 +52,9 @@ class SqliteOutbox:
             if find_collection(connection, collection.id).generation != collection.generation:
                 return False
             connection.execute(
-                "INSERT OR REPLACE INTO dense VALUES (?, ?, ?, 0, ?)",
+                "INSERT INTO dense VALUES (?, ?, ?, 0, ?) ON CONFLICT (collection_id)"
+                " DO UPDATE SET folder = excluded.folder, generation = excluded.generation, dirty = 0,"
+                " manifest = excluded.manifest",
                 (collection.id, folder, collection.generation, manifest),
             )
             connection.execute("DELETE FROM outbox WHERE collection_id = ? AND seq <= ?", (collection.id, last))
@@ -61,7 +63,7 @@ class SqliteOutbox:
     def unsettled(self) -> list[int]:
         with self._database.reading() as connection:
             rows = connection.execute(
-                "SELECT id FROM collection WHERE id IN (SELECT collection_id FROM dense WHERE dirty)"
+                "SELECT id FROM collection WHERE id IN (SELECT collection_id FROM dense WHERE dirty <> 0)"
                 " OR id IN (SELECT collection_id FROM outbox)"
             ).fetchall()
         return [row[0] for row in rows]

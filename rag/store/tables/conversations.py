@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from rag.errors import UnknownConversation
 from rag.store.common import clean, excerpt_of, folded, no_conversation, title_of
-from rag.store.sqlite.database import Database
+from rag.store.tables.connection import Connection, Database
 from rag.store.truth import Conversation, Feedback, Found, StoredTurn
 
 _COLUMNS = """SELECT c.id, c.collection, c.owner, c.title, c.created, c.updated,
     (SELECT count(*) FROM turn t WHERE t.conversation_id = c.id) FROM conversation c"""
 
 
-class SqliteConversations:
-    """``rag.store.truth.Conversations`` in SQLite."""
+class ConversationsTables:
+    """``rag.store.truth.Conversations`` in tables."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -26,11 +25,10 @@ class SqliteConversations:
     def create(self, collection: str, owner: str = "", title: str = "") -> int:
         now = time.time()
         with self._database.writing() as connection:
-            cursor = connection.execute(
+            return connection.insert(
                 "INSERT INTO conversation (collection, owner, title, created, updated) VALUES (?, ?, ?, ?, ?)",
                 (collection, owner, title_of(title), now, now),
             )
-            return int(cursor.lastrowid or 0)
 
     def append(
         self, conversation_id: int, question: str, asked: str, answer: Mapping[str, Any], owner: str = ""
@@ -53,10 +51,9 @@ class SqliteConversations:
 
     def list(self, owner: str = "", collection: str | None = None, limit: int = 200) -> tuple[Conversation, ...]:
         with self._database.reading() as connection:
+            one, values = ("", ()) if collection is None else (" AND c.collection = ?", (collection,))
             rows = connection.execute(
-                f"{_COLUMNS} WHERE c.owner = ? AND (? IS NULL OR c.collection = ?)"
-                " ORDER BY c.updated DESC, c.id DESC LIMIT ?",
-                (owner, collection, collection, limit),
+                f"{_COLUMNS} WHERE c.owner = ?{one} ORDER BY c.updated DESC, c.id DESC LIMIT ?", (owner, *values, limit)
             ).fetchall()
         return tuple(Conversation(*row) for row in rows)
 
@@ -123,7 +120,7 @@ class SqliteConversations:
                 )
 
 
-def _find(connection: sqlite3.Connection, conversation_id: int, owner: str) -> Conversation:
+def _find(connection: Connection, conversation_id: int, owner: str) -> Conversation:
     row = connection.execute(f"{_COLUMNS} WHERE c.id = ? AND c.owner = ?", (conversation_id, owner)).fetchone()
     if row is None:
         raise no_conversation(conversation_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,9 +10,9 @@ import numpy.typing as npt
 
 from rag.errors import StoreError
 from rag.store.common import damaged_vectors, matrix_of, unit_bytes
-from rag.store.sqlite.collections import find_collection, insert_generation, touch
-from rag.store.sqlite.database import Database
-from rag.store.sqlite.passages import numbers, of_contents
+from rag.store.tables.collections import find_collection, insert_generation, touch
+from rag.store.tables.connection import Connection, Database, numbers
+from rag.store.tables.passages import of_contents
 from rag.store.truth import Collection, EmbedderInfo, Ids, Vector
 
 _STEP = 4096
@@ -21,8 +20,8 @@ _MISSING = """FROM content c WHERE c.collection_id = ?
     AND NOT EXISTS (SELECT 1 FROM vector v WHERE v.generation = ? AND v.content_id = c.id)"""
 
 
-class SqliteVectors:
-    """``rag.store.truth.Vectors`` in SQLite."""
+class VectorsTables:
+    """``rag.store.truth.Vectors`` in tables."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -83,7 +82,8 @@ class SqliteVectors:
             owner = _collection_of(connection, generation)
             (dimension,) = connection.execute("SELECT dimension FROM generation WHERE id = ?", (generation,)).fetchone()
             connection.executemany(
-                "INSERT OR REPLACE INTO vector SELECT ?, id, ? FROM content WHERE collection_id = ? AND key = ?",
+                "INSERT INTO vector SELECT ?, id, ? FROM content WHERE collection_id = ? AND key = ?"
+                " ON CONFLICT (generation, content_id) DO UPDATE SET data = excluded.data",
                 [(generation, unit_bytes(vector, dimension), owner, key) for key, vector in vectors.items()],
             )
 
@@ -102,7 +102,7 @@ class SqliteVectors:
             touch(connection, owner)
 
 
-def all_vectors(connection: sqlite3.Connection, collection: Collection) -> tuple[Ids, Vector]:
+def all_vectors(connection: Connection, collection: Collection) -> tuple[Ids, Vector]:
     """Every passage's number, ascending, and its unit vector, in the state that ``connection`` sees."""
     pairs = _array(connection.execute(
         "SELECT p.id, p.content_id FROM document d JOIN passage p ON p.document_id = d.id WHERE d.collection_id = ?"
@@ -129,7 +129,7 @@ def all_vectors(connection: sqlite3.Connection, collection: Collection) -> tuple
     return pairs[:, 0], matrix[places]
 
 
-def some_vectors(connection: sqlite3.Connection, collection: Collection, ids: Sequence[int]) -> tuple[Ids, Vector]:
+def some_vectors(connection: Connection, collection: Collection, ids: Sequence[int]) -> tuple[Ids, Vector]:
     """The numbers and unit vectors of these passages, as far as they exist, in ascending order."""
     rows = connection.execute(
         "SELECT p.id, v.data FROM passage p JOIN document d ON d.id = p.document_id AND d.collection_id = ?"
@@ -149,18 +149,18 @@ def _vector(data: bytes) -> Vector:
     return np.frombuffer(data, dtype="<f4")
 
 
-def _collection_of(connection: sqlite3.Connection, generation: int) -> int:
+def _collection_of(connection: Connection, generation: int) -> int:
     row = connection.execute("SELECT collection_id FROM generation WHERE id = ?", (generation,)).fetchone()
     if row is None:
         raise StoreError(f"There is no generation {generation}.", hint="Start again with `rag reindex`.")
     return int(row[0])
 
 
-def _missing(connection: sqlite3.Connection, generation: int) -> int:
+def _missing(connection: Connection, generation: int) -> int:
     owner = _collection_of(connection, generation)
     return int(connection.execute(f"SELECT count(*) {_MISSING}", (owner, generation)).fetchone()[0])
 
 
-def _drop(connection: sqlite3.Connection, generation: int) -> None:
+def _drop(connection: Connection, generation: int) -> None:
     connection.execute("DELETE FROM vector WHERE generation = ?", (generation,))
     connection.execute("DELETE FROM generation WHERE id = ?", (generation,))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from rag.store.common import changed, read_heading, read_places
-from rag.store.sqlite.collections import revision
-from rag.store.sqlite.database import Database
+from rag.store.tables.collections import revision
+from rag.store.tables.connection import Connection, Database, numbers
 from rag.store.truth import Home, Ids, text_key
 from rag.types import Passage
 
@@ -28,8 +26,8 @@ _MOST_PARTS = 4096
 """More than any passage has; a damaged row may say so."""
 
 
-class SqlitePassages:
-    """``rag.store.truth.Passages`` in SQLite."""
+class PassagesTables:
+    """``rag.store.truth.Passages`` in tables."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -96,12 +94,7 @@ class SqlitePassages:
             return tuple(of_document(connection, document_id))
 
 
-def numbers(ids: Iterable[int]) -> str:
-    """Numbers as the JSON list that ``json_each`` takes, which unlike parameters has no limit."""
-    return json.dumps([int(number) for number in ids])
-
-
-def build(connection: sqlite3.Connection, rows: Iterable[tuple[Any, ...]], *, as_found: bool = False) -> list[Passage]:
+def build(connection: Connection, rows: Iterable[tuple[Any, ...]], *, as_found: bool = False) -> list[Passage]:
     """Passages from rows of passage and document, with their slices of text.
 
     Each is proven by the hash of what was put in. Raises LibraryDamaged for one that is not what it was, unless it is
@@ -135,13 +128,13 @@ def _sound(row: tuple[Any, ...], *, as_found: bool) -> bool:
     return sound
 
 
-def of_document(connection: sqlite3.Connection, document_id: int, *, as_found: bool = False) -> list[Passage]:
+def of_document(connection: Connection, document_id: int, *, as_found: bool = False) -> list[Passage]:
     """Every passage of a document in the state that ``connection`` sees, in order; see ``build``."""
     rows = connection.execute(f"{_COLUMNS} WHERE p.document_id = ? ORDER BY p.ordinal", (document_id,))
     return build(connection, rows, as_found=as_found)
 
 
-def of_contents(connection: sqlite3.Connection, contents: Iterable[int]) -> dict[int, Passage]:
+def of_contents(connection: Connection, contents: Iterable[int]) -> dict[int, Passage]:
     """One passage for each of these contents."""
     pairs = connection.execute(
         "SELECT content_id, min(id) FROM passage WHERE content_id IN (SELECT value FROM json_each(?)) GROUP BY 1",
@@ -159,7 +152,7 @@ def split_parts(text: str) -> list[bytes]:
     return [text[at : at + PART].encode("utf-8", "surrogatepass") for at in range(0, len(text), PART)]
 
 
-def _read_parts(connection: sqlite3.Connection, document: int, wanted: set[int]) -> list[tuple[int, str]]:
+def _read_parts(connection: Connection, document: int, wanted: set[int]) -> list[tuple[int, str]]:
     rows = connection.execute(
         "SELECT part, data FROM text WHERE document_id = ? AND part IN (SELECT value FROM json_each(?))",
         (document, numbers(wanted)),
