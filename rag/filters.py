@@ -21,6 +21,7 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge,
 }  # fmt: skip
 _WRITTEN = {"=": "eq", "!=": "ne", "<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
+_DATE = re.compile(r"\d{4}(?:-\d\d(?:-\d\d)?)?")
 _NAME_WORD = re.compile(r"[^\W_]+?(?=[A-Z][a-z])|[^\W_]+")
 _TERM = re.compile(r"\s*(?P<key>[^<>=!\s][^<>=!]*?)\s*(?P<sign>!=|<=|>=|=|<|>)\s*(?P<value>.*?)\s*", re.S)
 
@@ -34,10 +35,55 @@ def chosen(documents: Sequence[Document], sources: Sequence[str], where: Mapping
     (true of all below it), ``type`` (a suffix or media type), ``added`` (a date), ``modified`` and ``language``; a list
     such as ``tags`` is true of each of its items. Dates are written 2024-03-31 and compared as such. A key that a
     document does not have is true of nothing. Raises UnknownSource for a name of no document, QuestionError for an
-    unknown comparison.
+    unknown comparison and for what no document can meet: a key that none has, a text where all have numbers.
     """
     named = documents if not sources else _named(documents, sources)
-    return [document for document in named if all(_holds(document, *term) for term in where.items())]
+    if not where:
+        return list(named)
+    known = [attributes(document) for document in documents]
+    terms = {key: _asked(key, wanted, known) for key, wanted in where.items()}
+    if named is not documents:
+        known = [attributes(document) for document in named]
+    return [
+        document for document, has in zip(named, known, strict=True)
+        if all(_holds(document, has, *term) for term in terms.items())
+    ]  # fmt: skip
+
+
+def _asked(key: str, wanted: Any, known: Sequence[Mapping[str, Any]]) -> Any:
+    """A condition that documents of which so much is ``known`` can meet. Raises QuestionError for any other."""
+    values = [has[key] for has in known if key in has]
+    if known and not values and key not in ("modified", "language"):
+        there = sorted({name for has in known for name in has} | {"modified", "language"})
+        raise QuestionError(f"No document has {key!r}.", hint=f"There are: {', '.join(there)}.")
+    if isinstance(wanted, Mapping):
+        if unknown := sorted(str(name) for name in wanted if name not in _COMPARE):
+            raise QuestionError(f"{unknown[0]!r} is no comparison.", hint=f"Use one of {', '.join(_COMPARE)}.")
+        return {name: _comparable(key, one, values) for name, one in wanted.items()}
+    return _comparable(key, wanted, values)
+
+
+def _comparable(key: str, wanted: Any, values: Sequence[Any]) -> Any:
+    """A value that can be compared with the known ones."""
+    if isinstance(wanted, list | tuple | set):
+        return [_comparable(key, one, values) for one in wanted]
+    if key in ("added", "modified"):
+        if not _DATE.fullmatch(str(wanted)):
+            raise QuestionError(f"{key!r} is a date, and {wanted!r} is none.", hint="Write it as in 2024-03-31.")
+        return str(wanted)
+    items = (one for value in values for one in (value if isinstance(value, list | tuple) else [value]))
+    kinds = {_kind(one) for one in items}
+    if kinds and _kind(wanted) not in kinds:
+        example = next(one for value in values for one in (value if isinstance(value, list | tuple) else [value]))
+        raise QuestionError(
+            f"{key!r} is {' or '.join(sorted(kinds))} in these documents, and {wanted!r} is not.",
+            hint=f"One of its values is {json.dumps(example, ensure_ascii=False)}.",
+        )
+    return wanted
+
+
+def _kind(value: Any) -> str:
+    return "a number" if isinstance(value, int | float) else "a text" if isinstance(value, str) else "something else"
 
 
 def parse_terms(terms: Sequence[str]) -> dict[str, Any]:
@@ -48,10 +94,28 @@ def parse_terms(terms: Sequence[str]) -> dict[str, Any]:
     where: dict[str, dict[str, Any]] = {}
     for term in terms:
         found = _TERM.fullmatch(term)
-        if found is None:
+        if found is None or found["value"][:1] in ("<", ">", "="):
             raise QuestionError(f"{term!r} is no condition.", hint="Write KEY=VALUE, or with != < <= > >=.")
         where.setdefault(found["key"], {})[_WRITTEN[found["sign"]]] = _value(found["value"])
     return dict(where)
+
+
+def parse_metadata(terms: Sequence[str]) -> dict[str, Any]:
+    """What is noted of documents, as it is typed: ``year=2024``, ``tags=plan``; a key given again gets a list.
+
+    Values are JSON where they are that, else text. Raises QuestionError for what is no KEY=VALUE.
+    """
+    noted: dict[str, Any] = {}
+    for term in terms:
+        key, sign, value = (part.strip() for part in term.partition("="))
+        if not sign or not key:
+            raise QuestionError(f"{term!r} notes nothing.", hint="Write KEY=VALUE.")
+        if key not in noted:
+            noted[key] = _value(value)
+            continue
+        before = noted[key] if isinstance(noted[key], list) else [noted[key]]
+        noted[key] = [*before, _value(value)]
+    return noted
 
 
 def unread(question: str, files: Sequence[UnreadFile]) -> Unread:
@@ -92,8 +156,7 @@ def _named(documents: Sequence[Document], sources: Sequence[str]) -> list[Docume
     return list(found.values())
 
 
-def _holds(document: Document, key: str, wanted: Any) -> bool:
-    known = attributes(document)
+def _holds(document: Document, known: Mapping[str, Any], key: str, wanted: Any) -> bool:
     if key not in known:
         return False
     value = known[key]
@@ -107,8 +170,6 @@ def _holds(document: Document, key: str, wanted: Any) -> bool:
 
 
 def _compare(value: Any, name: str, wanted: Any) -> bool:
-    if name not in _COMPARE:
-        raise QuestionError(f"{name!r} is no comparison.", hint=f"Use one of {', '.join(_COMPARE)}.")
     if isinstance(value, list | tuple):
         hits = [_compare(one, "eq" if name == "ne" else name, wanted) for one in value]
         return not any(hits) if name == "ne" else any(hits)

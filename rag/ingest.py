@@ -38,6 +38,12 @@ _LOOKAHEAD = 4
 """Files being parsed ahead of the one that is being embedded: keeps both sides busy, bounds memory."""
 
 
+_MANY = 20
+"""From so many files on it is cheaper to look at all that is known at once."""
+
+_REMEMBERED = 10_000
+"""Vectors of replaced documents that are kept to the end: their text may stand in another file now."""
+
 _HEAD = 200
 """Characters that title and headings add to a passage before it is embedded."""
 _SMALLEST = 200
@@ -72,6 +78,7 @@ class _Place:
     origin: str
     name: str
     known: Document | None
+    namesakes: tuple[Document, ...] = ()
 
 
 class Ingestor:
@@ -83,7 +90,7 @@ class Ingestor:
 
     def __init__(
         self, truth: Truth, collection: Collection, embed: Embed, pool: ParserPool, limits: Limits,
-        same_name: SameName = "keep",
+        same_name: SameName = "keep", metadata: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         self._truth = truth
         self._collection = collection
@@ -91,9 +98,12 @@ class Ingestor:
         self._pool = pool
         self._limits = limits
         self._same_name = same_name
+        self._noted = dict(metadata or {})
         self._unread: list[UnreadFile] = []
         self._read: set[str] = set()
         self._opened: set[str] = set()
+        self._signed: dict[str, str] = {}
+        self._retired: dict[bytes, Vector] = {}
 
     def events(self, paths: Sequence[Path | str], *, uploads: bool = False) -> Iterator[IngestEvent]:
         """Ingest and report, an event a file, in the order of their names.
@@ -147,9 +157,13 @@ class Ingestor:
 
     def run(self, files: Sequence[SourceFile]) -> Iterator[IngestEvent]:
         """Ingest these files; their events are not numbered."""
+        signatures, known = self._known_files() if len(files) >= _MANY else ({}, {})
         waiting: deque[_Waiting] = deque()
         taken: set[str] = set()
         for file in files:
+            if file.signature and signatures.get(file.origin) == file.signature and file.origin in known:
+                yield self._unchanged(file, known[file.origin])
+                continue
             # Files of one name wait for each other: the second must find the first.
             while waiting and file.name in taken:
                 yield from self._finish(waiting.popleft())
@@ -165,6 +179,24 @@ class Ingestor:
                 taken = {other.file.name for other in waiting}
         while waiting:
             yield from self._finish(waiting.popleft())
+        if self._signed:
+            self._truth.documents.sign(self._collection.id, self._signed)
+            self._signed = {}
+
+    def _known_files(self) -> tuple[Mapping[str, str], Mapping[str, Document]]:
+        """The signature and the document of each file that has one, by origin."""
+        documents, collection = self._truth.documents, self._collection.id
+        return documents.signatures(collection), {one.origin: one for one in documents.list(collection)}
+
+    def _unchanged(self, file: SourceFile, known: Document) -> IngestEvent:
+        self._read.add(file.origin)
+        status: IngestStatus = "unchanged"
+        if not self._noted.items() <= known.metadata.items():
+            noted = {**known.metadata, **self._noted}
+            known, status = self._truth.documents.describe(self._collection.id, known.id, noted), "updated"
+        return IngestEvent(
+            known.source, status, 0, 0, known.passages, known.pages, known.empty_pages, path=str(file.path)
+        )
 
     def _start(self, file: SourceFile) -> _Waiting | IngestEvent:
         try:
@@ -175,12 +207,11 @@ class Ingestor:
             return self._failed(file.source, file.origin, error, file.path)
         known = place.known
         if known is not None and known.sha256 == digest:
-            self._read.add(place.origin)
             if known.origin != place.origin:
                 known = self._truth.documents.move(self._collection.id, known.id, place.origin, place.name)
-            return IngestEvent(
-                known.source, "unchanged", 0, 0, known.passages, known.pages, known.empty_pages, path=str(file.path)
-            )
+            if file.signature and place.origin == file.origin:
+                self._signed[file.origin] = file.signature
+            return replace(self._unchanged(file, known), renamed=self._renamed(place))
         return _Waiting(file, digest, data, place, self._pool.submit(data, file.source))
 
     def _place(self, file: SourceFile, digest: str) -> _Place:
@@ -194,7 +225,7 @@ class Ingestor:
         if same is not None and upload:
             return _Place(same.origin, same.name, same)
         if same is not None and same.origin.startswith((UPLOAD, UNKNOWN)):
-            return _Place(file.origin, file.name, same)
+            return _Place(file.origin, file.name, same, others)
         if self._same_name == "ask" and others:
             raise NameTaken(
                 f"There is another document {others[0].source} already, with other content.",
@@ -207,16 +238,25 @@ class Ingestor:
                 raise NameTaken(
                     f"{file.name} could replace any of {names}.", hint="Remove the one that is outdated first."
                 )
-            return _Place(file.origin, file.name, others[0])
-        return self._beside(file) if known is not None else _Place(file.origin, file.name, None)
+            return _Place(file.origin, file.name, others[0], others)
+        return self._beside(file, others) if known is not None else _Place(file.origin, file.name, None, others)
 
-    def _beside(self, upload: SourceFile) -> _Place:
+    def _renamed(self, place: _Place) -> tuple[tuple[str, str], ...]:
+        """The documents that are shown by another name now, to be told from what came to this place."""
+        pairs = []
+        for before in place.namesakes:
+            now = self._truth.documents.from_origin(self._collection.id, before.origin)
+            if now is not None and now.source != before.source:
+                pairs.append((before.source, now.source))
+        return tuple(pairs)
+
+    def _beside(self, upload: SourceFile, others: tuple[Document, ...]) -> _Place:
         """A place of its own for an upload whose name another one has."""
         number = 2
         while True:
             name = numbered(upload.name, number)
             if self._truth.documents.from_origin(self._collection.id, f"{UPLOAD}{name}") is None:
-                return _Place(f"{UPLOAD}{name}", upload.name, None)
+                return _Place(f"{UPLOAD}{name}", upload.name, None, others)
             number += 1
 
     def _finish(self, item: _Waiting) -> Iterator[IngestEvent]:
@@ -229,7 +269,7 @@ class Ingestor:
             return
         self._read.add(item.place.origin)
         self._opened.add(item.place.origin)
-        metadata = {"language": language_of(parsed.document.text), **_modified(path)}
+        metadata = {"language": language_of(parsed.document.text), **_modified(path), **self._noted}
         document, embedded = self._commit(item, parsed, {key: value for key, value in metadata.items() if value})
         yield IngestEvent(
             document.source,
@@ -241,6 +281,7 @@ class Ingestor:
             empty_pages=document.empty_pages,
             embedded=embedded,
             path=str(path),
+            renamed=self._renamed(item.place),
         )
         yield from self._finish_attachments(item, document.origin, parsed.document.attachments)
 
@@ -300,6 +341,7 @@ class Ingestor:
         texts = [index_text(doc.title, s.heading, doc.text[s.start : s.end]) for s in parsed.slices]
         keys = [text_key(text) for text in texts]
         vectors = self._truth.vectors.known(self._collection.generation, keys)
+        vectors |= {key: self._retired[key] for key in keys if key not in vectors and key in self._retired}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
         if missing:
             vectors.update(zip(missing, self._embed(list(missing.values())), strict=True))
@@ -308,6 +350,8 @@ class Ingestor:
             for s, key in zip(parsed.slices, keys, strict=True)
         ]
         known = item.place.known
+        if known is not None and len(self._retired) < _REMEMBERED:
+            self._retired |= self._truth.vectors.of_document(self._collection.generation, known.id)
         new = NewDocument(
             item.place.origin,
             item.place.name,
@@ -319,6 +363,7 @@ class Ingestor:
             original=item.data if doc.media_type == "application/pdf" else None,
             replaces="" if known is None else known.origin,
             metadata=metadata,
+            signature=item.file.signature if item.file.origin == item.place.origin else "",
         )
         return self._truth.documents.put(self._collection, new), len(missing)
 

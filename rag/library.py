@@ -31,6 +31,7 @@ from rag.sync import (
     MirroredFolder,
     SyncedFolder,
     changes,
+    foretold,
     forget,
     mirrored,
     remember,
@@ -191,16 +192,20 @@ class Library:
         collection: str | None = None,
         same_name: SameName | None = None,
         uploads: bool = False,
+        metadata: Mapping[str, Any] | None = None,
     ) -> IngestReport:
         """Put files or folders in; unchanged files are skipped. Raises PathError for a missing path.
 
         A file that cannot be read becomes an event with its reason in the report; the others go on. A file is known by
         its path and replaces nothing that came from elsewhere, unless ``same_name`` is "replace"; "ask" makes it fail
         with the code ``same-name`` where there is a document of its name. ``uploads`` are known by the name they came
-        with, and without ``same_name`` they ask.
+        with, and without ``same_name`` they ask. ``metadata``, JSON values, are noted of every file, also of one that
+        did not change.
         """
         started = time.perf_counter()
-        events = tuple(self.ingest_events(paths, collection=collection, same_name=same_name, uploads=uploads))
+        events = tuple(
+            self.ingest_events(paths, collection=collection, same_name=same_name, uploads=uploads, metadata=metadata)
+        )
         return IngestReport(events, time.perf_counter() - started)
 
     def ingest_events(
@@ -210,10 +215,12 @@ class Library:
         collection: str | None = None,
         same_name: SameName | None = None,
         uploads: bool = False,
+        metadata: Mapping[str, Any] | None = None,
     ) -> Generator[IngestEvent, None, None]:
         """Like ``ingest``, an event a file as it ends. Closing the generator stops after the file in hand."""
         listed = [paths] if isinstance(paths, Path | str) else list(paths)
-        with self._ingestor(collection, same_name or ("ask" if uploads else "keep")) as (target, ingestor):
+        noted = _jsonable(metadata or {})
+        with self._ingestor(collection, same_name or ("ask" if uploads else "keep"), noted) as (target, ingestor):
             yield from self._caught_up(target, ingestor.events(listed, uploads=uploads))
 
     def add(
@@ -268,19 +275,17 @@ class Library:
         empty or more than half of its documents are gone.
         """
         place = os.path.realpath(folder)
-        if dry_run and not self.writable:
-            target = self.collections.get(collection)
-            yield from Mirror(
-                self._truth, target, _chosen(target, place, include, exclude), self.config.limits
-            ).preview(allow_deletions=allow_deletions)
+        if dry_run:
+            known = self.collections.named(collection)
+            wanted = _chosen(known, place, include, exclude)
+            documents = () if known is None else self._truth.documents.list(known.id)
+            yield from foretold(wanted, self.config.limits, documents, allow_deletions=allow_deletions)
             return
         with self._ingestor(collection) as (target, ingestor):
             wanted = _chosen(target, place, include, exclude)
-            mirror = Mirror(self._truth, target, wanted, self.config.limits)
-            if dry_run:
-                yield from mirror.preview(allow_deletions=allow_deletions)
-                return
-            events = mirror.events(ingestor, allow_deletions=allow_deletions)
+            events = Mirror(self._truth, target, wanted, self.config.limits).events(
+                ingestor, allow_deletions=allow_deletions
+            )
             if Path(place).is_dir():
                 remember(self._truth, target, wanted)
             yield from self._caught_up(target, events)
@@ -298,10 +303,10 @@ class Library:
         if not wanted:
             raise PathError("No folder was synced yet.", hint="`rag sync FOLDER` begins it.")
         mirrors = {folder.path: Mirror(self._truth, target, folder, self.config.limits) for folder in wanted}
-        for changed in changes(list(mirrors), stop):
-            for path in changed:
+        for batch in changes(list(mirrors), stop):
+            for path, changed in batch.items():
                 with self._ingestor(collection) as (_, ingestor):
-                    events = unless_refused(mirrors[path].events(ingestor), path)
+                    events = unless_refused(mirrors[path].events(ingestor, changed=changed), path)
                     for event in self._caught_up(target, events):
                         if event.status != "unchanged":
                             yield event
@@ -659,7 +664,9 @@ class Library:
         raise LibraryLocked(f"{holder.program} (process {holder.pid}) writes to the library {self.path}.")
 
     @contextmanager
-    def _ingestor(self, collection: str | None, same_name: SameName = "keep") -> Iterator[tuple[Collection, Ingestor]]:
+    def _ingestor(
+        self, collection: str | None, same_name: SameName = "keep", metadata: Mapping[str, Any] | None = None
+    ) -> Iterator[tuple[Collection, Ingestor]]:
         """The collection, made if need be, and what puts files into it; nobody else does meanwhile."""
         from rag.models.embed import embed_documents
 
@@ -671,7 +678,7 @@ class Library:
             embed = partial(embed_documents, embedder)
             pool = self._parser_pool(embedder)
             try:
-                yield target, Ingestor(self._truth, target, embed, pool, self.config.limits, same_name)
+                yield target, Ingestor(self._truth, target, embed, pool, self.config.limits, same_name, metadata)
             finally:
                 self._dense.sync(target)
                 self._filler.wake()
@@ -718,6 +725,19 @@ class Library:
             return self._passage_encoder
 
 
+def sync_events(
+    library: Library | None, folder: str, *, config: Config, include: Sequence[str] | None,
+    exclude: Sequence[str] | None, dry_run: bool, allow_deletions: bool,
+) -> Iterator[IngestEvent]:  # fmt: skip
+    """``Library.sync_events``; without a library what it would do to an empty one, and nothing is made."""
+    if library is None:
+        wanted = _chosen(None, os.path.realpath(folder), include, exclude)
+        return foretold(wanted, config.limits, (), allow_deletions=allow_deletions)
+    return library.sync_events(
+        folder, include=include, exclude=exclude, dry_run=dry_run, allow_deletions=allow_deletions
+    )
+
+
 def _taken(
     item: str | bytes | LlamaDocument, source: str | None, metadata: Mapping[str, Any] | None
 ) -> tuple[bytes, str, str, dict[str, Any] | None]:
@@ -742,10 +762,11 @@ def _jsonable(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _chosen(
-    target: Collection, path: str, include: Sequence[str] | None, exclude: Sequence[str] | None
+    target: Collection | None, path: str, include: Sequence[str] | None, exclude: Sequence[str] | None
 ) -> SyncedFolder:
     """A folder with these patterns; where there are none, with those it was synced with before."""
-    before = next((one for one in synced_folders(target) if one.path == path), SyncedFolder(path))
+    known = () if target is None else synced_folders(target)
+    before = next((one for one in known if one.path == path), SyncedFolder(path))
     return SyncedFolder(
         path,
         before.include if include is None else tuple(include),
@@ -781,6 +802,11 @@ class Collections:
                 f"The library in {self._config.library_path} has no documents yet.",
                 hint="Add some: `rag ingest FOLDER`.",
             ) from None
+
+    def named(self, name: str | None = None) -> Collection | None:
+        """The collection of that name (default: the configured one), or None."""
+        wanted = self._wanted(name)
+        return next((one for one in self._truth.collections.list() if one.name == wanted), None)
 
     def create(self, name: str) -> None:
         """Make an empty collection; its embedder is chosen now and then fixed. Raises StoreError if it exists."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from watchfiles import watch
 
 from rag.config import Limits
-from rag.documents import Discovery, SourceFile, discover_folder, read_file
+from rag.documents import IGNORE_FILE, Discovery, SourceFile, as_text, discover_folder, read_file
 from rag.errors import DocumentError, PathError, RagError
 from rag.ingest import Ingestor, failure
 from rag.store.names import outer_origins
@@ -23,6 +23,7 @@ SETTING = "folders"
 _CHECKED = "checked-folders:"
 _DEBOUNCE_MS = 300
 _STEP_MS = 50
+_MOST_CHANGED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +96,49 @@ def forget(truth: Truth, collection: Collection, path: str) -> None:
 class _Plan:
     """What a pass has to do: documents that lie elsewhere now, files to read, documents whose file is gone."""
 
+    found: Discovery
     moved: tuple[tuple[Document, SourceFile], ...]
     files: tuple[SourceFile, ...]
     gone: tuple[Document, ...]
     known: Mapping[str, Document]
 
+    def numbered(self, events: Iterator[IngestEvent]) -> Iterator[IngestEvent]:
+        total = len(self.moved) + len(self.files) + len(self.found.refused) + len(self.gone)
+        for done, event in enumerate(events, start=1):
+            yield replace(event, done=done, total=max(done, total))
+
+
+def foretold(
+    folder: SyncedFolder, limits: Limits, documents: Sequence[Document], *, allow_deletions: bool = False
+) -> Iterator[IngestEvent]:
+    """The events that mirroring a folder in a collection of these documents would have, as far as the files' bytes
+    tell; nothing is changed. Raises PathError as ``Mirror.events`` does."""
+    plan = _Planner(folder, limits, documents).plan(allow_deletions=allow_deletions)
+    yield from plan.numbered(_foretold(plan, limits))
+
+
+def _foretold(plan: _Plan, limits: Limits) -> Iterator[IngestEvent]:
+    for refused in plan.found.refused:
+        yield failure(refused.source, refused.error, refused.path)
+    for document, file in plan.moved:
+        yield replace(_told(document, "moved", file.path), source=file.source)
+    for file in plan.files:
+        try:
+            digest = _digest(file, limits)
+        except DocumentError as error:
+            yield failure(file.source, error, file.path)
+            continue
+        known = plan.known.get(file.origin)
+        status: IngestStatus = "added" if known is None else "unchanged" if known.sha256 == digest else "updated"
+        yield IngestEvent(known.source if known else file.source, status, 0, 0, path=str(file.path))
+    for document in plan.gone:
+        yield _told(document, "removed")
+
 
 class Mirror:
     """Makes one collection mirror one folder, as often as ``events`` is called.
 
-    Files that did not change since the last pass of this object are not read again: their size, times and number on
-    the disk tell.
+    A file whose size, times and number on the disk are those of the last look at it is not read again.
     """
 
     def __init__(self, truth: Truth, collection: Collection, folder: SyncedFolder, limits: Limits) -> None:
@@ -113,95 +146,88 @@ class Mirror:
         self._collection = collection
         self._folder = folder
         self._limits = limits
-        self._seen: dict[str, tuple[int, ...]] = {}
+        self._whole = True
 
-    def events(self, ingestor: Ingestor, *, allow_deletions: bool = False) -> Iterator[IngestEvent]:
+    def events(
+        self, ingestor: Ingestor, *, allow_deletions: bool = False, changed: frozenset[Path] | None = None
+    ) -> Iterator[IngestEvent]:
         """Bring the collection in step, an event a document: ``moved``, as in an ingest, and at last ``removed``.
 
         A file whose bytes a vanished document had is that document, moved: nothing is embedded for it. A file that
-        cannot be read keeps the document it had. Raises PathError when the folder is not there; and, unless
-        ``allow_deletions``, when it is empty or more than half of its documents would be removed: a disk that is not
-        mounted looks like that.
+        cannot be read keeps the document it had. With the paths that ``changed`` since the last pass of this object,
+        only those are looked at, where they say all there is to know. Raises PathError when the folder is not there;
+        and, unless ``allow_deletions``, when it is empty or more than half of its documents would be removed: a disk
+        that is not mounted looks like that.
         """
-        found, plan = self._plan(allow_deletions=allow_deletions)
-        total = len(plan.moved) + len(plan.files) + len(found.refused) + len(plan.gone)
+        documents = self._truth.documents.list(self._collection.id)
+        planner = _Planner(self._folder, self._limits, documents)
+        telling = changed is not None and not self._whole and _tells_all(changed)
+        self._whole = True  # until this pass has ended well
+        plan = planner.plan(allow_deletions=allow_deletions, only=changed if telling else None)
         ended = False
         try:
-            for done, event in enumerate(self._steps(found, plan, ingestor), start=1):
-                yield replace(event, done=done, total=total)
+            yield from plan.numbered(self._steps(plan, ingestor))
             ended = True
         finally:
-            ingestor.note_unread([self._folder.path] if ended else [], found)
-        self._note_checked()
-
-    def preview(self, *, allow_deletions: bool = False) -> Iterator[IngestEvent]:
-        """The events that a pass would have, as far as the files' bytes tell; nothing is changed. Raises the same."""
-        found, plan = self._plan(allow_deletions=allow_deletions)
-        total = len(plan.moved) + len(plan.files) + len(found.refused) + len(plan.gone)
-        for done, event in enumerate(self._foretold(found, plan), start=1):
-            yield replace(event, done=done, total=total)
+            looked_at = [str(path) for path in changed or ()] if telling else [self._folder.path]
+            ingestor.note_unread(looked_at if ended else [], plan.found)
+        self._whole = any(str(file.path) != file.origin for file in plan.found.files)  # links change unseen
+        if not telling:
+            self._note_checked()
 
     def _note_checked(self) -> None:
         key = f"{_CHECKED}{self._collection.id}"
         self._truth.settings.set(key, {**(self._truth.settings.get(key) or {}), self._folder.path: time.time()})
 
-    def _steps(self, found: Discovery, plan: _Plan, ingestor: Ingestor) -> Iterator[IngestEvent]:
-        for refused in found.refused:
+    def _steps(self, plan: _Plan, ingestor: Ingestor) -> Iterator[IngestEvent]:
+        for refused in plan.found.refused:
             yield ingestor.refuse(refused)
         for document, file in plan.moved:
             now = self._truth.documents.move(self._collection.id, document.id, file.origin, file.name)
             yield _told(now, "moved", file.path)
-        signatures = {str(file.path): (file.origin, _signature(file.path)) for file in plan.files}
-        for event in ingestor.run(plan.files):
-            origin, signature = signatures.get(event.path, ("", ()))
-            if event.status != "failed" and signature:
-                self._seen[origin] = signature
-            yield event
+        yield from ingestor.run(plan.files)
         for document in plan.gone:
-            self._seen.pop(document.origin, None)
             self._truth.documents.remove(self._collection.id, document.source)
             yield _told(document, "removed")
 
-    def _foretold(self, found: Discovery, plan: _Plan) -> Iterator[IngestEvent]:
-        for refused in found.refused:
-            yield failure(refused.source, refused.error, refused.path)
-        for document, file in plan.moved:
-            yield replace(_told(document, "moved", file.path), source=file.source)
-        for file in plan.files:
-            try:
-                digest = _digest(file, self._limits)
-            except DocumentError as error:
-                yield failure(file.source, error, file.path)
-                continue
-            known = plan.known.get(file.origin)
-            status: IngestStatus = "added" if known is None else "unchanged" if known.sha256 == digest else "updated"
-            yield IngestEvent(known.source if known else file.source, status, 0, 0, path=str(file.path))
-        for document in plan.gone:
-            yield _told(document, "removed")
 
-    def _plan(self, *, allow_deletions: bool) -> tuple[Discovery, _Plan]:
-        found = discover_folder(Path(self._folder.path), self._limits, self._folder.include, self._folder.exclude)
-        inside = f"{self._folder.path.rstrip('/')}/"
-        documents = self._truth.documents.list(self._collection.id)
-        known = {document.origin: document for document in documents if document.origin.startswith(inside)}
+def _tells_all(changed: frozenset[Path]) -> bool:
+    """Whether these paths say what a pass has to look at: not when rules may have changed, nor when so much happened
+    that the system may have kept some of it to itself."""
+    return len(changed) <= _MOST_CHANGED and not any(path.name == IGNORE_FILE for path in changed)
+
+
+class _Planner:
+    """What has to be done for ``documents``, all those of a collection, to be a folder's."""
+
+    def __init__(self, folder: SyncedFolder, limits: Limits, documents: Sequence[Document]) -> None:
+        inside = f"{folder.path.rstrip('/')}/"
+        self._folder = folder
+        self._limits = limits
+        self._known = {document.origin: document for document in documents if document.origin.startswith(inside)}
+
+    def plan(self, *, allow_deletions: bool, only: frozenset[Path] | None = None) -> _Plan:
+        folder = self._folder
+        found = discover_folder(Path(folder.path), self._limits, folder.include, folder.exclude, only)
         present = {file.origin for file in found.files}
         kept = tuple(refused.origin for refused in found.refused)
+        looked_at = None if only is None else [as_text(path) for path in only]
         gone = {
             origin: document
-            for origin, document in known.items()
-            if origin not in present and not any(origin == one or origin.startswith(f"{one}/") for one in kept)
-        }
-        moved = self._moved(found.files, known, gone) if gone else []
+            for origin, document in self._known.items()
+            if origin not in present and not _at_or_below(origin, kept)
+            and (looked_at is None or _at_or_below(origin, looked_at))
+        }  # fmt: skip
+        if only is not None and len(gone) == len(self._known):
+            return self.plan(allow_deletions=allow_deletions)  # perhaps all of the folder is gone
+        moved = self._moved(found.files, self._known, gone) if gone else []
         lost = [document for origin, document in gone.items() if origin not in {one.origin for one, _ in moved}]
         if not allow_deletions:
-            self._expect_plausible(len(lost), len(known), empty=not found.files and not found.refused)
+            empty = only is None and not found.files and not found.refused
+            self._expect_plausible(len(lost), len(self._known), empty=empty)
         elsewhere = {file.origin for _, file in moved}
-        fresh = [f for f in found.files if f.origin not in elsewhere and not self._same(f)]
-        return found, _Plan(tuple(moved), tuple(fresh), tuple(lost), known)
-
-    def _same(self, file: SourceFile) -> bool:
-        seen = self._seen.get(file.origin)
-        return seen is not None and seen == _signature(file.path)
+        fresh = [file for file in found.files if file.origin not in elsewhere]
+        return _Plan(found, tuple(moved), tuple(fresh), tuple(lost), self._known)
 
     def _moved(
         self, files: Sequence[SourceFile], known: Mapping[str, Document], gone: Mapping[str, Document]
@@ -235,8 +261,11 @@ class Mirror:
             )
 
 
-def changes(folders: Sequence[str], stop: threading.Event) -> Iterator[frozenset[str]]:
-    """Which of these folders changed: all of them at first, then whenever one did, until ``stop`` is set.
+def changes(
+    folders: Sequence[str], stop: threading.Event
+) -> Iterator[Mapping[str, frozenset[Path] | None]]:  # fmt: skip
+    """Which of these folders changed, and which paths in each: all of them at first, None meaning anything, then
+    whenever one did, until ``stop`` is set.
 
     Whatever happens from the first on is told. Raises PathError for a folder that is not there.
     """
@@ -248,10 +277,11 @@ def changes(folders: Sequence[str], stop: threading.Event) -> Iterator[frozenset
         ):  # fmt: skip
             if not begun:
                 begun = True
-                yield frozenset(folders)
+                yield dict.fromkeys(folders)
             elif batch:
-                paths = [Path(path) for _, path in batch]
-                yield frozenset(one for one in folders if any(path.is_relative_to(one) for path in paths))
+                paths = {Path(path) for _, path in batch}
+                within = {one: frozenset(path for path in paths if path.is_relative_to(one)) for one in folders}
+                yield {folder: changed for folder, changed in within.items() if changed}
     except FileNotFoundError as error:
         raise PathError(
             f"A folder to watch is not there: {error}.", hint="Check that its disk is mounted, or forget it."
@@ -277,10 +307,5 @@ def _digest(file: SourceFile, limits: Limits) -> str:
     return hashlib.sha256(read_file(file, limits)).hexdigest()
 
 
-def _signature(path: Path) -> tuple[int, ...]:
-    """What changes when a file does; empty for one that cannot be looked at."""
-    try:
-        status = path.lstat()
-    except OSError:
-        return ()
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+def _at_or_below(origin: str, paths: Sequence[str]) -> bool:
+    return any(origin == one or origin.startswith(f"{one}/") for one in paths)

@@ -485,7 +485,7 @@ class IngestEvent:
     """Progress of an ingest: file ``done`` of ``total`` ended with ``status``.
 
     ``error`` and ``code`` are set when it failed; the counts when it was added or updated. ``path`` is the file that
-    was read.
+    was read. ``renamed`` are documents that are shown by another name since, to be told from this one: old and new.
     """
 
     source: str
@@ -500,6 +500,7 @@ class IngestEvent:
     hint: str = ""
     code: str = ""
     path: str = ""
+    renamed: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from llama_index.core.schema import Document as LlamaDocument
 from rag import Library
 from rag.commands.cli import run
 from rag.errors import DamagedDocument, QuestionError, StoreError, UnknownSource
-from rag.filters import chosen, parse_terms
+from rag.filters import chosen, parse_metadata, parse_terms
 from rag.store.dense import DenseIndex
 from rag.types import Document
 from tests.store.material import EMBEDDER, embed, prose, put, writer
@@ -79,7 +80,7 @@ def test_questions_go_to_chosen_documents_alone(plans: Library) -> None:
     assert found(plans, where={"year": {"gte": 2023}}) == {"plans/Oak.txt", "plans/Ash.txt"}
     assert found(plans, where={"tags": "elm"}) == found(plans, where={"year": [2022, 1999]}) == {"plans/Elm.txt"}
     assert len(found(plans, where={"folder": "plans", "type": "txt", "added": {"gt": "2001-01-01"}})) == 3
-    assert found(plans, where={"nothing": 1}) == found(plans, where={"year": "2024"}) == set()
+    assert found(plans, where={"year": 1999}) == found(plans, where={"year": {"gt": 2100}}) == set()
     answer = plans.ask("How many metres are kept free for ships?", where={"year": 2023})
     assert "8 metres" in answer.text and set(answer.sources) == {"plans/Oak.txt"}
     assert plans.ask("How many metres are kept free for ships?", where={"year": 2024}).sources == ("plans/Ash.txt",)
@@ -88,6 +89,18 @@ def test_questions_go_to_chosen_documents_alone(plans: Library) -> None:
         found(plans, sources=["plans/Fir.txt"])
     with pytest.raises(QuestionError, match="comparison"):
         found(plans, where={"year": {"near": 2024}})
+
+
+def test_what_no_document_can_meet_is_told(plans: Library) -> None:
+    with pytest.raises(QuestionError, match="No document has 'foo'") as caught:
+        found(plans, where={"foo": 3})
+    assert {"year", "tags", "folder", "added"} <= set(caught.value.hint.removesuffix(".").split(": ")[1].split(", "))
+    for wrong in ("abc", "2024", None, {"gt": "abc"}, [2024, "abc"]):
+        with pytest.raises(QuestionError, match="'year' is a number"):
+            found(plans, where={"year": wrong})
+    with pytest.raises(QuestionError, match="is a date"):
+        found(plans, where={"added": {"gt": "May"}})
+    assert len(found(plans, where={"added": {"gt": 2001}})) == 3 and found(plans, where={"modified": "2020"}) == set()
 
 
 def test_files_are_chosen_by_folder_and_dates(library: Library, tmp_path: Path) -> None:
@@ -101,18 +114,32 @@ def test_files_are_chosen_by_folder_and_dates(library: Library, tmp_path: Path) 
     assert len(found(library, where={"modified": {"gte": "2001-01-01", "lt": "2999-01-01"}})) == 3
 
 
+def test_what_an_ingest_notes_can_be_chosen_by(library: Library, tmp_path: Path) -> None:
+    (tmp_path / "elm.txt").write_text("The harbour was dredged.", encoding="utf-8")
+    library.ingest([tmp_path / "elm.txt"])
+    noted = parse_metadata(["year=2024", "tags=plan", "tags=elm"])
+    assert noted == {"year": 2024, "tags": ["plan", "elm"]}
+    assert library.ingest([tmp_path / "elm.txt"], metadata=noted).events[0].status == "updated"
+    assert library.ingest([tmp_path / "elm.txt"], metadata=noted).events[0].status == "unchanged"
+    assert found(library, where={"year": 2024, "tags": "elm"}) == {"elm.txt"}
+    with pytest.raises(QuestionError, match="notes nothing"):
+        parse_metadata(["year"])
+
+
 def test_conditions_as_they_are_typed() -> None:
     typed = ["year=2024", "added>=2024-01-01", "added<2025-01-01", "tags != x", "name=a=b"]
     assert parse_terms(typed) == {
         "year": {"eq": 2024}, "added": {"gte": "2024-01-01", "lt": "2025-01-01"}, "tags": {"ne": "x"},
         "name": {"eq": "a=b"},
     }  # fmt: skip
-    with pytest.raises(QuestionError, match="no condition"):
-        parse_terms(["year"])
+    for wrong in ("year", "year>>3", "year==3", "=3"):
+        with pytest.raises(QuestionError, match="no condition"):
+            parse_terms([wrong])
     document = Document(1, "c", "a.md", "A", "text/markdown", "", 1, 1, 1, 0, 0, 0.0, metadata={"tags": ["x", "y"]})
     assert chosen([document], (), parse_terms(["tags=x"])) == [document]
     assert chosen([document], (), parse_terms(["tags!=x"])) == []
-    assert chosen([document], (), parse_terms(["year!=3"])) == [], "of what is not known nothing is true"
+    dated = replace(document, id=2, metadata={"year": 2})
+    assert chosen([document, dated], (), parse_terms(["year!=3"])) == [dated], "of what is not known nothing is true"
 
 
 def test_on_the_command_line(
@@ -126,7 +153,8 @@ def test_on_the_command_line(
     assert {hit["passage"]["source"] for hit in hits} == {"plans/Oak.txt", "plans/Ash.txt"}
     assert run(["ask", "How many metres are kept free?", "--where", "year=2022"]) == 0
     assert "7 metres" in capsys.readouterr().out
-    assert run(["ask", "How many metres?", "--where", "year"]) == 1
+    for wrong in ("year", "year>>3", "foo=3", "year=abc"):
+        assert run(["ask", "How many metres?", "--where", wrong]) == 1
 
 
 def test_a_filtered_search_is_the_exact_one_of_the_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from rag import Library
+from rag.commands.terminal import report_text
 from rag.errors import LibraryFormat
 from rag.store.sqlite.database import FILE_NAME
+from rag.types import IngestReport
 
 CASES = Path(__file__).parents[1].parent / "shared" / "cases"
 STORED = Path(__file__).parent / "store" / "stored"
@@ -54,6 +56,8 @@ def test_two_folders_with_a_file_of_one_name_are_two_documents(library: Library,
     assert names(library) == ["readme.md"], "the shortest name, while there is one of it"
     (event,) = library.ingest([b / "readme.md"]).events
     assert (event.status, event.source) == ("added", "b/readme.md")
+    assert event.renamed == (("readme.md", "a/readme.md"),)
+    assert "readme.md is now shown as a/readme.md" in report_text(IngestReport((event,)))
     assert names(library) == ["a/readme.md", "b/readme.md"]
     assert texts(library) == {"Alpha is in Riga.", "Beta is in Oslo."}
     assert library.search("Riga")[0].passage.source == "a/readme.md"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -17,7 +18,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from rag import Library
 from rag.commands.cli import run
+from rag.config import Limits
+from rag.documents import SourceFile, read_file
 from rag.errors import PathError
+from rag.sync import Mirror, SyncedFolder
 from rag.types import IngestEvent, IngestReport
 
 
@@ -83,6 +87,37 @@ def test_a_folder_that_is_gone_or_empty_empties_nothing(library: Library, docs: 
     assert "--allow-deletions" in caught.value.hint and len(library.sources()) == 4
     library.sync(docs, allow_deletions=True)
     assert held(library) == {"a.txt": "Apples."}
+
+
+def test_a_file_that_looks_the_same_is_not_read_again(
+    library: Library, docs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["rag.documents.discover"], "_SETTLED_NS", 0)
+    monkeypatch.setattr("rag.ingest._MANY", 1)
+    library.sync(docs)
+    read: list[str] = []
+
+    def reading(file: SourceFile, limits: Limits) -> bytes:
+        read.append(file.name)
+        return read_file(file, limits)
+
+    monkeypatch.setattr("rag.ingest.read_file", reading)
+    assert library.sync(docs).count("unchanged") == 4 and read == []
+    write(docs / "a.txt", "Peaches.")
+    os.utime(docs / "d.txt")
+    assert told(library.sync(docs)) == {"a.txt": "updated"} and read == ["a.txt", "d.txt"]
+    assert library.sync(docs).count("unchanged") == 4 and read == ["a.txt", "d.txt"], "what was compared is noted"
+
+
+def test_a_text_that_changes_places_is_not_embedded_again(library: Library, docs: Path) -> None:
+    library.sync(docs)
+    write(docs / "a.txt", "Pears.")
+    write(docs / "sub" / "b.txt", "Apples.")
+    write(docs / "d.txt", "Quinces.")
+    write(docs / "e.txt", "Figs.")
+    report = library.sync(docs)
+    assert sum(event.embedded for event in report.events) == 1
+    assert held(library)["e.txt"] == "Figs." and held(library)["a.txt"] == "Pears."
 
 
 def test_patterns_leave_files_out(library: Library, docs: Path) -> None:
@@ -164,6 +199,12 @@ def test_on_the_command_line(
     assert run(["sources", "--folders"]) == 0
     assert f"{docs}  —  without *.md; 3 documents" in capsys.readouterr().out
     (docs / "d.txt").unlink()
+    assert run(["sync", "--dry-run"]) == 0
+    assert "removed: d.txt\nWould be: 2 unchanged, 1 removed. Nothing was changed." in capsys.readouterr().out
+    monkeypatch.setenv("RAG_LIBRARY", str(library.path / "other"))
+    assert run(["sync", str(docs), "--dry-run"]) == 0
+    assert "Would be: 3 added." in capsys.readouterr().out and not (library.path / "other").exists()
+    monkeypatch.setenv("RAG_LIBRARY", str(library.path))
     assert run(["sync"]) == 0
     assert "2 unchanged, 1 removed" in capsys.readouterr().out
     shutil.rmtree(docs)
@@ -188,15 +229,21 @@ class Folder(RuleBasedStateMachine):
         write(self.docs / "stays.txt", "It stays.")
         self.library = Library.open(self.base / "library", llm="quotes", embedder="builtin")
         self.synced = False
+        self.changed: set[Path] = set()
+        self.mirror: Mirror | None = None
 
     @rule(name=NAMES, text=TEXTS)
     def put(self, name: str, text: str) -> None:
         write(self.docs / name, text)
-        self.synced = False
+        self.touched(name)
 
     @rule(name=NAMES)
     def delete(self, name: str) -> None:
         (self.docs / name).unlink(missing_ok=True)
+        self.touched(name)
+
+    def touched(self, *names: str) -> None:
+        self.changed.update(self.docs / name for name in names)
         self.synced = False
 
     @rule(old=NAMES, new=NAMES)
@@ -204,7 +251,7 @@ class Folder(RuleBasedStateMachine):
         if (self.docs / old).exists():
             (self.docs / new).parent.mkdir(parents=True, exist_ok=True)
             (self.docs / old).rename(self.docs / new)
-            self.synced = False
+            self.touched(old, new)
 
     @rule()
     def sync(self) -> None:
@@ -213,6 +260,18 @@ class Folder(RuleBasedStateMachine):
         assert not report.failed
         new = {d.sha256 for d in self.library.sources()} - known
         assert sum(e.embedded for e in report.events) <= len(new), "what was known is not embedded again"
+        self.synced = True
+
+    @rule()
+    def follow(self) -> None:
+        """As a watch does: only the paths that changed are looked at."""
+        with self.library._ingestor(None) as (target, ingestor):
+            if self.mirror is None:
+                self.mirror = Mirror(self.library._truth, target, SyncedFolder(str(self.docs)), Limits())
+            changed = frozenset(self.changed)
+            events = list(self.mirror.events(ingestor, allow_deletions=True, changed=changed))
+        assert {event.status for event in events} <= {"added", "updated", "moved", "removed", "unchanged"}
+        self.changed.clear()
         self.synced = True
 
     @invariant()

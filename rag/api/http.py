@@ -96,7 +96,8 @@ class StreamOptions(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """OpenAI's chat completion; ``model`` names a collection. Sampling options are taken and not used."""
+    """OpenAI's chat completion; ``model`` names a collection. Sampling options are taken and not used. Beyond OpenAI's:
+    ``sources`` and ``where`` choose documents, as in ``Library.search``."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -105,6 +106,8 @@ class ChatRequest(BaseModel):
     stream: bool = False
     n: Annotated[int, Field(ge=1, le=1)] = 1
     stream_options: StreamOptions | None = None
+    sources: list[str] = []
+    where: dict[str, Any] = {}
 
 
 class EmbeddingRequest(BaseModel):
@@ -124,6 +127,10 @@ class QuestionRequest(BaseModel):
 
     question: str
     collection: str | None = None
+    sources: list[str] = []
+    """Only of these documents, by name or pattern with ``*``."""
+    where: dict[str, Any] = {}
+    """Only of documents of which this is true: ``{"year": {"gte": 2024}, "folder": "hr"}``, see ``Library.search``."""
 
 
 class AskRequest(QuestionRequest):
@@ -209,6 +216,8 @@ class _Api:
             ("/api/ask", self.ask, "POST"),
             ("/api/search", self.search, "POST"),
             ("/api/sources", self.sources, "GET"),
+            ("/api/unread", self.unread, "GET"),
+            ("/api/folders", self.folders, "GET"),
             ("/api/documents/{document}/text", self.text, "GET"),
             ("/api/verify", self.verify, "POST"),
             ("/api/proof", self.proof, "POST"),
@@ -224,7 +233,9 @@ class _Api:
         history, question = _conversation(wanted.messages)
         collection = self._known(wanted.model)
         completion = _Completion(wanted.model, str(request.base_url))
-        events = self._library.stream(question, history=history, collection=collection)
+        events = self._library.stream(
+            question, history=history, collection=collection, sources=wanted.sources, where=wanted.where
+        )
         self._take()
         if wanted.stream:
             usage = wanted.stream_options is not None and wanted.stream_options.include_usage
@@ -266,7 +277,7 @@ class _Api:
     async def ask(self, request: Request, wanted: AskRequest) -> dict[str, Any]:
         """The whole answer: text, sentences with their support, citations with offsets, documents with their hashes."""
         history = [Turn(user, bot) for user, bot in wanted.history]
-        events = self._library.stream(wanted.question, history=history, collection=wanted.collection)
+        events = self._library.stream(wanted.question, history=history, **_chosen(wanted))
         self._take()
         try:
             return (await _finished(request, events)).to_dict()
@@ -275,12 +286,20 @@ class _Api:
 
     async def search(self, wanted: SearchRequest) -> list[dict[str, Any]]:
         """The best passages with their scores, best first."""
-        hits = await asyncio.to_thread(self._library.search, wanted.question, wanted.k, wanted.collection)
+        hits = await asyncio.to_thread(self._library.search, wanted.question, wanted.k, **_chosen(wanted))
         return [to_plain(hit) for hit in hits]
 
     async def sources(self, collection: Annotated[str | None, Query()] = None) -> list[dict[str, Any]]:
         """The documents of a collection."""
         return [to_plain(one) for one in await asyncio.to_thread(self._library.sources, collection)]
+
+    async def unread(self, collection: Annotated[str | None, Query()] = None) -> list[dict[str, Any]]:
+        """The files that were found and could not be read, and why."""
+        return [to_plain(one) for one in await asyncio.to_thread(self._library.unread, collection)]
+
+    async def folders(self, collection: Annotated[str | None, Query()] = None) -> list[dict[str, Any]]:
+        """The folders that a collection mirrors, and how each stands."""
+        return [to_plain(one) for one in await asyncio.to_thread(self._library.folders, collection)]
 
     async def text(
         self,
@@ -321,6 +340,11 @@ class _Api:
         if self._free <= 0:
             raise Failure(503, "Too many questions at once; try again in a moment.", "busy")
         self._free -= 1
+
+
+def _chosen(wanted: QuestionRequest) -> dict[str, Any]:
+    """What a question is asked of."""
+    return {"collection": wanted.collection, "sources": wanted.sources, "where": wanted.where}
 
 
 async def _alive() -> dict[str, str]:

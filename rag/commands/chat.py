@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,9 +36,10 @@ _HISTORY_LINES = 1_000
 
 def stream_answer(
     library: Library, question: str, history: Sequence[Turn], *, sources: Sequence[str] = (),
-    where: Mapping[str, Any] | None = None,
+    where: Mapping[str, Any] | None = None, begun: Callable[[], None] = lambda: None,
 ) -> Answer:  # fmt: skip
-    """Ask, showing the answer as it grows when the output is a terminal; returns the checked answer.
+    """Ask, showing the answer as it grows when the output is a terminal; returns the checked answer. ``begun`` is
+    called once the question is taken.
 
     Ctrl-C stops the model, leaves what it wrote so far on the screen, and goes on as KeyboardInterrupt.
     """
@@ -52,7 +53,9 @@ def stream_answer(
     try:
         waiting = Text("...", style="dim")
         with without_echo(), Live(waiting, console=console, transient=True, refresh_per_second=12) as live:
-            for event in stream:
+            for number, event in enumerate(stream):
+                if not number:
+                    begun()
                 if isinstance(event, Condensed) and event.question != event.original:
                     live.console.print(Text(f"Searching for: {safe(event.question)}", style="dim"))
                 elif isinstance(event, Token) and event.text:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from fnmatch import fnmatchcase
 from importlib import import_module
 from itertools import chain
@@ -103,18 +103,25 @@ def cli(context: click.Context, /, **flags: str | None) -> None:
     default="keep",
     help="A file with the name of a document from elsewhere: keep both, replace that document, or fail.",
 )
+@click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="Note this of every file, to choose it by.")
 @common
 @json_option
-def ingest(paths: tuple[str, ...], same_name: SameName, wait: bool, as_json: bool, **flags: str | None) -> None:
+def ingest(
+    paths: tuple[str, ...], same_name: SameName, wait: bool, metadata: tuple[str, ...], as_json: bool,
+    **flags: str | None,
+) -> None:  # fmt: skip
     """Put files and folders into the library; the README lists what can be read.
 
     Ctrl-C stops after the file in hand, and once more at once. --json prints a line for each file when it is in.
     """
     if not all(path.strip() for path in paths):
         raise click.BadParameter("an empty path names nothing; for the working folder write '.'.", param_hint="PATH")
+    from rag.filters import parse_metadata
+
+    noted = parse_metadata(metadata)
     with stoppable() as stop, opened(settings(**flags), write=True) as library:
-        echo_notices(library.notices)
-        report = _told(library.ingest_events([Path(p) for p in paths], same_name=same_name), stop, as_json=as_json)
+        events = library.ingest_events([Path(p) for p in paths], same_name=same_name, metadata=noted)
+        report = _told(after_first(events, lambda: echo_notices(library.notices)), stop, as_json=as_json)
         if wait and not stop.asked:
             _encoded(library, quiet=as_json)
     _end(report, stop, as_json=as_json)
@@ -138,29 +145,36 @@ def sync(
 
     Without FOLDER: every folder that was synced before. What a .ragignore in a folder names is left out.
     """
+    from rag.library import sync_events
+    from rag.store.backends import FILE_NAME
+
     if folder is not None and not folder.strip():
         raise click.BadParameter("an empty path names nothing; for the working folder write '.'.", param_hint="FOLDER")
-    with stoppable() as stop, opened(settings(**flags), write=None if dry_run else True) as library:
-        echo_notices(library.notices)
-        folders = [folder] if folder is not None else [one.path for one in library.folders()]
+    config = settings(**flags)
+    with stoppable() as stop, ExitStack() as closing_:
+        new = dry_run and folder is not None and not (config.library_path / FILE_NAME).is_file()
+        library = None if new else closing_.enter_context(opened(config, write=not dry_run))
+        folders = [folder] if folder is not None else [one.path for one in library.folders()] if library else []
         if not folders:
             raise click.UsageError("No folder was synced yet: name one.")
-        if forget:
+        if forget and library:
             for path in folders:
                 library.forget_folder(os.path.realpath(path))
                 click.echo(f"No longer mirrored: {path}. Its documents stay.")
             return
-        events = chain.from_iterable(
-            library.sync_events(
-                path, include=include or None, exclude=exclude or None, dry_run=dry_run, allow_deletions=allow_deletions
+        passes = (
+            sync_events(
+                library, path, config=config, include=include or None, exclude=exclude or None, dry_run=dry_run,
+                allow_deletions=allow_deletions,
             )
             for path in folders
-        )
-        report = _told((event for event in events), stop, as_json=as_json)
-        if watch and not stop.asked:
+        )  # fmt: skip
+        events = after_first(chain.from_iterable(passes), lambda: echo_notices(library.notices if library else ()))
+        report = _told(events, stop, as_json=as_json)
+        if watch and not stop.asked and library:
             _watched(library, folders, stop, as_json=as_json)
             return
-    _end(report, stop, as_json=as_json)
+    _end(report, stop, as_json=as_json, dry_run=dry_run)
 
 
 def _watched(library: Library, folders: Sequence[str], stop: Stop, *, as_json: bool) -> None:
@@ -212,6 +226,14 @@ def stoppable() -> Iterator[Stop]:
             signal.signal(kind, handler)
 
 
+def after_first(events: Iterator[IngestEvent], tell: Callable[[], None]) -> Generator[IngestEvent, None, None]:
+    """These events; ``tell`` is called once there is one, so that nothing stands before an error that there is none."""
+    for number, event in enumerate(events):
+        if number == 0:
+            tell()
+        yield event
+
+
 def _told(events: Generator[IngestEvent, None, None], stop: Stop, *, as_json: bool) -> IngestReport:
     """Follow an ingest to its end, or until it is asked to stop, and tell how it goes."""
     import time
@@ -248,16 +270,16 @@ def _told(events: Generator[IngestEvent, None, None], stop: Stop, *, as_json: bo
     return IngestReport(tuple(ended), time.perf_counter() - started)
 
 
-def _end(report: IngestReport, stop: Stop, *, as_json: bool) -> None:
+def _end(report: IngestReport, stop: Stop, *, as_json: bool, dry_run: bool = False) -> None:
     """The sum of an ingest, and its exit code."""
-    from rag.commands.terminal import report_text
+    from rag.commands.terminal import fitted, report_text, screen_width
     from rag.types import INGEST_STATUSES
 
     if as_json:
         counts = {status: report.count(status) for status in INGEST_STATUSES}
         echo_line({**counts, "seconds": report.seconds, "stopped": bool(stop.asked)})
     else:
-        click.echo(report_text(report))
+        click.echo(fitted(report_text(report, dry_run=dry_run), screen_width()))
     if stop.asked:
         click.echo("Stopped. Run it again: it goes on from here.", err=True)
         raise click.exceptions.Exit(128 + stop.asked)
@@ -360,16 +382,18 @@ def ask(question: str, sources: tuple[str, ...], where: tuple[str, ...], as_json
     from rag.filters import parse_terms
 
     with opened(settings(**flags)) as library:
-        echo_notices(library.notices)
         if as_json:
-            echo_json(library.ask(question, sources=sources, where=parse_terms(where)))
+            answer = library.ask(question, sources=sources, where=parse_terms(where))
+            echo_notices(library.notices)
+            echo_json(answer)
             return
         from rag.commands.chat import stream_answer
 
-        click.echo(library.llm_choice.reason, err=True)
-        click.echo(
-            answer_text(stream_answer(library, question, (), sources=sources, where=parse_terms(where)), screen_width())
-        )
+        def begun() -> None:
+            echo_notices([*library.notices, library.llm_choice.reason])
+
+        answer = stream_answer(library, question, (), sources=sources, where=parse_terms(where), begun=begun)
+        click.echo(answer_text(answer, screen_width()))
 
 
 @cli.command()

@@ -24,6 +24,7 @@ from rag.types import (
     Hit,
     IngestEvent,
     IngestReport,
+    IngestStatus,
     Sentence,
     Support,
     UnreadFile,
@@ -38,6 +39,7 @@ _WIDTH = 100
 _NARROWEST = 20
 _LONGEST_SIDE = 240
 _NAMED = 10
+_CHANGES: frozenset[IngestStatus] = frozenset({"added", "updated", "moved", "removed"})
 _FLAGS = {
     Support.UNSUPPORTED: "not supported by the passage it cites",
     Support.UNCITED: "not in your documents",
@@ -238,12 +240,17 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def report_text(report: IngestReport) -> str:
-    """The sum of an ingest and the reason for every file that failed."""
+def report_text(report: IngestReport, *, dry_run: bool = False) -> str:
+    """The sum of an ingest, the reason for every file that failed, and the documents that go by another name now."""
     counts = [f"{report.count(status)} {status}" for status in INGEST_STATUSES if report.count(status)]
+    lines = _failures(report.failed)
+    if dry_run:
+        changes = [f"{event.status}: {one_line(event.source)}" for event in report.events if event.status in _CHANGES]
+        return "\n".join([*lines, *changes, f"Would be: {', '.join(counts) or 'nothing'}. Nothing was changed."])
     passages = sum(e.passages for e in report.events if e.status in ("added", "updated"))
     empty = sum(e.empty_pages for e in report.events if e.status in ("added", "updated"))
-    lines = _failures(report.failed)
+    for old, new in (pair for event in report.events for pair in event.renamed):
+        lines.append(f"{one_line(old)} is now shown as {one_line(new)}: another document has its name.")
     lines.append(f"{', '.join(counts) or 'nothing to do'}; {counted(passages, 'passage')} in {report.seconds:.1f} s.")
     if empty:
         have = "has" if empty == 1 else "have"

@@ -5,13 +5,23 @@ Importing this package loads no parser; those live in the child processes of ``P
 
 from __future__ import annotations
 
-from rag.documents.discover import Discovery, Refused, SourceFile, as_text, discover, discover_folder, read_file
+from rag.documents.discover import (
+    IGNORE_FILE,
+    Discovery,
+    Refused,
+    SourceFile,
+    as_text,
+    discover,
+    discover_folder,
+    read_file,
+)
 from rag.documents.formats import names, readable, suffixes
 from rag.documents.sandbox import ParserPool
 from rag.documents.split import SPLITTER_VERSION, Slice
 from rag.documents.wire import Parsed
 
 __all__ = [
+    "IGNORE_FILE",
     "SPLITTER_VERSION",
     "Discovery",
     "Parsed",

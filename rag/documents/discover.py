@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from rag.errors import DocumentError, LimitExceeded, PathError, UnsupportedForma
 
 MEGABYTE = 2**20
 IGNORE_FILE = ".ragignore"
+_SETTLED_NS = 2_000_000_000
+"""The coarsest times that file systems in use keep."""
 _O_PATH = getattr(os, "O_PATH", os.O_RDONLY)
 _KINDS = (
     (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"),
@@ -30,13 +33,15 @@ class SourceFile:
 
     ``origin`` is where it was found, an absolute path: the same through whatever folder it is reached. ``name`` is its
     path below the ingested folder, or its own name; ``source`` the same with as many folders in front as tell it from
-    the other files found with it.
+    the other files found with it. ``signature`` is what it looked like on the disk: the same one means the same bytes,
+    none that it may not.
     """
 
     path: Path
     source: str
     origin: str = ""
     name: str = ""
+    signature: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class _Found:
     path: Path
     error: DocumentError | None
     source: str = ""
+    signature: str = ""
 
 
 def discover(paths: Sequence[Path | str], limits: Limits) -> Discovery:
@@ -86,7 +92,9 @@ def _discovery(found: list[_Found]) -> Discovery:
     entries = sorted(_distinct(found), key=lambda entry: entry.source)
     return Discovery(
         tuple(
-            SourceFile(entry.path, entry.source, as_text(entry.folder / entry.below), as_text(entry.below))
+            SourceFile(
+                entry.path, entry.source, as_text(entry.folder / entry.below), as_text(entry.below), entry.signature
+            )
             for entry in entries
             if entry.error is None
         ),
@@ -99,13 +107,15 @@ def _discovery(found: list[_Found]) -> Discovery:
 
 
 def discover_folder(
-    folder: Path, limits: Limits, include: Sequence[str] = (), exclude: Sequence[str] = ()
-) -> Discovery:
+    folder: Path, limits: Limits, include: Sequence[str] = (), exclude: Sequence[str] = (),
+    only: Collection[Path] | None = None,
+) -> Discovery:  # fmt: skip
     """The files below ``folder`` as ``discover`` finds them, but for those that a ``.ragignore`` of their folder or of
     one above leaves out, those that match ``exclude``, and those that match none of ``include``, if there is any.
 
     All are patterns as in a ``.gitignore``. Raises PathError for what is no folder, cannot be read, or is no pattern.
-    An empty folder is an empty discovery.
+    An empty folder is an empty discovery. ``only`` are paths in the folder, without links on the way: what lies at and
+    below them is found, and nothing else.
     """
     try:
         real = folder.resolve(strict=True)
@@ -115,7 +125,9 @@ def discover_folder(
         raise PathError(
             f"There is no folder {shown(str(folder))}.", hint="Check its spelling, and that its disk is mounted."
         ) from error
-    return _discovery(list(_walk(real, limits, _Rules.of(include, exclude))))
+    rules = _Rules.of(include, exclude)
+    walk = _walk(real, limits, rules) if only is None else _walk_only(real, limits, rules, only)
+    return _discovery(list(walk))
 
 
 def read_file(file: SourceFile, limits: Limits) -> bytes:
@@ -247,9 +259,29 @@ def _patterns(lines: Sequence[str], where: str) -> GitIgnoreSpec:
         ) from error
 
 
-def _walk(root: Path, limits: Limits, rules: _Rules | None = None) -> Iterator[_Found]:
-    """Every visible entry below ``root`` that is not a folder and not left out, without recursion."""
-    folders = [(root, rules)]
+def _walk_only(root: Path, limits: Limits, rules: _Rules, only: Collection[Path]) -> Iterator[_Found]:
+    """What ``_walk`` finds at and below these paths."""
+    for path in only:
+        below = path.relative_to(root)
+        if any(parent in only for parent in path.parents) or any(part.startswith(".") for part in below.parts):
+            continue
+        folder = path.is_dir() and not path.is_symlink()
+        inner, left_out, above = rules, False, [*reversed(below.parents)]
+        for within, entry in zip(above, [*above[1:], below], strict=False):
+            inner = inner.inside(root / within, "" if within == Path() else f"{within.as_posix()}/")
+            left_out = left_out or inner.leave_out(entry.as_posix(), folder=folder or entry != below)
+        if left_out or not os.path.lexists(path):
+            continue
+        if folder:
+            yield from _walk(root, limits, inner, path)
+        else:
+            yield _entry(root, path, limits, link=path.is_symlink())
+
+
+def _walk(root: Path, limits: Limits, rules: _Rules | None = None, start: Path | None = None) -> Iterator[_Found]:
+    """Every visible entry below ``root`` (or ``start`` in it) that is not a folder and not left out, without
+    recursion."""
+    folders = [(start or root, rules)]
     while folders:
         folder, rules = folders.pop()
         within = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
@@ -270,11 +302,11 @@ def _walk(root: Path, limits: Limits, rules: _Rules | None = None) -> Iterator[_
             if entry.is_dir(follow_symlinks=False):
                 folders.append((path, rules))
             else:
-                yield (
-                    _linked(root, path, limits)
-                    if entry.is_symlink()
-                    else _judge(root, path.relative_to(root).as_posix(), path, limits)
-                )
+                yield _entry(root, path, limits, link=entry.is_symlink())
+
+
+def _entry(root: Path, path: Path, limits: Limits, *, link: bool) -> _Found:
+    return _linked(root, path, limits) if link else _judge(root, path.relative_to(root).as_posix(), path, limits)
 
 
 def _linked(root: Path, link: Path, limits: Limits) -> _Found:
@@ -296,8 +328,10 @@ def _linked(root: Path, link: Path, limits: Limits) -> _Found:
 def _judge(root: Path, below: str, path: Path, limits: Limits) -> _Found:
     """Whether the entry is a regular file of a known format within the size limit, by its looks alone."""
     error: DocumentError | None = None
+    signature = ""
     try:
         status = path.lstat()
+        signature = _signature(status)
         if not stat.S_ISREG(status.st_mode):
             error = _not_regular(below, status.st_mode)
         else:
@@ -307,7 +341,15 @@ def _judge(root: Path, below: str, path: Path, limits: Limits) -> _Found:
         error = _unreadable(below, fault)
     except (UnsupportedFormat, LimitExceeded) as refusal:
         error = refusal
-    return _Found(root, below, path, error)
+    return _Found(root, below, path, error, signature=signature)
+
+
+def _signature(status: os.stat_result) -> str:
+    """What changes when a file does: size, times and number. Empty for one that changed so lately that another change
+    might bear the same time."""
+    if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < _SETTLED_NS:
+        return ""
+    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}"
 
 
 def _distinct(entries: list[_Found]) -> list[_Found]:

@@ -330,6 +330,9 @@ class Vectors(Protocol):
     def known(self, generation: int, keys: Sequence[bytes]) -> dict[bytes, Vector]:
         """The unit vectors that a generation already has, by key."""
 
+    def of_document(self, generation: int, document_id: int) -> dict[bytes, Vector]:
+        """The unit vectors that a generation has of a document's passages, by key."""
+
     def all(self, collection_id: int) -> tuple[Ids, Vector]:
         """Every passage's number, ascending, and its unit vector of the current generation, row by row.
 

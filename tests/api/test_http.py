@@ -76,6 +76,22 @@ def test_an_answer_through_openais_client(client: openai.OpenAI, address: str) -
     assert full["sentences"][0]["support"] in ("quoted", "supported") and full["abstained"] is False
 
 
+def test_questions_go_to_chosen_documents(client: openai.OpenAI, address: str) -> None:
+    asked: dict[str, Any] = {"question": QUESTION}
+    for chosen in ({"sources": ["bridge.txt"]}, {"where": {"type": "md"}}):
+        found = httpx.post(f"{address}/api/search", json=asked | chosen).json()
+        assert [hit["passage"]["source"] for hit in found] == ["leave.md" if "where" in chosen else "bridge.txt"]
+        assert "2019" not in httpx.post(f"{address}/api/ask", json=asked | chosen).json()["text"]
+        answer = client.chat.completions.create(
+            model="default", messages=[{"role": "user", "content": QUESTION}], extra_body=chosen
+        )
+        assert "2019" not in (answer.choices[0].message.content or "")
+    for wrong, status in ({"where": {"foo": 1}}, 400), ({"sources": ["gone.txt"]}, 404):
+        refused = httpx.post(f"{address}/api/ask", json=asked | wrong)
+        assert refused.status_code == status and refused.json()["error"]["message"]
+    assert httpx.get(f"{address}/api/unread").json() == httpx.get(f"{address}/api/folders").json() == []
+
+
 def test_a_streamed_answer_has_the_numbers_of_its_citations(client: openai.OpenAI) -> None:
     chunks = list(
         client.chat.completions.create(

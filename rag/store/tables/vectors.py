@@ -35,6 +35,15 @@ class VectorsTables:
             rows = ((key, connection.execute(find, (key, generation)).fetchone()) for key in dict.fromkeys(keys))
             return {key: _vector(row[0]) for key, row in rows if row is not None}
 
+    def of_document(self, generation: int, document_id: int) -> dict[bytes, Vector]:
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT c.key, v.data FROM passage p JOIN content c ON c.id = p.content_id"
+                " JOIN vector v ON v.generation = ? AND v.content_id = c.id WHERE p.document_id = ?",
+                (generation, document_id),
+            )
+            return {key: _vector(data) for key, data in rows}
+
     def all(self, collection_id: int) -> tuple[Ids, Vector]:
         with self._database.reading() as connection:
             return all_vectors(connection, find_collection(connection, collection_id))
