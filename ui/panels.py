@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from rag.answer.writing.fence import tampering
 from rag.text import counted
 from rag.types import Outcome
 from ui.escape import flowing, inert, name
@@ -78,6 +79,7 @@ def _citation_card(citation: Record, passage: Record | None, lines: Record, turn
     body = f"{flowing(before)}<mark>{flowing(quote)}</mark>{flowing(after)}"
     kind, why = ORIGINS.get(citation.get("origin", ""), ("", ""))
     tag = f'<span class="tag {kind}">{why}</span>' if kind else ""
+    tag += _warning(citation, passage["text"] if passage is not None else citation["quote"])
     return _card(citation, place(citation, lines), body, f"t{turn}s{citation['marker']}", citation["marker"], tag)
 
 
@@ -85,7 +87,14 @@ def _hit_card(passage: Record, lines: Record, turn: int, number: int | None) -> 
     text = _without_heading(passage["text"]) or passage["text"]
     shown = flowing(text if len(text) <= 3 * CONTEXT else _cut_end(text[: 3 * CONTEXT]))
     anchor = f"t{turn}s{number}" if number is not None else f"t{turn}p{int(passage['id'])}"
-    return _card(passage, place(passage, lines), shown, anchor, number, "")
+    return _card(passage, place(passage, lines), shown, anchor, number, _warning(passage, passage["text"]))
+
+
+def _warning(item: Record, text: str) -> str:
+    """What a reader should know before trusting a passage: its document hides it, or it is made to steer a model."""
+    hidden = ["text that its document does not show"] if "hidden text" in (item.get("place") or "") else []
+    found = [*hidden, *tampering(text)]
+    return f'<span class="tag unsup">⚠ {" and ".join(found)}</span>' if found else ""
 
 
 def _card(item: Record, where: str, body: str, anchor: str, number: Any, tag: str) -> str:

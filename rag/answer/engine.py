@@ -51,7 +51,8 @@ from rag.answer.writing import (
     without_references,
     write,
 )
-from rag.errors import ConfigError, EmptyAnswer, ModelError, PromptError, PromptTooLong
+from rag.arguments import expecting
+from rag.errors import ArgumentError, ConfigError, EmptyAnswer, ModelError, PromptError, PromptTooLong, QuestionError
 from rag.language.sentences import sentences
 from rag.models.embed import asking
 from rag.models.foreign import finish_reason, replies
@@ -121,6 +122,7 @@ class Tools:
     """The model that judges, where it is another one; opened when first asked. Raises ModelError."""
 
 
+@expecting(question=QuestionError, text=QuestionError, str_or_query_bundle=QuestionError, history=None)
 class CitedQueryEngine(BaseQueryEngine):
     """Answers from one collection. ``llm=None`` quotes the best sentences instead of writing.
 
@@ -163,10 +165,17 @@ class CitedQueryEngine(BaseQueryEngine):
                 f"query_engine does not take {', '.join(sorted(others))}.",
                 hint="Answers are written in one way, each sentence cited; update_prompts changes the prompt.",
             )
+        for given in node_postprocessors:
+            if not callable(getattr(given, "postprocess_nodes", None)):
+                raise ArgumentError(f"A node postprocessor is LlamaIndex's, not {type(given).__name__}.")
         return CitedQueryEngine(
             self._retriever, self._llm, self._tools, self._settings,
             streaming=streaming, top_k=similarity_top_k, postprocessors=node_postprocessors,
         )  # fmt: skip
+
+    def query(self, str_or_query_bundle: str | QueryBundle) -> RESPONSE_TYPE:
+        """LlamaIndex's ``Response``. Raises what ``stream`` does."""
+        return super().query(str_or_query_bundle)
 
     def stream(self, question: str, history: Sequence[Said] = ()) -> Generator[AnswerEvent, None, None]:
         """Answer ``question``: ``Condensed`` if it was rewritten, ``Retrieved``, ``Token`` pieces, then ``Done``.

@@ -1,15 +1,20 @@
-"""An answer as Markdown with numbered footnotes, inert whatever the documents or the model wrote."""
+"""An answer as Markdown with numbered footnotes, and texts for programs that show Markdown: inert, whatever documents
+or models wrote."""
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections.abc import Iterator
 
 from rag.answer.compose import flag_place
 from rag.types import Answer, Citation, Support
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
 _MARKUP = re.compile(r"([\\\[\]<>!&])")
+_ACTIVE = re.compile(r"(?<=\])[(:]|<(?=[A-Za-z/!?])")
+_WIDE = str.maketrans("(:<", "（：＜")
+_NUMBERED = re.compile(r"(\[\d{1,3}\])")
 _FLAGS = {
     Support.PARTIAL: "only partly supported",
     Support.UNSUPPORTED: "not supported by the documents",
@@ -42,6 +47,50 @@ def to_markdown(answer: Answer) -> str:
         nearest = [f"- {_place(h.passage.source, h.passage.place, h.passage.heading)}" for h in answer.hits]
         parts.append("\n".join(["Nearest passages:", "", *nearest]))
     return "\n\n".join(parts) + "\n"
+
+
+class Inactive:
+    """Texts for programs that show Markdown, where a model's image would fetch an address with what it read in it.
+
+    Every character that would begin an image, a link, its definition or HTML becomes its wide form (``(`` ``（``),
+    so that the text has the same length and offsets hold; the result does not depend on how it is cut into pieces.
+    """
+
+    def __init__(self) -> None:
+        self._before = self._held = ""
+
+    def feed(self, piece: str) -> str:
+        """What can be shown now."""
+        text = self._held + piece
+        self._held = "<" if text.endswith("<") else ""
+        text = text[: len(text) - len(self._held)]
+        out = _ACTIVE.sub(lambda found: found[0].translate(_WIDE), f"{self._before}{text}")[len(self._before) :]
+        self._before = text[-1:] or self._before
+        return out
+
+    def finish(self) -> str:
+        """The rest."""
+        rest, self._held = self._held, ""
+        return rest
+
+
+def inactive(text: str) -> str:
+    """A whole text as ``Inactive`` makes it."""
+    stream = Inactive()
+    return stream.feed(text) + stream.finish()
+
+
+def inert_markdown(text: str) -> str:
+    """Text that keeps its lists and emphasis but can hold no link, image, footnote or HTML; markers ``[1]`` stay."""
+    return "".join(
+        part if _NUMBERED.fullmatch(part) else _after_marker(part, [before]) for before, part in _parted(text)
+    )
+
+
+def _parted(text: str) -> Iterator[tuple[str, str]]:
+    """Markers and what is between them, each with what comes before it."""
+    parts = _NUMBERED.split(text)
+    yield from zip(["", *parts], parts, strict=False)
 
 
 def _body(answer: Answer) -> str:

@@ -26,6 +26,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import rag
+from rag.answer.export import Inactive, inactive
 from rag.errors import RagError
 from rag.proof import check_proof
 from rag.types import Answer, AnswerEvent, Done, Token, Turn, to_plain
@@ -377,7 +378,7 @@ class _Completion:
         self._head = {"created": int(time.time()), "model": model}
 
     def whole(self, answer: Answer) -> dict[str, Any]:
-        message = {"role": "assistant", "content": answer.text, "annotations": self.annotations(answer)}
+        message = {"role": "assistant", "content": inactive(answer.text), "annotations": self.annotations(answer)}
         choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
         return {
             "id": self.id,
@@ -472,19 +473,19 @@ async def _server_sent(
 ) -> AsyncIterator[str]:
     """OpenAI's stream. What goes wrong after the first byte can only be told in the stream itself."""
     yield _line(completion.chunk({"role": "assistant", "content": ""}))
-    numbers = _Numbers()
+    numbers, shown = _Numbers(), Inactive()
     held = ""  # a quoted answer comes whole, in the numbers of its citations: told by what follows it
     try:
         async for event in events:
             if isinstance(event, Token) and event.text:
                 if held:
-                    yield _line(completion.chunk({"content": numbers.of(held)}))
+                    yield _line(completion.chunk({"content": shown.feed(numbers.of(held))}))
                 held = event.text
             elif isinstance(event, Done):
-                last = held if held == event.answer.text else numbers.of(held)
+                last = shown.feed(held if held == event.answer.text else numbers.of(held)) + shown.finish()
                 if last:
                     yield _line(completion.chunk({"content": last}))
-                more = {"answer": event.answer.text, **_proven(event.answer)}
+                more = {"answer": inactive(event.answer.text), **_proven(event.answer)}
                 end = {"annotations": completion.annotations(event.answer)}
                 yield _line(completion.chunk(end, finish="stop", **more))
                 if usage:

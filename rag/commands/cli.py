@@ -70,7 +70,7 @@ class _Commands(click.Group):
 
 _SUMMARIES = {
     "gold": "Test answers against a gold question set.",
-    "models": "List, pull and choose models of Ollama.",
+    "models": "List, pull and choose models.",
     "chat": "Talk with your documents in the terminal.",
     "collections": "List, make, rename and delete collections.",
     "conversations": "List, show, export and delete conversations.",

@@ -27,19 +27,30 @@ _SETTING = re.compile(r"^llm\s*=.*$", re.MULTILINE)
 
 @click.group()
 def models() -> None:
-    """List, pull and choose models of Ollama."""
+    """List, pull and choose models."""
 
 
 @models.command("list")
 @common
+@click.option("--server", metavar="URL", help="The models of a server of OpenAI's protocol: http://host:port/v1.")
 @json_option
-def list_models(as_json: bool, **flags: str | None) -> None:
+def list_models(server: str | None, as_json: bool, **flags: str | None) -> None:
     """Show the installed models and what they can do.
 
     WINDOW is what a model was trained for, LOADED the window that it has in memory now, both in tokens.
     """
     from rag.models.choose import open_client
     from rag.models.families import canonical
+
+    if server is not None:
+        from rag.models.foreign import served_models
+
+        served = served_models(server, settings(**flags))
+        if as_json:
+            echo_json([{"name": name} for name in served])
+        else:
+            click.echo("\n".join(map(safe, served)) or "It has no models.")
+        return
 
     with open_client(settings(**flags)) as client:
         shown = [_known(client, model) for model in client.models()]
@@ -141,7 +152,8 @@ def _pull(client: OllamaClient, name: str) -> None:
 def use(name: str, **flags: str | None) -> None:
     """Answer with this model from now on.
 
-    NAME may be 'auto' or 'quotes' too. It is written to rag.toml in this folder, or to what RAG_CONFIG names.
+    NAME may be 'auto', 'quotes' or 'openai:MODEL@http://host:port/v1' too. It is written to rag.toml in this folder, or
+    to what RAG_CONFIG names.
     """
     from rag.models.choose import choose_llm
 

@@ -22,8 +22,10 @@ def common(command: F) -> F:
     for option in (
         click.option("--library", metavar="FOLDER", help="The library's folder (RAG_LIBRARY)."),
         click.option("--collection", metavar="NAME", help="The collection (RAG_COLLECTION; 'default')."),
-        click.option("--llm", metavar="NAME", help="auto, quotes or ollama:NAME (RAG_LLM)."),
-        click.option("--embedder", metavar="NAME", help="auto, builtin or ollama:NAME, for new collections."),
+        click.option("--llm", metavar="NAME", help="auto, quotes, ollama:NAME or openai:MODEL@URL (RAG_LLM)."),
+        click.option(
+            "--embedder", metavar="NAME", help="auto, builtin, ollama:NAME or openai:MODEL@URL, for new collections."
+        ),
     ):
         command = option(command)
     return command

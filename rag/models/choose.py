@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from rag.config import Config
-from rag.errors import ConfigError, EmbedderMismatch, ModelError, RagError, ServerError, ServerNotRunning
+from rag.errors import ArgumentError, ConfigError, EmbedderMismatch, ModelError, RagError, ServerError, ServerNotRunning
 from rag.models.families import (
     CHAT_FAVOURITES,
     DEFAULT_CHAT_PULL,
@@ -146,6 +146,19 @@ def server_facts(config: Config) -> ServerFacts:
             return ServerFacts(address, local, True, client.version(), client.models(), client.running())
     except RagError as error:
         return ServerFacts(address, local, False, error=str(error), hint=error.hint)
+
+
+def served_names(config: Config, *others: str) -> tuple[str, ...]:
+    """The models of the servers of OpenAI's protocol in use: those in the settings and in ``others``, names of models.
+    A server that does not tell its models has those that were named. Never raises."""
+    named = [name for name in (config.llm, config.embedder, *others) if name.startswith(OPENAI)]
+    found: list[str] = []
+    for url in dict.fromkeys(f"http{name.rpartition('@http')[2]}" for name in named):
+        from rag.models.foreign import served_models
+
+        with contextlib.suppress(ModelError):
+            found += served_models(url, config)
+    return tuple(dict.fromkeys([*found, *named]))
 
 
 def open_client(config: Config) -> OllamaClient:
@@ -324,6 +337,16 @@ class ModelRegistry:
     def __init__(
         self, config: Config, llm: LLM | None, embed_model: BaseEmbedding | None, encoder: BaseEmbedding | None = None
     ) -> None:
+        for given, wanted in (
+            (llm, "stream_chat"),
+            (embed_model, "get_text_embedding"),
+            (encoder, "get_text_embedding"),
+        ):
+            if given is not None and not callable(getattr(given, wanted, None)):
+                raise ArgumentError(
+                    f"A model is given by its name or as LlamaIndex's, not as {type(given).__name__}.",
+                    hint="Write llm='ollama:NAME', or pass a LlamaIndex LLM or BaseEmbedding.",
+                )
         self.config = config
         self._given_llm = llm
         self._given_embedder = embed_model

@@ -12,7 +12,7 @@ import json
 import re
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -79,8 +79,10 @@ def translated(call: Call) -> Iterator[None]:
 
 def from_exception(error: Exception, call: Call) -> ModelError:
     """The error for an exception of the HTTP library, by its class."""
-    build = next((build for kind, build in _BY_CLASS if isinstance(error, kind)), _broken)
-    return build(error, call)
+    if isinstance(error, httpx.ConnectError):
+        return _cannot_connect(error, call)
+    template = next((template for kinds, template in _BY_CLASS if isinstance(error, kinds)), _BROKEN)
+    return template.made(call, _clean(str(error)) or type(error).__name__)
 
 
 def _cannot_connect(error: Exception, call: Call) -> ModelError:
@@ -104,68 +106,58 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _connect_timeout(_error: Exception, call: Call) -> ModelError:
-    return ServerUnreachable(
-        f"{call.address} did not accept a connection within {call.connect_seconds:g} s.", hint=_ADDRESS_HINT
-    )
-
-
-def _timeout(_error: Exception, call: Call) -> ModelError:
-    return ModelTimeout(
-        f"{call.who} sent nothing for {call.read_seconds:g} s.",
-        hint="Choose a smaller model, or raise read_seconds if this machine needs longer to load it.",
-    )
-
-
-def _pool_timeout(_error: Exception, call: Call) -> ModelError:
-    return ModelTimeout(
-        f"No connection to {call.address} became free for {call.read_seconds:g} s.",
-        hint="Wait until other requests have ended, or start fewer at once.",
-    )
-
-
-def _broken(error: Exception, call: Call) -> ModelError:
-    return StreamBroken(
-        f"The connection to {call.address} broke off: {_clean(str(error)) or type(error).__name__}.",
-        hint="Ask again; if it happens again, look into Ollama's log, the model may have crashed.",
-    )
-
-
-def _bad_address(error: Exception, call: Call) -> ModelError:
-    return ServerUnreachable(f"{call.address} cannot be used: {_clean(str(error))}", hint=_ADDRESS_HINT)
-
-
 def bad_proxy(error: Exception, call: Call) -> ModelError:
     """The error for a proxy variable that cannot be used, or a proxy that fails."""
-    return ServerUnreachable(
-        f"The proxy on the way to {call.address} failed: {_clean(str(error))}",
-        hint="Add the host to NO_PROXY, or unset the proxy variables.",
-    )
+    return _PROXY.made(call, _clean(str(error)))
 
 
-def _unexpected(error: Exception, call: Call) -> ModelError:
-    return ServerError(
-        f"{call.address} answered in an unexpected way: {_clean(str(error)) or type(error).__name__}.",
-        hint=_ADDRESS_HINT,
-    )
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """An error to be made: its message and its hint may hold ``{who}``, ``{model}``, ``{address}``, ``{said}`` and the
+    ``{connect}`` and ``{read}`` seconds; without a hint it has that of its class."""
+
+    kind: type[ModelError]
+    message: str
+    hint: str | None = None
+
+    def made(self, call: Call, said: str = "") -> ModelError:
+        given = {
+            "who": call.who, "model": call.model or "the model", "address": call.address, "said": said,
+            "connect": f"{call.connect_seconds:g}", "read": f"{call.read_seconds:g}",
+        }  # fmt: skip
+        message = self.message.format(**given)
+        return self.kind(message, hint=None if self.hint is None else self.hint.format(**given))
 
 
-# The first class that fits decides, so subclasses stand before their bases.
-_BY_CLASS: tuple[tuple[type[Exception], Callable[[Exception, Call], ModelError]], ...] = (
-    (httpx.ConnectTimeout, _connect_timeout),
-    (httpx.PoolTimeout, _pool_timeout),
-    (httpx.TimeoutException, _timeout),
-    (httpx.ConnectError, _cannot_connect),
-    (httpx.ProxyError, bad_proxy),
-    (httpx.UnsupportedProtocol, _bad_address),
-    (httpx.LocalProtocolError, _bad_address),
-    (httpx.InvalidURL, _bad_address),
-    (httpx.TooManyRedirects, _unexpected),
-    (httpx.HTTPStatusError, _unexpected),
-    (httpx.CookieConflict, _unexpected),
-    (httpx.StreamError, _unexpected),
-    (TimeoutError, _timeout),
+_BROKEN = _Template(
+    StreamBroken,
+    "The connection to {address} broke off: {said}.",
+    "Ask again; if it happens again, look into Ollama's log, the model may have crashed.",
 )
+_SILENT = _Template(
+    ModelTimeout,
+    "{who} sent nothing for {read} s.",
+    "Choose a smaller model, or raise read_seconds if this machine needs longer to load it.",
+)
+_PROXY = _Template(
+    ServerUnreachable,
+    "The proxy on the way to {address} failed: {said}",
+    "Add the host to NO_PROXY, or unset the proxy variables.",
+)
+# The first classes that fit decide, so subclasses stand before their bases.
+_BY_CLASS: tuple[tuple[tuple[type[Exception], ...], _Template], ...] = (
+    ((httpx.ConnectTimeout,),
+     _Template(ServerUnreachable, "{address} did not accept a connection within {connect} s.", _ADDRESS_HINT)),
+    ((httpx.PoolTimeout,),
+     _Template(ModelTimeout, "No connection to {address} became free for {read} s.",
+               "Wait until other requests have ended, or start fewer at once.")),
+    ((httpx.TimeoutException, TimeoutError), _SILENT),
+    ((httpx.ProxyError,), _PROXY),
+    ((httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL),
+     _Template(ServerUnreachable, "{address} cannot be used: {said}", _ADDRESS_HINT)),
+    ((httpx.TooManyRedirects, httpx.HTTPStatusError, httpx.CookieConflict, httpx.StreamError),
+     _Template(ServerError, "{address} answered in an unexpected way: {said}.", _ADDRESS_HINT)),
+)  # fmt: skip
 
 
 def from_status(status: int, body: bytes, call: Call) -> ModelError:
@@ -175,16 +167,16 @@ def from_status(status: int, body: bytes, call: Call) -> ModelError:
         return known
     shown = _clean(text if text is not None else body.decode("utf-8", "replace"))
     if status in (429, 503):
-        return ServerBusy(f"Ollama at {call.address} is busy: {shown or 'its queue is full'}")
+        return _BUSY.made(call, shown or "its queue is full")
     if status in (401, 403, 407):
         return ServerUnreachable(
             f"{call.address} refuses this program ({status}{': ' + shown if shown else ''}).",
             hint="Use the server's own host name in OLLAMA_HOST, or allow this one on the server's side.",
         )
     if status in (408, 504):
-        return _timeout(httpx.ReadTimeout(""), call)
+        return _SILENT.made(call)
     if status == 501 and call.model:
-        return WrongModelKind(f"The model {call.model} cannot do this: {shown}", hint=_KIND_HINT)
+        return _WRONG_KIND.made(call, shown)
     if text is None and (status in (404, 405) or 300 <= status < 400):
         return ServerError(
             f"{call.address} does not answer like Ollama ({status}).",
@@ -237,99 +229,47 @@ def parse_object(data: bytes, call: Call) -> Mapping[str, Any]:
 
 
 _KIND_HINT = "`rag models list` says which models can chat and which can embed."
-
-
-def _missing(text: str, call: Call) -> ModelError:
-    return ModelMissing(
-        f"Ollama at {call.address} does not have the model {call.model}.",
-        hint=f"Get it with `ollama pull {call.model}`.",
-    )
-
-
-def _bad_name(text: str, call: Call) -> ModelError:
-    return ModelMissing(
-        f"{call.model or 'Nothing'} is no name of a model: {_clean(text)}",
-        hint="Check the name; `rag models list` shows those that are installed.",
-    )
-
-
-def _missing_at_registry(text: str, call: Call) -> ModelError:
-    return ModelMissing(
-        f"There is no model {call.model or 'of that name'} to download.",
-        hint="Check the name; `rag models list` shows some that work well.",
-    )
-
-
-def _offline(text: str, call: Call) -> ModelError:
-    return ServerError(
-        f"Ollama could not reach its model library: {_clean(text)}",
-        hint="Connect this machine to the network and run the same command again; what was downloaded is kept.",
-    )
-
-
-def _wrong_kind(text: str, call: Call) -> ModelError:
-    return WrongModelKind(f"The model {call.model} cannot do this: {_clean(text)}", hint=_KIND_HINT)
-
-
-def _remote(text: str, call: Call) -> ModelError:
-    return ModelRefused(
-        f"The model {call.model} runs on another company's machines: {_clean(text)}",
-        hint="Choose a model that runs on this machine.",
-    )
-
-
-def _too_long(text: str, call: Call) -> ModelError:
-    error = PromptTooLong(
-        f"What was sent to {call.model or 'the model'} does not fit into its window: {_clean(text)}",
-        hint="Ask a shorter question, use fewer passages (top_k), or raise num_ctx if memory allows.",
-    )
-    counted = _COUNTED.search(text)
-    error.tokens = int(counted[1]) if counted else 0
-    return error
-
-
-def _no_memory(text: str, call: Call) -> ModelError:
-    return ModelOutOfMemory(
-        f"The model {call.model or ''} does not fit into memory: {_clean(text)}".replace("  ", " "),
-        hint="Choose a smaller model, lower num_ctx, or close other programs; `rag models list` shows sizes.",
-    )
-
-
-def _busy(text: str, call: Call) -> ModelError:
-    return ServerBusy(f"Ollama at {call.address} is busy: {_clean(text)}")
-
-
-def _slow_load(text: str, call: Call) -> ModelError:
-    return ModelTimeout(
-        f"{call.who} took too long to load: {_clean(text)}",
-        hint="Choose a smaller model, or raise OLLAMA_LOAD_TIMEOUT for the server.",
-    )
-
-
+_BUSY = _Template(ServerBusy, "Ollama at {address} is busy: {said}")
+_WRONG_KIND = _Template(WrongModelKind, "The model {model} cannot do this: {said}", _KIND_HINT)
 # What Ollama writes, as its source has it; the first match decides.
-_BY_TEXT: tuple[tuple[re.Pattern[str], Callable[[str, Call], ModelError]], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), build)
-    for pattern, build in (
-        (r"exceed\w*.{0,40}context|longer than the context|exceed_context_size|input length exceeds", _too_long),
-        (r"ollama cloud is disabled", _remote),
-        (r"pull model manifest.*(file does not exist|not found|404)", _missing_at_registry),
-        (r"dial tcp|no such host|network is unreachable|i/o timeout|connection refused|tls handshake", _offline),
-        (r"invalid model name|model is required", _bad_name),
-        (r"model ['\"].*['\"] not found", _missing),
-        (r"does not support \w+|start it with `--embeddings`", _wrong_kind),
-        (r"server busy|maximum pending requests", _busy),
-        (
-            r"out of memory|more system memory|unable to allocate|failed to allocate|cudamalloc|insufficient memory"
-            r"|not enough memory|cannot allocate memory",
-            _no_memory,
-        ),
-        (r"timed out waiting for|timeout waiting|load timeout", _slow_load),
-    )
-)
+_BY_TEXT: tuple[tuple[str, _Template], ...] = (
+    (r"exceed\w*.{0,40}context|longer than the context|exceed_context_size|input length exceeds",
+     _Template(PromptTooLong, "What was sent to {model} does not fit into its window: {said}",
+               "Ask a shorter question, use fewer passages (top_k), or raise num_ctx if memory allows.")),
+    (r"ollama cloud is disabled",
+     _Template(ModelRefused, "The model {model} runs on another company's machines: {said}",
+               "Choose a model that runs on this machine.")),
+    (r"pull model manifest.*(file does not exist|not found|404)",
+     _Template(ModelMissing, "There is no model {model} to download.",
+               "Check the name; `rag models list` shows some that work well.")),
+    (r"dial tcp|no such host|network is unreachable|i/o timeout|connection refused|tls handshake",
+     _Template(ServerError, "Ollama could not reach its model library: {said}",
+               "Connect this machine to the network and run the same command again; what was downloaded is kept.")),
+    (r"invalid model name|model is required",
+     _Template(ModelMissing, "{model} is no name of a model: {said}",
+               "Check the name; `rag models list` shows those that are installed.")),
+    (r"model ['\"].*['\"] not found",
+     _Template(ModelMissing, "Ollama at {address} does not have the model {model}.",
+               "Get it with `ollama pull {model}`.")),
+    (r"does not support \w+|start it with `--embeddings`", _WRONG_KIND),
+    (r"server busy|maximum pending requests", _BUSY),
+    (r"out of memory|more system memory|unable to allocate|failed to allocate|cudamalloc|insufficient memory"
+     r"|not enough memory|cannot allocate memory",
+     _Template(ModelOutOfMemory, "{who} does not fit into memory: {said}",
+               "Choose a smaller model, lower num_ctx, or close other programs; `rag models list` shows sizes.")),
+    (r"timed out waiting for|timeout waiting|load timeout",
+     _Template(ModelTimeout, "{who} took too long to load: {said}",
+               "Choose a smaller model, or raise OLLAMA_LOAD_TIMEOUT for the server.")),
+)  # fmt: skip
 
 
 def _by_text(text: str, call: Call) -> ModelError | None:
-    return next((build(text, call) for pattern, build in _BY_TEXT if pattern.search(text)), None)
+    known = (template for pattern, template in _BY_TEXT if re.search(pattern, text, re.IGNORECASE))
+    template = next(known, None)
+    found = template.made(call, _clean(text)) if template is not None else None
+    if isinstance(found, PromptTooLong) and (counted := _COUNTED.search(text)):
+        found.tokens = int(counted[1])
+    return found
 
 
 def _server_error(shown: str, call: Call) -> ServerError:

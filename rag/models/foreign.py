@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import weakref
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from rag.errors import (
     ServerError,
     ServerNotRunning,
     ServerUnreachable,
+    StreamBroken,
     WrongModelKind,
 )
 from rag.models.host import is_loopback, redact
@@ -109,7 +111,8 @@ def served_llm(name: str, config: Config) -> LLM:
     served = Served.parse(name).allowed(config)
     with _extra_needed():
         from llama_index.llms.openai_like import OpenAILike
-    return OpenAILike(
+    http = served.http(config)
+    llm = OpenAILike(
         model=served.model,
         api_base=served.url,
         api_key=os.environ.get("OPENAI_API_KEY") or _NO_KEY,
@@ -119,9 +122,11 @@ def served_llm(name: str, config: Config) -> LLM:
         temperature=config.temperature,
         timeout=config.read_seconds,
         max_retries=0,
-        http_client=served.http(config),
+        http_client=http,
         additional_kwargs={"seed": config.seed, "stream_options": {"include_usage": True}},
     )
+    weakref.finalize(llm, http.close)  # it has no method that does
+    return llm
 
 
 def served_embedder(name: str, config: Config) -> BaseEmbedding:
@@ -129,15 +134,38 @@ def served_embedder(name: str, config: Config) -> BaseEmbedding:
     served = Served.parse(name).allowed(config)
     with _extra_needed():
         from llama_index.embeddings.openai_like import OpenAILikeEmbedding
-    return OpenAILikeEmbedding(
+    http = served.http(config)
+    embedder = OpenAILikeEmbedding(
         model_name=served.model,
         api_base=served.url,
         api_key=os.environ.get("OPENAI_API_KEY") or _NO_KEY,
         embed_batch_size=32,
         max_retries=0,
         timeout=config.read_seconds,
-        http_client=served.http(config),
+        http_client=http,
     )
+    weakref.finalize(embedder, http.close)
+    return embedder
+
+
+def served_models(url: str, config: Config) -> tuple[str, ...]:
+    """What a server has, as names ``openai:MODEL@URL``, asked for at most ``connect_seconds``.
+
+    Raises ModelRefused for another machine where that is not allowed, ModelError when it does not tell.
+    """
+    served = Served("", url.rstrip("/")).allowed(config)
+    key = os.environ.get("OPENAI_API_KEY")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        with served.http(config) as http:
+            told = http.get(f"{served.url}/models", headers=headers, timeout=config.connect_seconds)
+            names = [row["id"] for row in told.raise_for_status().json()["data"]]
+    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        raise ServerError(
+            f"The server at {redact(served.url)} does not tell its models: {str(error)[:_LONGEST]}",
+            hint="Check that it runs, and that the address ends as its documentation says (most: /v1).",
+        ) from error
+    return tuple(f"{OPENAI}{name}@{served.url}" for name in names if isinstance(name, str))
 
 
 @contextmanager
@@ -165,16 +193,26 @@ def finish_reason(response: ChatResponse) -> str:
 
 
 def replies(llm: LLM, messages: Sequence[ChatMessage], **options: Any) -> Generator[ChatResponse, None, None]:
-    """The responses of any LlamaIndex model as they come. Raises ModelError; closing this closes the model's stream."""
+    """The responses of any LlamaIndex model as they come. Raises ModelError; closing this closes the model's stream.
+
+    A stream without any response is broken: so some servers end one that they cannot begin.
+    """
     with translated(llm):
         responses = iter(llm.stream_chat(messages, **options))
+    came = False
     try:
         while True:
             with translated(llm):
                 response = next(responses, None)
             if response is None:
-                return
+                break
+            came = True
             yield response
+        if not came:
+            raise StreamBroken(
+                f"The model {name_of(llm)} ended its answer before it began.",
+                hint="Its server may have a smaller window than num_ctx, or have failed: look into its log.",
+            )
     finally:
         close = getattr(responses, "close", None)
         if close is not None:

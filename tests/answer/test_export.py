@@ -13,7 +13,7 @@ from markdown_it.token import Token
 
 from rag.answer.compose import abstention
 from rag.answer.conflicts import disagreements
-from rag.answer.export import to_markdown
+from rag.answer.export import Inactive, inactive, inert_markdown, to_markdown
 from rag.answer.verify import Verifier
 from rag.models.static import static_vectors
 from rag.types import Answer
@@ -124,3 +124,22 @@ def test_nothing_in_it_acts(text: str, question: str, quoted: str) -> None:
         claim.citation.marker for item in made.disagreements for claim in item.claims
     })  # fmt: skip
     assert set(_REFERENCE.findall(shown)) <= set(notes)
+
+
+_ACTIVE_PARTS = (
+    "![a](http://b/c)", "[x](y)", "[1]", "(", "<img src=x>", "<", "a", " ", "]", ":", "[r]: http://u\n", "<!--", "b>",
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(_ACTIVE_PARTS)))
+def test_what_programs_show_as_markdown_is_inactive_however_it_comes(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    whole = inactive(text)
+    assert len(whole) == len(text), "offsets hold"
+    stream = Inactive()
+    assert "".join([*map(stream.feed, pieces), stream.finish()]) == whole
+    for shown in (whole, inert_markdown(text)):
+        html = MarkdownIt("commonmark", {"html": True}).render(shown)
+        assert not re.search(r"<(?!/?(?:p|em|strong|code|pre|ul|ol|li|br|hr|h\d|blockquote)\b)", html), shown
+    assert inactive("It costs 5 < 6 [1]. See (here).") == "It costs 5 < 6 [1]. See (here)."
+    assert inert_markdown("It *is* so [1][2].\n- one") == "It *is* so [1][2].\n- one"

@@ -1,6 +1,7 @@
 """Answers without a model, measured: verification, quotes, abstention, on the halves tuned on and held out.
 
-``python -m tests.bench.answer_bench [verify] [quotes] [abstain] [briefs] [spoof]``; a set that is not there is skipped.
+``python -m tests.bench.answer_bench [verify] [quotes] [abstain] [briefs] [spoof] [relevance]``; sets that are not there
+are skipped.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
+from rag.answer.quoting import Quoter
 from rag.answer.verify import SUPPORTED, Verdict, Verifier
 from rag.config import Config
+from rag.language.sentences import sentences
 from rag.library import Library
 from rag.models.encoder import shared_encoder
 from rag.models.static import static_vectors
@@ -36,6 +39,7 @@ def main(parts: Sequence[str] = ()) -> None:
     """Run the named parts (default: all)."""
     known: dict[str, Callable[[], None]] = {
         "verify": verify, "quotes": quotes, "abstain": abstain, "briefs": briefs, "spoof": spoof,
+        "relevance": relevance,
     }  # fmt: skip
     for name in parts or known:
         known[name]()
@@ -179,6 +183,48 @@ def briefs() -> None:
         table(
             [name, "questions", "abstention accuracy", "file hit@5", "cited hit@5", "answers citing another file"], rows
         )
+
+
+def relevance() -> None:
+    """A model that copies: the sentence that answers, or one that does not, from a found passage. Which is an answer?
+
+    XQuAD's questions whose answer is among the found passages. ``right`` copies the sentence with the answer;
+    ``beside`` the first sentence of the best other passage without it, ``chance`` a sentence of the last one. Each is
+    supported word for word; only what answers should stand. The alternative lets stand whatever is supported.
+    """
+    if tables.data("xquad") is None:
+        return
+    documents, questions = data.xquad()
+    vectors = static_vectors()
+    corpus = data.corpus_of(vectors, documents)
+    kept: dict[tuple[int, str], list[bool]] = {}
+    for question in map(corpus.ask, questions):
+        quoter = Quoter(vectors, question.document_frequency, question.count)
+        for kind, span in _copied(question):
+            stands = quoter.holds_answer(question.text, question.hits, [span])
+            kept.setdefault((question.half, kind), []).append(stands)
+    rows = []
+    for half, name in HALVES:
+        for kind in ("right", "beside", "chance"):
+            own = [one for (part, of), all_of in kept.items() if of == kind and half in (None, part) for one in all_of]
+            rows.append([name, kind, len(own), fmean(own), 1.0])
+    table(["XQuAD, a copying model", "copies", "answers", "stands as an answer", "without the check"], rows)
+
+
+def _copied(question: data.Asked) -> Iterator[tuple[str, tuple[int, int, int]]]:
+    """What the copying model copies: the kind, and the sentence as (document, start, end)."""
+    (source, start, end), *_ = question.spans
+    others = []
+    for hit in question.hits:
+        passage = hit.passage
+        spans = [(passage.start + a, passage.start + b) for a, b in sentences(passage.text)]
+        if passage.source == source and passage.start <= start and end <= passage.start + len(passage.text):
+            yield from (("right", (passage.document_id, a, b)) for a, b in spans if a <= start and end <= b)
+        elif spans and not any(string in passage.text for string in question.strings):
+            others.append((passage.document_id, spans))
+    if others:
+        yield "beside", (others[0][0], *others[0][1][0])
+        yield "chance", (others[-1][0], *others[-1][1][-1])
 
 
 def spoof() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from rag.gold.commands.gate import check, hold, last_run
 from rag.gold.files.runs import NotComparable, baseline_path, run_path
 from rag.gold.metrics.scoring import needs_rescoring
 from rag.library import Library
+from tests.fake_ollama import FakeOllama
 from tests.gold import handbook
 from tests.gold.made import FINGERPRINT, question, record, run_of, worse
 
@@ -97,6 +99,18 @@ def test_the_baseline_file_stands_beside_the_gold_set(tmp_path: Path) -> None:
     assert set(loaded.passages) == {"a.md:0-20"}  # only the cited passage's text is kept
     with pytest.raises(GoldError, match="There is no run"):
         last_run(path)
+
+
+def test_a_writing_model_at_temperature_0_makes_no_noise(tmp_path: Path) -> None:
+    gold = load_gold(handbook.write_gold(tmp_path))
+    with (
+        FakeOllama(["chat-s"]) as server,
+        handbook.library(tmp_path, llm="ollama:chat-s", ollama_host=server.url) as library,
+    ):
+        noise = check(gold, library).run.noise
+        assert noise is not None and noise.silent and noise.identical == noise.questions == len(gold.questions)
+        prompts = Counter(json.dumps(record.json["messages"]) for record in server.sent("/api/chat"))
+        assert len(prompts) >= 5 and set(prompts.values()) == {2}, "the fences' code is the same, too"
 
 
 def test_the_gate_from_the_first_run_to_an_accepted_change(tmp_path: Path) -> None:

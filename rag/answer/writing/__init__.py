@@ -12,7 +12,7 @@ from rag.answer.writing.condense import (
     rewritten,
     turns_of,
 )
-from rag.answer.writing.fence import clean_reply
+from rag.answer.writing.fence import clean_reply, tampering
 from rag.answer.writing.generate import REFUSED, Chunk, Draft, calibration_notices, write
 from rag.answer.writing.judge import SCHEMA, SECONDS, General, Judge, Opinions, YesOrNo
 from rag.answer.writing.references import without_references
@@ -40,6 +40,7 @@ __all__ = [
     "longest_rewriting",
     "rewriting_prompt",
     "rewritten",
+    "tampering",
     "turns_of",
     "without_references",
     "write",

@@ -40,6 +40,15 @@ _UNWANTED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2060-\u206f\ud800-\udfff\ufdd0-\ufdef\ufeff"
     "\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
 )
+# Whole tokens only: halves of them are operators in many a programming language.
+_CONTROL_WORDS = re.compile(
+    r"<\|[\w\u2581 ]{2,40}\|>|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS)\]|<</?SYS>>|<(?:start|end)_of_turn>"
+    r"|<<<\w* ?(?:SOURCE|END)\b"
+)
+# Tags and overrides in any number; of the zero-width ones many, since a few stand between words of some scripts.
+_DECEIVING = re.compile(
+    "[\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]|(?:[\u200b\u2060\ufeff][^\u200b\u2060\ufeff]{0,3}){4}"
+)
 _LABEL_LENGTH = 200
 _NONCE_LENGTH = 8
 _BRACKETED = re.compile(r"[\[【［〔](?=\s*\^?\d{1,3}\s*[\]】］〕])|(?<=\d)[\]】］〕]")
@@ -47,6 +56,16 @@ _ANGLES = re.compile(r"<+")
 _FENCE_END = re.compile(r">+|[\n<]")
 _FENCE_WORDS = re.compile(r"\b(?:SOURCE|END|CONVERSATION|PASSAGE)\b")
 _LONGEST_FENCE = 300
+
+
+def tampering(text: str) -> tuple[str, ...]:
+    """What a text holds that no reader needs, and that is there to steer models or to deceive: for a mark on a card."""
+    found = []
+    if _CONTROL_WORDS.search(text):
+        found.append("control words of language models")
+    if _DECEIVING.search(text):
+        found.append("characters that hide or reorder text")
+    return tuple(found)
 
 
 def clean_reply(text: str) -> str:

@@ -26,8 +26,9 @@ SCHEMA: Mapping[str, Any] = {
             "type": "array",
             "items": {
                 "type": "object",
-                "properties": {name: {"type": "string"} for name in ("question", "fact", "quote")},
-                "required": ["question", "fact", "quote"],
+                # In the order in which a grammar makes a model write: first it copies, then it asks about that.
+                "properties": {name: {"type": "string"} for name in ("quote", "fact", "question")},
+                "required": ["quote", "fact", "question"],
             },
         }
     },

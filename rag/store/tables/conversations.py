@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from rag.arguments import expecting
 from rag.errors import UnknownConversation
 from rag.store.common import clean, excerpt_of, folded, no_conversation, title_of
 from rag.store.tables.connection import Connection, Database
@@ -16,6 +17,7 @@ _COLUMNS = """SELECT c.id, c.collection, c.owner, c.title, c.created, c.updated,
     (SELECT count(*) FROM turn t WHERE t.conversation_id = c.id) FROM conversation c"""
 
 
+@expecting()
 class ConversationsTables:
     """``rag.store.truth.Conversations`` in tables."""
 
