@@ -14,7 +14,7 @@ from rag import Library
 from rag.arguments import expecting, fits
 from rag.errors import ArgumentError, QuestionError, RagError, UnknownCollection
 
-WRONG = (5, None, 3.5, [], {}, b"x", object(), ["a", 5], True, ())
+WRONG: tuple[Any, ...] = (5, None, 3.5, [], {}, b"x", object(), ["a", 5], True, ())
 Call = Callable[[Library, Any], Any]
 
 CALLS: Mapping[str, Call] = {
