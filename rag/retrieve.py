@@ -94,11 +94,15 @@ class HybridRetriever(BaseRetriever):
 
     def hits(self, question: str, k: int | None = None) -> list[Hit]:
         """The best ``k`` passages, best first, near-duplicates left out. Empty for an empty collection."""
+        return self.found(question, k).hits
+
+    def found(self, question: str, k: int | None = None) -> Found:
+        """``hits``, and how many of the candidates the encoder had seen when they were put in order."""
         limit = self._top_k if k is None else k
         vector = embed_query(self._embedder, question)
         scored = self._scores(question, vector, max(self._fusion.candidates, limit))
         if not scored.ids:
-            return []
+            return Found([])
         order = np.lexsort((np.asarray(scored.ids), -scored.fused))
         # A margin of further candidates stands in for those that turn out to be near-duplicates.
         head = [int(i) for i in order[: limit * 2 + 10]]
@@ -111,7 +115,16 @@ class HybridRetriever(BaseRetriever):
             for i in head
             if scored.ids[i] in passages
         )
-        return distinct(hits_in_order=list(hits), limit=limit)
+        return Found(distinct(hits_in_order=list(hits), limit=limit), len(scored.ids), scored.read)
+
+    def holding(self, wanted: Sequence[str], limit: int) -> tuple[list[Passage], int]:
+        """The first ``limit`` passages that hold all of these words, and how many there are."""
+        ids, total = self._lexical.holding(self._collection.id, wanted, limit, self._within)
+        return list(self._truth.passages.get(ids).values()), total
+
+    def document(self, document_id: int, limit: int) -> Sequence[Passage]:
+        """The first ``limit`` passages of a document, in order."""
+        return self._truth.passages.of(document_id, limit)
 
     def _scores(self, question: str, vector: npt.NDArray[np.float32], candidates: int) -> _Scored:
         dense = dict(self._dense.search(self._collection, vector, candidates, self._within))
@@ -123,20 +136,22 @@ class HybridRetriever(BaseRetriever):
         a = np.array([dense[i] for i in ids], dtype=np.float64)
         b = np.array([lexical[i] for i in ids], dtype=np.float64)
         document = self._documents(question, [homes[i] for i in ids])
-        cosines, known = self._encoded(question, ids, fuse(a, b, document, self._fusion))
+        cosines, known, read = self._encoded(question, ids, fuse(a, b, document, self._fusion))
         fused = fuse(a, b, document, self._fusion, cosines, known)
-        return _Scored(ids, (fused, a, b, document, cosines, known))
+        return _Scored(ids, (fused, a, b, document, cosines, known), read)
 
-    def _encoded(self, question: str, ids: Sequence[int], before: Array) -> tuple[Array, Array]:
-        """The encoder's cosine of each candidate, and how far it is to be believed; ``before`` is their score without
-        it, by which those come first that there may be no time for."""
+    def _encoded(self, question: str, ids: Sequence[int], before: Array) -> tuple[Array, Array, int]:
+        """The encoder's cosine of each candidate, how far it is to be believed, and how many it has seen; ``before`` is
+        their score without it, by which those come first that there may be no time for."""
+        nothing = np.zeros(len(ids)), np.zeros(len(ids)), len(ids)
         if self._encoder is None or not ids or not self._fusion.encoder:
-            return np.zeros(len(ids)), np.zeros(len(ids))
+            return nothing
         asked = self._encoder.question(question)
         if not asked.known:
-            return np.zeros(len(ids)), np.zeros(len(ids))
+            return nothing
         order = np.lexsort((np.asarray(ids), -before))
-        return cosines(asked, self._encoder.passages([ids[i] for i in order]), ids)
+        vectors = self._encoder.passages([ids[i] for i in order])
+        return *cosines(asked, vectors, ids), len(vectors)
 
     def _documents(self, question: str, homes: Sequence[Home]) -> Array:
         """What ``subjects`` gives the document of each candidate."""
@@ -166,11 +181,32 @@ def build_retriever(
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """The hits of a question; of its ``candidates`` the encoder has seen ``read``, all of them where it is off."""
+
+    hits: list[Hit]
+    candidates: int = 0
+    read: int = 0
+
+    @property
+    def notice(self) -> str:
+        """What is to be said of an order that may still change; empty where it may not."""
+        if self.read >= self.candidates:
+            return ""
+        return (
+            f"The encoder has seen {self.read} of the {self.candidates} passages that may answer: their order, and so"
+            " the answer, may change once it has seen all."
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class _Scored:
-    """The candidates' numbers, and their scores in the order in which a ``Hit`` has them, fused first."""
+    """The candidates' numbers, their scores in the order in which a ``Hit`` has them, fused first, and how many of
+    them the encoder has seen."""
 
     ids: list[int]
     columns: tuple[Array, ...]
+    read: int
 
     @property
     def fused(self) -> Array:

@@ -7,25 +7,30 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 
+from rag.answer.passages import units_of
 from rag.answer.quoting import FEATURES, Question, Ranked, analyse, rank, says_nothing, score, windows_of
 from rag.answer.synonymy import Array
 from rag.answer.weights import ABSTAIN, ABSTAIN_BIAS, ABSTAIN_READ, ABSTAIN_READ_BIAS
-from rag.language.questions import Wanted
-from rag.models.encoder import KNOWN_PASSAGE, KNOWN_QUESTION, Encoder
+from rag.language.questions import Wanted, question_words
+from rag.language.words import words_of
+from rag.models.encoder import KNOWN_PASSAGE, KNOWN_QUESTION, Encoder, TokenVectors
 from rag.models.static import StaticVectors
-from rag.types import Hit
+from rag.types import Hit, Passage
 
-DEFAULT_THRESHOLD = 0.36
-"""Below this probability nothing is answered: one in twenty of the answerable search questions of the tune half."""
+DEFAULT_THRESHOLD = 0.28
+"""Below this probability nothing is answered. Chosen on the tune halves alone: of the answerable search questions there
+not quite one in twenty lies below it, and of XQuAD's not quite three in a hundred."""
 
-ABSENT_BELOW = 0.15
+ABSENT_BELOW = 0.12
 """Below this probability it is not in the documents; from here on the closest passages are shown, which may not answer.
 Refusing an answerable question costs more than showing them."""
 
 _BEST = 3
 _READ = 3
-_LOWEST = 3
+_LOWEST = 0.25
+_SHORT_OF, _LEAST_RARITY, _FEWEST_TOKENS = 0.6, 0.3, 2
 _THREADS = 2
 _SMALLEST = 10
 _PRESENT = 0.5
@@ -52,9 +57,15 @@ class Features:
     ``typed_*``: whether the best sentence holds one. ``open``: 1 if the wanted kind has no outward sign.
     ``margin``: the best hit's lead over the third, fused, over 2. ``log_odds``: the best sentence's over the mean,
     over 10. ``dense``, ``dense_mean``: the largest static cosine of question and passage, and the best three's mean.
-    ``read``: for each of the question's tokens, its question word too, the best cosine in context with a token of one
-    passage, their mean; of the first three passages the largest. ``least``: the mean of its three lowest in that
-    passage. Both are 0 without an encoder.
+
+    With an encoder that reads the first three passages, each token of the question is as near to a text as the best
+    cosine, in context, with one of the text's tokens; of several texts the one counts that they are nearest to.
+    ``read_low``: how near the farthest quarter of them is to a passage, ``sentence_low`` to a single sentence.
+    ``sentence_gap``: how far they fall short of 0.6 in it, on average by their rarity. ``question_word``: how near the
+    words that ask are to a passage, 0.5 if there are none. ``read_lead``: how much nearer one passage is than the three
+    on average. What the others depend on: ``asked``, the question's terms, over 8; ``document``, what its document is
+    about, and ``score`` of the best hit; ``lexical``, the logarithm of the best BM25; ``same``, the share of the hits
+    that are of the best one's document; ``size``, as above. All are 0 without an encoder.
     """
 
     passage: float = 0.0
@@ -74,8 +85,17 @@ class Features:
     log_odds: float = 0.0
     dense: float = 0.0
     dense_mean: float = 0.0
-    read: float = 0.0
-    least: float = 0.0
+    read_low: float = 0.0
+    sentence_low: float = 0.0
+    sentence_gap: float = 0.0
+    question_word: float = 0.0
+    read_lead: float = 0.0
+    asked: float = 0.0
+    document: float = 0.0
+    score: float = 0.0
+    lexical: float = 0.0
+    same: float = 0.0
+    size: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +157,9 @@ class Abstainer:
             return None
         rows = self._vectors.embed([question, *(hit.passage.index_text for hit in hits)])
         found = features_of(asked, ranked, hits, rows[1:] @ rows[0])
-        return replace(found, **self._reading(question, hits)) if self._encoder is not None else found
+        if self._encoder is None:
+            return found
+        return replace(found, **_around(asked, hits), **reading(self._encoder, asked, hits))
 
     def _known(self, question: str, hits: Sequence[Hit]) -> float:
         """How well, in [0, 1], the encoder knows the languages of the question and of the first passages."""
@@ -146,16 +168,100 @@ class Abstainer:
         asked, *found = self._encoder.known([question, *(hit.passage.text for hit in hits[:_READ])])
         return min(1.0, float(asked) / KNOWN_QUESTION) * min(1.0, float(np.mean(found)) / KNOWN_PASSAGE)
 
-    def _reading(self, question: str, hits: Sequence[Hit]) -> dict[str, float]:
-        assert self._encoder is not None
-        asked, *found = self._encoder.tokens([question, *(hit.passage.index_text for hit in hits[:_READ])], _THREADS)
-        if not len(asked.vectors):
-            return {}
-        best = max(
-            ((asked.vectors @ one.vectors.T).max(axis=1) for one in found if len(one.vectors)),
-            key=lambda row: float(row.mean()), default=np.zeros(1),
-        )  # fmt: skip
-        return {"read": float(best.mean()), "least": float(np.sort(best)[:_LOWEST].mean())}
+
+def _around(question: Question, hits: Sequence[Hit]) -> dict[str, float]:
+    """What the reading depends on."""
+    first = hits[0]
+    return {
+        "asked": len(question.terms) / 8,
+        "document": first.document,
+        "score": first.score,
+        "lexical": math.log1p(max(hit.lexical for hit in hits)),
+        "same": float(np.mean([hit.passage.document_id == first.passage.document_id for hit in hits])),
+        "size": _size(question),
+    }
+
+
+def reading(encoder: Encoder, question: Question, hits: Sequence[Hit]) -> dict[str, float]:
+    """The features of ``Features`` that the encoder reads in the first three passages."""
+    asked, *found = encoder.tokens([question.text, *(hit.passage.index_text for hit in hits[:_READ])], _THREADS)
+    tokens = _asking(question, asked)
+    read = [
+        _reads(tokens, asked.vectors[tokens.rows] @ one.vectors.T, one.spans, hit.passage)
+        for one, hit in zip(found, hits, strict=False)
+        if len(one.vectors)
+    ]
+    if not len(tokens.rows) or not read:
+        return {}
+    best = max(read, key=lambda one: one.mean)
+    closest = max((one for one in read if one.sentence.size), key=lambda one: float(one.sentence.mean()), default=best)
+    sentence = closest.sentence if closest.sentence.size else best.near
+    return {
+        "read_low": _lowest(best.near),
+        "sentence_low": _lowest(sentence),
+        "sentence_gap": float(np.maximum(0, _SHORT_OF - sentence) @ tokens.weights),
+        "question_word": max(one.question_word for one in read),
+        "read_lead": best.mean - float(np.mean([one.mean for one in read])),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """The rows of a question's tokens that are no punctuation, their share by rarity, and which of them ask."""
+
+    rows: npt.NDArray[np.int64]
+    weights: Array
+    asks: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """How near each token of a question is to one passage, and to its nearest sentence (empty where it has none)."""
+
+    near: Array
+    sentence: Array
+    question_word: float
+
+    @property
+    def mean(self) -> float:
+        return float(self.near.mean())
+
+
+def _asking(question: Question, asked: TokenVectors) -> _Asking:
+    text = question.text
+    rows = [row for row, (start, end) in enumerate(asked.spans) if any(map(str.isalnum, text[start:end]))]
+    rarity = {term.stem: term.weight for term in question.terms}
+    words = words_of(text)
+    weights, asks = [], []
+    for row in rows:
+        start, end = asked.spans[row]
+        word = next((w for w in words if w.start < end and start < w.end), None)
+        weights.append(max(rarity.get(word.stem, 0.0) if word else 0.0, _LEAST_RARITY))
+        asks.append(word is not None and text[word.start : word.end].lower() in question_words())
+    return _Asking(
+        np.array(rows, dtype=np.int64), np.array(weights) / (sum(weights) or 1.0), np.array(asks, dtype=bool)
+    )
+
+
+def _reads(tokens: _Asking, cosines: npt.NDArray[np.float32], spans: npt.NDArray[np.int64], passage: Passage) -> _Read:
+    near = np.asarray(cosines.max(axis=1), dtype=np.float64) if len(cosines) else np.zeros(0)
+    head = len(passage.index_text) - len(passage.text)
+    nearest = np.zeros(0)
+    for unit in units_of(passage.text):
+        inside = (spans[:, 0] >= head + unit.start) & (spans[:, 1] <= head + unit.end)
+        if len(cosines) and inside.sum() >= _FEWEST_TOKENS:
+            own = np.asarray(cosines[:, inside].max(axis=1), dtype=np.float64)
+            nearest = own if not nearest.size or own.mean() > nearest.mean() else nearest
+    return _Read(near, nearest, float(near[tokens.asks].mean()) if tokens.asks.any() else 0.5)
+
+
+def _lowest(near: Array) -> float:
+    """The mean of the lowest quarter."""
+    return float(np.sort(near)[: max(1, round(_LOWEST * len(near)))].mean())
+
+
+def _size(question: Question) -> float:
+    return math.log(max(question.count, _SMALLEST) / _SMALLEST) / 10
 
 
 def features_of(question: Question, ranked: Ranked, hits: Sequence[Hit], cosines: Sequence[float]) -> Features:
@@ -171,7 +277,7 @@ def features_of(question: Question, ranked: Ranked, hits: Sequence[Hit], cosines
     here = covered[ranked.candidates[best].passage.id]
     anywhere = np.max(list(covered.values()), axis=0)
     unknown = [term.frequency == 0 and anywhere[row] < _PRESENT for row, term in enumerate(question.terms)]
-    size = math.log(max(question.count, _SMALLEST) / _SMALLEST) / 10
+    size = _size(question)
     near = float(column["cosine"][top].max())
     names = [row for row, term in enumerate(question.terms) if term.name]
     focus = question.focus

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from rag.answer.abstain import ABSENT_BELOW, DEFAULT_THRESHOLD, Abstainer
 from rag.answer.courtesy import is_courtesy
 from rag.answer.engine import CitedQueryEngine, Settings, Tools
-from rag.answer.quoting import Quoter
+from rag.answer.passages import whole
+from rag.answer.quoting import Quoter, Reach, SeriesReader
 from rag.answer.verify import Verifier
 from rag.answer.writing import SCHEMA, SECONDS, General, Judge, YesOrNo
 from rag.config import Config
@@ -63,8 +64,10 @@ def build_engine(
     tools = Tools(
         verifier=Verifier(vectors, shared_encoder() if config.encoder == "builtin" and llm is not None else None),
         quoter=Quoter(vectors, frequency, size),
+        series=SeriesReader(vectors, Reach(retriever.holding, retriever.document), frequency, size),
         abstainer=Abstainer(vectors, frequency, size, encoder=encoder),
         neighbours=neighbours,
+        whole=lambda passage: whole(passage, *truth.passages.neighbours(passage)),
         headings=lambda document_id: truth.documents.layout(document_id)[0],
         counter=TokenCounter(learnt.get("factor", FIRST_FACTOR), learnt.get("observations", 0)),
         learn=learn,

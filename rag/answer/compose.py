@@ -27,15 +27,19 @@ CLOSEST = "The documents may not answer this. Closest to it:"
 NEAREST = "This is not in the documents. The nearest passages are listed with the sources."
 
 
-def quoted_answer(question: str, quotes: Sequence[Quote], hits: Sequence[Hit], *, certain: bool = True) -> Answer:
+def quoted_answer(
+    question: str, quotes: Sequence[Quote], hits: Sequence[Hit], *, certain: bool = True, said: str = ""
+) -> Answer:
     """The quotes in reading order, a paragraph each, every one followed by the marker of its citation.
 
     The rows of one table stand under its head, which each of them cites too. Unless it is ``certain`` that the quotes
-    answer, they are what is closest to an answer, and said to be that.
+    answer, they are what is closest to an answer, and said to be that. What is ``said`` of them stands above quotes
+    that are in order already.
     """
     order = {hit.passage.document_id: rank for rank, hit in reversed(list(enumerate(hits)))}
     ordered = sorted(quotes, key=lambda q: (order.get(q.passage.document_id, len(order)), q.start))
-    text, above = "" if certain else CLOSEST, -1
+    ordered = list(quotes) if said else ordered
+    text, above = said or ("" if certain else CLOSEST), -1
     sentences: list[Sentence] = []
     citations: list[Citation] = []
     markers: list[MarkerSpan] = []

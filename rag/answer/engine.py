@@ -29,7 +29,7 @@ from rag.answer.compose import (
 from rag.answer.conflicts import disagreements
 from rag.answer.courtesy import reply_to
 from rag.answer.markers import parse
-from rag.answer.quoting import Quoter, identified
+from rag.answer.quoting import Quote, Quoter, Series, SeriesReader, Side, identified, sides_of
 from rag.answer.verify import Verified, Verifier
 from rag.answer.writing import (
     REFUSED,
@@ -97,6 +97,11 @@ class Settings:
     absent: float = 0.0
 
     @property
+    def named(self) -> float:
+        """The threshold for a question that names something exactly which the passages hold."""
+        return min(self.threshold, (self.absent + self.threshold) / 2)
+
+    @property
     def room(self) -> int:
         """Tokens that a prompt may have."""
         return self.window - self.reserve
@@ -108,8 +113,10 @@ class Tools:
 
     verifier: Verifier
     quoter: Quoter
+    series: SeriesReader
     abstainer: Abstainer
     neighbours: Callable[[Passage], Sequence[Passage]]
+    whole: Callable[[Passage], Passage]
     headings: Callable[[int], Sequence[Heading]]
     counter: TokenCounter
     learn: Callable[[TokenCounter], None]
@@ -196,7 +203,8 @@ class CitedQueryEngine(BaseQueryEngine):
         with closing(asking(self._retriever.embedder, asked)) as waiting:
             for _ in waiting:
                 yield Token("")
-        hits = self._processed(asked, self._retriever.hits(asked, self._top_k))
+        found = self._retriever.found(asked, self._top_k)
+        hits = self._processed(asked, self._whole(found.hits))
         clock.lap("retrieve")
         yield Retrieved(tuple(hits))
         named = identified(asked, hits)
@@ -204,10 +212,15 @@ class CitedQueryEngine(BaseQueryEngine):
         own = self._llm is None and asked != question and not leans(question)
         judged = question if own else named.question
         probability = self._tools.abstainer.probability(judged, hits) if hits else 0.0
-        certain = probability >= self._settings.threshold
+        # What it names exactly is there: that much less else is needed.
+        certain = probability >= (self._settings.named if named.met else self._settings.threshold)
         clock.lap("abstain")
+        series = self._tools.series.read(named.question, hits)
         if named.missing and not named.met:
             probability, answer = 0.0, abstention(question, hits, named.notice)
+        elif series is not None and series.quotes and self._llm is None:
+            answer = self._listed(question, series, hits)
+            probability = max(probability, self._tools.abstainer.probability(series.rest, hits))
         elif not (certain or named.met) and probability < self._settings.absent:
             answer = abstention(question, hits, "nothing found that answers the question")
         elif self._llm is None:
@@ -216,9 +229,16 @@ class CitedQueryEngine(BaseQueryEngine):
             answer = yield from self._generate(question, asked, turns, hits, clock, sure=probability >= CONFIDENT)
             if not (certain or answer.abstained or _borne_out(answer)):
                 answer = replace(answer, outcome=Outcome.UNCERTAIN)
-        notices = tuple(n for n in (condensed.note if condensed else "", named.notice, *answer.notices) if n)
+        told = "" if series is None or (self._llm is None and series.quotes) else series.notice
+        notes = (condensed.note if condensed else "", named.notice, found.notice, told, *answer.notices)
         clock.lap("answer")
-        answer = replace(answer, asked=asked, used=used_hits(answer), probability=probability, notices=notices)
+        answer = replace(
+            answer,
+            asked=asked,
+            used=used_hits(answer),
+            probability=max(probability, answer.probability),
+            notices=tuple(filter(None, notes)),
+        )
         yield from self._ended(answer, clock)
 
     def _ended(self, answer: Answer, clock: _Clock) -> Iterator[AnswerEvent]:
@@ -286,13 +306,45 @@ class CitedQueryEngine(BaseQueryEngine):
             return Condensed(question, question, note)
         return rewritten(question, reply)
 
+    def _whole(self, hits: Sequence[Hit]) -> list[Hit]:
+        """The hits with the sentences whole that a passage's edge cuts."""
+        return [replace(hit, passage=self._tools.whole(hit.passage)) for hit in hits]
+
     def _quote(self, question: str, asked: str, hits: Sequence[Hit], *, certain: bool = True) -> Answer:
         quotes = self._tools.quoter.answer(asked, hits)
         if not quotes:
             return abstention(question, hits, "no sentence answers the question")
+        sides = [self._side(side, quotes, hits) for side in sides_of(asked)]
+        for side in sides:
+            quotes += side.quotes
+            hits = [*hits, *(hit for hit in side.hits if hit not in hits)]
+        probability = max((side.probability for side in sides), default=0.0)
+        certain = certain or probability >= self._settings.threshold
         answer = quoted_answer(question, quotes, hits, certain=certain)
-        answer = replace(answer, citations=located(answer.citations, self._tools.headings))
-        return self._compared(answer, asked)
+        notices = tuple(side.notice for side in sides if side.notice)
+        citations = located(answer.citations, self._tools.headings)
+        return self._compared(replace(answer, citations=citations, notices=notices, probability=probability), asked)
+
+    def _side(self, side: Side, quotes: Sequence[Quote], hits: Sequence[Hit]) -> _SideFound:
+        """What there is of one side of a comparison beyond the ``quotes``, if they say nothing of it."""
+        judge = self._tools.abstainer
+        if any(side.named_by(quote) for quote in quotes):
+            return _SideFound(judge.probability(side.question, hits))
+        found = self._whole(self._retriever.hits(side.question, self._top_k))
+        probability = judge.probability(side.question, found)
+        own = [quote for quote in self._tools.quoter.answer(side.question, found) if side.named_by(quote)]
+        if own and probability >= self._settings.threshold:
+            return _SideFound(probability, own[:1], [hit for hit in found if hit.passage == own[0].passage])
+        if any(side.named_in(hit.passage) for hit in found):
+            return _SideFound(notice=f"Nothing was found that says this of {side.name}.")
+        return _SideFound(notice=f"The documents do not name {side.name}.")
+
+    def _listed(self, question: str, series: Series, hits: Sequence[Hit]) -> Answer:
+        """The members of a series that answer, in its order."""
+        known = {hit.passage.id for hit in hits}
+        found = [*hits, *(hit for hit in series.hits if hit.passage.id not in known)]
+        answer = quoted_answer(question, series.quotes, found, said=series.said)
+        return replace(answer, citations=located(answer.citations, self._tools.headings))
 
     def _generate(
         self, question: str, asked: str, history: Sequence[Turn], hits: Sequence[Hit], clock: _Clock, *, sure: bool
@@ -500,6 +552,16 @@ def _texts(events: Iterator[AnswerEvent], metadata: dict[str, Any]) -> Generator
 
 
 _BESIDE = "wrote something that does not answer the question"
+
+
+@dataclass(frozen=True, slots=True)
+class _SideFound:
+    """Of one side of a comparison: the probability that it is answered, quotes and their hits, or what is missing."""
+
+    probability: float = 0.0
+    quotes: Sequence[Quote] = ()
+    hits: Sequence[Hit] = ()
+    notice: str = ""
 
 
 class _Clock:

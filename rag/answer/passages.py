@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from rag.language import Parsed, Value, Word, language_of, parse, sentences
-from rag.types import Citation, Origin, Passage
+from rag.types import Citation, Origin, Passage, Place
+
+_REACH = 600
 
 _POINTS_BACK = re.compile(
     r"\W*(?:(?:and|but|so|also|yet|in|at|for|after|before|during|since|on|of|as|with|by|from|however|then|thus"
@@ -77,6 +80,45 @@ def units_of(text: str) -> tuple[Unit, ...]:
     language = language_of(text)
     found = (Unit(parse(text[start:end], language or None), start, end) for start, end in sentences(text))
     return tuple(unit for unit in found if unit.words)
+
+
+def whole(passage: Passage, before: Passage | None, after: Passage | None) -> Passage:
+    """The passage with the rest of the sentences that its own beginning and end cut, from its neighbours: still a true
+    slice of its document. A sentence that no neighbour holds the rest of within ``_REACH`` characters stays cut."""
+    if before is not None and before.start < passage.start <= before.end:
+        joined = before.text[: passage.start - before.start] + passage.text
+        cut = _cut_sentence(joined, passage.start - before.start)
+        if cut is not None:
+            start = before.start + cut[0]
+            places = tuple(p.clipped(start, passage.start, before.text, before.start) for p in _within(before, start))
+            text = joined[cut[0] :]
+            passage = replace(passage, start=start, text=text, places=(*_met(places), *passage.places))
+    if after is not None and after.start <= passage.end < after.end:
+        joined = passage.text + after.text[passage.end - after.start :]
+        cut = _cut_sentence(joined, passage.end - passage.start)
+        if cut is not None:
+            end = passage.start + cut[1]
+            places = tuple(p.clipped(passage.end, end, after.text, after.start) for p in after.places)
+            passage = replace(passage, end=end, text=joined[: cut[1]], places=(*passage.places, *_met(places)))
+    return passage
+
+
+def _within(passage: Passage, start: int) -> Iterator[Place]:
+    return (place for place in passage.places if place.end > start)
+
+
+def _met(places: Iterable[Place]) -> Iterator[Place]:
+    return (place for place in places if place.start < place.end)
+
+
+def _cut_sentence(text: str, at: int) -> tuple[int, int] | None:
+    """The sentence that goes on over ``at``, if one does and is not too long."""
+    first, last = max(0, at - _REACH), min(len(text), at + _REACH)
+    for start, end in sentences(text[first:last]):
+        if first + start < at < first + end:
+            inside = (start > 0 or first == 0) and (end < last - first or last == len(text))
+            return (first + start, first + end) if inside else None
+    return None
 
 
 def citation_for(passage: Passage, start: int, end: int, marker: int, origin: Origin) -> Citation:

@@ -320,8 +320,8 @@ class Passages(Protocol):
     def neighbours(self, passage: Passage) -> tuple[Passage | None, Passage | None]:
         """The passages before and after this one in its document."""
 
-    def of(self, document_id: int) -> tuple[Passage, ...]:
-        """Every passage of a document, in order."""
+    def of(self, document_id: int, limit: int | None = None) -> tuple[Passage, ...]:
+        """Every passage of a document, or the first ``limit``, in order."""
 
 
 class Vectors(Protocol):
@@ -415,6 +415,11 @@ class Lexical(Protocol):
 
         Of shape (terms, documents); the commonest terms may be left out.
         """
+
+    def holding(
+        self, collection_id: int, wanted: Sequence[str], limit: int, within: Ids | None = None
+    ) -> tuple[list[int], int]:
+        """The first ``limit`` passages that hold all of these words, of ``within`` if given, and how many there are."""
 
     def document_frequency(self, collection_id: int, term: str) -> int:
         """In how many passages a word occurs (all its words, when it is more than one), folded and stemmed."""

@@ -10,6 +10,7 @@ PARTS = (
     "search",
     "startup",
     "clapnq",
+    "reliability",
     "languages",
     "turns",
     "answer",

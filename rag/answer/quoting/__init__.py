@@ -6,6 +6,8 @@ from rag.answer.quoting.identifiers import Identified, identified
 from rag.answer.quoting.question import Question, analyse
 from rag.answer.quoting.quoter import Quote, Quoter, says_nothing, score, windows_of
 from rag.answer.quoting.ranking import FEATURES, Ranked, rank
+from rag.answer.quoting.series import Reach, Series, SeriesReader, ranging_of
+from rag.answer.quoting.sides import Side, sides_of
 
 __all__ = [
     "FEATURES",
@@ -14,10 +16,16 @@ __all__ = [
     "Quote",
     "Quoter",
     "Ranked",
+    "Reach",
+    "Series",
+    "SeriesReader",
+    "Side",
     "analyse",
     "identified",
+    "ranging_of",
     "rank",
     "says_nothing",
     "score",
+    "sides_of",
     "windows_of",
 ]

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rag.language import Value, same_value, values_of
+from rag.language import Value, same_value, values_of, words_of
 from rag.text import find_folded
 from rag.types import Hit
 
@@ -62,6 +62,13 @@ def identified(question: str, hits: Sequence[Hit]) -> Identified:
         said = next(group for group in match.groups() if group)
         if not any(find_folded(said, text) for text in texts):
             missing.append(said)
+    for start, end, code in _numbers_of_codes(question, texts):
+        if any(a < end and start < b for a, b, _ in changes):
+            continue
+        if code:
+            changes.append((start, end, code))
+        else:
+            missing.append(question[start:end])
     met = bool(changes)
     changes += [
         (start, end, name)
@@ -164,18 +171,38 @@ def _date_in(value: Value, texts: Sequence[str]) -> str:
     return ""
 
 
+def _numbers_of_codes(question: str, texts: Sequence[str]) -> Iterator[tuple[int, int, str]]:
+    """The question's bare numbers that stand in the documents within one code only, with the code: "error 4043" asks
+    for ERR-4043. Without one where a noun bears a number as those of codes, and no text has it: "error 4045"."""
+    codes: dict[str, set[str]] = {}
+    for code in dict.fromkeys(code for text in texts for code in _codes_of(text)):
+        for run in _RUN.findall(code):
+            codes.setdefault(run, set()).add(code)
+    lengths = {len(run) for run in codes if run.isdigit()}
+    years = [value for value in values_of(question) if value.kind != "number"]
+    borne = {word.end for word in words_of(question) if word.content and not question[word.start].isdigit()}
+    for match in re.finditer(rf"(?<![\w.,-])\d{{{_LEAST_DIGITS},}}(?![\w-]|[.,]\d)", question):
+        if len(match[0]) not in lengths or any(_alone(match[0], text) for text in texts):
+            continue
+        of = codes.get(match[0], set())
+        named = match.start() - 1 in borne and not any(v.start < match.end() and match.start() < v.end for v in years)
+        if len(of) == 1 or (not of and named):
+            yield (*match.span(), next(iter(of), ""))
+
+
+def _alone(number: str, text: str) -> bool:
+    """Whether a text has the number outside of codes."""
+    inside = [m.span() for m in _TOKEN.finditer(text) if _is_code(m[0])]
+    return any(not any(start <= m.start() < end for start, end in inside) for m in re.finditer(rf"\b{number}\b", text))
+
+
 def _names_respelled(question: str, texts: Sequence[str]) -> Iterator[tuple[int, int, str]]:
-    """The question's capitalised words and bare numbers that the documents spell otherwise."""
+    """The question's capitalised words that the documents spell otherwise."""
     words = {plain(word): word for text in texts for word in re.findall(r"\w+", text)}
     known = set(words.values())
-    codes = {run: code for text in texts for code in _codes_of(text) for run in _RUN.findall(code) if run.isdigit()}
     for match in re.finditer(r"\w+", question):
         shown = match[0]
-        if shown in known:
-            continue
-        if shown.isdigit() and len(shown) >= _LEAST_DIGITS and shown in codes:
-            yield (*match.span(), codes[shown])
-        elif shown[0].isupper() and words.get(plain(shown), shown).lower() != shown.lower():
+        if shown not in known and shown[0].isupper() and words.get(plain(shown), shown).lower() != shown.lower():
             yield (*match.span(), words[plain(shown)])
 
 

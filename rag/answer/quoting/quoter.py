@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rag.answer.quoting.question import analyse
-from rag.answer.quoting.ranking import FEATURES, Candidate, Ranked, rank
+from rag.answer.quoting.ranking import FEATURES, Candidate, Ranked, is_row, rank
 from rag.answer.synonymy import Array, has_digit
 from rag.answer.weights import QUOTE
 from rag.models.static import StaticVectors
@@ -30,7 +29,7 @@ _BESIDE = 4.0
 _FEWEST_WORDS = 3
 _NAMED_BEFORE = 0.2
 _NEIGHBOUR = 0.7
-_DASHES = re.compile(r"\s*\|?[\s:|-]*-[\s:|-]*\s*")
+_MOST_HEADS, _CAPTION_WORDS = 14, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +155,8 @@ def _backing(ranked: Ranked, shares: Array, best: int) -> float:
 
 
 def says_nothing(candidate: Candidate) -> bool:
-    """Whether a candidate is a heading or too short to answer."""
-    unit = candidate.unit
-    return unit.text.startswith("#") or len(unit.words) < _FEWEST_WORDS
+    """Whether a candidate is a heading, the head of a table or too short to answer."""
+    return candidate.is_heading or candidate.is_head or len(candidate.unit.words) < _FEWEST_WORDS
 
 
 def _quote(ranked: Ranked, row: int, share: float) -> Quote:
@@ -166,39 +164,66 @@ def _quote(ranked: Ranked, row: int, share: float) -> Quote:
 
     A table's row comes with the table's head where both stand in the passage.
     """
-    candidate = ranked.candidates[row]
     named = sum(ranked.features[row, FEATURES.index(name)] for name in ("back", "onward", "previous"))
+    return quote_of(ranked.candidates[row], share, named)
+
+
+def quote_of(candidate: Candidate, share: float, named: float = 0.0) -> Quote:
+    """The quote of a sentence; ``named`` is what share of the question the one before names for it."""
     first, head = candidate.index, None
-    if _is_row(candidate.unit.text):
+    if is_row(candidate.unit.text):
         first, head = _with_head(candidate)
-    elif candidate.before and not candidate.before.text.startswith("#"):
+    elif candidate.before and not is_row(candidate.before.text) and not replace(candidate, index=first - 1).is_heading:
         unit = candidate.unit
         if unit.points_back or unit.connects or unit.refers or named > _NAMED_BEFORE:
             first -= 1
+    if candidate.label:
+        first, head = candidate.index, _above_figures(candidate)
     start = candidate.passage.start + candidate.units[first].start
     return Quote(candidate.passage, start, candidate.end, share, head)
-
-
-def _is_row(text: str) -> bool:
-    return text.startswith("|") and text.count("|") >= 2
 
 
 def _with_head(candidate: Candidate) -> tuple[int, tuple[int, int] | None]:
     """The index of the first unit to quote with a table's row: its head right before it, or else the row alone; and
     where the head lies in the document that other rows part from it, with the line of dashes below."""
     first = candidate.index
-    while first > 0 and _is_row(candidate.units[first - 1].text):
+    while first > 0 and is_row(candidate.units[first - 1].text):
         first -= 1
     if candidate.index - first <= 1:
         return first, None
     text, head = candidate.passage.text, candidate.units[first]
     below = text[head.end : candidate.units[first + 1].start]
-    if not _DASHES.fullmatch(below):
+    if not replace(candidate, index=first).is_head:
         return candidate.index, None
     return candidate.index, (
         candidate.passage.start + head.start,
         candidate.passage.start + head.end + len(below.rstrip()),
     )
+
+
+def _above_figures(candidate: Candidate) -> tuple[int, int] | None:
+    """Where what stands above lines of figures lies, as names of columns and units, up to the last sentence or heading
+    before it or its table's caption; None where the passage begins with figures."""
+
+    def at(index: int) -> Candidate:
+        return replace(candidate, index=index)
+
+    last = candidate.index - 1
+    # A line such as "Cost of sales:" parts rows of one table.
+    while last >= 0 and (at(last).label or (last > 0 and at(last - 1).label)):
+        last -= 1
+    first = last + 1
+    while first > 0 and last - first < _MOST_HEADS:
+        above = at(first - 1)
+        if above.is_heading or above.label or above.unit.text.rstrip().endswith((".", "?", "!")):
+            break
+        first -= 1
+        if above.unit.text.rstrip().endswith(":") and len(above.unit.words) > _CAPTION_WORDS:
+            break
+    if first > last:
+        return None
+    start = candidate.passage.start
+    return start + candidate.units[first].start, start + candidate.units[last].end
 
 
 def _alike(a: Candidate, b: Candidate) -> bool:

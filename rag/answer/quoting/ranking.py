@@ -14,7 +14,7 @@ from rag.answer.passages import Unit, units_of
 from rag.answer.quoting.identifiers import codes_in, is_of_another, names_one_of, years_in
 from rag.answer.quoting.question import Question
 from rag.answer.synonymy import Array, Softness, Vocabulary, has_digit
-from rag.language import Word, words_of
+from rag.language import Word, same_value, words_of
 from rag.language.questions import answer_places
 from rag.language.words import seat_of
 from rag.models.static import StaticVectors
@@ -26,12 +26,17 @@ _MISSPELT, _LEAST_SPELLING = 0.7, 5
 _NEAR = 4
 _REACH = 40
 _ALIKE = 0.6
+_FEW_WORDS = 12
+_FIGURE, _FIGURES_BEGIN, _LETTERS = re.compile(r"\d[\d.,]*"), re.compile(r"[-+(]?[$€£¥]?\s?\d"), 3
+_STATED = re.compile(r"""[.!?\u2026\u3002\uff01\uff1f\u061f\u06d4\u0964]["'\u201d\u2019\u00bb)\]*_]*$|\d\W*$""")
+_ITEM = re.compile(r"[-*+\u2022]\s|\(?\w{1,3}[.)]\s")
+_DASHES = re.compile(r"\s*\|?[\s:|-]*-[\s:|-]*\s*")
 FEATURES = (
     "exact", "soft", "matched", "rarest", "pairs", "cosine", "meaning", "late",
     "back", "onward", "previous", "following", "heading", "passage",
     "score", "first", "elsewhere",
     "typed", "near", "untyped", "focus", "focus_like", "novel",
-    "long", "question", "listed",
+    "long", "question", "listed", "labelled",
 )  # fmt: skip
 
 
@@ -66,6 +71,48 @@ class Candidate:
         return next(above, self.passage.heading[-1] if self.passage.heading else "")
 
     @property
+    def is_head(self) -> bool:
+        """Whether it names the columns of a table: a row above a line of dashes."""
+        if not is_row(self.unit.text):
+            return False
+        after = self.after.start if self.after else len(self.passage.text)
+        below = self.passage.text[self.unit.end : after]
+        return "-" in below and bool(_DASHES.fullmatch(below))
+
+    @property
+    def is_heading(self) -> bool:
+        """Whether it is a heading or the title, as marked in the text or as its document tells them."""
+        own = self.unit.text.strip()
+        told = own == self.passage.title or own in self.passage.heading
+        return own.startswith("#") or (told and not _STATED.search(own))
+
+    @property
+    def is_fragment(self) -> bool:
+        """Whether it is a line of few words that ends like no sentence, and neither a row, an item nor a named value: a
+        byline, a caption, an entry of a menu."""
+        own = self.unit.text.strip()
+        return (
+            len(self.unit.words) <= _FEW_WORDS and not is_row(own) and ":" not in own
+            and not _STATED.search(own) and not _ITEM.match(own)
+        )  # fmt: skip
+
+    @property
+    def label(self) -> str:
+        """What a line of figures, as tables stand in plain text, is the figures of; empty for any other."""
+        own = self.unit.text.strip()
+        numbers = [match[0] for match in _FIGURE.finditer(own)]
+        digits, letters = sum(map(len, numbers)), sum(map(str.isalpha, own))
+        if (
+            len(numbers) < 2
+            or letters > _LETTERS * digits
+            or "\n" in own
+            or is_row(own)
+            or own.endswith((".", "?", "!"))
+        ):
+            return ""
+        return own[: _FIGURES_BEGIN.search(own).start()].strip()  # type: ignore[union-attr]
+
+    @property
     def siblings(self) -> tuple[str, ...]:
         """The other rows of its passage where it is a table's row."""
         if not self.unit.text.startswith("|"):
@@ -81,6 +128,11 @@ class Candidate:
     def end(self) -> int:
         """Its end in the document."""
         return self.passage.start + self.unit.end
+
+
+def is_row(text: str) -> bool:
+    """Whether a sentence is a row of a table, its cells between bars."""
+    return text.startswith("|") and text.count("|") >= 2
 
 
 def candidates_of(hits: Sequence[Hit]) -> list[Candidate]:
@@ -177,14 +229,20 @@ def _rank(vectors: StaticVectors, question: Question, hits: tuple[Hit, ...]) -> 
 
 
 def _of_asked_codes(question: Question, candidates: list[Candidate]) -> list[Candidate]:
-    """Of the candidates those about the question's codes: they or their heading name one, or the sentence before does.
+    """Of the candidates those about the question's codes and days: they or their heading name one, or the sentence
+    before does.
 
     Where none does, those that are about no other code of the same make.
     """
     codes = [question.text[start:end] for start, end in codes_in(question.text)]
-    if not codes:
+    days = [value for value in question.values if value.kind == "date" and value.year and value.day]
+    if not codes and not days:
         return candidates
-    about = [c for c in candidates if names_one_of(codes, c.unit.text, c.heading)]
+    about = [
+        c for c in candidates
+        if (codes and names_one_of(codes, c.unit.text, c.heading))
+        or any(same_value(day, value) for day in days for value in c.unit.values if value.kind == "date")
+    ]  # fmt: skip
     before = {(c.passage.id, c.index + 1) for c in about}
     near = [c for c in candidates if c in about or (c.passage.id, c.index) in before]
     return [c for c in near or candidates if not is_of_another(codes, c.unit.text, c.heading, c.siblings)]
@@ -285,10 +343,18 @@ class _View:
             "first": float(candidate.rank == 0),
             "elsewhere": float(candidate.rank),
             "long": math.log(max(size, 12) / 12),
-            "question": float(unit.text.endswith("?") or unit.text.startswith("#")),
+            "question": float(unit.text.endswith("?") or candidate.is_heading or candidate.is_fragment),
             "listed": float(unit.text[0] in "-*•|"),
+            "labelled": self._labelled(candidate),
             **self._answer(unit),
         }
+
+    def _labelled(self, candidate: Candidate) -> float:
+        """For a line of figures whose label the question names whole: which share of its terms that is, by weight."""
+        label = [w.stem for w in words_of(candidate.label) if w.content]
+        if not label or not set(label) <= self.question.stems:
+            return 0.0
+        return float(np.array([term.stem in label for term in self.question.terms]) @ self.weights)
 
     def _meaning(self, unit: Unit) -> float:
         """The cosine of the question's content words, by weight, and the sentence's, by rarity among the candidates."""

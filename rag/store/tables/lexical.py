@@ -80,6 +80,21 @@ class LexicalTables:
                 counted.append(np.searchsorted(found, ends) - np.searchsorted(found, firsts))
         return np.array(counted, dtype=np.int64).reshape(len(counted), len(homes))
 
+    def holding(
+        self, collection_id: int, wanted: Sequence[str], limit: int, within: Ids | None = None
+    ) -> tuple[list[int], int]:
+        with self._database.reading() as connection:
+            asked = query_terms(" ".join(wanted), MAX_TERMS)
+            terms = [term for _, term in self._present(connection, collection_id, " ".join(wanted))]
+            if not terms or len(terms) < len(asked):
+                return [], 0
+            found = self._words.holders(connection, collection_id, terms[0])
+            for term in terms[1:]:
+                found = np.intersect1d(found, self._words.holders(connection, collection_id, term))
+        if within is not None:
+            found = np.intersect1d(found, within)
+        return [int(number) for number in found[:limit]], len(found)
+
     def document_frequency(self, collection_id: int, term: str) -> int:
         terms = query_terms(term, MAX_TERMS)
         with self._database.reading() as connection:

@@ -89,9 +89,9 @@ class PassagesTables:
             found = {other.ordinal: other for other in build(connection, rows)}
         return found.get(passage.ordinal - 1), found.get(passage.ordinal + 1)
 
-    def of(self, document_id: int) -> tuple[Passage, ...]:
+    def of(self, document_id: int, limit: int | None = None) -> tuple[Passage, ...]:
         with self._database.reading() as connection:
-            return tuple(of_document(connection, document_id))
+            return tuple(of_document(connection, document_id, limit=limit))
 
 
 def build(connection: Connection, rows: Iterable[tuple[Any, ...]], *, as_found: bool = False) -> list[Passage]:
@@ -128,9 +128,13 @@ def _sound(row: tuple[Any, ...], *, as_found: bool) -> bool:
     return sound
 
 
-def of_document(connection: Connection, document_id: int, *, as_found: bool = False) -> list[Passage]:
-    """Every passage of a document in the state that ``connection`` sees, in order; see ``build``."""
-    rows = connection.execute(f"{_COLUMNS} WHERE p.document_id = ? ORDER BY p.ordinal", (document_id,))
+def of_document(
+    connection: Connection, document_id: int, *, as_found: bool = False, limit: int | None = None
+) -> list[Passage]:
+    """Every passage of a document, or the first ``limit``, in the state that ``connection`` sees, in order; see
+    ``build``."""
+    some, values = ("", ()) if limit is None else (" LIMIT ?", (limit,))
+    rows = connection.execute(f"{_COLUMNS} WHERE p.document_id = ? ORDER BY p.ordinal{some}", (document_id, *values))
     return build(connection, rows, as_found=as_found)
 
 

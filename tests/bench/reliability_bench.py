@@ -1,0 +1,64 @@
+"""Does the probability that the documents answer hold? For each corpus, on the halves tuned on and held out: how often
+the questions of each probability are answerable, the expected calibration error (ECE, ten bins of equal width), and
+what is held back of those that are answered there and of those that are not.
+
+In memory, by the retriever's formulas, so that questions can be asked as if their paragraph or article were not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from rag.answer.abstain import ABSENT_BELOW, DEFAULT_THRESHOLD, Abstainer
+from rag.models.static import static_vectors
+from tests.bench import answer_data as data
+from tests.bench.answer_bench import HALVES, auc
+from tests.bench.clapnq_bench import reliability
+from tests.bench.fit_answer import Remembering, read_sets
+from tests.bench.tables import say, table
+
+CORPORA: Mapping[str, Sequence[str]] = {
+    "CLAPNQ": ("clapnq", "clapnq-none"),
+    "XQuAD": ("xquad", "paragraph", "swap", "made"),
+    "sec-10-q": ("reports", "reports-other"),
+    "samples": ("briefs", "briefs-none"),
+    "originals": ("originals", "originals-none"),
+}
+
+Judged = tuple[int, bool, float]
+"""The half of a question, whether it is answerable, and the probability that it is."""
+
+
+def main() -> None:
+    """Judge every question, and print."""
+    missing = data.available()
+    if missing:
+        say(f"skipped: not there: {missing}")
+        return
+    vectors, encoder = static_vectors(), Remembering()
+    sets = read_sets(vectors, encoder, (data.TUNE, data.HOLD))
+    judged = {name: [_judged(encoder, one) for one in asked] for name, asked in sets.items()}
+    rows = []
+    for corpus, names in CORPORA.items():
+        for half, label in HALVES[:2]:
+            own = [one for name in names for one in judged[name] if one[0] == half]
+            error = reliability(f"{corpus}, {label}", [p for _, _, p in own], [right for _, right, _ in own])
+            rows.append([corpus, label, *_figures(own), error])
+    head = ["answerable", "held back", "unanswerable", "held back", "not in the documents", "AUC", "ECE"]
+    table(["corpus", "half", *head], rows)
+
+
+def _judged(encoder: Remembering, asked: data.Asked) -> Judged:
+    judge = Abstainer(static_vectors(), asked.document_frequency, asked.count, encoder=encoder)
+    return asked.half, asked.answerable, judge.probability(asked.text, asked.hits)
+
+
+def _figures(judged: Sequence[Judged]) -> list[float]:
+    yes = [p for _, right, p in judged if right]
+    no = [p for _, right, p in judged if not right]
+    return [
+        len(yes), fmean(p < DEFAULT_THRESHOLD for p in yes),
+        len(no), fmean(p < DEFAULT_THRESHOLD for p in no), fmean(p < ABSENT_BELOW for p in no),
+        auc([*yes, *no], [*([True] * len(yes)), *([False] * len(no))]),
+    ]  # fmt: skip
