@@ -38,3 +38,15 @@ def test_terms_of_a_question() -> None:
     assert len(query_terms(prose(1, 500), 32)) == 32
     assert searchable("plain\0text") == "plain text"
     assert searchable("A 東京b, é_ö").split() == ["a", "東京", "京", "b", "é", "ö"]
+
+
+def test_what_holds_all_words_is_counted_and_the_first_given(tmp_path: Path) -> None:
+    with writer(tmp_path) as truth:
+        collection = truth.collections.create("default", EMBEDDER, "v1")
+        for number in range(12):
+            put(truth, collection, f"{number}.txt", f"crane lifts {'gravel' if number % 2 else 'sand'} {number}")
+        search = truth.lexical
+        ids, total = search.holding(collection.id, ["cranes", "gravel"], 4)
+        assert total == 6 and len(ids) == 4 and ids == sorted(ids)
+        assert search.holding(collection.id, ["crane", "marble"], 4) == ([], 0)
+        assert search.holding(collection.id, [], 4) == ([], 0)
