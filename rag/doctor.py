@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,15 +56,18 @@ def diagnose(config: Config, open_and_examine: Callable[[], tuple[Check, ...]]) 
 def examine(config: Config, truth: Truth, dense: DenseIndex, models: ModelRegistry) -> tuple[Check, ...]:
     """The checks of an open library and of what is around it."""
     return (
-        *_library(config, truth, dense), *_embedders(truth, models), *_encoder(truth, models),
+        *_library(config, truth, dense), *_embedders(truth.collections.list(), models), *_encoder(truth, models),
         *_surroundings(config, models),
     )  # fmt: skip
 
 
-def notices(truth: Truth, models: ModelRegistry, dense: DenseIndex) -> tuple[str, ...]:
-    """What a user should know beside every answer, in sentences. Raises nothing for models that cannot be used."""
-    changed = (f"{check.message} {check.hint}" for check in _embedders(truth, models) if check.state == "warn")
-    return (*changed, *_damaged(truth, dense), *_foreign(truth, models), *_elsewhere(truth, models))
+def notices(truth: Truth, models: ModelRegistry, dense: DenseIndex, seen: Sequence[Collection]) -> tuple[str, ...]:
+    """What a user should know beside every answer, in sentences, of the collections that they may see.
+
+    Raises nothing for models that cannot be used.
+    """
+    changed = (f"{check.message} {check.hint}" for check in _embedders(seen, models) if check.state == "warn")
+    return (*changed, *_damaged(seen, dense), *_foreign(truth, seen, models), *_elsewhere(truth, models))
 
 
 def index_facts(truth: Truth, dense: DenseIndex, collection: Collection, encoder: PassageEncoder | None) -> IndexFacts:
@@ -80,9 +83,9 @@ def index_facts(truth: Truth, dense: DenseIndex, collection: Collection, encoder
     )
 
 
-def _damaged(truth: Truth, dense: DenseIndex) -> Iterator[str]:
+def _damaged(collections: Sequence[Collection], dense: DenseIndex) -> Iterator[str]:
     """Which indexes are being made anew, or could not be."""
-    for collection in truth.collections.list():
+    for collection in collections:
         problem = dense.problem(collection)
         if problem:
             now = "It is being rebuilt" if dense.state(collection) == "rebuilding" else "The next start rebuilds it"
@@ -92,9 +95,9 @@ def _damaged(truth: Truth, dense: DenseIndex) -> Iterator[str]:
             )
 
 
-def _embedders(truth: Truth, models: ModelRegistry) -> Iterator[Check]:
+def _embedders(collections: Sequence[Collection], models: ModelRegistry) -> Iterator[Check]:
     """Whether each collection's embedder is there, and still the one that made its vectors."""
-    for collection in truth.collections.list():
+    for collection in collections:
         recorded = collection.embedder
         try:
             now = embedder_info(models.embedder(recorded.name)[0])
@@ -111,7 +114,7 @@ def _embedders(truth: Truth, models: ModelRegistry) -> Iterator[Check]:
             yield Check("embedder", "warn", message, "Run `rag reindex` to embed the passages again.")
 
 
-def _foreign(truth: Truth, models: ModelRegistry) -> Iterator[str]:
+def _foreign(truth: Truth, collections: Sequence[Collection], models: ModelRegistry) -> Iterator[str]:
     """Which collections are in a good part in languages that the encoder does not know."""
     from rag.encode import FOREIGN_BELOW, PassageEncoder
 
@@ -122,7 +125,7 @@ def _foreign(truth: Truth, models: ModelRegistry) -> Iterator[str]:
         return
     if encoder is None:
         return
-    for collection in truth.collections.list():
+    for collection in collections:
         seen, foreign = truth.encodings.seen_counts(collection.id, encoder.tag, FOREIGN_BELOW)
         if foreign > _GOOD_PART * seen:
             yield (

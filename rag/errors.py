@@ -158,6 +158,25 @@ class UnknownConversation(StoreError):
     code = "conversation"
 
 
+class AccountError(StoreError):
+    """An account cannot be made or changed as asked, or there is none of that name."""
+
+    code = "account"
+
+
+class SignInRefused(RagError):
+    """Name and password do not belong together, or there were too many attempts."""
+
+    code = "sign-in"
+
+
+class NotAllowed(RagError):
+    """The user's role, or what was shared with them, does not go that far."""
+
+    code = "forbidden"
+    hint = "Ask whoever administers this library."
+
+
 class EmbedderMismatch(StoreError):
     """The collection was embedded by another model than the one asked for."""
 

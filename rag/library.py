@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import threading
@@ -13,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rag.accounts import Access, Accounts, OwnConversations
 from rag.arguments import expecting
 from rag.config import Config, load_config
 from rag.doctor import examine, index_facts, notices
@@ -21,6 +23,7 @@ from rag.encode import Filler
 from rag.errors import (
     ArgumentError,
     LibraryLocked,
+    NotAllowed,
     PathError,
     QuestionError,
     StoreError,
@@ -31,10 +34,10 @@ from rag.filters import chosen, unread
 from rag.ingest import Ingestor, SameName, passage_size
 from rag.models.choose import ModelRegistry, embedder_info
 from rag.proof import KnownDocument, text_hash
-from rag.store.backends import Salvage, open_truth, restore, salvage
+from rag.store.backends import Salvage, open_accounts, open_truth, restore, salvage
 from rag.store.dense import DenseIndex
 from rag.store.lock import WriterLock
-from rag.store.truth import Collection, Conversations, Truth
+from rag.store.truth import Collection, Conversations, Truth, User
 from rag.sync import (
     Mirror,
     MirroredFolder,
@@ -113,6 +116,10 @@ class Library:
         self._reindexing = threading.Lock()
         self._pools: dict[tuple[int, int], ParserPool] = {}
         self._engines: dict[tuple[object, ...], CitedQueryEngine] = {}
+        self._accounts: Accounts | None = None
+        self._beside = ExitStack()
+        self._whole = self
+        self._access: Access | None = None
 
     @classmethod
     def open(
@@ -160,6 +167,8 @@ class Library:
 
         In a process forked since it was opened, it lets go of the lock's copy and touches nothing else.
         """
+        if self._whole is not self:
+            return  # one user's view of it
         if self._truth.inherited:
             if self._lock is not None:
                 self._lock.release()
@@ -171,6 +180,7 @@ class Library:
             stack.callback(self._truth.close)
             stack.callback(self._dense.close)
             stack.callback(self._models.close)
+            stack.callback(self._beside.close)
             for pool in self._pools.values():
                 stack.callback(pool.close)
             self._pools, self._lock = {}, None
@@ -181,14 +191,40 @@ class Library:
         return self._truth.writer
 
     @property
+    def accounts(self) -> Accounts:
+        """Who may sign in; they can be changed while another process writes documents. Not for a user's view."""
+        self._for_administrators("accounts")
+        whole = self._whole
+        with self._guard:
+            if whole._accounts is None:
+                rows = self._truth.accounts
+                if not self._truth.writer:
+                    rows = whole._beside.enter_context(open_accounts(self._truth.address))
+                whole._accounts = Accounts(rows)
+            return whole._accounts
+
+    def for_user(self, user: User) -> Library:
+        """This library as a user sees it: the collections that are theirs, shared with them or public, and their own
+        conversations; to everything else it answers as if it were not there.
+
+        It shares all that this one holds and needs no closing. What the user may do is asked anew at each call; what
+        goes further raises NotAllowed. Files and folders of the server can't be put in through it, only what was
+        uploaded.
+        """
+        view = copy.copy(self._whole)
+        view._access = self._whole.accounts.access(user)
+        return view
+
+    @property
     def conversations(self) -> Conversations:
-        """The conversations kept in this library."""
-        return self._truth.conversations
+        """The conversations kept in this library; in a user's view, theirs."""
+        kept = self._truth.conversations
+        return kept if self._access is None else OwnConversations(kept, self._access.owner)
 
     @property
     def collections(self) -> Collections:
         """The collections of this library."""
-        return Collections(self._truth, self._dense, self._models, self.config, self._require_writer)
+        return Collections(self._truth, self._dense, self._models, self.config, self._require_writer, self._access)
 
     @property
     def path(self) -> Path:
@@ -228,6 +264,8 @@ class Library:
         metadata: Mapping[str, Any] | None = None,
     ) -> Generator[IngestEvent, None, None]:
         """Like ``ingest``, an event a file as it ends. Closing the generator stops after the file in hand."""
+        if not uploads:
+            self._for_administrators("files of the server", ever=False)
         listed = [paths] if isinstance(paths, Path | str) else list(paths)
         noted = _jsonable(metadata or {})
         with self._ingestor(collection, same_name or ("ask" if uploads else "keep"), noted) as (target, ingestor):
@@ -257,7 +295,7 @@ class Library:
     def describe(self, source: str, metadata: Mapping[str, Any], collection: str | None = None) -> Document:
         """Note other metadata of a document. Raises UnknownSource, and StoreError for what is no JSON."""
         self._require_writer()
-        target = self.collections.get(collection)
+        target = self._editable(collection)
         document = self.document(source, collection)
         return self._truth.documents.describe(target.id, document.id, _jsonable(metadata))
 
@@ -284,6 +322,7 @@ class Library:
         and changes nothing. Raises PathError for what is no folder, and unless ``allow_deletions`` when the folder is
         empty or more than half of its documents are gone.
         """
+        self._for_administrators("folders of the server", ever=False)
         place = os.path.realpath(folder)
         if dry_run:
             known = self.collections.named(collection)
@@ -307,6 +346,7 @@ class Library:
 
         An event for each document that changes; a folder that is refused is one that failed, and the watch goes on.
         """
+        self._for_administrators("folders of the server", ever=False)
         target = self.collections.get(collection)
         known = synced_folders(target)
         wanted = known if folders is None else tuple(_chosen(target, os.path.realpath(f), None, None) for f in folders)
@@ -325,12 +365,14 @@ class Library:
 
     def folders(self, collection: str | None = None) -> tuple[MirroredFolder, ...]:
         """The folders that a collection mirrors, by path. ``sync`` brings one in step, ``forget_folder`` ends it."""
+        self._for_administrators("folders of the server", ever=False)
         target = self.collections.get(collection)
         return mirrored(self._truth, target)
 
     def forget_folder(self, path: str, collection: str | None = None) -> None:
         """Mirror a folder no longer; its documents stay. Raises PathError for one that is not mirrored."""
         self._require_writer()
+        self._for_administrators("folders of the server", ever=False)
         forget(self._truth, self.collections.get(collection), path)
 
     def encode_events(self, collection: str | None = None) -> Generator[EncodeEvent, None, None]:
@@ -340,6 +382,7 @@ class Library:
         done stays done.
         """
         self._require_writer()
+        self._for_administrators("models")
         encoder = self._encoder()
         if encoder is not None:
             yield from encoder.fill(self.collections.get(collection).id, hurried=True)
@@ -356,6 +399,7 @@ class Library:
         from rag.reindex import reindex, wanted_embedder
 
         self._require_writer()
+        self._for_administrators("models")
         with self._reindexing:
             target = self.collections.get(collection)
             name = embedder or wanted_embedder(self._truth, target, self.config.embedder)
@@ -367,6 +411,7 @@ class Library:
     def compact(self) -> None:
         """Give removed documents' space back: no text of theirs stays in the files; nor vectors, in a new process."""
         self._require_writer()
+        self._for_administrators("the library's files", ever=False)
         encoder = self._encoder()
         self._truth.encodings.drop_others(encoder.tag if encoder is not None else "")
         self._truth.compact()
@@ -377,6 +422,7 @@ class Library:
 
         Raises StoreError when the file exists or cannot be written, DiskFull. ``Library.restore`` puts it back.
         """
+        self._for_administrators("the library's files", ever=False)
         return self._truth.backup(Path(target))
 
     @staticmethod
@@ -442,20 +488,25 @@ class Library:
     def remove(self, source: str, collection: str | None = None) -> None:
         """Remove a document from every store. Raises UnknownSource."""
         self._require_writer()
-        target = self.collections.get(collection)
+        target = self._editable(collection)
         self._truth.documents.remove(target.id, self.document(source, collection).source)
         self._dense.sync(target)
+        if self._access is not None:
+            self._access.note("document-removed", f"{target.name}: {source}")
 
     def text(self, document_id: int) -> str:
         """A document's canonical text; citations' offsets refer to it. Raises UnknownSource."""
+        self._expect_readable(document_id)
         return self._truth.documents.text(document_id)
 
     def layout(self, document_id: int) -> tuple[tuple[Heading, ...], tuple[Place, ...]]:
         """A document's headings and places (pages, slides, rows, ...)."""
+        self._expect_readable(document_id)
         return self._truth.documents.layout(document_id)
 
     def original(self, document_id: int) -> bytes | None:
         """The original file, kept for PDFs; None for other formats."""
+        self._expect_readable(document_id)
         return self._truth.documents.original(document_id)
 
     def search(
@@ -607,6 +658,7 @@ class Library:
 
         Raises ConfigError or ModelError, and then keeps the model in use.
         """
+        self._for_administrators("models")
         self._models.use_llm(name)
 
     @property
@@ -629,12 +681,14 @@ class Library:
 
     def doctor(self) -> tuple[Check, ...]:
         """What is there and what is wrong, a line each."""
+        self._for_administrators("the library's files", ever=False)
         return examine(self.config, self._truth, self._dense, self._models)
 
     @property
     def notices(self) -> tuple[str, ...]:
         """Sentences to show beside answers: an embedder that changed, a model's server on another machine."""
-        return notices(self._truth, self._models, self._dense)
+        seen = [self.collections.get(name) for name in self.collections.names()]
+        return notices(self._truth, self._models, self._dense, seen)
 
     def index(self, collection: str | None = None) -> IndexFacts:
         """What a collection is searched with, and whether its index is sound. Raises UnknownCollection."""
@@ -669,6 +723,26 @@ class Library:
             )
         raise LibraryLocked(f"{holder.program} (process {holder.pid}) writes to the library {self.path}.")
 
+    def _editable(self, collection: str | None) -> Collection:
+        """The collection, if its documents may be changed. Raises UnknownCollection, NotAllowed."""
+        target = self.collections.get(collection)
+        if self._access is not None:
+            self._access.expect_editable(target.id)
+        return target
+
+    def _expect_readable(self, document_id: int) -> None:
+        """Raise UnknownSource for a document of a collection that the user may not know of."""
+        if self._access is not None and not self._access.reads(self._truth.documents.collection_of(document_id)):
+            raise UnknownSource(f"There is no document number {document_id}.", hint="It may have been removed.")
+
+    def _for_administrators(self, what: str, *, ever: bool = True) -> None:
+        """Raise NotAllowed in the view of a user who is no administrator; with ``ever`` False, in any user's view."""
+        if self._access is None:
+            return
+        if not ever:
+            raise NotAllowed(f"Here nobody may change or read {what}.", hint="Use the command line on the server.")
+        self._access.expect_admin()
+
     @contextmanager
     def _ingestor(
         self, collection: str | None, same_name: SameName = "keep", metadata: Mapping[str, Any] | None = None
@@ -679,7 +753,7 @@ class Library:
         self._require_writer()
         with self._ingesting:
             self.collections.ensure(collection)
-            target = self.collections.get(collection)
+            target = self._editable(collection)
             embedder, _ = self._models.embedder(target.embedder.name)
             embed = partial(embed_documents, embedder)
             pool = self._parser_pool(embedder)
@@ -724,11 +798,12 @@ class Library:
         """What ranks the candidates; None when it is off. Raises ModelError when it cannot be used."""
         from rag.encode import PassageEncoder
 
+        whole = self._whole
         with self._guard:
-            if self._passage_encoder is None:
+            if whole._passage_encoder is None:
                 model = self._models.encoder()
-                self._passage_encoder = PassageEncoder(self._truth, model) if model is not None else None
-            return self._passage_encoder
+                whole._passage_encoder = PassageEncoder(self._truth, model) if model is not None else None
+            return whole._passage_encoder
 
 
 def sync_events(
@@ -790,30 +865,41 @@ class Collections:
     """A library's collections, each a group of documents that is searched by itself."""
 
     def __init__(
-        self, truth: Truth, dense: DenseIndex, models: ModelRegistry, config: Config, expect_writer: Callable[[], None]
-    ) -> None:
+        self, truth: Truth, dense: DenseIndex, models: ModelRegistry, config: Config, expect_writer: Callable[[], None],
+        access: Access | None = None,
+    ) -> None:  # fmt: skip
         self._truth = truth
         self._dense = dense
         self._models = models
         self._config = config
         self._expect_writer = expect_writer
+        self._access = access
 
     def names(self) -> tuple[str, ...]:
-        """Their names, in alphabetical order."""
-        return tuple(sorted(c.name for c in self._truth.collections.list()))
+        """Their names, in alphabetical order; in a user's view, of those that they may ask."""
+        found = self._truth.collections.list()
+        if self._access is not None:
+            readable = self._access.readable()
+            found = tuple(c for c in found if c.id in readable)
+        return tuple(sorted(c.name for c in found))
 
     def get(self, name: str | None = None) -> Collection:
         """The collection of that name (default: the configured one). Raises UnknownCollection."""
         wanted = self._wanted(name)
         try:
-            return self._truth.collections.get(wanted)
+            found = self._truth.collections.get(wanted)
         except UnknownCollection:
+            if self._access is not None:
+                raise self._unknown(wanted) from None
             if self.names():
                 raise
             raise UnknownCollection(
                 f"The library in {self._config.library_path} has no documents yet.",
                 hint="Add some: `rag ingest FOLDER`.",
             ) from None
+        if self._access is not None and not self._access.reads(found.id):
+            raise self._unknown(wanted)
+        return found
 
     def named(self, name: str | None = None) -> Collection | None:
         """The collection of that name (default: the configured one), or None."""
@@ -823,8 +909,13 @@ class Collections:
     def create(self, name: str) -> None:
         """Make an empty collection; its embedder is chosen now and then fixed. Raises StoreError if it exists."""
         self._expect_writer()
+        owner = ""
+        if self._access is not None:
+            self._access.expect_editor()
+            owner = self._access.owner
         embedder, _ = self._models.embedder(None)
-        self._truth.collections.create(name, embedder_info(embedder), SPLITTER_VERSION)
+        self._truth.collections.create(name, embedder_info(embedder), SPLITTER_VERSION, owner)
+        self._note("collection-made", name)
 
     def ensure(self, name: str | None = None) -> None:
         """Make the collection (default: the configured one) if it is not there yet."""
@@ -833,18 +924,26 @@ class Collections:
             self.create(wanted)
 
     def _wanted(self, name: str | None) -> str:
-        return name or self._config.collection
+        if name or self._access is None:
+            return name or self._config.collection
+        names = self.names()
+        usual = self._config.collection
+        return usual if usual in names else names[0] if names else self._access.user.name
 
     def rename(self, old: str, new: str) -> None:
         """Rename a collection. Raises UnknownCollection, or StoreError when ``new`` is taken."""
         self._expect_writer()
+        self._owned(old)
         self._truth.collections.rename(old, new)
+        self._note("collection-renamed", f"{old}: {new}")
 
     def delete(self, name: str) -> None:
         """Remove a collection and all its documents. Raises UnknownCollection."""
         self._expect_writer()
+        self._owned(name)
         self._truth.collections.delete(name)
         self._dense.sync()
+        self._note("collection-deleted", name)
 
     def settings(self, name: str | None = None) -> Mapping[str, Any]:
         """What is stored with a collection beside its documents, such as a fitted threshold."""
@@ -853,4 +952,21 @@ class Collections:
     def set_setting(self, key: str, value: Any, collection: str | None = None) -> None:
         """Store a JSON value with a collection."""
         self._expect_writer()
-        self._truth.collections.set_setting(self.get(collection).id, key, value)
+        self._truth.collections.set_setting(self._owned(collection).id, key, value)
+
+    def _owned(self, name: str | None) -> Collection:
+        """The collection, if it is the user's to change. Raises UnknownCollection, NotAllowed."""
+        found = self.get(name)
+        if self._access is not None:
+            self._access.expect_owned(found.id)
+        return found
+
+    def _note(self, event: str, about: str) -> None:
+        if self._access is not None:
+            self._access.note(event, about)
+
+    def _unknown(self, name: str) -> UnknownCollection:
+        names = ", ".join(self.names())
+        return UnknownCollection(
+            f"No collection {name!r}.", hint=f"There are: {names}." if names else "None is shared with you yet."
+        )

@@ -19,7 +19,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("rag.arguments", "rag.text", "rag.config", "rag.prompts", "rag.tokens", "rag.platform"),
     ("rag.language",),
     ("rag.documents", "rag.store", "rag.models"),
-    ("rag.filters", "rag.ingest", "rag.sync", "rag.reindex", "rag.encode", "rag.retrieve"),
+    ("rag.accounts", "rag.filters", "rag.ingest", "rag.sync", "rag.reindex", "rag.encode", "rag.retrieve"),
     ("rag.answer",),
     ("rag.library", "rag.doctor", "rag.fingerprint", "rag.proof"),
     ("rag.gold.types",),

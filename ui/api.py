@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 import gradio as gr
 
+from rag.api.door import described
 from rag.api.guard import Refusal
 from rag.errors import QuestionError, RagError
 from rag.text import counted
@@ -43,7 +44,7 @@ class Api:
 
     def sources(self, collection: str = "") -> list[dict[str, Any]]:
         """The documents of a collection."""
-        return [to_plain(document) for document in self._library.sources(collection or None)]
+        return [described(document) for document in self._library.sources(collection or None)]
 
     def functions(self) -> tuple[Callable[..., Any], ...]:
         """The functions of ``PUBLIC``; their errors arrive at the caller as messages."""
@@ -82,17 +83,29 @@ class Calls:
             name = PUBLIC[index]
         _check_arguments(name, self._public[name], body["data"])
 
-    def check_waiting(self, path: str, query: bytes) -> None:
-        """Raises Refusal (404) when ``path`` reads an event or a session that there is not."""
+    def check_waiting(self, path: str, query: bytes, mine: str) -> None:
+        """Raises Refusal (404) when ``path`` reads an event or a session that there is not, or one whose session does
+        not begin with ``mine``."""
         if path == _STREAM:
             key = parse_qs(query.decode("latin-1")).get("session_hash", [""])[0]
         elif path.startswith(_CALL):
             key = path.rpartition("/")[2]
         else:
             return
-        queue = self._page._queue
-        if key not in queue.pending_messages_per_session and key not in queue.event_ids_to_events:
+        session = self._session(key)
+        if session is None or not session.startswith(mine):
             raise Refusal(404, "There is no such event, or its result has been fetched.")
+
+    def _session(self, key: str) -> str | None:
+        """The session of an event, or of that name, that waits to be read; as Gradio finds it."""
+        queue = self._page._queue
+        event = queue.event_ids_to_events.get(key)
+        if event is not None:
+            return str(event.session_hash)
+        for session, events in list(queue.pending_event_ids_session.items()):
+            if key in events:
+                return str(session)
+        return key if key in queue.pending_messages_per_session else None
 
 
 def _check_texts(data: list[Any], count: int) -> None:

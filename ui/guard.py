@@ -1,6 +1,6 @@
 """What a request must be before the page sees it: plain ASGI middleware with a frozen list of routes.
 
-The page has no login, so whoever can make a browser talk to it could read the documents. Refused are therefore names
+Whoever can make a browser talk to the page could read the documents. Refused are therefore names
 that are not this machine's (DNS rebinding), requests that another site's page sends (Origin, Sec-Fetch-Site), every
 route that the page does not need (among them Gradio's ``file=`` and ``proxy=``, in any encoding), bodies over their
 limit, and bodies that hold more than plain values: Gradio takes any object that looks like a file's description for
@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
+from urllib.parse import parse_qs, urlencode
 
 from rag.api.guard import (
     SEALING,
@@ -97,17 +99,24 @@ class Calls(Protocol):
     def check(self, path: str, body: Mapping[str, Any]) -> None:
         """Whether there is such an event, and its values are of the right kinds."""
 
-    def check_waiting(self, path: str, query: bytes) -> None:
-        """Whether something is, or will be, there to be read at this address of an event stream."""
+    def check_waiting(self, path: str, query: bytes, mine: str) -> None:
+        """Whether something is, or will be, there to be read at this address of an event stream, and its session
+        begins with ``mine``."""
 
 
 class Guard:
-    """Wraps ``app``; HTTP only. A WebSocket is closed, for the page uses none."""
+    """Wraps ``app``; HTTP only. A WebSocket is closed, for the page uses none.
 
-    def __init__(self, app: App, rules: Rules, calls: Calls | None = None) -> None:
+    With ``people`` every request is a user's (``rag.user``), and none goes through without: Gradio's sessions carry no
+    user, so the name that a browser gives its session gets the user's mark before it, and whatever a request names,
+    it names within the sessions of the user who sent it.
+    """
+
+    def __init__(self, app: App, rules: Rules, calls: Calls | None = None, *, people: bool = False) -> None:
         self.app = app
         self._rules = rules
         self._calls = calls
+        self._people = people
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not await is_request(self.app, scope, receive, send):
@@ -116,18 +125,31 @@ class Guard:
         try:
             limit = check(scope, self._rules)
             passed = without_forwarding(scope)
+            mine = self._mark(scope)
+            if mine:
+                _bind(passed, mine)
             if scope["method"] == "POST" and scope["path"] != UPLOAD:
-                self._rewrite(passed, body, await whole(body, limit))
+                self._rewrite(passed, body, await whole(body, limit), mine)
             elif self._calls is not None:
-                self._calls.check_waiting(scope["path"], scope["query_string"])
+                self._calls.check_waiting(passed["path"], passed["query_string"], mine)
         except Refusal as refusal:
             await refuse(scope, body, send, refusal, HEADERS)
             return
         await Exchange(self.app, limit, HEADERS).run(passed, body, send)
 
-    def _rewrite(self, scope: Scope, body: Received, raw: bytes) -> None:
+    def _mark(self, scope: Scope) -> str:
+        """What the sessions of whoever sent this begin with; empty where there are no accounts. Raises Refusal."""
+        if not self._people:
+            return ""
+        if not isinstance(scope.get("rag.user"), int):
+            raise Refusal(401, "Sign in first.")
+        return mark(scope["rag.user"])
+
+    def _rewrite(self, scope: Scope, body: Received, raw: bytes, mine: str) -> None:
         """Check the body of an event, and have the application read what was checked."""
         event = plain_body(raw)
+        if mine:
+            event["session_hash"] = mine + (event.get("session_hash") or uuid.uuid4().hex)
         if self._calls is not None:
             self._calls.check(scope["path"], event)
         written = json.dumps(event, separators=(",", ":")).encode()
@@ -136,6 +158,33 @@ class Guard:
         scope["headers"] = [*(h for h in scope["headers"] if h[0].lower() not in _BODY_HEADERS), *told]
 
 
+def mark(user: int) -> str:
+    """What the names of a user's sessions begin with."""
+    return f"u{user}-"
+
+
+def user_of(session: str) -> int:
+    """Whose session this is, by its name behind the guard. Raises ValueError for nobody's."""
+    found = _MARKED.match(session)
+    if found is None:
+        raise ValueError("This session is nobody's.")
+    return int(found[1])
+
+
+def _bind(scope: Scope, mine: str) -> None:
+    """Mark the session that an address names as the sender's."""
+    if scope["path"].startswith(_HEARTBEAT):
+        scope["path"] = f"{_HEARTBEAT}{mine}{scope['path'].removeprefix(_HEARTBEAT)}"
+        scope["raw_path"] = scope["path"].encode()
+    told = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    if "session_hash" in told:
+        if len(told["session_hash"]) != 1 or not _SESSION.fullmatch(told["session_hash"][0]):
+            raise Refusal(400, '"session_hash" is up to 64 letters and digits.')
+        scope["query_string"] = urlencode({**told, "session_hash": [mine + told["session_hash"][0]]}, True).encode()
+
+
+_HEARTBEAT = "/gradio_api/heartbeat/"
+_MARKED = re.compile(r"u(\d{1,15})-")
 _BODY_HEADERS = (b"content-type", b"content-length", b"content-encoding", b"transfer-encoding")
 
 

@@ -64,27 +64,34 @@ class Refusal(Exception):
         self.reason = reason
 
 
-class ApiGuard:
-    """Wraps the application for programs: HTTP only, every route of it, bodies up to ``limit`` bytes."""
+FILES = "/api/documents"
+"""The route that takes files."""
 
-    def __init__(self, app: App, names: Names, limit: int) -> None:
+
+class ApiGuard:
+    """Wraps the application for programs: HTTP only, every route of it, bodies up to ``limit`` bytes, files up to
+    ``file_bytes``."""
+
+    def __init__(self, app: App, names: Names, limit: int = 2_000_000, file_bytes: int = 50_000_000) -> None:
         self.app = app
         self._names = names
         self._limit = limit
+        self._file_bytes = file_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not await is_request(self.app, scope, receive, send):
             return
         received = Received(receive)
         headers: list[Header] = list(scope["headers"])
+        limit = self._file_bytes if scope["path"] == FILES else self._limit
         try:
             host = host_of(headers, self._names)
             check_site(headers, host, reading=scope["method"] in ("GET", "HEAD"))
-            check_length(headers, self._limit)
+            check_length(headers, limit)
         except Refusal as refusal:
             await refuse(scope, received, send, refusal, _API_HEADERS)
             return
-        await Exchange(self.app, self._limit, _API_HEADERS).run(without_forwarding(scope), received, send)
+        await Exchange(self.app, limit, _API_HEADERS).run(without_forwarding(scope), received, send)
 
 
 async def is_request(app: App, scope: Scope, receive: Receive, send: Send) -> bool:

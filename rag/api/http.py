@@ -1,11 +1,10 @@
 """The HTTP interface for programs: OpenAI's endpoints, so that what speaks to OpenAI speaks to your documents, and
-the library's own. Everything is asked of one ``Library``; nothing is kept between two requests.
+the library's own. Everything is asked of the ``Library`` of whoever asks; nothing is kept between two requests.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 import re
 import threading
@@ -13,6 +12,8 @@ import time
 import uuid
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from functools import partial
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import anyio
@@ -23,11 +24,16 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response, Streami
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import rag
 from rag.answer.export import Inactive, inactive
-from rag.errors import RagError
+from rag.api.door import Caller, Door, described
+from rag.api.front import seen
+from rag.api.guard import FILES
+from rag.api.meter import Meter, Metered
+from rag.errors import DocumentError, LimitExceeded, RagError
 from rag.proof import check_proof
 from rag.types import Answer, AnswerEvent, Done, Token, Turn, to_plain
 
@@ -37,12 +43,15 @@ if TYPE_CHECKING:
     from rag.library import Library
 
 _MARKER = re.compile(r"\[(\d{1,4})\]")
+_NAME = r"^[^\x00]*[^\s\x00][^\x00]*$"
+MEGABYTE = 2**20
 
 STATUS: Mapping[str, int] = {
     "question": 400,
     "proof": 400,
     "collection": 404,
     "source": 404,
+    "forbidden": 403,
     "locked": 409,
     "limit": 413,
     "disk": 507,
@@ -122,16 +131,20 @@ class EmbeddingRequest(BaseModel):
 
 
 class QuestionRequest(BaseModel):
-    """A question to a collection (none: the configured one)."""
+    """A question to a collection (none: the configured one), or to the documents of it that ``sources`` name and of
+    which ``where`` is true, as in ``rag.filters.chosen``."""
 
     model_config = ConfigDict(extra="forbid")
 
     question: str
     collection: str | None = None
     sources: list[str] = []
-    """Only of these documents, by name or pattern with ``*``."""
     where: dict[str, Any] = {}
-    """Only of documents of which this is true: ``{"year": {"gte": 2024}, "folder": "hr"}``, see ``Library.search``."""
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """Where the library looks: a collection, and names and conditions of documents."""
+        return {"collection": self.collection, "sources": self.sources, "where": self.where}
 
 
 class AskRequest(QuestionRequest):
@@ -155,8 +168,11 @@ class VerifyRequest(BaseModel):
     collection: str | None = None
 
 
-def create_app(library: Library, *, keys: Sequence[str] = (), assistants: MCPServer[Any] | None = None) -> FastAPI:
-    """The application. With ``keys`` every request but the health checks needs one as a bearer token.
+def create_app(
+    library: Library, *, keys: Sequence[str] = (), door: Door | None = None, assistants: MCPServer[Any] | None = None
+) -> FastAPI:
+    """The application. With ``keys`` every request but the health checks and the description needs one as a bearer
+    token; a ``door`` says itself who comes in, and as whom.
 
     ``assistants``, a server of ``rag.api.mcp``, is served at /mcp.
 
@@ -165,15 +181,20 @@ def create_app(library: Library, *, keys: Sequence[str] = (), assistants: MCPSer
     served = None if assistants is None else _served(assistants)
     lifespan = None if served is None else served.router.lifespan_context
     app = FastAPI(title="rag", version=rag.__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
-    api = _Api(library)
-    guarded = [Depends(_key_check(keys))] if keys else []
+    meter = Meter()
+    api = _Api(library, meter)
+    let_in = _admission(door or Door(library, keys))
     if served is not None:
-        app.mount("/mcp", _Keyed(served, _key_check(keys) if keys else None))
+        app.mount("/mcp", _Guarded(served, let_in))
     for path, endpoint, method in api.routes():
-        described = {**_PROBLEMS, **(_PLAIN_TEXT if endpoint == api.text else {})}
-        app.add_api_route(path, endpoint, methods=[method], dependencies=guarded, responses=described)
+        described = {**_PROBLEMS, **(_PLAIN_TEXT if endpoint in (api.text, api.metrics) else {})}
+        app.add_api_route(
+            path, endpoint, methods=[method], dependencies=[Depends(let_in)], responses=described,
+            openapi_extra=_FILE_BODY if endpoint == api.upload else None,
+        )  # fmt: skip
     app.add_api_route("/healthz", _alive, methods=["GET"])
     app.add_api_route("/readyz", api.ready, methods=["GET"], responses=_PROBLEMS)
+    app.add_middleware(Metered, meter=meter)
     app.add_exception_handler(Failure, _failed)
     app.add_exception_handler(RagError, _rag_failed)
     app.add_exception_handler(RequestValidationError, _not_understood)
@@ -182,32 +203,57 @@ def create_app(library: Library, *, keys: Sequence[str] = (), assistants: MCPSer
 
 
 def _served(assistants: MCPServer[Any]) -> Starlette:
-    """The protocol over HTTP at the root of a mount; names and origins are checked before, by the guard."""
+    """The protocol over HTTP at the root of a mount; names and origins are checked before, by the guard.
+
+    Without sessions: whoever asks is who shows a key now, not who began a session.
+    """
     from mcp.server.transport_security import TransportSecuritySettings
 
     unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
-    return assistants.streamable_http_app(streamable_http_path="/", transport_security=unchecked)
+    return assistants.streamable_http_app(streamable_http_path="/", stateless_http=True, transport_security=unchecked)
 
 
-class _Keyed:
-    """A mounted application behind the same keys as every route."""
+Admission = Callable[[Request], Awaitable[None]]
 
-    def __init__(self, app: ASGIApp, check: Callable[[Request], Awaitable[None]] | None) -> None:
+
+def _admission(door: Door) -> Admission:
+    """A dependency that notes at a request who asks. Raises Failure (401) for whoever may not come in."""
+
+    async def let_in(request: Request) -> None:
+        caller = await asyncio.to_thread(door.caller, request.headers.get("authorization", ""))
+        if caller is None:
+            raise Failure(401, "This needs an API key: send it as 'Authorization: Bearer KEY'.", "invalid_api_key")
+        request.state.caller = caller
+        seen(request.scope, user=caller.name)
+
+    return let_in
+
+
+class _Guarded:
+    """A mounted application behind the same door as every route."""
+
+    def __init__(self, app: ASGIApp, let_in: Admission) -> None:
         self._app = app
-        self._check = check
+        self._let_in = let_in
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._check is not None and scope["type"] == "http":
-            await self._check(Request(scope))
+        if scope["type"] == "http":
+            await self._let_in(Request(scope))
         await self._app(scope, receive, send)
 
 
-class _Api:
-    """The endpoints over one library."""
+def _caller(request: Request) -> Caller:
+    caller = request.state.caller
+    assert isinstance(caller, Caller)
+    return caller
 
-    def __init__(self, library: Library) -> None:
+
+class _Api:
+    """The endpoints, each over the library of whoever asks."""
+
+    def __init__(self, library: Library, meter: Meter) -> None:
         self._library = library
-        self._free = MOST_AT_ONCE
+        self._meter = meter
 
     def routes(self) -> list[tuple[str, Callable[..., Any], str]]:
         return [
@@ -217,50 +263,56 @@ class _Api:
             ("/api/ask", self.ask, "POST"),
             ("/api/search", self.search, "POST"),
             ("/api/sources", self.sources, "GET"),
+            ("/api/sources/{source:path}", self.remove, "DELETE"),
             ("/api/unread", self.unread, "GET"),
             ("/api/folders", self.folders, "GET"),
+            (FILES, self.upload, "POST"),
             ("/api/documents/{document}/text", self.text, "GET"),
             ("/api/verify", self.verify, "POST"),
             ("/api/proof", self.proof, "POST"),
+            ("/metrics", self.metrics, "GET"),
         ]
 
-    async def models(self) -> dict[str, Any]:
+    async def models(self, request: Request) -> dict[str, Any]:
         """The collections, as models."""
-        names = await asyncio.to_thread(self._library.collections.names)
+        names = await asyncio.to_thread(_caller(request).library.collections.names)
         return {"object": "list", "data": [_model(name) for name in names]}
 
     async def chat(self, request: Request, wanted: ChatRequest) -> Response:
         """An answer in OpenAI's form, whole or streamed; ``citations`` has every footnote in full."""
+        caller = _caller(request)
         history, question = _conversation(wanted.messages)
-        collection = self._known(wanted.model)
+        collection = await asyncio.to_thread(_known, caller.library, wanted.model)
         completion = _Completion(wanted.model, str(request.base_url))
-        events = self._library.stream(
+        events = caller.library.stream(
             question, history=history, collection=collection, sources=wanted.sources, where=wanted.where
         )
         self._take()
         if wanted.stream:
             usage = wanted.stream_options is not None and wanted.stream_options.include_usage
-            body = self._streamed(events, completion, usage=usage)
+            body = self._streamed(_follow(events, caller), completion, usage=usage)
             return StreamingResponse(body, media_type="text/event-stream", headers={"cache-control": "no-store"})
         try:
-            answer = await _finished(request, events)
+            answer = await _finished(request, _follow(events, caller))
         finally:
-            self._free += 1
+            self._meter.answering -= 1
         return JSONResponse(completion.whole(answer))
 
     async def _streamed(
-        self, events: Generator[AnswerEvent, None, None], completion: _Completion, *, usage: bool
+        self, events: AsyncIterator[AnswerEvent], completion: _Completion, *, usage: bool
     ) -> AsyncIterator[str]:
         try:
-            async for line in _server_sent(_follow(events), completion, usage=usage):
+            async for line in _server_sent(events, completion, usage=usage):
                 yield line
         finally:
-            self._free += 1
+            self._meter.answering -= 1
 
-    async def embeddings(self, wanted: EmbeddingRequest) -> dict[str, Any]:
+    async def embeddings(self, request: Request, wanted: EmbeddingRequest) -> dict[str, Any]:
         """Vectors of the collection's embedder, in the order of the input."""
+        library = _caller(request).library
         texts = [wanted.input] if isinstance(wanted.input, str) else wanted.input
-        rows = await asyncio.to_thread(self._library.embed, texts, self._known(wanted.model))
+        collection = await asyncio.to_thread(_known, library, wanted.model)
+        rows = await asyncio.to_thread(library.embed, texts, collection)
         data = [
             {
                 "object": "embedding",
@@ -277,75 +329,120 @@ class _Api:
 
     async def ask(self, request: Request, wanted: AskRequest) -> dict[str, Any]:
         """The whole answer: text, sentences with their support, citations with offsets, documents with their hashes."""
+        caller = _caller(request)
         history = [Turn(user, bot) for user, bot in wanted.history]
-        events = self._library.stream(wanted.question, history=history, **_chosen(wanted))
+        events = caller.library.stream(wanted.question, history=history, **wanted.chosen)
         self._take()
         try:
-            return (await _finished(request, events)).to_dict()
+            return (await _finished(request, _follow(events, caller))).to_dict()
         finally:
-            self._free += 1
+            self._meter.answering -= 1
 
-    async def search(self, wanted: SearchRequest) -> list[dict[str, Any]]:
+    async def search(self, request: Request, wanted: SearchRequest) -> list[dict[str, Any]]:
         """The best passages with their scores, best first."""
-        hits = await asyncio.to_thread(self._library.search, wanted.question, wanted.k, **_chosen(wanted))
-        return [to_plain(hit) for hit in hits]
+        search = partial(_caller(request).library.search, wanted.question, wanted.k, **wanted.chosen)
+        return [to_plain(hit) for hit in await asyncio.to_thread(search)]
 
-    async def sources(self, collection: Annotated[str | None, Query()] = None) -> list[dict[str, Any]]:
+    async def sources(
+        self, request: Request, collection: Annotated[str | None, Query()] = None
+    ) -> list[dict[str, Any]]:
         """The documents of a collection."""
-        return [to_plain(one) for one in await asyncio.to_thread(self._library.sources, collection)]
+        return [described(one) for one in await asyncio.to_thread(_caller(request).library.sources, collection)]
 
-    async def unread(self, collection: Annotated[str | None, Query()] = None) -> list[dict[str, Any]]:
+    async def unread(self, request: Request, collection: Annotated[str | None, Query()] = None) -> list[dict[str, Any]]:
         """The files that were found and could not be read, and why."""
-        return [to_plain(one) for one in await asyncio.to_thread(self._library.unread, collection)]
+        return [described(one) for one in await asyncio.to_thread(_caller(request).library.unread, collection)]
 
-    async def folders(self, collection: Annotated[str | None, Query()] = None) -> list[dict[str, Any]]:
-        """The folders that a collection mirrors, and how each stands."""
-        return [to_plain(one) for one in await asyncio.to_thread(self._library.folders, collection)]
+    async def folders(
+        self, request: Request, collection: Annotated[str | None, Query()] = None
+    ) -> list[dict[str, Any]]:
+        """The folders that a collection mirrors, by their own names, and how each stands."""
+        found = await asyncio.to_thread(_caller(request).library.folders, collection)
+        return [{**to_plain(one), "path": PurePath(one.path).name} for one in found]
+
+    async def upload(
+        self, request: Request, name: Annotated[str, Query(max_length=1000, pattern=_NAME)],
+        collection: Annotated[str | None, Query()] = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Put a file in: its bytes are the body. It replaces what was put in here by that name before; when the answer
+        comes, it is in the library and can be asked about."""
+        library = _caller(request).library
+        data = await _body(request, library.config.limits.file_mb * MEGABYTE)
+        if collection is not None:
+            await asyncio.to_thread(library.collections.get, collection)  # a misspelt name makes no collection
+        add = partial(library.add, data, source=name, collection=collection)
+        return described(await asyncio.to_thread(add))
+
+    async def remove(
+        self, request: Request, source: str, collection: Annotated[str | None, Query()] = None
+    ) -> dict[str, str]:
+        """Remove a document, by the name that ``/api/sources`` shows."""
+        await asyncio.to_thread(_caller(request).library.remove, source, collection)
+        return {"removed": source}
 
     async def text(
         self,
+        request: Request,
         document: Annotated[int, Path(ge=0, le=2**62)],
         start: Annotated[int, Query(ge=0)] = 0,
         end: Annotated[int | None, Query(ge=0)] = None,
     ) -> PlainTextResponse:
         """The characters of a document that a citation names."""
-        whole = await asyncio.to_thread(self._library.text, document)
+        whole = await asyncio.to_thread(_caller(request).library.text, document)
         return PlainTextResponse(whole[start:end])
 
-    async def verify(self, wanted: VerifyRequest) -> dict[str, Any]:
+    async def verify(self, request: Request, wanted: VerifyRequest) -> dict[str, Any]:
         """A sentence held against the documents: its support, and the characters that support it."""
-        answer = await asyncio.to_thread(self._library.verify, wanted.text, wanted.collection)
+        answer = await asyncio.to_thread(_caller(request).library.verify, wanted.text, wanted.collection)
         return answer.to_dict()
 
-    async def proof(self, answer: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
+    async def proof(self, request: Request, answer: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
         """An exported answer, checked again: what became of each citation."""
         if not isinstance(answer.get("citations"), list):
             raise Failure(400, "This is no exported answer: it has no citations.", "proof")
-        known = await asyncio.to_thread(self._library.known_documents)
-        report = await asyncio.to_thread(check_proof, answer, known)
+        known = _caller(request).library.known_documents
+        report = await asyncio.to_thread(lambda: check_proof(answer, known()))
         return {"holds": report.holds, **to_plain(report)}
+
+    async def metrics(self, request: Request) -> PlainTextResponse:
+        """Counts of requests and answers, and what the process takes, in Prometheus' text form. For administrators."""
+        if not _caller(request).administers:
+            raise Failure(403, "Only an administrator may read this.", "forbidden")
+        return PlainTextResponse(self._meter.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def ready(self) -> dict[str, Any]:
         """Whether a question can be answered now."""
         await asyncio.to_thread(self._library.collections.names)
         return {"status": "ready", "writable": self._library.writable}
 
-    def _known(self, model: str) -> str:
-        """The collection that a model's name stands for."""
-        if model not in self._library.collections.names():
-            raise Failure(404, f"The model {model!r} does not exist: there is no such collection.", "model_not_found")
-        return model
-
     def _take(self) -> None:
-        """Take one of the places for answering; it is given back by adding one to ``_free``."""
-        if self._free <= 0:
+        """Take one of the places for answering; it is given back by taking one off ``answering``."""
+        if self._meter.answering >= MOST_AT_ONCE:
             raise Failure(503, "Too many questions at once; try again in a moment.", "busy")
-        self._free -= 1
+        self._meter.answering += 1
 
 
-def _chosen(wanted: QuestionRequest) -> dict[str, Any]:
-    """What a question is asked of."""
-    return {"collection": wanted.collection, "sources": wanted.sources, "where": wanted.where}
+def _known(library: Library, model: str) -> str:
+    """The collection that a model's name stands for."""
+    if model not in library.collections.names():
+        raise Failure(404, f"The model {model!r} does not exist: there is no such collection.", "model_not_found")
+    return model
+
+
+async def _body(request: Request, most: int) -> bytes:
+    """A file's bytes. Raises Failure for none, for more than ``most``, and for a client that goes away."""
+    pieces, size = [], 0
+    try:
+        async for piece in request.stream():
+            size += len(piece)
+            if size > most:
+                raise Failure(413, f"The file is larger than {most:,} bytes (limits.file_mb).", "limit")
+            pieces.append(piece)
+    except ClientDisconnect:
+        raise Failure(499, "The client went away.", "cancelled") from None
+    if not size:
+        raise Failure(400, "The body is empty; it must be the file's bytes.", "empty")
+    return b"".join(pieces)
 
 
 async def _alive() -> dict[str, str]:
@@ -434,8 +531,9 @@ def _usage(answer: Answer) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}
 
 
-async def _follow(events: Generator[AnswerEvent, None, None]) -> AsyncIterator[AnswerEvent]:
-    """The events of a blocking generator; it is closed with this one, which ends the model's request."""
+async def _follow(events: Generator[AnswerEvent, None, None], caller: Caller) -> AsyncIterator[AnswerEvent]:
+    """The events of a blocking generator; it is closed with this one, which ends the model's request. Raises Failure
+    once the caller is welcome no longer."""
     one_at_a_time = threading.Lock()
 
     def step() -> AnswerEvent | None:
@@ -448,23 +546,24 @@ async def _follow(events: Generator[AnswerEvent, None, None]) -> AsyncIterator[A
 
     try:
         while (event := await asyncio.to_thread(step)) is not None:
+            if not await asyncio.to_thread(caller.welcome):
+                raise Failure(401, "This key is valid no longer.", "invalid_api_key")
             yield event
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(close)
 
 
-async def _finished(request: Request, events: Generator[AnswerEvent, None, None]) -> Answer:
+async def _finished(request: Request, events: AsyncIterator[AnswerEvent]) -> Answer:
     """The answer at the end, unless the client goes away before."""
-    following = _follow(events)
     try:
-        async for event in following:
+        async for event in events:
             if isinstance(event, Done):
                 return event.answer
             if await request.is_disconnected():
                 break
     finally:
-        await following.aclose()  # type: ignore[attr-defined]
+        await events.aclose()  # type: ignore[attr-defined]
     raise Failure(499, "The client went away.", "cancelled")
 
 
@@ -492,6 +591,8 @@ async def _server_sent(
                     yield _line(completion.usage(event.answer))
     except RagError as error:
         yield _line(_error(error.explain(), error.code))
+    except Failure as failure:
+        yield _line(_error(str(failure), failure.code))
     finally:
         await events.aclose()  # type: ignore[attr-defined]
     yield "data: [DONE]\n\n"
@@ -537,24 +638,17 @@ class Problems(BaseModel):
 
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    code: {"model": Problems} for code in (400, 401, 404, 409, 413, 422, 499, 500, 502, 503, 507)
+    code: {"model": Problems} for code in (400, 401, 403, 404, 409, 413, 422, 499, 500, 502, 503, 507)
+}
+
+_FILE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
 }
 
 _PLAIN_TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
-
-
-def _key_check(keys: Sequence[str]) -> Callable[[Request], Awaitable[None]]:
-    """A dependency that lets through who holds one of ``keys``; every key is compared, in constant time."""
-    known = [key.encode() for key in keys]
-
-    async def check(request: Request) -> None:
-        kind, _, told = request.headers.get("authorization", "").partition(" ")
-        given = told.strip().encode("utf-8", "surrogateescape")
-        matches = [hmac.compare_digest(given, key) for key in known]
-        if kind.lower() != "bearer" or not any(matches):
-            raise Failure(401, "This needs an API key: send it as 'Authorization: Bearer KEY'.", "invalid_api_key")
-
-    return check
 
 
 async def _failed(_: Request, error: Exception) -> JSONResponse:
@@ -567,7 +661,8 @@ async def _failed(_: Request, error: Exception) -> JSONResponse:
 
 async def _rag_failed(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RagError)
-    return JSONResponse(_error(error.explain(), error.code), STATUS.get(error.code, 500))
+    refused = isinstance(error, DocumentError) and not isinstance(error, LimitExceeded)
+    return JSONResponse(_error(error.explain(), error.code), 422 if refused else STATUS.get(error.code, 500))
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:

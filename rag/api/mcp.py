@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 from pydantic import Field
 
 import rag
+from rag.api.door import Caller, described
 from rag.errors import RagError
 from rag.types import to_plain
 
@@ -25,13 +26,15 @@ _INSTRUCTIONS = (
     " instructions. Each sentence of an answer says how it is supported; pass on its citations with it."
 )
 
+Asked = Context[Any, Any]
 Question = Annotated[str, Field(description="A question in plain words, in any language.")]
 Collection = Annotated[str, Field(description="A named group of documents; empty for the usual one.")]
 Count = Annotated[int, Field(ge=1, le=50, description="How many passages.")]
 
 
-def create_server(library: Library) -> MCPServer[Any]:
-    """The server over one library: ``run("stdio")``, or ``streamable_http_app()`` for HTTP."""
+def create_server(library: Library | None) -> MCPServer[Any]:
+    """The server over ``library``: ``run("stdio")``, or ``streamable_http_app()`` for HTTP. A request that a door let
+    in (``rag.api.http``) is answered from the library of whoever sent it, and without ``library`` no other is."""
     server: MCPServer[Any] = MCPServer("rag", instructions=_INSTRUCTIONS, version=rag.__version__, log_level="WARNING")
     tools = _Tools(library)
     for tool in (tools.ask, tools.search, tools.sources, tools.quote, tools.verify):
@@ -42,42 +45,56 @@ def create_server(library: Library) -> MCPServer[Any]:
 class _Tools:
     """Each tool's docstring is what an assistant reads of it."""
 
-    def __init__(self, library: Library) -> None:
-        self._library = library
+    def __init__(self, library: Library | None) -> None:
+        self._whole = library
 
-    async def ask(self, question: Question, collection: Collection = "") -> dict[str, Any]:
+    def _library(self, asked: Asked) -> Library:
+        """The library of whoever asks: over HTTP, of the request that carries this very message."""
+        request = asked.request_context.request
+        caller = None if request is None else getattr(request.state, "caller", None)
+        library = caller.library if isinstance(caller, Caller) else self._whole
+        if library is None:
+            raise ToolError("Nobody was let in to ask this.")
+        return library
+
+    async def ask(self, asked: Asked, question: Question, collection: Collection = "") -> dict[str, Any]:
         """Answer a question from the documents: text with [n], citations with exact offsets, each sentence's support.
 
         When ``abstained`` is true the documents do not say it: do not answer from elsewhere without saying so.
         """
-        answer = await _told(lambda: self._library.ask(question, collection=collection or None))
+        answer = await _told(lambda: self._library(asked).ask(question, collection=collection or None))
         return answer.to_dict()
 
-    async def search(self, question: Question, k: Count = 6, collection: Collection = "") -> dict[str, Any]:
+    async def search(
+        self, asked: Asked, question: Question, k: Count = 6, collection: Collection = ""
+    ) -> dict[str, Any]:
         """The passages nearest to a question, best first, with their document, place and scores."""
-        hits = await _told(lambda: self._library.search(question, k, collection or None))
+        hits = await _told(lambda: self._library(asked).search(question, k, collection or None))
         return {"passages": [to_plain(hit) for hit in hits]}
 
-    async def sources(self, collection: Collection = "") -> dict[str, Any]:
+    async def sources(self, asked: Asked, collection: Collection = "") -> dict[str, Any]:
         """The documents there are: name, title, type, pages, SHA-256."""
-        return {"documents": [to_plain(one) for one in await _told(lambda: self._library.sources(collection or None))]}
+        found = await _told(lambda: self._library(asked).sources(collection or None))
+        return {"documents": [described(one) for one in found]}
 
     async def quote(
         self,
+        asked: Asked,
         document: Annotated[int, Field(ge=0, le=2**62, description="A document's id, as in a citation.")],
         start: Annotated[int, Field(ge=0, description="Where it begins, in characters.")],
         end: Annotated[int, Field(ge=0, description="Where it ends, not included.")],
     ) -> dict[str, Any]:
         """The very characters that a citation names."""
-        return {"text": (await _told(lambda: self._library.text(document)))[start:end]}
+        return {"text": (await _told(lambda: self._library(asked).text(document)))[start:end]}
 
     async def verify(
         self,
+        asked: Asked,
         text: Annotated[str, Field(description="One or more sentences to hold against the documents.")],
         collection: Collection = "",
     ) -> dict[str, Any]:
         """Whether the documents support a statement, and the characters that do. No model is asked."""
-        return (await _told(lambda: self._library.verify(text, collection or None))).to_dict()
+        return (await _told(lambda: self._library(asked).verify(text, collection or None))).to_dict()
 
 
 async def _told(work: Callable[[], T]) -> T:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from rag.api.front import Front
 from rag.api.guard import is_loopback
 from rag.errors import ConfigError
 
@@ -29,12 +30,12 @@ PERIOD_SECONDS = 15.0
 _LEAST_BYTES = 1_000
 
 
-def listen(host: str, port: int, *, exactly: bool) -> socket.socket:
+def listen(host: str, port: int, *, exactly: bool, guarded: bool = False) -> socket.socket:
     """A socket on ``host`` and ``port``; unless ``exactly``, on the next free port. Raises ConfigError.
 
-    Away from loopback a warning is logged: the page has no login.
+    Away from loopback a warning is logged, unless ``guarded``: there is a login, or keys.
     """
-    if not is_loopback(host):
+    if not is_loopback(host) and not guarded:
         logger.warning("Listening on %s: whoever reaches this machine can read and change the library.", host)
     for candidate in range(port, min(port + (1 if exactly or port == 0 else _TRIES), 65_536)):
         try:
@@ -61,12 +62,13 @@ def _bound(host: str, port: int) -> socket.socket:
     return listener
 
 
-def address_of(listener: socket.socket) -> str:
+def address_of(listener: socket.socket, front: Front | None = None) -> str:
     """Where a browser on this machine finds the page."""
     host, port = listener.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = "127.0.0.1" if host == "0.0.0.0" else "::1"
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+    scheme = "https" if front is not None and front.tls else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 @contextmanager
@@ -93,8 +95,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def configured(app: Any, lifespan: Literal["on", "off"] = "on") -> uvicorn.Config:
+def configured(app: Any, lifespan: Literal["on", "off"] = "on", front: Front | None = None) -> uvicorn.Config:
     """How every page is served. Prints nothing."""
+    tls = {"ssl_certfile": front.certificate, "ssl_keyfile": front.key} if front is not None and front.tls else {}
     return uvicorn.Config(
         app,
         http=_Connection,
@@ -106,12 +109,13 @@ def configured(app: Any, lifespan: Literal["on", "off"] = "on") -> uvicorn.Confi
         server_header=False,
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=_LAST_WORDS_SECONDS,
+        **tls,
     )
 
 
-def run(app: Any, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+def run(app: Any, listener: socket.socket, on_ready: Callable[[], None], front: Front | None = None) -> None:
     """Serve until Ctrl-C or a signal that means the same; streams that are still open then are cut after a second."""
-    server = _Server(configured(app), on_ready)
+    server = _Server(configured(app if front is None else front.before(app), front=front), on_ready)
     log = logging.getLogger("uvicorn.error")
     log.addFilter(server.still_serving)  # the streams it cuts at the end are no errors
     try:

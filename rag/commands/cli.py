@@ -43,6 +43,7 @@ _LAZY = {
     "conversations": "rag.commands.library:conversations",
     "mcp": "rag.commands.serving:mcp",
     "serve": "rag.commands.serving:serve",
+    "users": "rag.commands.users:users",
     "verify": "rag.commands.serving:verify",
 }
 
@@ -76,6 +77,7 @@ _SUMMARIES = {
     "conversations": "List, show, export and delete conversations.",
     "mcp": "Serve the library to assistants by the Model Context Protocol.",
     "serve": "Serve programs over HTTP, in OpenAI's form and in its own.",
+    "users": "Accounts: who may sign in, and what is shared with whom.",
     "verify": "Check an exported answer again, against the library or bare files.",
 }
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from rag.api.front import Front
     from rag.config import Config
     from rag.library import Library
 
@@ -46,6 +47,34 @@ def choosing(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+def exposed(command: F) -> F:
+    """The options that say how a server is reached from elsewhere; see ``rag.api.front.Front``."""
+    for option in (
+        click.option("--name", "names", multiple=True, metavar="HOST", help="A name it is reached by, as a proxy's."),
+        click.option(
+            "--proxy", "proxies", multiple=True, metavar="ADDRESS", help="Believe this proxy's forwarded headers."
+        ),
+        click.option("--root-path", default="", metavar="/PATH", help="The path it lies under at the proxy."),
+        click.option("--tls-cert", default="", metavar="FILE", help="Speak TLS with this certificate (PEM)."),
+        click.option("--tls-key", default="", metavar="FILE", help="The certificate's key (PEM)."),
+        click.option(
+            "--access-log", default="", metavar="FILE", help="A line of JSON a request; - for standard error."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def front_of(flags: dict[str, Any]) -> Front:
+    """How a server is reached, of the options of ``exposed``, which are taken out. Raises ConfigError."""
+    from rag.api.front import Front
+
+    return Front(
+        flags.pop("names"), flags.pop("proxies"), flags.pop("root_path"), flags.pop("tls_cert"), flags.pop("tls_key"),
+        flags.pop("access_log"),
+    )  # fmt: skip
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from rag.commands.options import common, echo_json, json_option, opened, settings
+from rag.commands.options import common, echo_json, exposed, front_of, json_option, opened, settings
 from rag.errors import ConfigError, ProofError
 from rag.proof import MEANING, ProofReport, bare_files, check_proof, read_proofs
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
 
+    from rag.api.front import Front
+    from rag.api.guard import ApiGuard
     from rag.library import Library
 
 
 KEYS = "RAG_API_KEYS"
 """The variable with the keys that programs must show, separated by commas; never a flag, which others could read."""
-_LONGEST_BODY = 2_000_000
 _SHORTEST_KEY = 16
 
 
@@ -28,35 +29,44 @@ _SHORTEST_KEY = 16
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=None, help="Port (7870, or the next free one).")
 @click.option("--mcp", "assistants", is_flag=True, help="Serve assistants too, at /mcp (Model Context Protocol).")
+@exposed
 @common
-def serve(host: str, port: int | None, assistants: bool, **flags: str | None) -> None:
+def serve(host: str, port: int | None, assistants: bool, **flags: Any) -> None:
     """Serve programs over HTTP: OpenAI's endpoints at /v1, the library's own at /api.
 
-    Keys in RAG_API_KEYS (separated by commas) are asked for as bearer tokens; away from 127.0.0.1 there must be one.
+    Where there are accounts, a program shows a user's token (`rag users tokens`) as a bearer token. Else keys in
+    RAG_API_KEYS (separated by commas) are asked for; away from 127.0.0.1 there must be one or the other.
     """
-    from rag.api.guard import ApiGuard, is_loopback, names_for
-    from rag.api.http import create_app
     from rag.api.server import address_of, ended_by_signals, listen, run
 
-    keys = _keys()
-    if not keys and not is_loopback(host):
-        raise ConfigError(
-            f"Serving on {host} without keys would give the documents to whoever reaches this machine.",
-            hint=f"Set {KEYS} to one or more keys, or listen on 127.0.0.1.",
-        )
+    front, keys = front_of(flags), keys_given()
     with ended_by_signals(), opened(settings(**flags)) as library:
         library.collections.ensure()
-        app = create_app(library, keys=keys, assistants=_assistants(library) if assistants else None)
-        listener = listen(host, 7870 if port is None else port, exactly=port is not None)
-        address = address_of(listener)
-        run(
-            ApiGuard(app, names_for(host), _LONGEST_BODY),
-            listener,
-            lambda: click.echo(f"Ready: {address}v1  (Ctrl-C ends it)"),
+        app = for_programs(library, host, keys, front, assistants=assistants)
+        listener = listen(host, 7870 if port is None else port, exactly=port is not None, guarded=True)
+        address = address_of(listener, front)
+        run(app, listener, lambda: click.echo(f"Ready: {address}v1  (Ctrl-C ends it)"), front)
+
+
+def for_programs(library: Library, host: str, keys: tuple[str, ...], front: Front, *, assistants: bool) -> ApiGuard:
+    """The guarded application for programs. Raises ConfigError where whoever reaches ``host`` would have it all."""
+    from rag.api.door import AccountDoor, door_to
+    from rag.api.guard import ApiGuard, is_loopback, names_for
+    from rag.api.http import MEGABYTE, create_app
+
+    door = door_to(library, keys)
+    if not keys and not isinstance(door, AccountDoor) and not is_loopback(host):
+        raise ConfigError(
+            f"Serving on {host} without keys would give the documents to whoever reaches this machine.",
+            hint=f"Set {KEYS} to one or more keys, make accounts (`rag users add`), or listen on 127.0.0.1.",
         )
+    served = _assistants(None if isinstance(door, AccountDoor) else library) if assistants else None
+    app = create_app(library, door=door, assistants=served)
+    return ApiGuard(app, names_for(host, front.names), file_bytes=library.config.limits.file_mb * MEGABYTE)
 
 
-def _keys() -> tuple[str, ...]:
+def keys_given() -> tuple[str, ...]:
+    """The keys of ``KEYS``. Raises ConfigError for one that is too short."""
     keys = tuple(key.strip() for key in os.environ.get(KEYS, "").split(",") if key.strip())
     if any(len(key) < _SHORTEST_KEY for key in keys):
         raise ConfigError(
@@ -66,7 +76,7 @@ def _keys() -> tuple[str, ...]:
     return keys
 
 
-def _assistants(library: Library) -> MCPServer[Any]:
+def _assistants(library: Library | None) -> MCPServer[Any]:
     """The server for assistants. Raises ConfigError where its package is not installed."""
     try:
         from rag.api.mcp import create_server

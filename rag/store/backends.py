@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rag.store.sqlite.backup import Salvage, restore, salvage
-from rag.store.sqlite.database import FILE_NAME, expect_not_lost
+from rag.store.sqlite.database import FILE_NAME, SqliteDatabase, expect_not_lost
 from rag.store.sqlite.truth import SqliteTruth
-from rag.store.truth import Truth
+from rag.store.tables.accounts import AccountsTables
+from rag.store.truth import AccountRows, Truth
 
-__all__ = ["FILE_NAME", "Salvage", "expect_not_lost", "open_truth", "restore", "salvage"]
+__all__ = ["FILE_NAME", "Salvage", "expect_not_lost", "open_accounts", "open_truth", "restore", "salvage"]
 
 
 def open_truth(address: Path | str, *, writer: bool) -> Truth:
@@ -19,3 +22,13 @@ def open_truth(address: Path | str, *, writer: bool) -> Truth:
     used, or that holds no library when opened for reading.
     """
     return SqliteTruth.open(Path(address), writer=writer)
+
+
+@contextmanager
+def open_accounts(address: Path | str) -> Iterator[AccountRows]:
+    """The accounts of the library at ``address`` for changing, also while another process writes its documents.
+
+    Raises as ``open_truth`` does for a reader.
+    """
+    with SqliteDatabase.beside(Path(address)) as database:
+        yield AccountsTables(database)

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -189,6 +189,10 @@ class StoreFacts:
     collections: tuple[CollectionFacts, ...]
 
 
+Kind = Literal["session", "token"]
+"""What somebody shows to be let in: a browser its session, a program its token."""
+
+
 class Collections(Protocol):
     """A library's collections."""
 
@@ -249,6 +253,9 @@ class Documents(Protocol):
 
     def text(self, document_id: int) -> str:
         """A document's canonical text. Raises UnknownSource when the document is gone, LibraryDamaged."""
+
+    def collection_of(self, document_id: int) -> int | None:
+        """The number of the collection that a document is in; None when there is no such document."""
 
     def layout(self, document_id: int) -> tuple[tuple[Heading, ...], tuple[Place, ...]]:
         """A document's headings and places, each in order.
@@ -463,6 +470,127 @@ class Conversations(Protocol):
         """Keep what the reader thought of an answer: 1, -1, or 0 to take it back."""
 
 
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who has an account. ``role`` is ``reader``, ``editor`` or ``admin``; times are UNIX seconds."""
+
+    id: int
+    name: str
+    role: str
+    disabled: bool
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A session or a token without what is shown for it; ``name`` tells it from the user's others."""
+
+    name: str
+    label: str
+    created: float
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A line of the log: when, who (empty: nobody known), what, about what, from which address."""
+
+    at: float
+    who: str
+    event: str
+    about: str
+    address: str
+
+
+READS, EDITS, OWNS = 1, 2, 3
+"""What a user may do with a collection; 0 is nothing, not even know of it."""
+
+
+class AccountRows(Protocol):
+    """The accounts of a library: rows, without any policy. Of passwords there is Argon2's own form, of sessions and
+    tokens the SHA-256 hash: whoever reads what is stored can't sign in. Thread-safe.
+    """
+
+    def all(self) -> tuple[User, ...]:
+        """Every account, by name."""
+
+    def wanted(self) -> bool:
+        """Whether whoever uses the library must sign in: from the first account on, for good. A library whose accounts
+        were lost by damage lets nobody in, rather than everybody."""
+
+    def by_name(self, name: str) -> User | None:
+        """The account of that name."""
+
+    def by_id(self, number: int) -> User | None:
+        """The account of that number."""
+
+    def by_subject(self, subject: str) -> User | None:
+        """The account that an identity provider knows by that subject."""
+
+    def password(self, name: str) -> str:
+        """The password of an account in Argon2's form; empty when it has none, or there is no such account."""
+
+    def add(self, name: str, role: str, password: str, subject: str | None = None) -> User:
+        """Make an account. Raises AccountError when the name is taken."""
+
+    def change(self, number: int, column: Literal["role", "password", "disabled"], value: str | bool) -> None:
+        """Set one column of an account."""
+
+    def keep(self, number: int, kind: Kind, digest: str, label: str, expires: float) -> None:
+        """Keep the hash of what an account may show from now until ``expires``."""
+
+    def shown(self, kind: Kind, digest: str, idle: float) -> tuple[User, float] | None:
+        """Whose it is and when it was last noted; None when it has ended, or was not noted for ``idle`` seconds."""
+
+    def note_use(self, digest: str) -> None:
+        """Note that it was shown now."""
+
+    def listed(self, number: int, kind: Kind) -> tuple[Credential, ...]:
+        """What an account may show, oldest first."""
+
+    def end(self, digest: str) -> None:
+        """Forget one session or token."""
+
+    def end_named(self, number: int, name: str) -> bool:
+        """Forget a token by the name it is listed by; whether there was one."""
+
+    def end_all(self, number: int, *, tokens: bool) -> None:
+        """Forget an account's sessions, and with ``tokens`` these too."""
+
+    def begin_attempt(self, name: str, free: int, first: float, longest: float) -> float:
+        """Count an attempt to sign in as ``name`` before it is looked at; 0.0, or the seconds it is locked out for.
+
+        After ``free`` failures the next is allowed after ``first`` seconds, and twice as long after each more.
+        """
+
+    def end_attempts(self, name: str) -> None:
+        """Forget the failures of a name: somebody knew the password."""
+
+    def levels(self, number: int) -> Mapping[int, int]:
+        """What an account may do with each collection, by its number; nothing for a disabled one.
+
+        Readers only read. What belongs to nobody belongs to the administrators.
+        """
+
+    def share(self, collection_id: int, number: int, edits: bool | None) -> None:
+        """Let an account read a collection, or edit it too; None takes that back."""
+
+    def publish(self, collection_id: int, *, public: bool) -> None:
+        """Let every account read a collection, or not."""
+
+    def give(self, collection_id: int, number: int) -> None:
+        """Make an account the owner of a collection."""
+
+    def shares(self, collection_id: int) -> tuple[bool, dict[str, bool]]:
+        """Whether a collection is public, and who else it is shared with: whether they may edit it, by name."""
+
+    def note(self, who: str, event: str, about: str, address: str) -> None:
+        """Write a line of the log."""
+
+    def log(self, limit: int, who: str | None = None) -> tuple[Noted, ...]:
+        """The last lines of the log, the newest first."""
+
+
 class Outbox(Protocol):
     """What the dense index of each collection has still to be told, and where it lies. Every change of a document
     writes its own, in its transaction."""
@@ -508,6 +636,7 @@ class Truth(Protocol):
     lexical: Lexical
     conversations: Conversations
     outbox: Outbox
+    accounts: AccountRows
 
     @property
     def address(self) -> str:

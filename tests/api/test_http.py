@@ -164,6 +164,75 @@ def test_search_and_sources(address: str) -> None:
     assert sorted(one["source"] for one in httpx.get(f"{address}/api/sources").json()) == sorted(DOCS)
 
 
+def test_questions_are_asked_of_the_chosen_documents(address: str) -> None:
+    asked = {"question": "When did the Brackwater bridge open?", "sources": ["bridge.txt"], "where": {"type": "txt"}}
+    assert httpx.post(f"{address}/api/ask", json=asked).json()["citations"][0]["source"] == "bridge.txt"
+    hits = httpx.post(f"{address}/api/search", json={"question": "cooling pumps", "where": {"type": "md"}}).json()
+    assert {hit["passage"]["source"] for hit in hits} == {"leave.md"}
+    assert httpx.post(f"{address}/api/search", json={"question": "x", "sources": ["none"]}).status_code == 404
+    assert httpx.post(f"{address}/api/search", json={"question": "x", "where": {"type": {"no": 1}}}).status_code == 400
+
+
+def test_a_file_goes_in_and_out(address: str, library: Library) -> None:
+    put = f"{address}/api/documents"
+    for text in ("The ferry of Oslow sails at 07:15.", "The ferry of Oslow sails at 08:45."):
+        added = httpx.post(put, params={"name": "oslow/ferry.txt"}, content=text.encode())
+        assert added.status_code == 200 and added.json()["source"] == "oslow/ferry.txt"
+        answer = httpx.post(f"{address}/api/ask", json={"question": "When does the ferry of Oslow sail?"}).json()
+        assert text[-6:-1] in answer["text"] and len(answer["citations"]) == 1
+    listed = httpx.get(f"{address}/api/sources").json()
+    assert len([one for one in listed if one["name"] == "oslow/ferry.txt"]) == 1
+    assert not any("origin" in one or str(library.path.parent) in json.dumps(one) for one in listed)
+    assert httpx.delete(f"{address}/api/sources/oslow/ferry.txt").json() == {"removed": "oslow/ferry.txt"}
+    assert httpx.delete(f"{address}/api/sources/oslow/ferry.txt").status_code == 404
+    assert "oslow/ferry.txt" not in [one["source"] for one in httpx.get(f"{address}/api/sources").json()]
+
+
+def test_a_file_that_cannot_be_taken_is_refused_with_its_reason(address: str, library: Library) -> None:
+    put, before = f"{address}/api/documents", library.sources()
+    most = library.config.limits.file_mb * 2**20
+    for name, body, status, said in (
+        ("a.pdf", b"%PDF-1.7 and no more", 422, "PDF"),
+        ("a.txt", b"", 400, "empty"),
+        ("a.txt", bytes(range(256)) * 20, 422, ""),
+        ("", b"text", 422, "name"),
+        ("a\0b.txt", b"text", 422, "name"),
+        ("a.txt", b"x" * (most + 1), 413, "file_mb"),
+    ):
+        reply = httpx.post(put, params={"name": name}, content=body, timeout=60)
+        assert reply.status_code == status and said in reply.json()["error"]["message"], (name, reply.text)
+    reply = httpx.post(put, params={"name": "a.txt", "collection": "none"}, content=b"text")
+    assert reply.status_code == 404 and library.collections.names() == ("default",)
+    assert library.sources() == before
+
+
+def test_open_webui_shows_answers_and_their_sources(address: str) -> None:
+    """What Open WebUI sends as a client of OpenAI's protocol, and what it reads: models by id, the text in ``delta``,
+    a source for each ``url_citation`` of ``delta.annotations``, usage in a chunk without choices."""
+    headers = {"authorization": "Bearer none", "content-type": "application/json", "x-openwebui-user-name": "Ada"}
+    models = httpx.get(f"{address}/v1/models", headers=headers).json()["data"]
+    assert [model["id"] for model in models] == ["default"]
+    sent = {
+        "stream": True, "model": "default", "messages": [{"role": "user", "content": QUESTION}], "params": {},
+        "temperature": 0.7, "stream_options": {"include_usage": True}, "metadata": {"chat_id": "1"}, "tools": [],
+    }  # fmt: skip
+    text, sources, usage = "", [], {}
+    with httpx.stream("POST", f"{address}/v1/chat/completions", headers=headers, json=sent, timeout=60) as reply:
+        assert reply.headers["content-type"].startswith("text/event-stream")
+        for line in reply.iter_lines():
+            if not line.startswith("data: ") or line == "data: [DONE]":
+                continue
+            chunk = json.loads(line.removeprefix("data: "))
+            usage = chunk.get("usage") or usage
+            if not chunk["choices"]:
+                continue
+            delta = chunk["choices"][0]["delta"]
+            text += delta.get("content") or ""
+            sources += [one["url_citation"] for one in delta.get("annotations", ()) if one["type"] == "url_citation"]
+    assert "2019" in text and usage["total_tokens"] >= 0
+    assert sources[0]["title"] == "pumps.txt" and sources[0]["url"].startswith(address)
+
+
 def test_keys_are_asked_for(library: Library) -> None:
     with serving(create_app(library, keys=["first-key", "second-key"])) as port:
         base = f"http://127.0.0.1:{port}"

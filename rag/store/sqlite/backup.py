@@ -30,7 +30,7 @@ _PROBES = 100_000
 
 _TABLES = (
     "meta", "collection", "generation", "document", "text", "layout", "original", "content", "passage", "vector",
-    "encoding", "unread", "conversation", "turn", "feedback",
+    "encoding", "unread", "conversation", "turn", "feedback", "account", "share", "audit",
 )  # fmt: skip
 
 _LEFT_OVER = (
@@ -44,6 +44,8 @@ _LEFT_OVER = (
     " OR generation NOT IN (SELECT id FROM generation)"
     " OR length(data) <> 4 * (SELECT dimension FROM generation WHERE id = vector.generation)",
     "DELETE FROM encoding WHERE content_id NOT IN (SELECT id FROM content)",
+    "DELETE FROM share WHERE collection_id NOT IN (SELECT id FROM collection)"
+    " OR account_id NOT IN (SELECT id FROM account)",
     "DELETE FROM meta WHERE NOT json_valid(value)",
     "UPDATE collection SET settings = '{}' WHERE NOT json_valid(settings)",
 )
@@ -106,6 +108,7 @@ def restore(source: Path, folder: Path, *, replace: bool = False) -> None:
         shutil.copyfile(source, partial)
         partial.chmod(0o600)
         _forget_indexes(partial)
+        _forget_sessions(partial)
         _switch(partial, folder, "before-restore")
     except OSError as error:
         raise StoreError(f"Cannot restore into {folder}: {error.strerror or error}.", hint="Check its disk.") from error
@@ -262,6 +265,13 @@ def _forget_indexes(path: Path) -> None:
     with translated(path), closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DELETE FROM dense")
         connection.execute("DELETE FROM outbox")
+
+
+def _forget_sessions(path: Path) -> None:
+    """What was ended since the backup was made does not begin again with it."""
+    with translated(path), closing(sqlite3.connect(path)) as connection, connection:
+        if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'credential'").fetchone():
+            connection.execute("DELETE FROM credential WHERE kind = 'session'")
 
 
 def _expect_sound(path: Path) -> None:

@@ -90,6 +90,16 @@ class SqliteDatabase:
         with translated(path):
             return cls(path, *_open_writer(path))
 
+    @classmethod
+    def beside(cls, folder: Path) -> Self:
+        """Open the library in ``folder`` to change its accounts, also while another process writes documents: SQLite
+        keeps the two apart, and no index depends on what is changed. Raises as ``open`` does for a reader.
+        """
+        cls.open(folder, writer=False).close()
+        path = folder / FILE_NAME
+        with translated(path):
+            return cls(path, _connect(path))
+
     @property
     def writer(self) -> bool:
         """Whether this object may write."""

@@ -199,7 +199,47 @@ CREATE TABLE unread (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _PLACES, ENCODINGS, _ORIGINS, _SEEN)
+_ACCOUNTS = """
+-- Who may sign in: password in Argon2's form; subject as an identity provider knows them. Numbers are never used again.
+CREATE TABLE account (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    role TEXT NOT NULL,
+    password TEXT NOT NULL,
+    subject TEXT UNIQUE,
+    disabled INTEGER NOT NULL DEFAULT 0,
+    created REAL NOT NULL
+);
+-- Sessions and tokens, by the hash of what is shown for them.
+CREATE TABLE credential (
+    digest TEXT PRIMARY KEY,
+    account_id INTEGER NOT NULL REFERENCES account(id) ON DELETE CASCADE,
+    kind TEXT NOT NULL,
+    label TEXT NOT NULL,
+    created REAL NOT NULL,
+    seen REAL NOT NULL,
+    expires REAL NOT NULL
+);
+CREATE INDEX credential_account ON credential(account_id);
+CREATE TABLE attempt (name TEXT PRIMARY KEY, failures INTEGER NOT NULL, until REAL NOT NULL);
+CREATE TABLE share (
+    collection_id INTEGER NOT NULL REFERENCES collection(id) ON DELETE CASCADE,
+    account_id INTEGER NOT NULL REFERENCES account(id) ON DELETE CASCADE,
+    edits INTEGER NOT NULL,
+    PRIMARY KEY (collection_id, account_id)
+);
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at REAL NOT NULL,
+    who TEXT NOT NULL,
+    event TEXT NOT NULL,
+    about TEXT NOT NULL,
+    address TEXT NOT NULL
+);
+ALTER TABLE collection ADD COLUMN public INTEGER NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _PLACES, ENCODINGS, _ORIGINS, _SEEN, _ACCOUNTS)
 """Step n takes a library from version n to version n + 1; version 0 is an empty file."""
 
 VERSION = len(MIGRATIONS)

@@ -76,6 +76,12 @@ class DocumentsTables:
             raise changed(source)
         return text
 
+    def collection_of(self, document_id: int) -> int | None:
+        """The number of the collection that a document is in; None when there is no such document."""
+        with self._database.reading() as connection:
+            row = connection.execute("SELECT collection_id FROM document WHERE id = ?", (document_id,)).fetchone()
+        return None if row is None else int(row[0])
+
     def layout(self, document_id: int) -> tuple[tuple[Heading, ...], tuple[Place, ...]]:
         with self._database.reading() as connection:
             source, _ = _expect_document(connection, document_id)

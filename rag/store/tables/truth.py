@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Self
 
+from rag.store.tables.accounts import AccountsTables
 from rag.store.tables.collections import CollectionsTables, SettingsTables
 from rag.store.tables.connection import Database
 from rag.store.tables.conversations import ConversationsTables
@@ -15,6 +16,7 @@ from rag.store.tables.outbox import OutboxTables
 from rag.store.tables.passages import PassagesTables
 from rag.store.tables.vectors import VectorsTables
 from rag.store.truth import (
+    AccountRows,
     CollectionFacts,
     Collections,
     Conversations,
@@ -42,6 +44,7 @@ class TruthTables:
         self.lexical: Lexical = LexicalTables(database)
         self.conversations: Conversations = ConversationsTables(database)
         self.outbox: Outbox = OutboxTables(database)
+        self.accounts: AccountRows = AccountsTables(database)
 
     @property
     def writer(self) -> bool:
