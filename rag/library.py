@@ -215,6 +215,11 @@ class Library:
         view._access = self._whole.accounts.access(user)
         return view
 
+    def expect_administrator(self) -> None:
+        """Raise NotAllowed in the view of a user who is no administrator."""
+        if self._access is not None:
+            self._access.expect_admin()
+
     @property
     def conversations(self) -> Conversations:
         """The conversations kept in this library; in a user's view, theirs."""
@@ -725,10 +730,7 @@ class Library:
 
     def _editable(self, collection: str | None) -> Collection:
         """The collection, if its documents may be changed. Raises UnknownCollection, NotAllowed."""
-        target = self.collections.get(collection)
-        if self._access is not None:
-            self._access.expect_editable(target.id)
-        return target
+        return self.collections.expect_editable(collection)
 
     def _expect_readable(self, document_id: int) -> None:
         """Raise UnknownSource for a document of a collection that the user may not know of."""
@@ -737,11 +739,9 @@ class Library:
 
     def _for_administrators(self, what: str, *, ever: bool = True) -> None:
         """Raise NotAllowed in the view of a user who is no administrator; with ``ever`` False, in any user's view."""
-        if self._access is None:
-            return
-        if not ever:
+        if self._access is not None and not ever:
             raise NotAllowed(f"Here nobody may change or read {what}.", hint="Use the command line on the server.")
-        self._access.expect_admin()
+        self.expect_administrator()
 
     @contextmanager
     def _ingestor(
@@ -904,7 +904,16 @@ class Collections:
     def named(self, name: str | None = None) -> Collection | None:
         """The collection of that name (default: the configured one), or None."""
         wanted = self._wanted(name)
-        return next((one for one in self._truth.collections.list() if one.name == wanted), None)
+        found = next((one for one in self._truth.collections.list() if one.name == wanted), None)
+        hidden = found is not None and self._access is not None and not self._access.reads(found.id)
+        return None if hidden else found
+
+    def expect_editable(self, name: str | None = None) -> Collection:
+        """The collection, if its documents may be changed. Raises UnknownCollection, NotAllowed."""
+        found = self.get(name)
+        if self._access is not None:
+            self._access.expect_editable(found.id)
+        return found
 
     def create(self, name: str) -> None:
         """Make an empty collection; its embedder is chosen now and then fixed. Raises StoreError if it exists."""

@@ -15,7 +15,15 @@ import pytest
 from rag import Library
 from rag import accounts as policy
 from rag.accounts import FREE_ATTEMPTS, Throttle
-from rag.errors import AccountError, NotAllowed, RagError, SignInRefused, UnknownCollection, UnknownSource
+from rag.errors import (
+    AccountError,
+    NotAllowed,
+    RagError,
+    SignInRefused,
+    UnknownCollection,
+    UnknownConversation,
+    UnknownSource,
+)
 from rag.library import Collections
 from rag.store.backends import FILE_NAME
 from rag.store.truth import User
@@ -216,11 +224,12 @@ def test_a_view_holds_what_is_the_users_what_is_shared_and_what_is_public(librar
         views["bela"].remove("vault.txt", "vault")
     library.accounts.share(vault, "bela", edits=True)
     views["bela"].add("More.", source="more.txt", collection="vault")
-    for forbidden in (
+    forbidden_to_them: tuple[Callable[[], Any], ...] = (
         lambda: views["bela"].collections.delete("vault"),
         lambda: views["bela"].collections.rename("vault", "x"),
         lambda: views["carl"].collections.create("own"),
-    ):
+    )
+    for forbidden in forbidden_to_them:
         with pytest.raises(NotAllowed):
             forbidden()
     library.accounts.share(vault, "bela", edits=None)
@@ -249,13 +258,13 @@ def test_an_editor_without_a_collection_gets_one_of_their_own(library: Library) 
 
 def every_call(view: Library, document: int, folder: Path) -> dict[str, Callable[[], Any]]:
     """Every public method and property of a library, called for what is another's."""
-    question, other = "vault word", {"collection": "vault"}
+    question = "vault word"
     return {
-        "add": lambda: view.add("x", source="x.txt", **other),
-        "aask": lambda: _run(view.aask(question, **other)),
+        "add": lambda: view.add("x", source="x.txt", collection="vault"),
+        "aask": lambda: _run(view.aask(question, collection="vault")),
         "accounts": lambda: view.accounts,
-        "ask": lambda: view.ask(question, **other),
-        "astream": lambda: _drain(view.astream(question, **other)),
+        "ask": lambda: view.ask(question, collection="vault"),
+        "astream": lambda: _drain(view.astream(question, collection="vault")),
         "backup": lambda: view.backup(folder / "stolen"),
         "collections": lambda: view.collections.get("vault"),
         "compact": view.compact,
@@ -264,13 +273,14 @@ def every_call(view: Library, document: int, folder: Path) -> dict[str, Callable
         "doctor": view.doctor,
         "document": lambda: view.document("vault.txt", "vault"),
         "embed": lambda: view.embed([question], "vault"),
+        "expect_administrator": view.expect_administrator,
         "encode_events": lambda: list(view.encode_events("vault")),
         "fingerprint": lambda: view.fingerprint("vault"),
         "folders": lambda: view.folders("vault"),
         "forget_folder": lambda: view.forget_folder("/x", "vault"),
         "index": lambda: view.index("vault"),
-        "ingest": lambda: view.ingest(folder, **other),
-        "ingest_events": lambda: list(view.ingest_events(folder, uploads=True, **other)),
+        "ingest": lambda: view.ingest(folder, collection="vault"),
+        "ingest_events": lambda: list(view.ingest_events(folder, uploads=True, collection="vault")),
         "layout": lambda: view.layout(document),
         "original": lambda: view.original(document),
         "query_engine": lambda: view.query_engine("vault"),
@@ -279,13 +289,14 @@ def every_call(view: Library, document: int, folder: Path) -> dict[str, Callable
         "retriever": lambda: view.retriever("vault"),
         "search": lambda: view.search(question, collection="vault"),
         "sources": lambda: view.sources("vault"),
-        "stream": lambda: list(view.stream(question, **other)),
-        "sync": lambda: view.sync(folder, **other),
-        "sync_events": lambda: list(view.sync_events(folder, **other)),
+        "stream": lambda: list(view.stream(question, collection="vault")),
+        "sync": lambda: view.sync(folder, collection="vault"),
+        "sync_events": lambda: list(view.sync_events(folder, collection="vault")),
         "text": lambda: view.text(document),
+        "unread": lambda: view.unread("vault"),
         "use_llm": lambda: view.use_llm("quotes"),
         "verify": lambda: view.verify(CANARY, "vault"),
-        "watch": lambda: list(view.watch([folder], stop=threading.Event(), **other)),
+        "watch": lambda: list(view.watch([folder], stop=threading.Event(), collection="vault")),
     }
 
 
@@ -331,9 +342,10 @@ def test_every_way_into_a_library_is_closed_to_whom_it_is_not_shared_with(librar
     assert list(view.known_documents()) == [] and view.notices == library.for_user(anna).notices
     assert view.conversations.list() == () and view.conversations.search("CANARY") == ()
     assert len(mine.conversations.list()) == 1 and mine.conversations.search("CANARY")
-    for change in (lambda: view.conversations.delete(1), lambda: view.conversations.rename(1, "x")):
-        with pytest.raises(RagError):
-            change()
+    with pytest.raises(UnknownConversation):
+        view.conversations.delete(1)
+    with pytest.raises(UnknownConversation):
+        view.conversations.rename(1, "x")
     view.close()
     assert mine.search("vault word"), "a view that is closed closes nothing"
 
@@ -343,13 +355,15 @@ def test_every_way_into_the_collections_is_closed_too(library: Library) -> None:
     library.for_user(anna).collections.create("vault")
     theirs = library.for_user(bela).collections
     assert {name for name, _ in inspect.getmembers(Collections) if not name.startswith("_")} == {
-        "names", "get", "create", "ensure", "rename", "delete", "settings", "set_setting",
+        "names", "named", "get", "create", "expect_editable", "ensure", "rename", "delete", "settings", "set_setting",
     }  # fmt: skip
-    assert theirs.names() == ()
-    for call in (
-        lambda: theirs.get("vault"), lambda: theirs.rename("vault", "x"), lambda: theirs.delete("vault"),
+    assert theirs.names() == () and theirs.named("vault") is None
+    calls: tuple[Callable[[], Any], ...] = (
+        lambda: theirs.get("vault"), lambda: theirs.expect_editable("vault"),
+        lambda: theirs.rename("vault", "x"), lambda: theirs.delete("vault"),
         lambda: theirs.settings("vault"), lambda: theirs.set_setting("a", 1, "vault"),
-    ):  # fmt: skip
+    )  # fmt: skip
+    for call in calls:
         with pytest.raises(UnknownCollection):
             call()
 

@@ -15,13 +15,18 @@ import gradio as gr
 from fastapi import FastAPI
 from gradio.events import api as public_api
 
+from rag.api.front import Front
+from rag.api.guard import App, Beside, is_loopback
 from rag.api.server import address_of, ended_by_signals, listen, run
+from rag.errors import ConfigError
 from ui import parts
 from ui.api import Api, Calls
 from ui.assets import Assets
 from ui.components import Components
 from ui.events import Events
 from ui.guard import Guard, rules_for
+from ui.login import OpenDoor, PageDoor
+from ui.people import handle_for_each
 from ui.site import Site
 
 if TYPE_CHECKING:
@@ -41,28 +46,43 @@ def serve(
     port: int | None = None,
     open_browser: bool = False,
     on_ready: Callable[[str], None],
+    front: Front | None = None,
+    programs: App | None = None,
+    open_to_all: bool = False,
 ) -> None:
     """Serve the page over ``library`` until Ctrl-C, SIGTERM or SIGHUP; ``on_ready`` gets its address once it answers.
 
     ``host`` and ``port`` default to the configured ones; without ``port`` the next free one is taken when that is
-    busy. Prints nothing. Raises ConfigError when it cannot listen there, LibraryLocked for a read-only library.
+    busy. ``front`` says how it is reached from elsewhere; ``programs`` is the guarded application for programs, served
+    beside the page. Prints nothing. Raises ConfigError when it cannot listen there, or, unless ``open_to_all``, when
+    others could reach a page without accounts; LibraryLocked for a read-only library.
     """
     where = library.config.host if host is None else host
-    listener = listen(where, library.config.port if port is None else port, exactly=port is not None)
-    address = address_of(listener)
+    front = front or Front()
+    guarded = library.accounts.wanted
+    if not (guarded or open_to_all or is_loopback(where)):
+        raise ConfigError(
+            f"On {where} the page would show and give the library to whoever reaches this machine: it has no accounts.",
+            hint="Make one (`rag users add NAME --role admin`), listen on 127.0.0.1, or say it twice: --open-to-all.",
+        )
+    listener = listen(where, library.config.port if port is None else port, exactly=port is not None, guarded=guarded)
+    address = address_of(listener, front)
 
     def ready() -> None:
         on_ready(address)
         if open_browser:
             webbrowser.open(address)
 
-    with ended_by_signals(), listener, application(library, where) as app:
-        run(app, listener, ready)
+    with ended_by_signals(), listener, application(library, where, front, programs) as app:
+        run(app, listener, ready, front)
 
 
 @contextmanager
-def application(library: Library, host: str = "127.0.0.1") -> Iterator[Guard]:
+def application(
+    library: Library, host: str = "127.0.0.1", front: Front | None = None, programs: App | None = None
+) -> Iterator[App]:
     """The guarded ASGI application over ``library``, for as long as the block runs."""
+    front = front or Front()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     site = Site(library)
     folder = library.path / "temporary"
@@ -71,32 +91,49 @@ def application(library: Library, host: str = "127.0.0.1") -> Iterator[Guard]:
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     site.models.warm.start()
     try:
-        app, page = asyncio.run(_mounted(site))
-        yield Guard(app, rules_for(host, site.upload_bytes), Calls(page))
+        app, page = asyncio.run(_mounted(site, front.root))
+        rules = rules_for(host, site.upload_bytes, front.names)
+        guarded = Guard(app, rules, Calls(page), people=site.people)
+        door = PageDoor(guarded, library, rules) if site.people else OpenDoor(guarded, library)
+        yield door if programs is None else Beside(door, programs)
     finally:
         site.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _mounted(site: Site) -> tuple[FastAPI, gr.Blocks]:
+async def _mounted(site: Site, root: str) -> tuple[FastAPI, gr.Blocks]:
     """The page beside this package's own routes; in a running loop, since Gradio opens one for its locks otherwise."""
-    page = build(site)
+    page = build_for_each(site) if site.people else build(site)
     files = Assets(Path(gr.__file__).parent / "templates" / "frontend" / "assets")
     outer = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, routes=[*site.routes(), files.route()])
     app: FastAPI = gr.mount_gradio_app(
         outer, page, path="/", theme=_theme(), head=parts.head(), footer_links=[], run_history=False,
-        enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=False, show_error=False, max_file_size=1,
+        root_path=root or None, enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=False,
+        show_error=False, max_file_size=1,
     )  # fmt: skip
     return app, page
 
 
-def build(site: Site) -> gr.Blocks:
-    """The page over what ``site`` holds."""
+def build_for_each(site: Site) -> gr.Blocks:
+    """The page for users of whom each sees their part of ``site``. What all get to begin with is what nobody sees."""
+    shown: list[Components] = []
+    page = build(site.of(0), shown.append)
+    return handle_for_each(page, lambda user: handlers(site.of(user), shown[0]))
+
+
+def handlers(site: Site, components: Components) -> tuple[Any, ...]:
+    """What the page's events call."""
+    return (Api(site.library), Events(site, components))
+
+
+def build(site: Site, made: Callable[[Components], None] = lambda _: None) -> gr.Blocks:
+    """The page over what ``site`` holds; ``made`` is told of its components."""
     page = gr.Blocks(title="Ask your documents", fill_width=True, fill_height=True, analytics_enabled=False)
     with page:
         for function in Api(site.library).functions():  # first, so that the page's handlers don't take their names
             public_api(function, api_name=function.__name__, concurrency_limit=site.library.config.concurrency)
         components = Components(site)
+        made(components)
         events = Events(site, components)
         _wire_chat(components, events)
         _wire_lists(components, events)

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from ui import parts
+from ui.login import ACCOUNT_LINK
 from ui.site import Site
 
 
@@ -38,6 +39,8 @@ class Components:
     def _sidebar(self, site: Site) -> None:
         names, chosen = list(site.library.collections.names()), site.library.config.collection
         html(parts.BRAND)
+        if site.people:
+            html(ACCOUNT_LINK, elem_id="who")
         self.new = gr.Button("New chat", variant="primary", size="sm", elem_id="new")
         self.collection_acts = html(parts.collection_acts(chosen), "list.js", elem_id="collacts")
         self.collection = gr.Dropdown(

@@ -14,7 +14,7 @@ import queue
 import shutil
 import threading
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -50,6 +50,7 @@ class Job:
     folder: Path
     size: int = 0
     same_name: SameName | None = None
+    owner: str = ""
 
 
 @dataclass(slots=True)
@@ -62,6 +63,7 @@ class Arrival:
     folder: Path
     file: BinaryIO
     size: int = field(default=0)
+    owner: str = ""
 
     def write(self, piece: bytes) -> None:
         """Add a piece."""
@@ -72,11 +74,14 @@ class Arrival:
 class Intake:
     """Receives and ingests files for ``library``. Close it: the file in hand is finished, what waits is kept.
 
-    Takes up what an earlier one kept, and clears what did not arrive whole.
+    Takes up what an earlier one kept, and clears what did not arrive whole. Each file is ``owner``'s, and goes in
+    through that owner's view of the library, which ``view_of`` gives when it is read: it raises RagError for an owner
+    who may not put it there any longer.
     """
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, view_of: Callable[[str], Library] | None = None) -> None:
         self._library = library
+        self._view_of = view_of
         self.folder = (library.path / _FOLDER).resolve()
         self._most_bytes = library.config.limits.upload_mb * MEGABYTE
         self._lock = threading.Lock()
@@ -101,18 +106,18 @@ class Intake:
         for note in sorted(self.folder.glob(f"*{_NOTE}"), key=lambda path: path.stat().st_mtime):
             try:
                 told = json.loads(note.read_bytes())
-                kept[note.stem] = (told["source"], told["collection"], int(told["size"]))
+                kept[note.stem] = (told["source"], told["collection"], int(told["size"]), told.get("owner", ""))
             except (OSError, ValueError, KeyError, TypeError):
                 logger.warning("A file that waited to be read is lost: its note %s is damaged.", note)
         for path in self.folder.iterdir() if self.folder.is_dir() else ():
             if path.stem not in kept:
                 _delete(path)
-        for key, (source, collection, size) in kept.items():
-            self._enqueue(Job(FileRow(key, source, "waiting"), collection, self.folder / key, size))
+        for key, (source, collection, size, owner) in kept.items():
+            self._enqueue(Job(FileRow(key, source, "waiting"), collection, self.folder / key, size, owner=owner))
 
     # -- receiving --------------------------------------------------------------------------------------------
 
-    def begin(self, source: str, collection: str, size: int) -> Arrival:
+    def begin(self, source: str, collection: str, size: int, owner: str = "") -> Arrival:
         """A place for a file of about ``size`` bytes. Raises PathError for an unusable name, LimitExceeded."""
         parts = checked_name(source)
         with self._lock:
@@ -126,7 +131,7 @@ class Intake:
         target = self.folder.joinpath(key, *parts)
         self.folder.mkdir(mode=0o700, exist_ok=True)
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Arrival(key, "/".join(parts), collection, self.folder / key, target.open("xb"))
+        return Arrival(key, "/".join(parts), collection, self.folder / key, target.open("xb"), owner=owner)
 
     def accept(self, arrival: Arrival) -> str:
         """Queue a file that has arrived whole, once it and its note are on the disk; the name of its job.
@@ -137,13 +142,16 @@ class Intake:
             with arrival.file as file:
                 file.flush()
                 os.fsync(file.fileno())
-            told = {"source": arrival.source, "collection": arrival.collection, "size": arrival.size}
+            told = {
+                "source": arrival.source, "collection": arrival.collection, "size": arrival.size,
+                "owner": arrival.owner,
+            }  # fmt: skip
             self._write_note(arrival.key, json.dumps(told).encode())
         except OSError:
             self.drop(arrival)
             raise
         row = FileRow(arrival.key, arrival.source, "waiting")
-        self._enqueue(Job(row, arrival.collection, arrival.folder, arrival.size))
+        self._enqueue(Job(row, arrival.collection, arrival.folder, arrival.size, owner=arrival.owner))
         return arrival.key
 
     def drop(self, arrival: Arrival) -> None:
@@ -182,21 +190,21 @@ class Intake:
 
     # -- looking ----------------------------------------------------------------------------------------------
 
-    def rows(self, collection: str) -> list[FileRow]:
+    def rows(self, collection: str, owner: str = "") -> list[FileRow]:
         """What is to be shown for a collection: files that wait, are read, or failed."""
         with self._lock:
-            return [job.row for job in self._jobs.values() if job.collection == collection]
+            return [job.row for job in self._jobs.values() if (job.collection, job.owner) == (collection, owner)]
 
     def busy(self) -> bool:
         """Whether anything waits or is read."""
         with self._lock:
             return any(job.row.state in ("waiting", "reading") for job in self._jobs.values())
 
-    def dismiss(self, key: str) -> None:
+    def dismiss(self, key: str, owner: str = "") -> None:
         """Cancel a waiting file, or take a finished one off the list; one that is being read stays."""
         with self._lock:
             job = self._jobs.get(key)
-            if job is None or job.row.state == "reading":
+            if job is None or job.row.state == "reading" or job.owner != owner:
                 return
             del self._jobs[key]
         self._forget(job)
@@ -224,18 +232,18 @@ class Intake:
                 job = self._jobs.get(key)
             if job is not None:
                 taken = {other.row.source for other in batch}
-                if batch and ((job.collection, job.same_name) != alike or job.row.source in taken):
+                if batch and ((job.collection, job.same_name, job.owner) != alike or job.row.source in taken):
                     break
                 batch.append(job)
-                alike = (job.collection, job.same_name)
+                alike = (job.collection, job.same_name, job.owner)
             key = self._next()
         return batch, key
 
-    def decide(self, key: str, same_name: SameName) -> None:
+    def decide(self, key: str, same_name: SameName, owner: str = "") -> None:
         """What to do with a file whose name another document has: ``replace`` it, or ``keep`` both."""
         with self._lock:
             job = self._jobs.get(key)
-            if job is None or job.row.state != "asking":
+            if job is None or job.row.state != "asking" or job.owner != owner:
                 return
         self._enqueue(replace(job, same_name=same_name))
 
@@ -252,9 +260,10 @@ class Intake:
         jobs = {job.folder: job for job in batch if self._set(job.row.job, "reading")}
         collection = batch[0].collection
         try:
-            if collection and collection not in self._library.collections.names():
+            library = self._library if self._view_of is None else self._view_of(batch[0].owner)
+            if collection and collection not in library.collections.names():
                 raise UnknownCollection(f"The collection {collection!r} is gone.", hint="Add it to another.")
-            events = self._library.ingest_events(
+            events = library.ingest_events(
                 list(jobs), collection=collection or None, same_name=batch[0].same_name, uploads=True
             )
             with closing(events):

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 LOGIN, LOGOUT, ACCOUNT = "/login", "/logout", "/account"
 COOKIE = "rag_session"
+ACCOUNT_LINK = '<a href="account">Account and signing out</a>'
+"""Where the page leads to the user's own."""
 _FORM_BYTES = 16_000
 _MOST_ATTEMPTS = 30
 _ATTEMPT_SECONDS = 600.0

@@ -11,7 +11,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from rag.errors import LibraryLocked, RagError
+from rag.errors import LibraryLocked, NotAllowed, RagError
+from rag.store.truth import User
 from ui.embedding import Embedding
 from ui.escape import plain_name
 from ui.export import to_json, to_markdown
@@ -19,6 +20,7 @@ from ui.handlers import Chat, plain_turns
 from ui.intake import MEGABYTE, Arrival, Intake
 from ui.models import Models
 from ui.pageimage import draw
+from ui.people import MOST_USERS, OwnEmbedding, OwnIntake, OwnModels
 from ui.shelf import Shelf
 from ui.talks import Talks
 from ui.tasks import Answers
@@ -30,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 _MOST_PICTURES = 24
 _NO_STORE = {"cache-control": "no-store"}
-_STATUS = {"limit": 413}
+_STATUS = {"limit": 413, "forbidden": 403}
 
 
 class Site:
@@ -49,18 +51,43 @@ class Site:
         self.library = library
         self.talks = Talks(library)
         self.answers = Answers(library)
-        self.intake = Intake(library)
+        self.people = library.accounts.wanted
+        self.intake = Intake(library, self._view_of if self.people else None)
         self.models = Models(library)
         self.chat = Chat(library, self.answers, self.talks)
         self.embedding = Embedding(library)
         self.shelf = Shelf(library, self.intake, self.talks)
         self._pictures: OrderedDict[tuple[int, int, int, int], bytes] = OrderedDict()
         self._drawing = asyncio.Semaphore(2)
+        self._own: OrderedDict[int, OwnSite] = OrderedDict()
 
     @property
     def upload_bytes(self) -> int:
         """The largest file that is taken."""
         return self.library.config.limits.file_mb * MEGABYTE
+
+    def of(self, user: int) -> OwnSite:
+        """The part of one user; of number 0, of nobody, who may see nothing. Raises NotAllowed for one who is disabled
+        or unknown."""
+        if user not in self._own:
+            self._own[user] = OwnSite(self, self._view_of(str(user)), str(user))
+            while len(self._own) > MOST_USERS:
+                self._own.popitem(last=False)
+        self._own.move_to_end(user)
+        return self._own[user]
+
+    def _view_of(self, owner: str) -> Library:
+        """The library as an owner of files sees it; those from before there were accounts are the whole library's."""
+        if owner == "":
+            return self.library
+        user = User(0, "", "reader", True, 0.0) if owner == "0" else self.library.accounts.by_id(int(owner))
+        if user is None:
+            raise NotAllowed("This account is disabled.")
+        return self.library.for_user(user)
+
+    def _asked(self, request: Request) -> Site:
+        """The part of whoever sent a request."""
+        return self.of(request.scope["rag.user"]) if self.people else self
 
     def close(self) -> None:
         """End what runs; may be called twice."""
@@ -81,10 +108,11 @@ class Site:
         """One file as the body; ``name`` may hold a path inside a folder."""
         source, collection = request.query_params.get("name", ""), request.query_params.get("collection", "")
         told = int(request.headers.get("content-length", "0"))
-        if collection and collection not in await asyncio.to_thread(self.library.collections.names):
+        site = self._asked(request)
+        if collection and collection not in await asyncio.to_thread(site.library.collections.names):
             return PlainTextResponse("There is no such collection.\nReload the page and choose another.", 404)
         try:
-            arrival = await asyncio.to_thread(self.intake.begin, source, collection, told)
+            arrival = await asyncio.to_thread(site.intake.begin, source, collection, told)
             return PlainTextResponse(await self._receive(request, arrival))
         except RagError as error:
             return PlainTextResponse(error.explain(), _STATUS.get(error.code, 400))
@@ -110,12 +138,16 @@ class Site:
         """A page of a PDF of the library as a picture; ``start`` and ``end`` name the span to mark."""
         document, page = request.path_params["document"], request.path_params["page"]
         start, end = (_number(request.query_params.get(name, "0")) for name in ("start", "end"))
-        key = (document, page, start, end)
+        key, site = (document, page, start, end), self._asked(request)
+        try:
+            await asyncio.to_thread(site.library.layout, document)  # also of one that was drawn for somebody else
+        except RagError:
+            return PlainTextResponse("There is no such page.", 404)
         if key not in self._pictures:
-            original = await asyncio.to_thread(self.shelf.original, document)
+            original = await asyncio.to_thread(site.shelf.original, document)
             if original is None:
                 return PlainTextResponse("There is no such page.", 404)
-            quote = await asyncio.to_thread(self.shelf.quote, document, start, end)
+            quote = await asyncio.to_thread(site.shelf.quote, document, start, end)
             try:
                 async with self._drawing:
                     drawn = await asyncio.to_thread(draw, original, page, quote)
@@ -128,7 +160,8 @@ class Site:
 
     async def _export(self, request: Request) -> Response:
         """A conversation as a file."""
-        talk = await asyncio.to_thread(self.talks.get, request.path_params["conversation"])
+        talks = self._asked(request).talks
+        talk = await asyncio.to_thread(talks.get, request.path_params["conversation"])
         kind = request.path_params["kind"]
         if talk is None or kind not in ("md", "json"):
             return PlainTextResponse("There is no such conversation.", 404)
@@ -137,6 +170,24 @@ class Site:
         name = " ".join(plain.split())[:60] or "conversation"
         headers = {**_NO_STORE, "content-disposition": f'attachment; filename="{name}.{kind}"'}
         return Response(write(talk.title, plain_turns(talk)), media_type=f"{media}; charset=utf-8", headers=headers)
+
+
+class OwnSite(Site):
+    """One user's part of a server, over their view of the library."""
+
+    def __init__(self, whole: Site, library: Library, owner: str) -> None:
+        self.library = library
+        self.people = True
+        self.talks = Talks(library)
+        self.answers = whole.answers.of(library, owner)
+        self.intake = OwnIntake(whole.intake, library, owner)
+        self.models = OwnModels(whole.models, library)
+        self.chat = Chat(library, self.answers, self.talks)
+        self.embedding = OwnEmbedding(whole.embedding, library)
+        self.shelf = Shelf(library, self.intake, self.talks)
+
+    def close(self) -> None:
+        """It is closed with the whole."""
 
 
 def _number(text: str) -> int:

@@ -6,6 +6,7 @@ the work begins; if the program ends while it answers, the stored turn says so.
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from rag.types import AnswerEvent
 
 MOST_RUNNING = 32
+MOST_OF_ONE = 8
 Save = Callable[[Mapping[str, Any]], None]
 
 
@@ -120,15 +122,24 @@ def finished(answer: Answer, lines: LineFinder) -> dict[str, Any]:
 
 
 class Answers:
-    """The running answers of a server, at most one a conversation and ``MOST_RUNNING`` in all."""
+    """The running answers of a server, at most one a conversation, ``MOST_OF_ONE`` a user and ``MOST_RUNNING`` in
+    all."""
 
     def __init__(self, library: Library) -> None:
         self._library = library
+        self._owner = ""
         self._lock = threading.Lock()
         self._tasks: dict[str, AnswerTask] = {}
 
+    def of(self, library: Library, owner: str) -> Answers:
+        """Those of one user, from their view of the library: another's answer is neither seen nor stopped."""
+        own = copy.copy(self)
+        own._library, own._owner = library, owner
+        return own
+
     def start(self, task: AnswerTask, history: Sequence[Turn], collection: str) -> None:
         """Run a task in the background. Raises ServerBusy when its conversation, or the server, has enough to do."""
+        task.owner = self._owner
         with self._lock:
             self._check_room(task.conversation)
             self._tasks[task.conversation] = task
@@ -142,7 +153,8 @@ class Answers:
     def running(self, conversation: str) -> AnswerTask | None:
         """The task that answers in this conversation now."""
         with self._lock:
-            return self._tasks.get(conversation)
+            task = self._tasks.get(conversation)
+        return task if task is not None and task.owner == self._owner else None
 
     def stop(self, conversation: str) -> None:
         """Stop the answer of a conversation, if one runs."""
@@ -159,7 +171,10 @@ class Answers:
 
     def _check_room(self, conversation: str) -> None:
         running = [task for task in self._tasks.values() if not task.done]
-        if any(task.conversation == conversation for task in running):
+        own = [task for task in running if task.owner == self._owner]
+        if self._owner and len(own) >= MOST_OF_ONE:
+            raise ServerBusy(f"{len(own)} questions of yours are being answered already.")
+        if any(task.conversation == conversation for task in own):
             raise ServerBusy(
                 "The last question of this conversation is still being answered.", hint="Wait, or stop it."
             )

@@ -94,6 +94,49 @@ class ApiGuard:
         await Exchange(self.app, limit, _API_HEADERS).run(without_forwarding(scope), received, send)
 
 
+class Beside:
+    """Two guarded applications at one address, started and ended together: what programs call goes to ``programs``,
+    all else to ``page``."""
+
+    _PROGRAMS = re.compile(r"/(?:v1|api|mcp)/.*|/mcp|/metrics|/healthz|/readyz|/openapi\.json")
+
+    def __init__(self, page: App, programs: App) -> None:
+        self._page = page
+        self._programs = programs
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            lives = [_Life(app, scope) for app in (self._page, self._programs)]
+            for message in ("startup", "shutdown"):
+                await receive()
+                told = [await life.tell(message) for life in lives]
+                await send(next((one for one in told if one["type"].endswith(".failed")), told[0]))
+            return
+        chosen = self._programs if self._PROGRAMS.fullmatch(scope["path"]) else self._page
+        await chosen(scope, receive, send)
+
+
+class _Life:
+    """The start and the end of one application among several."""
+
+    def __init__(self, app: App, scope: Scope) -> None:
+        self._told: asyncio.Queue[Message] = asyncio.Queue()
+        self._said: asyncio.Queue[Message] = asyncio.Queue()
+        self._run = asyncio.ensure_future(app({**scope}, self._told.get, self._said.put))
+
+    async def tell(self, message: str) -> Message:
+        """Tell it to start or to end; what it says to that, once it has."""
+        await self._told.put({"type": f"lifespan.{message}"})
+        said = asyncio.ensure_future(self._said.get())
+        await asyncio.wait((said, self._run), return_when=asyncio.FIRST_COMPLETED)
+        if said.done():
+            return said.result()
+        said.cancel()
+        error = self._run.exception()
+        kind = "complete" if error is None else "failed"
+        return {"type": f"lifespan.{message}.{kind}", "message": "" if error is None else str(error)}
+
+
 async def is_request(app: App, scope: Scope, receive: Receive, send: Send) -> bool:
     """Whether this is an HTTP request; else it is dealt with: ``app`` starts and ends, a WebSocket is closed."""
     if scope["type"] == "lifespan":

@@ -97,7 +97,6 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def configured(app: Any, lifespan: Literal["on", "off"] = "on", front: Front | None = None) -> uvicorn.Config:
     """How every page is served. Prints nothing."""
-    tls = {"ssl_certfile": front.certificate, "ssl_keyfile": front.key} if front is not None and front.tls else {}
     return uvicorn.Config(
         app,
         http=_Connection,
@@ -109,7 +108,8 @@ def configured(app: Any, lifespan: Literal["on", "off"] = "on", front: Front | N
         server_header=False,
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=_LAST_WORDS_SECONDS,
-        **tls,
+        ssl_certfile=front.certificate if front is not None and front.tls else None,
+        ssl_keyfile=front.key if front is not None and front.tls else None,
     )
 
 

@@ -23,6 +23,8 @@ from rag.commands.options import (
     echo_json,
     echo_line,
     echo_notices,
+    exposed,
+    front_of,
     json_option,
     opened,
     question_argument,
@@ -403,12 +405,16 @@ def ask(question: str, sources: tuple[str, ...], where: tuple[str, ...], as_json
 @click.option("--port", type=click.IntRange(0, 65535), default=None, help="Port (7860, or the next free one).")
 @click.option("--seeds", is_flag=True, help="Put the sample documents into an empty library first.")
 @click.option("--open/--no-open", "browser", default=False, help="Open the page in a browser.")
+@click.option("--open-to-all", is_flag=True, help="Away from 127.0.0.1 and without accounts: yes, for everybody.")
+@exposed
 @common
-def ui(host: str | None, port: int | None, seeds: bool, browser: bool, **flags: str | None) -> None:
-    """Serve the page."""
+def ui(host: str | None, port: int | None, seeds: bool, browser: bool, open_to_all: bool, **flags: Any) -> None:
+    """Serve the page; where there are accounts or keys (RAG_API_KEYS), to programs too, as `rag serve` does."""
+    from rag.commands.serving import for_programs, keys_given
     from rag.commands.terminal import report_text
     from rag.prompts import shipped_folder
 
+    front, keys = front_of(flags), keys_given()
     config = settings(**flags).with_(host=host, port=port)
     with opened(config, write=True) as library:
         library.collections.ensure()
@@ -418,8 +424,14 @@ def ui(host: str | None, port: int | None, seeds: bool, browser: bool, **flags: 
             click.echo(report_text(_told(events, Stop(), as_json=False)), err=True)
         from ui.app import serve
 
+        programs = None
+        if keys or library.accounts.wanted:
+            programs = for_programs(library, config.host, keys, front, assistants=False)
         serve(
             library,
+            front=front,
+            programs=programs,
+            open_to_all=open_to_all,
             host=config.host,
             port=port,
             open_browser=browser,

@@ -216,7 +216,9 @@ def test_open_webui_shows_answers_and_their_sources(address: str) -> None:
         "stream": True, "model": "default", "messages": [{"role": "user", "content": QUESTION}], "params": {},
         "temperature": 0.7, "stream_options": {"include_usage": True}, "metadata": {"chat_id": "1"}, "tools": [],
     }  # fmt: skip
-    text, sources, usage = "", [], {}
+    text = ""
+    sources: list[dict[str, Any]] = []
+    usage: dict[str, int] = {}
     with httpx.stream("POST", f"{address}/v1/chat/completions", headers=headers, json=sent, timeout=60) as reply:
         assert reply.headers["content-type"].startswith("text/event-stream")
         for line in reply.iter_lines():
