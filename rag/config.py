@@ -130,8 +130,9 @@ class Config:
         return _apply(self, _read_toml(path), str(path))
 
 
-_NO_SETTINGS = ("RAG_CONFIG", "RAG_API_KEYS")
-"""Variables of this program that are no settings: where the settings are, and secrets, which no file may hold."""
+_NO_SETTINGS = ("RAG_CONFIG", "RAG_API_KEYS", "RAG_SOAK")
+"""Variables of this program that are no settings: where the settings are, secrets, which no file may hold, and the long
+form of its tests."""
 
 
 def load_config(

@@ -294,8 +294,11 @@ class Library:
         JSON.
         """
         data, parse_as, source, noted = _taken(item, source, metadata)
-        with self._ingestor(collection) as (_, ingestor):
-            return ingestor.add(data, parse_as, source, title, noted)[0]
+        with self._ingestor(collection) as (target, ingestor):
+            document, status = ingestor.add(data, parse_as, source, title, noted)
+        if self._access is not None and status != "unchanged":
+            self._access.note("document-added", f"{target.name}: {document.source}")
+        return document
 
     def describe(self, source: str, metadata: Mapping[str, Any], collection: str | None = None) -> Document:
         """Note other metadata of a document. Raises UnknownSource, and StoreError for what is no JSON."""
@@ -768,6 +771,8 @@ class Library:
         for event in events:
             if event.embedded:
                 self._dense.catch_up(target)
+            if self._access is not None and event.status in ("added", "updated"):
+                self._access.note("document-added", f"{target.name}: {event.source}")
             yield event
 
     def _parser_pool(self, embedder: BaseEmbedding) -> ParserPool:

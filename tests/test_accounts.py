@@ -375,10 +375,11 @@ def test_what_the_log_tells(library: Library) -> None:
     view.add("text", source="a.txt", collection="vault")
     view.remove("a.txt", "vault")
     library.accounts.sign_in("anna", PASSWORD, "192.0.2.7")
-    lines = [(one.who, one.event, one.about, one.address) for one in library.accounts.log(3)]
+    lines = [(one.who, one.event, one.about, one.address) for one in library.accounts.log(4)]
     assert lines == [
         ("anna", "signed-in", "", "192.0.2.7"),
         ("anna", "document-removed", "vault: a.txt", ""),
+        ("anna", "document-added", "vault: a.txt", ""),
         ("anna", "collection-made", "vault", ""),
     ]
     assert {one.who for one in library.accounts.log(100, "anna")} == {"anna"}

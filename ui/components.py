@@ -37,7 +37,7 @@ class Components:
         self.timer = gr.Timer(15)
 
     def _sidebar(self, site: Site) -> None:
-        names, chosen = list(site.library.collections.names()), site.library.config.collection
+        names, chosen = list(site.library.collections.names()), "" if site.people else site.library.config.collection
         html(parts.BRAND)
         if site.people:
             html(ACCOUNT_LINK, elem_id="who")

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 from urllib.parse import parse_qs, urlencode
 
+from rag.api.front import seen
 from rag.api.guard import (
     SEALING,
     App,
@@ -124,6 +125,7 @@ class Guard:
         body = Received(receive)
         try:
             limit = check(scope, self._rules)
+            seen(scope, route="/".join(scope["path"].split("/")[:3]) if "_api" in scope["path"] else _first(scope))
             passed = without_forwarding(scope)
             mine = self._mark(scope)
             if mine:
@@ -156,6 +158,11 @@ class Guard:
         body.replace(written)
         told = [(b"content-type", b"application/json"), (b"content-length", str(len(written)).encode())]
         scope["headers"] = [*(h for h in scope["headers"] if h[0].lower() not in _BODY_HEADERS), *told]
+
+
+def _first(scope: Scope) -> str:
+    """The route without the names in it."""
+    return "/" + str(scope["path"]).split("/")[1]
 
 
 def mark(user: int) -> str:

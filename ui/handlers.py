@@ -189,6 +189,7 @@ class Chat:
         self._answers.check_room(conversation)
         if replaced is not None:
             self._talks.cut(conversation, replaced)
+        collection = collection or self._library.collections.get().name
         talk = self._talks.get(conversation) or self._talks.create(collection)
         turns = [(turn.question, turn.record) for turn in talk.turns]
         save: Future[Save] = Future()

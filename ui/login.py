@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
@@ -54,7 +55,8 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; fr
 _HEADERS: tuple[Header, ...] = (
     (b"content-security-policy", _POLICY.encode()),
     (b"cache-control", b"no-store"),
-    *SEALING,
+    *(header for header in SEALING if header[0] != b"referrer-policy"),
+    (b"referrer-policy", b"same-origin"),  # without any, a browser says "null" for where a form comes from
 )
 
 
@@ -111,7 +113,7 @@ class PageDoor:
             return
         form = await _read_form(scope, body)
         address = _address(scope)
-        if not self._throttle.allows(address):
+        if not self._throttle.allows(_neighbourhood(address)):
             await _page(scope, send, _form("There were too many attempts from this address. Try again later."), 429)
             return
         name = form.get("name", "")
@@ -186,11 +188,12 @@ class PageDoor:
 
     async def _through(self, scope: Scope, receive: Received, send: Send, shown: str) -> None:
         """Let the application answer for as long as the session is one."""
-        started = False
+        started = ended = False
 
         async def noted(message: Message) -> None:
-            nonlocal started
+            nonlocal started, ended
             started = True
+            ended = message["type"] == "http.response.body" and not message.get("more_body", False)
             await send(message)
 
         answering = asyncio.ensure_future(self.app(scope, receive, noted))
@@ -202,7 +205,8 @@ class PageDoor:
                         await answering
                     if not started:
                         raise Refusal(401, "Sign in first.")
-                    await send({"type": "http.response.body", "body": b""})
+                    if not ended:
+                        await send({"type": "http.response.body", "body": b""})
                     return
             answering.result()
         finally:
@@ -272,6 +276,15 @@ async def _read_form(scope: Scope, body: Received) -> dict[str, str]:
 
 def _address(scope: Scope) -> str:
     return str((scope.get("client") or ("",))[0])
+
+
+def _neighbourhood(address: str) -> str:
+    """What is bounded together: an IPv4 address, and of IPv6 the network that one customer has."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    return address if found.version == 4 else str(ip_network((int(found) >> 64 << 64, 64)))
 
 
 async def _page(scope: Scope, send: Send, html: str, status: int = 200) -> None:

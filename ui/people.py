@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 import typing
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -178,16 +179,18 @@ class Handlers:
 
     def __init__(self, make: Callable[[int], Sequence[Any]]) -> None:
         self._make = make
+        self._lock = threading.Lock()
         self._kept: OrderedDict[int, Mapping[type, Any]] = OrderedDict()
 
     def of(self, user: int) -> Mapping[type, Any]:
         """Those of one user."""
-        if user not in self._kept:
-            self._kept[user] = {type(one): one for one in self._make(user)}
-        self._kept.move_to_end(user)
-        while len(self._kept) > MOST_USERS:
-            self._kept.popitem(last=False)
-        return self._kept[user]
+        with self._lock:
+            if user not in self._kept:
+                self._kept[user] = {type(one): one for one in self._make(user)}
+            self._kept.move_to_end(user)
+            while len(self._kept) > MOST_USERS:
+                self._kept.popitem(last=False)
+            return self._kept[user]
 
 
 def _for_each(function: Callable[..., Any], kind: type, name: str, handlers: Handlers) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,7 @@ class Site:
         self._pictures: OrderedDict[tuple[int, int, int, int], bytes] = OrderedDict()
         self._drawing = asyncio.Semaphore(2)
         self._own: OrderedDict[int, OwnSite] = OrderedDict()
+        self._owning = threading.Lock()
 
     @property
     def upload_bytes(self) -> int:
@@ -69,12 +71,13 @@ class Site:
     def of(self, user: int) -> OwnSite:
         """The part of one user; of number 0, of nobody, who may see nothing. Raises NotAllowed for one who is disabled
         or unknown."""
-        if user not in self._own:
-            self._own[user] = OwnSite(self, self._view_of(str(user)), str(user))
-            while len(self._own) > MOST_USERS:
-                self._own.popitem(last=False)
-        self._own.move_to_end(user)
-        return self._own[user]
+        with self._owning:
+            if user not in self._own:
+                self._own[user] = OwnSite(self, self._view_of(str(user)), str(user))
+                while len(self._own) > MOST_USERS:
+                    self._own.popitem(last=False)
+            self._own.move_to_end(user)
+            return self._own[user]
 
     def _view_of(self, owner: str) -> Library:
         """The library as an owner of files sees it; those from before there were accounts are the whole library's."""
