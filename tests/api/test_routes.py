@@ -31,6 +31,8 @@ ROUTES = [
     ("POST", "/api/search", "/api/search"),
     ("GET", "/api/sources", "/api/sources"),
     ("DELETE", "/api/sources/{source}", "/api/sources/a/b.txt"),
+    ("GET", "/api/unread", "/api/unread"),
+    ("GET", "/api/folders", "/api/folders"),
     ("POST", "/api/documents", "/api/documents?name=a.txt"),
     ("GET", "/api/documents/{document}/text", "/api/documents/1/text"),
     ("POST", "/api/verify", "/api/verify"),
@@ -75,6 +77,21 @@ def test_no_route_answers_without_the_key_or_from_elsewhere(address: str, method
         ({"sec-fetch-site": "cross-site"}, 403),
     ):
         assert httpx.request(method, address + path, headers={**right, **foreign}).status_code == status, foreign
+
+
+def test_no_place_on_the_servers_disk_is_told(address: str, library: Library, tmp_path: Path) -> None:
+    folder = tmp_path / "handed-in"
+    folder.mkdir()
+    (folder / "a.txt").write_text("The ferry sails at noon.", encoding="utf-8")
+    (folder / "b.pdf").write_bytes(b"%PDF-1.7 and no more")
+    library.sync(folder)
+    headers = {"authorization": f"Bearer {KEY}"}
+    for path in ("/api/sources", "/api/unread", "/api/folders"):
+        told = httpx.get(address + path, headers=headers)
+        assert told.status_code == 200 and "handed-in" in told.text or "a.txt" in told.text or "b.pdf" in told.text
+        assert str(tmp_path) not in told.text, path
+    library.forget_folder(str(folder))
+    library.remove("a.txt")
 
 
 def test_what_is_open_shows_nothing(address: str) -> None:

@@ -71,7 +71,7 @@ def use(page: httpx.Client, program: httpx.Client, number: int) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory and descriptors are read from /proc")
 @pytest.mark.timeout(4000)
-def test_it_endures(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
+def test_it_endures(tmp_path: Path) -> None:
     with Library.open(tmp_path / "library", llm="quotes", embedder="builtin") as library:
         user = library.accounts.add("ada", PASSWORD, "editor")
         for name, text in DOCS.items():
@@ -94,7 +94,6 @@ def test_it_endures(tmp_path: Path, record_property: pytest.RecordProperty) -> N
     first = memory[len(memory) // 4]
     told = f"{number} rounds in {seconds:.0f} s: {first:.0f} MB after a quarter, {memory[-1]:.0f} MB at the end; files "
     told += f"{files[len(files) // 4]}, {files[-1]}"
-    record_property("soak", told)
     sys.stderr.write(f"{told}\n")
     assert files[-1] <= files[len(files) // 4] + 8, told
     if seconds >= 240:  # before that it is still warming up
