@@ -23,7 +23,6 @@ from mcp.client.streamable_http import streamable_http_client
 
 from rag import Library
 from rag.api.door import AccountDoor
-from rag.api.front import Forwarded
 from rag.api.guard import ApiGuard, names_for
 from rag.api.http import create_app
 from rag.api.mcp import create_server
@@ -40,15 +39,21 @@ QUESTION = "What is the word that opens the vault?"
 
 @dataclass
 class Served:
-    """A server with accounts, and everything that each user received from it."""
+    """A server with accounts."""
 
     library: Library
     address: str
-    heard: dict[str, list[str]] = field(default_factory=dict)
+    clients: list[httpx.Client] = field(default_factory=list)
+
+    def client(self, **headers: str) -> httpx.Client:
+        """What sends requests with these headers, until the test ends."""
+        client = httpx.Client(base_url=self.address, headers=headers, timeout=60)
+        self.clients.append(client)
+        return client
 
     def browser(self, name: str) -> httpx.Client:
         """A browser in which ``name`` has signed in."""
-        client = httpx.Client(base_url=self.address, headers={"origin": self.address}, timeout=60)
+        client = self.client(origin=self.address)
         if name:
             told = client.post("/login", data={"name": name, "password": PASSWORD})
             assert told.status_code == 303 and told.headers["location"] == "/"
@@ -56,7 +61,7 @@ class Served:
 
 
 @contextmanager
-def served(library: Library, *, forwarded: bool = False) -> Iterator[Served]:
+def served(library: Library) -> Iterator[Served]:
     """Page, programs and assistants at one address, as ``rag ui`` serves them."""
     address: Future[int] = Future()
     ended = threading.Event()
@@ -65,8 +70,7 @@ def served(library: Library, *, forwarded: bool = False) -> Iterator[Served]:
         app = create_app(library, door=AccountDoor(library), assistants=create_server(None))
         programs = ApiGuard(app, names_for("127.0.0.1"))
         with application(library, programs=programs) as page:
-            shown = Forwarded(page, ["127.0.0.1"]) if forwarded else page
-            with serving(shown, "on") as port:
+            with serving(page, "on") as port:
                 address.set_result(port)
                 ended.wait()
 
@@ -92,6 +96,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             view.add(f"The vault of {name} opens with the word {canary}.", source=f"{name}.txt", collection=f"{name}s")
         with served(library) as running:
             yield running
+
+
+@pytest.fixture(autouse=True)
+def closed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No connection outlives its test."""
+    yield
+    if "server" in request.fixturenames:
+        running: Served = request.getfixturevalue("server")
+        for client in running.clients:
+            client.close()
+        running.clients.clear()
 
 
 def join(client: httpx.Client, function: str, *data: Any) -> str:
@@ -126,7 +141,7 @@ def test_without_signing_in_there_is_only_the_form(server: Served) -> None:
 
 
 def test_the_session_is_a_cookie_that_no_script_and_no_other_site_gets(server: Served) -> None:
-    client = httpx.Client(base_url=server.address, headers={"origin": server.address})
+    client = server.client(origin=server.address)
     planted = "rag_session=" + "A" * 43
     reply = client.post("/login", data={"name": "anna", "password": PASSWORD}, headers={"cookie": planted})
     (cookie,) = reply.headers.get_list("set-cookie")
@@ -136,7 +151,7 @@ def test_the_session_is_a_cookie_that_no_script_and_no_other_site_gets(server: S
     own = {"cookie": f"rag_session={value}"}
     assert client.get("/config", headers=own).status_code == 200
     # A session that was there before does not outlive signing in again, and a request from nowhere changes nothing.
-    bare = httpx.Client(base_url=server.address, headers=own)
+    bare = server.client(**own)
     assert bare.post("/logout").status_code == 403
     for origin in ({"origin": "http://evil.example"}, {"sec-fetch-site": "cross-site"}, {"origin": "null"}):
         assert bare.post("/account", data={"act": "everywhere"}, headers=origin).status_code == 403
@@ -144,9 +159,9 @@ def test_the_session_is_a_cookie_that_no_script_and_no_other_site_gets(server: S
     assert again.status_code == 303 and client.get("/config", headers=own).status_code == 401
 
 
-def test_under_tls_the_cookie_is_the_hosts_alone(server: Served) -> None:
-    with_proxy = {"x-forwarded-proto": "https", "x-forwarded-for": "192.0.2.9"}
-    plain = httpx.Client(base_url=server.address, headers={"origin": server.address, **with_proxy})
+def test_nobody_is_a_proxy_unless_it_was_named(server: Served) -> None:
+    told = {"x-forwarded-proto": "https", "x-forwarded-for": "192.0.2.9"}
+    plain = server.client(origin=server.address, **told)
     reply = plain.post("/login", data={"name": "anna", "password": PASSWORD})
     assert "Secure" not in reply.headers["set-cookie"], "nobody was named as a proxy"
     assert server.library.accounts.log(1)[0].address == "127.0.0.1"

@@ -79,18 +79,21 @@ def test_it_endures(tmp_path: Path) -> None:
         token = library.accounts.new_token("ada", "soak")
     seconds = minutes() * 60
     with served(tmp_path / "library") as (child, address):
-        page = httpx.Client(base_url=address, headers={"origin": address}, timeout=120)
-        assert page.post("/login", data={"name": "ada", "password": PASSWORD}).status_code == 303
-        program = httpx.Client(base_url=address, headers={"authorization": f"Bearer {token}"}, timeout=120)
+        bearer = {"authorization": f"Bearer {token}"}
         began = time.monotonic()
         memory, files = [], []
-        for number in itertools.count(1):
-            use(page, program, number)
-            if number % 20 == 0:
-                memory.append(megabytes(child.pid))
-                files.append(len(list(Path(f"/proc/{child.pid}/fd").iterdir())))
-            if time.monotonic() - began > seconds and len(memory) >= 2:
-                break
+        with (
+            httpx.Client(base_url=address, headers={"origin": address}, timeout=120) as page,
+            httpx.Client(base_url=address, headers=bearer, timeout=120) as program,
+        ):
+            assert page.post("/login", data={"name": "ada", "password": PASSWORD}).status_code == 303
+            for number in itertools.count(1):
+                use(page, program, number)
+                if number % 20 == 0:
+                    memory.append(megabytes(child.pid))
+                    files.append(len(list(Path(f"/proc/{child.pid}/fd").iterdir())))
+                if time.monotonic() - began > seconds and len(memory) >= 2:
+                    break
     first = memory[len(memory) // 4]
     told = f"{number} rounds in {seconds:.0f} s: {first:.0f} MB after a quarter, {memory[-1]:.0f} MB at the end; files "
     told += f"{files[len(files) // 4]}, {files[-1]}"
