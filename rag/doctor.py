@@ -22,6 +22,7 @@ from rag.models.choose import (
 )
 from rag.models.families import canonical, recommended_lines
 from rag.models.host import is_loopback, redact, resolve_host
+from rag.platform.confine import confinement
 from rag.store.backends import FILE_NAME, expect_not_lost
 from rag.store.dense import DenseIndex
 from rag.store.lock import WriterLock
@@ -219,6 +220,7 @@ def _writer(folder: Path) -> str:
 
 def _surroundings(config: Config, models: ModelRegistry | None = None) -> Iterator[Check]:
     yield _disk(config.library_path)
+    yield _parsers()
     facts = server_facts(config)
     if facts.reachable:
         names = ", ".join(m.name for m in facts.models) or "none"
@@ -252,6 +254,13 @@ def _verifying(config: Config, facts: ServerFacts) -> Check:
     return Check(
         "verify", "warn", f"{why}: sentences are checked by the rules alone.", f"Get it: `rag models pull {name}`."
     )  # fmt: skip
+
+
+def _parsers() -> Check:
+    """How the processes that read files are confined here."""
+    closed, by = confinement()
+    hint = "" if closed else "Add only files that you would also open in other programs."
+    return Check("parsers", "ok" if closed else "warn", f"Files are read in processes of their own: {by}.", hint)
 
 
 def _disk(folder: Path) -> Check:

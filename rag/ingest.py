@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from rag.documents import Discovery, Parsed, ParserPool, Refused, SourceFile, as_text, discover, read_file
+from rag.documents import Discovery, Parsed, ParserPool, Refused, SourceFile, discover, read_file
 from rag.errors import DocumentError, NameTaken
 from rag.language.languages import language_of
+from rag.platform.files import as_text
 from rag.store.names import inside, numbered, outer_origins
 from rag.store.truth import Collection, NewDocument, NewPassage, Truth, text_key
 from rag.types import Attachment, Document, IngestEvent, IngestStatus, UnreadFile, index_text

@@ -12,9 +12,10 @@ from pathlib import Path
 from watchfiles import watch
 
 from rag.config import Limits
-from rag.documents import IGNORE_FILE, Discovery, SourceFile, as_text, discover_folder, read_file
+from rag.documents import IGNORE_FILE, Discovery, SourceFile, discover_folder, read_file
 from rag.errors import DocumentError, PathError, RagError
 from rag.ingest import Ingestor, failure
+from rag.platform.files import as_text
 from rag.store.names import outer_origins
 from rag.store.truth import Collection, Truth
 from rag.types import Document, IngestEvent, IngestStatus
@@ -201,7 +202,7 @@ class _Planner:
     """What has to be done for ``documents``, all those of a collection, to be a folder's."""
 
     def __init__(self, folder: SyncedFolder, limits: Limits, documents: Sequence[Document]) -> None:
-        inside = f"{folder.path.rstrip('/')}/"
+        inside = f"{as_text(Path(folder.path)).rstrip('/')}/"
         self._folder = folder
         self._limits = limits
         self._known = {document.origin: document for document in documents if document.origin.startswith(inside)}

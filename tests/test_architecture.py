@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hidden import POSIX_MODULES, POSIX_NAMES
 from tests.house import ROOT, circles, files, floors, graph, imports, module_name, sheet
 
 FILES = files()
@@ -67,6 +68,21 @@ def test_frameworks_stay_in_their_rooms(path: Path) -> None:
         rooms = ONLY_IN.get(name.split(".")[0])
         if rooms is not None:
             assert any(module == r or module.startswith(f"{r}.") for r in rooms), f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: module_name(p))
+def test_only_one_room_knows_the_system(path: Path) -> None:
+    """No module that only POSIX has, no attribute that Windows lacks, and no question which system it is."""
+    if module_name(path).startswith("rag.platform"):
+        return
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    lacking = {f"{module}.{name}" for module, names in POSIX_NAMES.items() for name in names}
+    lacking |= {"sys.platform", "os.name", "platform.system", "signal.SIGBREAK", "ctypes.WinDLL", "ctypes.windll"}
+    for name in imports(tree):
+        assert name not in POSIX_MODULES | lacking | {"msvcrt", "winreg"}, f"{path}: import {name}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            assert f"{node.value.id}.{node.attr}" not in lacking, f"{path}:{node.lineno} {ast.unparse(node)}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: module_name(p))

@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
 from rag.errors import LimitExceeded, PathError, RagError, UnknownCollection
+from rag.platform.files import sync, usable_here
 from rag.types import IngestEvent
 from ui.lists import FileRow
 from ui.signal import Signal
@@ -167,11 +168,7 @@ class Intake:
             file.flush()
             os.fsync(file.fileno())
         unfinished.rename(self.folder / f"{key}{_NOTE}")
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(self.folder)
 
     def _enqueue(self, job: Job) -> None:
         key = job.row.job
@@ -334,4 +331,4 @@ def _bad_part(part: str) -> bool:
         size = len(part.encode())
     except UnicodeEncodeError:
         return True
-    return part.startswith(".") or "\0" in part or size > _NAME_BYTES
+    return part.startswith(".") or "\0" in part or size > _NAME_BYTES or not usable_here(part)

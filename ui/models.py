@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from rag.errors import ModelError, RagError
 from rag.models.choose import AUTO, BUILTIN, OLLAMA, QUOTES, ServerFacts, open_client, served_names, server_facts
 from rag.models.families import DEFAULT_CHAT_PULL, RECOMMENDED, canonical
+from rag.platform.machine import memory_bytes
 from ui.lists import Status
 from ui.signal import Signal
 from ui.warm import WarmUp
@@ -202,7 +202,7 @@ def _has(facts: ServerFacts, name: str) -> bool:
 
 
 def _memory_gb() -> int:
-    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
+    return round(memory_bytes() / 2**30)
 
 
 def _size(name: str) -> str:

@@ -14,8 +14,9 @@ from io import BytesIO
 from typing import Any
 
 from rag.config import Limits
-from rag.documents.sandbox import isolated
 from rag.errors import ParserCrashed
+from rag.platform.apart import isolated
+from rag.platform.confine import confine
 from rag.text import find_folded
 
 WIDTH = 1_100
@@ -92,7 +93,6 @@ def _png(original: bytes, number: int, quote: str, width: int) -> bytes:
 def main() -> None:
     """The child: takes the order and the PDF from its standard input, and after that nothing from anywhere."""
     from rag.documents.readers.pdf import SAMPLES
-    from rag.documents.worker import confine
 
     data = sys.stdin.buffer.read()
     size = struct.unpack(">I", data[:4])[0]

@@ -19,13 +19,13 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from rag.api.front import Front
 from rag.api.guard import is_loopback
 from rag.errors import ConfigError
+from rag.platform.signals import ENDING
 
 logger = logging.getLogger(__name__)
 
 _TRIES = 50
 _MOST_CONNECTIONS = 256
 _LAST_WORDS_SECONDS = 1
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
 PERIOD_SECONDS = 15.0
 _LEAST_BYTES = 1_000
 
@@ -73,12 +73,12 @@ def address_of(listener: socket.socket, front: Front | None = None) -> str:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """SIGTERM (systemd, Docker) and SIGHUP (a terminal that closes) end the block as Ctrl-C does, with
-    KeyboardInterrupt; a second one changes nothing while it ends. Nothing changes outside the main thread."""
+    """SIGTERM (systemd, Docker) and SIGHUP (a terminal that closes; on Windows SIGBREAK) end the block as Ctrl-C does,
+    with KeyboardInterrupt; a second one changes nothing while it ends. Nothing changes outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in _ENDING}
+    before = {number: signal.getsignal(number) for number in ENDING}
     heard = [number for number, handler in before.items() if handler is not signal.SIG_IGN]  # nohup's stays ignored
     for number in heard:
         signal.signal(number, _interrupt)
@@ -90,7 +90,7 @@ def ended_by_signals() -> Iterator[None]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    for each in _ENDING:
+    for each in ENDING:
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
 
@@ -123,7 +123,7 @@ def run(app: Any, listener: socket.socket, on_ready: Callable[[], None], front: 
             server.run(sockets=[listener])
     finally:
         log.removeFilter(server.still_serving)
-        for number in _ENDING:
+        for number in ENDING:
             if signal.getsignal(number) in (_interrupt, server.handle_exit):
                 signal.signal(number, signal.SIG_IGN)  # it ends already
 
@@ -139,10 +139,11 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """As uvicorn's own, for SIGHUP too."""
+        """As uvicorn's own, for all that ends a program."""
         with super().capture_signals():
-            if signal.getsignal(signal.SIGHUP) is _interrupt:
-                signal.signal(signal.SIGHUP, self.handle_exit)
+            for number in ENDING:
+                if signal.getsignal(number) is _interrupt:
+                    signal.signal(number, self.handle_exit)
             yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rag.commands.options import common, echo_notices, opened, settings
-from rag.commands.terminal import answer_text, fitted, hits_text, safe, screen_width, sources_text, without_echo
+from rag.commands.terminal import answer_text, fitted, hits_text, safe, screen_width, sources_text
 from rag.errors import RagError
+from rag.platform.files import open_private
+from rag.platform.terminal import without_echo
 from rag.types import Answer, Condensed, Done, Token, Turn
 
 if TYPE_CHECKING:
@@ -93,16 +96,17 @@ def chat(**flags: str | None) -> None:
         session.tell_notices()
         click.echo(safe(library.llm_choice.reason))
         click.echo("Ask a question, or type /help.")
-        with _line_history(config.library_path / "chat_history"):
-            while session.running:
-                try:
-                    line = input("\n> ")
-                except EOFError:
-                    break
-                except KeyboardInterrupt:
-                    click.echo("\nType /quit or press Ctrl-D to leave.")
-                    continue
-                session.handle(line.strip())
+        read = _reader(config.library_path / "chat_history")
+        while session.running:
+            try:
+                click.echo()
+                line = read("> ")
+            except EOFError:
+                break
+            except KeyboardInterrupt:
+                click.echo("\nType /quit or press Ctrl-D to leave.")
+                continue
+            session.handle(line.strip())
 
 
 class Session:
@@ -178,27 +182,24 @@ class Session:
         click.echo(f"Written to {path}.")
 
 
-class _line_history:  # noqa: N801 - a context manager used like a function
-    """Readline's history in ``path`` across runs, when the terminal has readline; without it in a folder that cannot
-    be written."""
+def _reader(history: Path) -> Callable[[str], str]:
+    """What asks for a line: on a terminal with editing, and the lines of earlier conversations, kept in ``history``,
+    at the arrow keys. Without them in a folder that cannot be written, where the lines of this one are there."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return input
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.history import History
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    class Kept(History):
+        """A file with a line for each line, the newest last."""
 
-    def __enter__(self) -> None:
-        if not sys.stdin.isatty():
-            return
-        import readline
+        def load_history_strings(self) -> Iterable[str]:
+            with suppress(OSError):
+                yield from reversed(history.read_text(encoding="utf-8", errors="replace").split("\n")[-_HISTORY_LINES:])
 
-        with suppress(OSError):
-            readline.read_history_file(self._path)
-        readline.set_history_length(_HISTORY_LINES)
+        def store_string(self, string: str) -> None:
+            with suppress(OSError), os.fdopen(open_private(history), "a", encoding="utf-8") as file:
+                file.write(f"{string}\n")
 
-    def __exit__(self, *_: object) -> None:
-        if not sys.stdin.isatty():
-            return
-        import readline
-
-        with suppress(OSError):
-            self._path.touch(mode=0o600)
-            readline.write_history_file(self._path)
+    session: PromptSession[str] = PromptSession(history=Kept())
+    return session.prompt

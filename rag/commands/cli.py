@@ -31,6 +31,7 @@ from rag.commands.options import (
     settings,
 )
 from rag.errors import RagError
+from rag.platform.signals import ENDING
 
 if TYPE_CHECKING:
     from rag.ingest import SameName
@@ -220,7 +221,7 @@ def stoppable() -> Iterator[Stop]:
         with suppress(OSError):
             os.write(2, b"\nStopping after the file in hand ...\n")
 
-    kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    kinds = (signal.SIGINT, *ENDING)
     heard = [kind for kind in kinds if signal.getsignal(kind) != signal.SIG_IGN]
     before = [signal.signal(kind, ask) for kind in heard]
     try:

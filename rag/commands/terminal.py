@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sys
-import termios
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rag.text import counted, remove_invisible
@@ -63,27 +60,6 @@ def screen_width() -> int | None:
     if not sys.stdout.isatty():
         return None
     return shutil.get_terminal_size((_WIDTH, 24)).columns
-
-
-@contextmanager
-def without_echo() -> Iterator[None]:
-    """Keys typed meanwhile do not show; they wait for the next prompt. Ctrl-C works. Only where the standard input is
-    the terminal that this program is in front of."""
-    try:
-        descriptor = sys.stdin.fileno()
-        in_front = os.isatty(descriptor) and os.tcgetpgrp(descriptor) == os.getpgrp()
-        before = termios.tcgetattr(descriptor) if in_front else None
-    except (OSError, ValueError, termios.error):
-        before = None
-    if before is None:
-        yield
-        return
-    silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
-    termios.tcsetattr(descriptor, termios.TCSADRAIN, silent)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 def fitted(text: str, width: int | None) -> str:

@@ -15,12 +15,12 @@ from pathspec import GitIgnoreSpec
 from rag.config import Limits
 from rag.documents.formats import media_type, readable, shown
 from rag.errors import DocumentError, LimitExceeded, PathError, UnsupportedFormat
+from rag.platform.files import as_text, long, open_plain, real_path
 
 MEGABYTE = 2**20
 IGNORE_FILE = ".ragignore"
 _SETTLED_NS = 2_000_000_000
 """The coarsest times that file systems in use keep."""
-_O_PATH = getattr(os, "O_PATH", os.O_RDONLY)
 _KINDS = (
     (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"), (stat.S_ISLNK, "a link"),
@@ -118,7 +118,7 @@ def discover_folder(
     below them is found, and nothing else.
     """
     try:
-        real = folder.resolve(strict=True)
+        real = real_path(folder)
         if not real.is_dir():
             raise PathError(f"{shown(str(folder))} is no folder.", hint="Give the folder it lies in.")
     except (FileNotFoundError, NotADirectoryError, RuntimeError, ValueError) as error:
@@ -137,7 +137,7 @@ def read_file(file: SourceFile, limits: Limits) -> bytes:
     device neither waits nor reads.
     """
     try:
-        with os.fdopen(_open(file.path), "rb") as stream:
+        with os.fdopen(open_plain(file.path), "rb") as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise _not_regular(file.source, status.st_mode)
@@ -149,20 +149,6 @@ def read_file(file: SourceFile, limits: Limits) -> bytes:
         raise _unreadable(file.source, error) from error
     _check_size(file.source, len(data), limits)
     return data
-
-
-def _open(path: Path) -> int:
-    """A descriptor of the file, every folder on the way opened by itself and without following links."""
-    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
-    folder = os.open(absolute.anchor, _O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for part in absolute.parts[1:-1]:
-            below = os.open(part, _O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-            os.close(folder)
-            folder = below
-        return os.open(absolute.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    finally:
-        os.close(folder)
 
 
 def _check_size(source: str, size: int, limits: Limits) -> None:
@@ -188,7 +174,7 @@ def _unreadable(source: str, error: OSError) -> DocumentError:
 def _below(path: Path, limits: Limits) -> Iterator[_Found]:
     """The entries at one given path, which may itself be a link or hidden: it was named."""
     try:
-        real = path.resolve(strict=True)
+        real = real_path(path)
         folder = real.is_dir()
     except (FileNotFoundError, NotADirectoryError, RuntimeError, ValueError) as error:
         raise PathError(f"There is no file or folder {shown(str(path))}.", hint="Check its spelling.") from error
@@ -196,7 +182,7 @@ def _below(path: Path, limits: Limits) -> Iterator[_Found]:
         raise _closed(path, error) from error
     if not folder:
         # The path itself, even when it is a link: what it leads to may be found by its own path, too.
-        yield _judge(path.parent.resolve(), path.name, real, limits)
+        yield _judge(real_path(path.parent), path.name, real, limits)
         return
     empty = True
     for entry in _walk(real, limits):
@@ -229,7 +215,7 @@ class _Rules:
     def inside(self, folder: Path, below: str) -> _Rules:
         """The rules with those that ``folder`` itself has."""
         try:
-            with os.fdopen(_open(folder / IGNORE_FILE), "rb") as stream:
+            with os.fdopen(open_plain(folder / IGNORE_FILE), "rb") as stream:
                 regular = stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
                 text = stream.read(MEGABYTE).decode("utf-8", "replace") if regular else ""
         except OSError:
@@ -287,7 +273,7 @@ def _walk(root: Path, limits: Limits, rules: _Rules | None = None, start: Path |
         within = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
         rules = rules and rules.inside(folder, within)
         try:
-            with os.scandir(folder) as listing:
+            with os.scandir(long(folder)) as listing:
                 entries = sorted((entry for entry in listing if not entry.name.startswith(".")), key=lambda e: e.name)
         except OSError as error:
             if folder == root:
@@ -330,7 +316,7 @@ def _judge(root: Path, below: str, path: Path, limits: Limits) -> _Found:
     error: DocumentError | None = None
     signature = ""
     try:
-        status = path.lstat()
+        status = long(path).lstat()
         signature = _signature(status)
         if not stat.S_ISREG(status.st_mode):
             error = _not_regular(below, status.st_mode)
@@ -371,8 +357,3 @@ def _source(entry: _Found, above: int) -> str:
     """The source with ``above`` folders in front."""
     parts = entry.folder.parts[len(entry.folder.parts) - above :] if above else ()
     return as_text("/".join((*parts, entry.below)))
-
-
-def as_text(path: Path | str) -> str:
-    """A path as text that UTF-8 can hold: bytes that are no UTF-8 are written as ``\\xNN``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")

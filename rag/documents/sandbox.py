@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
-from pathlib import Path
+from contextlib import closing, suppress
 from types import TracebackType
 from typing import Any
 
@@ -21,27 +15,12 @@ from rag.documents import wire
 from rag.documents.formats import format_of, formats, shown
 from rag.documents.wire import Parsed
 from rag.errors import EmptyDocument, ParserCrashed
+from rag.platform.apart import Child, Children, NotStarted
+from rag.platform.children import children
+from rag.platform.signals import death, told
 
-_START_SECONDS = 60.0
-_END_SECONDS = 5.0
-_STATUS_BYTES = 4
-_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_MODULE = "rag.documents.worker"
 _START_HINT = "Check that this program's packages are installed completely and that files can still be opened."
-_BOOT = (
-    "import json, sys; from importlib import import_module; sys.path[:] = json.loads(sys.argv[1]);"
-    "import_module(sys.argv[2]).main()"
-)
-
-
-def isolated(module: str) -> dict[str, Any]:
-    """What ``subprocess`` needs to run ``main()`` of ``module`` apart from this process: only its arguments, a few
-    variables of the environment, and an import path of which the working folder is no part."""
-    return {
-        "args": [sys.executable, "-I", "-c", _BOOT, json.dumps(_import_path()), module],
-        "env": {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
-        "cwd": "/",
-        "start_new_session": True,
-    }
 
 
 class ParserPool:
@@ -57,7 +36,7 @@ class ParserPool:
         self._overlap = overlap
         self._executor = ThreadPoolExecutor(workers or min(2, os.cpu_count() or 1), thread_name_prefix="rag-parser")
         self._lock = threading.Lock()
-        self._server: _Server | None = None
+        self._server: Children | None = None
         self._closed = False
 
     def __enter__(self) -> ParserPool:
@@ -96,7 +75,7 @@ class ParserPool:
         job = wire.Job(source, self._limits, self._characters, self._overlap)
         return _Run(job).parse(data, self._running())
 
-    def _running(self) -> _Server:
+    def _running(self) -> Children:
         """The fork server, started anew if there is none or it has died."""
         with self._lock:
             if self._closed:
@@ -106,80 +85,10 @@ class ParserPool:
                 self._server = None
             if self._server is None:
                 try:
-                    self._server = _Server()
-                except OSError as error:
-                    raise ParserCrashed(
-                        f"The parser's process cannot be started: {error}.", hint=_START_HINT
-                    ) from error
+                    self._server = children(_MODULE)
+                except (OSError, NotStarted) as error:
+                    raise _not_started(error) from error
             return self._server
-
-
-class _Server:
-    """The fork server's process and the socket that commands it."""
-
-    def __init__(self) -> None:
-        self._control, theirs = socket.socketpair()
-        with theirs, ExitStack() as undo:
-            undo.callback(self._control.close)
-            self._process = subprocess.Popen(
-                **isolated("rag.documents.worker"),
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-            )
-            undo.pop_all()
-        self._lock = threading.Lock()
-        self._wait_until_ready()
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process still runs."""
-        return self._process.poll() is None
-
-    def fork(self, number: int) -> tuple[socket.socket, socket.socket]:
-        """The sockets of a new child that can read format ``number``: a job's and its leash. Raises OSError."""
-        connection, theirs = socket.socketpair()
-        try:
-            leash, their_leash = socket.socketpair()
-        except OSError:
-            connection.close()
-            theirs.close()
-            raise
-        try:
-            with theirs, their_leash, self._lock:
-                socket.send_fds(self._control, [bytes([number])], [theirs.fileno(), their_leash.fileno()])
-        except OSError:
-            connection.close()
-            leash.close()
-            raise
-        return connection, leash
-
-    def close(self) -> None:
-        """End the process, which ends its children first."""
-        with suppress(OSError):
-            self._control.shutdown(socket.SHUT_RDWR)
-        try:
-            self._process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._control.close()
-
-    def _wait_until_ready(self) -> None:
-        self._control.settimeout(_START_SECONDS)
-        try:
-            ready = self._control.recv(1)
-        except OSError:
-            ready = b""
-        self._control.settimeout(None)
-        assert self._process.stderr is not None
-        with self._process.stderr as complaints:
-            if not ready:
-                self._process.kill()
-                self.close()
-                lines = complaints.read().decode("utf-8", "replace").split("\n")
-                reason = next((line for line in reversed(lines) if line.strip()), "it ended without a word")
-                raise ParserCrashed(f"The parser's process cannot be started: {reason}.", hint=_START_HINT)
 
 
 class _Run:
@@ -189,60 +98,50 @@ class _Run:
         self._job = job
         self._limits = job.limits
 
-    def parse(self, data: bytes, server: _Server) -> Parsed:
+    def parse(self, data: bytes, server: Children) -> Parsed:
         """Send the job, await the reply until the deadline, and check it. Raises DocumentError only."""
         deadline = time.monotonic() + self._limits.child_wall_seconds
         try:
-            connection, leash = server.fork(formats().index(format_of(self._job.source)))
+            child = server.start(formats().index(format_of(self._job.source)))
+        except NotStarted as error:
+            raise _not_started(error) from error
         except OSError as error:
             raise self._crashed(f"could not be parsed: no child process ({error})", "Try again.") from error
-        with connection, leash:
-            header, body = self._exchange(connection, leash, data, deadline)
-            self._end(leash)
+        with closing(child):
+            header, body = self._exchange(child, data, deadline)
+            child.end()
         try:
             return wire.read_reply(header, body, self._job)
         except wire.BadReply as error:
             raise self._misbehaved(error) from error
 
-    def _exchange(
-        self, connection: socket.socket, leash: socket.socket, data: bytes, deadline: float
-    ) -> tuple[dict[str, Any], bytes]:
+    def _exchange(self, child: Child, data: bytes, deadline: float) -> tuple[dict[str, Any], bytes]:
         try:
-            connection.settimeout(self._limits.child_wall_seconds)
+            child.stream.settimeout(self._limits.child_wall_seconds)
             with suppress(BrokenPipeError, ConnectionResetError):
-                wire.send(connection, wire.job_to_header(self._job), data)
-            return wire.receive(connection, wire.body_max(self._limits), deadline)
+                wire.send(child.stream, wire.job_to_header(self._job), data)
+            return wire.receive(child.stream, wire.body_max(self._limits), deadline)
         except TimeoutError as error:
-            self._end(leash)
+            child.end()
             raise self._timed_out("of time", "child_wall_seconds") from error
         except (EOFError, OSError) as error:
-            raise self._died(self._end(leash)) from error
+            raise self._died(child.end()) from error
         except wire.BadReply as error:
-            self._end(leash)
+            child.end()
             raise self._misbehaved(error) from error
-
-    def _end(self, leash: socket.socket) -> int | None:
-        """Have the child killed if it still runs; its exit code, negative for a signal, None if the server died."""
-        with suppress(OSError):
-            leash.shutdown(socket.SHUT_WR)
-            leash.settimeout(_END_SECONDS)
-            status = leash.recv(_STATUS_BYTES)
-            if len(status) == _STATUS_BYTES:
-                return int.from_bytes(status, "big", signed=True)
-        return None
 
     def _died(self, code: int | None) -> ParserCrashed:
         if code is None:
             return self._crashed("could not be parsed: the parser was stopped", "Add it again.")
-        if code == -signal.SIGXCPU:
+        of = death(code)
+        if of == "processor":
             return self._timed_out("of processor time", "child_cpu_seconds")
-        if code == -signal.SIGALRM:
+        if of == "clock":
             return self._timed_out("of time", "child_wall_seconds")
-        if code == -signal.SIGKILL:
+        if of == "killed":
             return self._crashed("could not be parsed: its parser was killed", "Free some memory and add it again.")
-        how = signal.Signals(-code).name if -code in set(signal.Signals) else f"status {code}"
         return self._crashed(
-            f"made its parser crash ({how}), or needs more than {self._limits.child_memory_mb:,} MB of memory"
+            f"made its parser crash ({told(code)}), or needs more than {self._limits.child_memory_mb:,} MB of memory"
             " (limits.child_memory_mb)",
             "Check that the file opens elsewhere, save it anew and add that; or raise the limit.",
         )
@@ -262,15 +161,5 @@ class _Run:
         return ParserCrashed(f"{shown(self._job.source)} {reason}.", hint=hint)
 
 
-def _import_path() -> list[str]:
-    """This process's import path without the working folder (unless this package lives there)."""
-    home = str(Path(__file__).resolve().parents[2])
-    path = [entry for entry in sys.path if entry and (entry == home or not _is_working_folder(entry))]
-    return path if home in path else [*path, home]
-
-
-def _is_working_folder(entry: str) -> bool:
-    try:
-        return Path(entry).samefile(".")
-    except OSError:  # one of them is not there
-        return not Path(entry).is_absolute()
+def _not_started(error: OSError | NotStarted) -> ParserCrashed:
+    return ParserCrashed(f"The parser's process cannot be started: {error}.", hint=_START_HINT)

@@ -6,7 +6,6 @@ The child read a stranger's file and is not trusted: nothing it sends is run, un
 from __future__ import annotations
 
 import json
-import socket
 import struct
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,7 @@ from rag.errors import (
     ParserCrashed,
     UnsupportedFormat,
 )
+from rag.platform.apart import Stream
 from rag.types import NUMBERED, Attachment, Heading, ParsedDocument, Place, PlaceKind
 
 HEADER_MAX = 32 * 2**20
@@ -64,14 +64,14 @@ class BadReply(ValueError):
     """The other side sent something that is not what this protocol allows."""
 
 
-def send(connection: socket.socket, header: Mapping[str, Any], body: bytes) -> None:
+def send(connection: Stream, header: Mapping[str, Any], body: bytes) -> None:
     """Send one frame. Raises OSError, and TimeoutError when the connection has a timeout."""
     head = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
     connection.sendall(_PREFIX.pack(len(head), len(body)) + head)
     connection.sendall(body)
 
 
-def receive(connection: socket.socket, body_max: int, deadline: float | None = None) -> tuple[dict[str, Any], bytes]:
+def receive(connection: Stream, body_max: int, deadline: float | None = None) -> tuple[dict[str, Any], bytes]:
     """Receive one frame whose body has at most ``body_max`` bytes, until ``deadline`` (monotonic seconds).
 
     Raises EOFError when the other side is gone, TimeoutError, and BadReply for anything the protocol does not allow.
@@ -89,7 +89,7 @@ def receive(connection: socket.socket, body_max: int, deadline: float | None = N
     return header, bytes(body)
 
 
-def _exactly(connection: socket.socket, size: int, deadline: float | None) -> bytearray:
+def _exactly(connection: Stream, size: int, deadline: float | None) -> bytearray:
     buffer = bytearray(size)
     view = memoryview(buffer)
     got = 0

@@ -8,7 +8,6 @@ a typed error, never replaced by another. Nothing here touches the network for `
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -26,6 +25,7 @@ from rag.models.families import (
     prefixes_for,
 )
 from rag.models.host import host_and_port, is_loopback, redact, resolve_host
+from rag.platform.machine import memory_bytes
 
 if TYPE_CHECKING:
     from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -309,7 +309,7 @@ def _installed(client: OllamaClient, capability: str) -> list[ModelInfo]:
 
 def _pick(models: Sequence[ModelInfo], favourites: Sequence[str]) -> ModelInfo | None:
     """The first favourite, else the largest that fits into this machine's memory, else the smallest."""
-    room = _USABLE_MEMORY * _memory_bytes()
+    room = _USABLE_MEMORY * memory_bytes()
     fitting = [info for info in models if info.size <= room]
     by_size = sorted(fitting, key=lambda info: (-info.size, info.name)) or sorted(models, key=lambda info: info.size)
     return _favourite(fitting, favourites) or next(iter(by_size), None)
@@ -318,10 +318,6 @@ def _pick(models: Sequence[ModelInfo], favourites: Sequence[str]) -> ModelInfo |
 def _favourite(models: Sequence[ModelInfo], favourites: Sequence[str]) -> ModelInfo | None:
     by_name = {canonical(info.name): info for info in models}
     return next((by_name[canonical(name)] for name in favourites if canonical(name) in by_name), None)
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _same(wanted: str, recorded: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from rag.models import encoder as sentence
 from rag.models.encoder import Encoder, shared_encoder
 from rag.models.foreign import translated
 from rag.models.static import DIMENSION, NAME, StaticVectors, static_vectors
+from rag.platform.machine import cores
 
 Matrix = npt.NDArray[np.float32]
 
@@ -99,7 +99,7 @@ class EncoderEmbedding(BaseEmbedding):
     @property
     def hurried(self) -> EncoderEmbedding:
         """The same, on every core up to four, for when somebody waits."""
-        return EncoderEmbedding(self._encoder, threads=min(_MOST_THREADS, len(os.sched_getaffinity(0))))
+        return EncoderEmbedding(self._encoder, threads=min(_MOST_THREADS, cores()))
 
     @property
     def encoder(self) -> Encoder:

@@ -7,11 +7,12 @@ segmentation fault, 12 go unnoticed and cost hits), so a check after loading com
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
+
+from rag.platform.files import sync
 
 _BLOCK = 1 << 20
 _VOLATILE = "acquire_write"
@@ -50,10 +51,10 @@ def settle(folder: Path) -> None:
     """Have the operating system write every file below ``folder`` to the disk, readable by the owner alone."""
     for path in files(folder):
         path.chmod(0o600)
-        _sync(path)
+        sync(path)
     for directory in {folder, *(path.parent for path in files(folder))}:
         directory.chmod(0o700)
-        _sync(directory)
+        sync(directory)
 
 
 def files(folder: Path) -> list[Path]:
@@ -84,11 +85,3 @@ def _rows(path: Path) -> bytes:
 
 def _read_only(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
 from rag.errors import LibraryLocked, StoreError
+from rag.platform.files import Busy, lock, open_private, unlock
 
 LOCK_NAME = "lock"
+NOTE_NAME = "writer"
+"""Who holds the lock: a file beside it, since Windows lets nobody read what is locked."""
 _PAUSE = 0.05
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -31,8 +34,9 @@ class Holder:
 class WriterLock:
     """The right to write to one library, held until ``release`` or the end of the process."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, folder: Path) -> None:
         self._descriptor: int | None = descriptor
+        self._folder = folder
         self._process = os.getpid()
 
     @classmethod
@@ -44,19 +48,19 @@ class WriterLock:
         prepare_folder(folder)
         path = folder / LOCK_NAME
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = open_private(path)
         except OSError as error:
             raise unusable(folder, error) from error
         try:
             _wait_for(descriptor, folder, timeout)
-            _sign(descriptor)
+            _sign(folder)
         except OSError as error:
             os.close(descriptor)
             raise unusable(folder, error) from error
         except LibraryLocked:
             os.close(descriptor)
             raise
-        return cls(descriptor)
+        return cls(descriptor, folder)
 
     @classmethod
     def wanted(cls, folder: Path, write: bool | None) -> WriterLock | None:
@@ -81,13 +85,13 @@ class WriterLock:
         """Who holds the lock of the library in ``folder`` now, or None when it is free or no library."""
         path = folder / LOCK_NAME
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            descriptor = open_private(path, create=False)
         except OSError:
             return None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            lock(descriptor, shared=True)
         except OSError:
-            return _signature(descriptor)
+            return _signature(folder)
         finally:
             os.close(descriptor)
         return None
@@ -103,9 +107,9 @@ class WriterLock:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             if os.getpid() == self._process:
-                os.ftruncate(descriptor, 0)
-                # Closing alone would leave the lock with a child that is just being started.
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
+                with suppress(OSError):  # of a folder that is gone
+                    (self._folder / NOTE_NAME).unlink(missing_ok=True)
+                unlock(descriptor)  # closing alone would leave the lock with a child that is just being started
             os.close(descriptor)
 
     def __enter__(self) -> WriterLock:
@@ -139,10 +143,10 @@ def _wait_for(descriptor: int, folder: Path, timeout: float) -> None:
     deadline = time.monotonic() + timeout
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            lock(descriptor)
+        except Busy:
             if time.monotonic() >= deadline:
-                raise LibraryLocked(_sentence(folder, _signature(descriptor))) from None
+                raise LibraryLocked(_sentence(folder, _signature(folder))) from None
             time.sleep(_PAUSE)
         else:
             return
@@ -155,17 +159,17 @@ def _sentence(folder: Path, holder: Holder) -> str:
     return f"{holder.program} (process {holder.pid}) has been writing to the library {folder} since {since}."
 
 
-def _sign(descriptor: int) -> None:
+def _sign(folder: Path) -> None:
     program = " ".join([Path(sys.argv[0]).name or "python", *sys.argv[1:2]])
     note = json.dumps(asdict(Holder(os.getpid(), program, time.time())))
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, note.encode(), 0)
+    with os.fdopen(open_private(folder / NOTE_NAME, empty=True), "wb") as file:
+        file.write(note.encode())
 
 
-def _signature(descriptor: int) -> Holder:
+def _signature(folder: Path) -> Holder:
     """What the holder wrote about itself; number 0 when it has not got that far."""
     try:
-        note = json.loads(os.pread(descriptor, 4096, 0))
+        note = json.loads((folder / NOTE_NAME).read_bytes())
         return Holder(int(note["pid"]), str(note["program"]), float(note["since"]))
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return Holder(0, "", 0.0)

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -53,7 +54,7 @@ def build_apart(truth: Truth, collection: Collection, folder: Path, check: Calla
     command = [sys.executable, "-P", "-m", __name__, truth.address, str(collection.id), str(folder)]
     with tempfile.TemporaryFile() as report:
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=report,
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=report,
             env={**os.environ, "PYTHONPATH": path},
         )  # fmt: skip
         try:
@@ -67,6 +68,8 @@ def build_apart(truth: Truth, collection: Collection, folder: Path, check: Calla
         finally:
             child.kill()
             child.wait()
+            assert child.stdin is not None
+            child.stdin.close()
         if status:
             report.seek(max(0, report.seek(0, os.SEEK_END) - _REPORT_BYTES))
             said = report.read().decode("utf-8", "replace").strip()
@@ -78,10 +81,17 @@ def main(arguments: list[str]) -> int:
     from rag.store.chroma import ChromaIndex
 
     address, collection_id, folder = arguments[0], int(arguments[1]), Path(arguments[2])
-    parent = os.getppid()
+    gone = threading.Event()
+
+    def watch() -> None:
+        """Until the pipe from the parent ends: nothing is ever sent."""
+        os.read(0, 1)
+        gone.set()
+
+    threading.Thread(target=watch, daemon=True).start()
 
     def check() -> None:
-        if os.getppid() != parent:
+        if gone.is_set():
             raise IndexFailure("the process that wanted the index is gone")
 
     try:

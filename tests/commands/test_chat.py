@@ -69,7 +69,8 @@ class Terminal:
             stderr=slave,
             start_new_session=True,
             # Without this the child gets C's environment, in which readline may have put another terminal's size.
-            env={name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")},
+            # Nor does this terminal answer where its cursor is.
+            env={n: v for n, v in os.environ.items() if n not in ("COLUMNS", "LINES")} | {"PROMPT_TOOLKIT_NO_CPR": "1"},
         )
         os.close(slave)
         self.raw = ""

@@ -17,6 +17,7 @@ import pytest
 from rag.config import Limits
 from rag.documents import Parsed, ParserPool
 from rag.errors import DamagedDocument, DocumentError, EmptyDocument, LimitExceeded, ParserCrashed, UnsupportedFormat
+from rag.platform.forking import ForkServer
 from tests.documents.material import open_descriptors, pdf, processes_below
 
 ROOT = Path(__file__).parents[2]
@@ -40,8 +41,8 @@ def await_child(server: int) -> int:
 
 def server_of(pool: ParserPool) -> int:
     """The pool's fork server."""
-    assert pool._server is not None
-    return pool._server._process.pid
+    assert isinstance(pool._server, ForkServer)
+    return pool._server.pid
 
 
 def test_a_document_comes_back_whole(pool: ParserPool) -> None:
@@ -182,7 +183,7 @@ def test_many_threads_share_a_pool() -> None:
 CONFINED = """
 import os, signal, socket, sys
 from rag.config import Limits
-from rag.documents.worker import confine
+from rag.platform.confine import confine
 victim, other = sys.argv[1], int(sys.argv[2])
 confine(Limits(child_memory_mb=400))
 def attempt(name, action):
@@ -257,7 +258,7 @@ def test_it_works_from_any_main_and_runs_it_once(tmp_path: Path, way: str) -> No
 def test_a_parent_that_dies_leaves_no_process(tmp_path: Path) -> None:
     script = SCRIPT.split("print(pool")[0] + (
         "pool.parse(b'x', 'a.txt')\npool.submit(b'<div>' * 100_000, 's.html')\n"
-        "print(pool._server._process.pid, flush=True)\nimport time; time.sleep(60)\n"
+        "print(pool._server.pid, flush=True)\nimport time; time.sleep(60)\n"
     )
     with subprocess.Popen(
         [sys.executable, "-u", "-c", script],
@@ -293,7 +294,7 @@ def test_no_descriptors_left_is_a_reason_too() -> None:
 
 
 def test_a_parser_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rag.documents.sandbox._import_path", lambda: ["/nowhere"])
+    monkeypatch.setattr("rag.platform.apart._import_path", lambda: ["/nowhere"])
     with pool_with() as pool, pytest.raises(ParserCrashed, match=r"cannot be started: .*No module named"):
         pool.parse(b"x", "a.txt")
     monkeypatch.setattr(sys, "executable", "/nowhere/python")

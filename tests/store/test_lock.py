@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rag.errors import LibraryLocked, StoreError
-from rag.store.lock import LOCK_NAME, WriterLock
+from rag.store.lock import LOCK_NAME, NOTE_NAME, WriterLock
 
 HOLD = """
 import sys, time
@@ -55,12 +55,13 @@ def test_release_lets_the_next_one_in(tmp_path: Path) -> None:
         WriterLock.acquire(tmp_path / "new" / "library", timeout=0).release()
     assert (tmp_path / "new" / "library").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "new" / "library" / LOCK_NAME).stat().st_mode & 0o777 == 0o600
+    assert not (tmp_path / "new" / "library" / NOTE_NAME).exists()
 
 
 def test_a_lock_without_a_signature_is_still_a_lock(tmp_path: Path) -> None:
     with WriterLock.acquire(tmp_path):
         for note in (b"", b"{", b"[]", b'{"pid": 1}', b'{"pid": "x", "program": 1, "since": null}', b"\xff"):
-            (tmp_path / LOCK_NAME).write_bytes(note)
+            (tmp_path / NOTE_NAME).write_bytes(note)
             with pytest.raises(LibraryLocked, match="Another process"):
                 WriterLock.acquire(tmp_path, timeout=0)
 

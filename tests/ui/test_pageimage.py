@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from rag.config import Limits
-from rag.documents.sandbox import ParserPool, isolated
+from rag.documents.sandbox import ParserPool
 from rag.errors import ParserCrashed
+from rag.platform.apart import isolated
 from ui.pageimage import draw
 
 

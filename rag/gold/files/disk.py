@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Hashable, Iterator
@@ -14,6 +13,7 @@ from typing import Any, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 
 from rag.errors import GoldError
+from rag.platform.files import Busy, lock, open_private
 
 
 def write_whole(path: Path, data: str | bytes) -> None:
@@ -49,12 +49,15 @@ def unwritable(path: Path, error: OSError) -> GoldError:
 def claimed(path: Path) -> Iterator[None]:
     """The sole right to write ``path``, which is made if it is not there; it ends with the block or the process.
 
-    Raises GoldError at once when another process has it, or when the file cannot be written.
+    Raises GoldError at once when another process has it, or when the file cannot be written. What is locked is a file
+    beside it, which is gone afterwards: Windows lets nobody write or rename what is locked.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = _locked(path)
-    except BlockingIOError as error:
+        beside = path.with_name(f".{path.name}.lock")
+        descriptor = _locked(beside)
+        path.touch()
+    except Busy as error:
         raise GoldError(
             f"Another run is being written to {path}.", hint="Wait until it has ended, or choose another --out."
         ) from error
@@ -63,15 +66,20 @@ def claimed(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        # Before it is given back, so that nobody takes a lock that is about to vanish; Windows can only afterwards.
+        with suppress(PermissionError):
+            beside.unlink(missing_ok=True)
         os.close(descriptor)
+        with suppress(PermissionError):
+            beside.unlink(missing_ok=True)
 
 
 def _locked(path: Path) -> int:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = open_private(path)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever had it may have renamed the file in the meantime: then the name means another file now.
+            lock(descriptor)
+            # Whoever had it may have taken the file away in the meantime: then the name means another file now.
             if os.fstat(descriptor).st_ino == path.stat().st_ino:
                 return descriptor
         except FileNotFoundError:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import signal
 import string
-import threading
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -13,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from difflib import SequenceMatcher
-from types import FrameType
 from typing import Any, Protocol
 
 from rag.errors import GoldError
 from rag.gold.types import Fact, Span
 from rag.language import Value, sentences, values_of
+from rag.platform.signals import computing_at_most
 from rag.text import fold, fold_with_map
 from rag.types import Answer, Document, Heading, Hit, Place, Turn, numbered_pages
 
@@ -37,23 +35,14 @@ class SlowPattern(GoldError):
 def time_limit(pattern: str, seconds: float = SECONDS) -> Iterator[None]:
     """Stop a search after ``seconds`` of processor time with SlowPattern naming ``pattern``.
 
-    By a signal, since `re` looks for signals while it searches; so only in the main thread, elsewhere without limit.
+    In the main thread, and where the system can (``computing_at_most``); elsewhere without limit.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def stop() -> None:
         raise SlowPattern(f"The regular expression '{pattern[:80]}' took over {seconds:g} s on one text.")
 
-    # Not SIGALRM, which other programs' time limits use; this clock stands still while nothing is computed.
-    before = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
-    try:
+    with computing_at_most(seconds, stop):
         yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
 
 
 _WORD = re.compile(r"\w+")

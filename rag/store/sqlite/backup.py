@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from rag.errors import LibraryDamaged, LibraryFormat, RagError, StoreError
+from rag.platform.files import open_private, sync
 from rag.store.common import INDEX_FOLDER
 from rag.store.lock import prepare_folder
 from rag.store.sqlite import schema
@@ -71,13 +72,13 @@ def backup(database: SqliteDatabase, target: Path) -> int:
         raise StoreError(f"{target} exists already; nothing was written.", hint="Choose another name, or delete it.")
     partial = target.with_name(f".{target.name}.partial")
     try:
-        os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+        os.close(open_private(partial, empty=True))
         with database.copying() as source, translated(partial), closing(sqlite3.connect(partial)) as copy:
             source.backup(copy, pages=_PAGES)
         _expect_sound(partial)
-        _sync(partial)
+        sync(partial)
         partial.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
     except OSError as error:
         raise StoreError(f"Cannot write {target}: {error.strerror or error}.", hint="Choose another place.") from error
     finally:
@@ -253,9 +254,9 @@ def _switch(made: Path, folder: Path, why: str) -> Path | None:
         present.rename(kept)
     for suffix in ("-journal", "-wal", "-shm"):
         present.with_name(f"{FILE_NAME}{suffix}").unlink(missing_ok=True)
-    _sync(made)
+    sync(made)
     made.rename(present)
-    _sync(folder)
+    sync(folder)
     shutil.rmtree(folder / INDEX_FOLDER, ignore_errors=True)
     return kept
 
@@ -285,11 +286,3 @@ def _expect_sound(path: Path) -> None:
 
 def _read_only(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

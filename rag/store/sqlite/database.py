@@ -12,6 +12,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from rag.errors import DiskFull, LibraryDamaged, LibraryFormat, StoreError
+from rag.platform.files import open_private
 from rag.store.common import INDEX_FOLDER
 from rag.store.lock import prepare_folder, unusable
 from rag.store.sqlite import schema
@@ -84,7 +85,7 @@ class SqliteDatabase:
         prepare_folder(folder)
         expect_not_lost(folder)
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            os.close(open_private(path))
         except OSError as error:
             raise unusable(folder, error) from error
         with translated(path):

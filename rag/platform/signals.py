@@ -1,0 +1,58 @@
+"""What ends a program from outside, what a child died of, and a clock that stops a computation."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Literal
+
+Death = Literal["processor", "clock", "killed", "crash"]
+
+if sys.platform == "win32":
+    ENDING: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGBREAK)
+    """What ends a program from outside: another program, and a console that is closed."""
+    # ERROR_NOT_ENOUGH_QUOTA, what a job's time limit ends its processes with; 1 is what TerminateProcess was given.
+    _DEATHS: dict[int, Death] = {1816: "processor"}
+    _STATUS = {0xC0000005: "access violation", 0xC00000FD: "stack overflow", 0xC0000409: "stack buffer overrun"}
+else:
+    ENDING = (signal.SIGTERM, signal.SIGHUP)
+    _DEATHS: dict[int, Death] = {-signal.SIGXCPU: "processor", -signal.SIGALRM: "clock", -signal.SIGKILL: "killed"}
+    _STATUS = {-number: number.name for number in signal.Signals}
+
+
+def death(code: int) -> Death:
+    """What a child with this exit code (as ``subprocess`` tells it) died of: a limit, somebody's hand, or itself."""
+    return _DEATHS.get(code, "crash")
+
+
+def told(code: int) -> str:
+    """An exit code for a message."""
+    return _STATUS.get(code, f"status {code}")
+
+
+@contextmanager
+def computing_at_most(seconds: float, stop: Callable[[], None]) -> Iterator[None]:
+    """Call ``stop``, which may raise, once the block has had ``seconds`` of the processor.
+
+    By a signal, which also reaches a search in ``re``; so only in the main thread, and not on Windows, which has none
+    that does: elsewhere the block has no limit.
+    """
+    if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        stop()
+
+    # Not SIGALRM, which other programs' time limits use; this clock stands still while nothing is computed.
+    before = signal.signal(signal.SIGVTALRM, heard)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
