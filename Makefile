@@ -23,13 +23,13 @@ $(BIN)/python:
 
 $(VENV)/.installed: requirements.lock pyproject.toml | $(BIN)/python
 	@echo "Installing the pinned packages into $(VENV) (once; about a minute) ..."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --progress-bar on --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 	@echo "Installing the test tools into $(VENV) (once) ..."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock
 	@touch $@
 
 ui: $(VENV)/.installed
@@ -45,6 +45,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@printf '%s\n' win32 darwin | xargs -P 2 -I{} $(BIN)/mypy --platform {} --cache-dir .mypy_cache/{} rag ui
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -67,10 +68,10 @@ screenshots: $(VENV)/.installed-dev
 # Written by uv, so that one file pins every platform; no addresses in it.
 lock:
 	uv pip compile -q --python-version 3.11 --universal --generate-hashes --no-annotate --no-header \
-	  --no-emit-index-url --no-emit-find-links --group build --group dev pyproject.toml -o requirements-dev.lock
+	  --no-emit-index-url --no-emit-find-links --extra ui --group build --group dev pyproject.toml -o requirements-dev.lock
 	grep -E '^[a-z]' requirements-dev.lock | sed 's/ *\\$$//' > .constraints
 	uv pip compile -q --python-version 3.11 --universal --generate-hashes --no-annotate --no-header \
-	  --no-emit-index-url --no-emit-find-links --group build -c .constraints pyproject.toml -o requirements.lock
+	  --no-emit-index-url --no-emit-find-links --extra ui --group build -c .constraints pyproject.toml -o requirements.lock
 	rm .constraints
 
 clean:

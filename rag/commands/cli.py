@@ -30,7 +30,7 @@ from rag.commands.options import (
     question_argument,
     settings,
 )
-from rag.errors import RagError
+from rag.errors import ConfigError, RagError
 from rag.platform.signals import ENDING
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class _Commands(click.Group):
             formatter.write_dl(sorted(summaries.items()))
 
 
+_PAGE_PACKAGES = frozenset(("gradio", "nh3", "PIL"))
 _SUMMARIES = {
     "gold": "Test answers against a gold question set.",
     "models": "List, pull and choose models.",
@@ -404,27 +405,28 @@ def ask(question: str, sources: tuple[str, ...], where: tuple[str, ...], as_json
 @cli.command()
 @click.option("--host", default=None, help="Address to listen on (127.0.0.1).")
 @click.option("--port", type=click.IntRange(0, 65535), default=None, help="Port (7860, or the next free one).")
-@click.option("--seeds", is_flag=True, help="Put the sample documents into an empty library first.")
+@click.option(
+    "--seeds/--no-seeds", default=None, help="Put the sample documents into an empty library first, or don't ask."
+)
 @click.option("--open/--no-open", "browser", default=False, help="Open the page in a browser.")
 @click.option("--open-to-all", is_flag=True, help="Away from 127.0.0.1 and without accounts: yes, for everybody.")
 @exposed
 @common
-def ui(host: str | None, port: int | None, seeds: bool, browser: bool, open_to_all: bool, **flags: Any) -> None:
-    """Serve the page; where there are accounts or keys (RAG_API_KEYS), to programs too, as `rag serve` does."""
+def ui(host: str | None, port: int | None, seeds: bool | None, browser: bool, open_to_all: bool, **flags: Any) -> None:
+    """Serve the page; where there are accounts or keys (RAG_API_KEYS), to programs too, as `rag serve` does.
+
+    With an empty library it offers the sample documents first, when it is asked at a terminal.
+    """
     from rag.commands.serving import for_programs, keys_given
-    from rag.commands.terminal import report_text
-    from rag.prompts import shipped_folder
 
     front, keys = front_of(flags), keys_given()
     config = settings(**flags).with_(host=host, port=port)
+    click.echo("Loading the page ...", err=True)
+    serve = _page()
     with opened(config, write=True) as library:
         library.collections.ensure()
-        if seeds and not library.sources():
-            click.echo("First run: reading the sample documents.", err=True)
-            events = library.ingest_events([shipped_folder("seeds")])
-            click.echo(report_text(_told(events, Stop(), as_json=False)), err=True)
-        from ui.app import serve
-
+        if not library.sources():
+            _first_start(library, seeds)
         programs = None
         if keys or library.accounts.wanted:
             programs = for_programs(library, config.host, keys, front, assistants=False)
@@ -438,6 +440,34 @@ def ui(host: str | None, port: int | None, seeds: bool, browser: bool, open_to_a
             open_browser=browser,
             on_ready=lambda address: click.echo(f"Ready: {address}  (Ctrl-C ends it)"),
         )
+
+
+def _page() -> Callable[..., None]:
+    """What serves the page. Raises ConfigError where its packages are not installed."""
+    try:
+        from ui.app import serve
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in _PAGE_PACKAGES:
+            raise
+        raise ConfigError(
+            f"The page needs packages that are not installed: {error.name}.",
+            hint="Install them with: pip install 'rag-cited[ui]' (or uv tool install, pipx install).",
+        ) from error
+    return serve
+
+
+def _first_start(library: Library, seeds: bool | None) -> None:
+    """Say what is where, and put the sample documents in if they are wanted."""
+    from rag.commands.terminal import report_text, safe
+    from rag.prompts import shipped_folder
+
+    click.echo(f"The library is empty. It is kept in {library.path}.", err=True)
+    click.echo(safe(library.llm_choice.reason), err=True)
+    if seeds is None and sys.stdin.isatty() and sys.stderr.isatty():
+        seeds = click.confirm("Put a few sample documents in, to try it?", default=True, err=True)
+    if seeds:
+        events = library.ingest_events([shipped_folder("seeds")])
+        click.echo(report_text(_told(events, Stop(), as_json=False)), err=True)
 
 
 @cli.command()
