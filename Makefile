@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export RAG_LIBRARY ?= ./.rag
 PORT ?=
 
-.PHONY: help ui ask test lint live bench soak screenshots lock clean
+.PHONY: help ui ask test lint live bench soak screenshots lock dist clean
 
 help:
 	@echo "make ui              serve the page (PORT=7861 for another port)"
@@ -14,6 +14,7 @@ help:
 	@echo "make live            the tests against a real model (SmolLM2, or your Ollama)"
 	@echo "make bench           the figures of the README"
 	@echo "make soak            the long forms of the tests"
+	@echo "make dist            wheel, sdist and a list of all parts with their licences (SBOM)"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -22,7 +23,7 @@ $(BIN)/python:
 	  { rm -rf $(VENV); echo "Python's venv module is missing. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 
 $(VENV)/.installed: requirements.lock pyproject.toml | $(BIN)/python
-	@echo "Installing the pinned packages into $(VENV) (once; about a minute) ..."
+	@echo "Installing the pinned packages into $(VENV) (once; 500 MB, about a minute) ..."
 	@$(BIN)/python -m pip install --progress-bar on --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
@@ -73,6 +74,18 @@ lock:
 	uv pip compile -q --python-version 3.11 --universal --generate-hashes --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links --extra ui --group build -c .constraints pyproject.toml -o requirements.lock
 	rm .constraints
+
+# The SBOM (CycloneDX) is of what the wheel and its pinned packages are when installed, and nothing else.
+dist: $(VENV)/.installed-dev
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+	$(PYTHON) -m venv --without-pip dist/env
+	$(BIN)/python -m pip --python dist/env/bin/python install -q --require-hashes --no-deps -r requirements.lock
+	$(BIN)/python -m pip --python dist/env/bin/python install -q --no-deps dist/*.whl
+	$(PYTHON) -m venv dist/tool
+	dist/tool/bin/python -m pip install -q --disable-pip-version-check cyclonedx-bom==7.5.0
+	dist/tool/bin/python -m cyclonedx_py environment dist/env/bin/python --output-format JSON -o dist/rag-cited.cdx.json
+	rm -rf dist/env dist/tool
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

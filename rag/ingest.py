@@ -337,7 +337,32 @@ class Ingestor:
         document, _ = self._commit(_Waiting(file, digest, data, place, Future()), parsed, noted)
         return document, "added" if known is None else "updated"
 
+    def take(
+        self, origin: str, name: str, parsed: Parsed, metadata: Mapping[str, Any], *, sha256: str, size: int,
+        original: bytes | None,
+    ) -> IngestEvent:  # fmt: skip
+        """Put in a document as another library had it, known by the same ``origin``; nothing is read or split anew."""
+        known = self._truth.documents.from_origin(self._collection.id, origin)
+        if known is not None and (known.sha256, known.title, known.metadata) == (
+            sha256, parsed.document.title, metadata,
+        ) and self._truth.documents.text(known.id) == parsed.document.text:  # fmt: skip
+            return IngestEvent(known.source, "unchanged", 0, 0, known.passages, known.pages, known.empty_pages)
+        document, embedded = self._put(_Place(origin, name, known), parsed, metadata, sha256, size, original)
+        status: IngestStatus = "added" if known is None else "updated"
+        return IngestEvent(
+            document.source, status, 0, 0, document.passages, document.pages, document.empty_pages, embedded
+        )
+
     def _commit(self, item: _Waiting, parsed: Parsed, metadata: Mapping[str, Any]) -> tuple[Document, int]:
+        original = item.data if parsed.document.media_type == "application/pdf" else None
+        signature = item.file.signature if item.file.origin == item.place.origin else ""
+        return self._put(item.place, parsed, metadata, item.sha256, len(item.data), original, signature)
+
+    def _put(
+        self, place: _Place, parsed: Parsed, metadata: Mapping[str, Any], sha256: str, size: int,
+        original: bytes | None, signature: str = "",
+    ) -> tuple[Document, int]:  # fmt: skip
+        """Embed what is new of a document, and store it; the document, and how many texts were embedded."""
         doc = parsed.document
         texts = [index_text(doc.title, s.heading, doc.text[s.start : s.end]) for s in parsed.slices]
         keys = [text_key(text) for text in texts]
@@ -350,21 +375,21 @@ class Ingestor:
             NewPassage(s.start, s.end, s.page, s.heading, key, s.places)
             for s, key in zip(parsed.slices, keys, strict=True)
         ]
-        known = item.place.known
+        known = place.known
         if known is not None and len(self._retired) < _REMEMBERED:
             self._retired |= self._truth.vectors.of_document(self._collection.generation, known.id)
         new = NewDocument(
-            item.place.origin,
-            item.place.name,
+            place.origin,
+            place.name,
             doc,
             passages,
             vectors,
-            sha256=item.sha256,
-            size=len(item.data),
-            original=item.data if doc.media_type == "application/pdf" else None,
-            replaces="" if known is None else known.origin,
+            sha256=sha256,
+            size=size,
+            original=original,
+            replaces="" if place.known is None else place.known.origin,
             metadata=metadata,
-            signature=item.file.signature if item.file.origin == item.place.origin else "",
+            signature=signature,
         )
         return self._truth.documents.put(self._collection, new), len(missing)
 

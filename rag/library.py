@@ -33,6 +33,7 @@ from rag.errors import (
 from rag.filters import chosen, unread
 from rag.ingest import Ingestor, SameName, passage_size
 from rag.models.choose import ModelRegistry, embedder_info
+from rag.models.deferred import defer
 from rag.proof import KnownDocument, text_hash
 from rag.store.backends import Salvage, open_accounts, open_truth, restore, salvage
 from rag.store.dense import DenseIndex
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from rag.encode import PassageEncoder
     from rag.models.choose import Choice
     from rag.retrieve import HybridRetriever
+    from rag.transfer import Moved
 
 
 _ENGINES = 8
@@ -140,6 +142,7 @@ class Library:
         it can.
         Raises ConfigError for an unknown or wrong setting, LibraryFormat or StoreError for an unusable folder.
         """
+        defer()
         base = load_config() if config is None else config
         name, model = (llm, None) if isinstance(llm, str) else (None, llm)
         encoder_name, encoder_model = (encoder, None) if isinstance(encoder, str) else (None, encoder)
@@ -432,6 +435,26 @@ class Library:
         """
         self._for_administrators("the library's files", ever=False)
         return self._truth.backup(Path(target))
+
+    def export(self, folder: Path | str, gold: Sequence[Path | str] = ()) -> Moved:
+        """Write everything but vectors and indexes into a new folder, as plain JSON lines and files (``rag.transfer``
+        has the format), with copies of these ``gold`` sets. Raises StoreError."""
+        from rag.transfer import export
+
+        return export(self._truth, Path(folder), [Path(path) for path in gold])
+
+    def import_events(self, folder: Path | str) -> Generator[IngestEvent, None, None]:
+        """Put in what ``export`` wrote, an event a document, and then the conversations and settings.
+
+        What is there already is passed over, so that it goes on when it is done again. Texts, passages and places are
+        as they were; vectors are made by each collection's embedder here. Raises StoreError for what is no export.
+        """
+        from rag.transfer import Incoming
+
+        self._require_writer()
+        incoming = Incoming(Path(folder), self.config.limits)
+        yield from incoming.events(self._ingestor)
+        incoming.finish(self._truth)
 
     @staticmethod
     def restore(source: Path | str, path: Path | str, *, replace: bool = False) -> None:

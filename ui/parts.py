@@ -6,6 +6,7 @@ from functools import cache
 from importlib.resources import files
 
 from rag.documents import names
+from rag.platform.confine import confinement
 from ui.escape import inert, name
 
 INTRO = "# What would you like to know?\nAnswers come only from your documents, with the passage next to each claim."
@@ -40,7 +41,8 @@ def no_documents() -> str:
     """What stands in place of a chat while there is nothing to ask about."""
     return (
         "# Add your documents\nDrop files or folders anywhere on this page, or take “Add files” at the left. Then ask, "
-        f"and every sentence names its source.\n\nThese are read: {names()}."
+        f"and every sentence names its source.\n\nThese are read: {names()}. Each file is read in a process of its own "
+        f"that is confined: {confinement()[1]}."
     )
 
 

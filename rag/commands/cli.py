@@ -530,6 +530,30 @@ def restore(file: str, replace: bool, **flags: str | None) -> None:
     click.echo(f"The library in {folder} is that of the backup; its index is made anew when it is opened.")
 
 
+@cli.command("export")
+@click.argument("folder", type=click.Path(file_okay=False))
+@click.option("--gold", multiple=True, type=click.Path(exists=True, dir_okay=False), help="A gold set to take along.")
+@common
+def export_library(folder: str, gold: tuple[str, ...], **flags: str | None) -> None:
+    """Write all into a new FOLDER as plain JSON lines and files, for any program: texts, conversations, settings."""
+    with opened(settings(**flags), write=False) as library:
+        moved = library.export(folder, gold)
+    click.echo(
+        f"Written to {folder}: {moved.documents} documents, {moved.conversations} conversations. `rag import` takes it."
+    )
+
+
+@cli.command("import")
+@click.argument("folder", type=click.Path(file_okay=False))
+@common
+@json_option
+def import_library(folder: str, as_json: bool, **flags: str | None) -> None:
+    """Put into the library what `rag export` wrote. What is there already is passed over."""
+    with stoppable() as stop, opened(settings(**flags), write=True) as library:
+        report = _told(library.import_events(folder), stop, as_json=as_json)
+    _end(report, stop, as_json=as_json)
+
+
 @cli.command()
 @click.option("--repair", is_flag=True, help="Write the library anew from all that can be read of it.")
 @common

@@ -23,14 +23,16 @@ PARTS = (
     "memory",
     "library",
 )
+APART = ("install",)
+"""Only when named: it downloads."""
 
 
 def main(arguments: list[str]) -> int:
     """Run the named parts (default: all)."""
     wanted = arguments or list(PARTS)
-    unknown = set(wanted) - set(PARTS)
+    unknown = set(wanted) - {*PARTS, *APART}
     if unknown:
-        sys.stderr.write(f"Unknown part {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}\n")
+        sys.stderr.write(f"Unknown part {', '.join(sorted(unknown))}; there are: {', '.join((*PARTS, *APART))}\n")
         return 2
     for part in wanted:
         sys.stdout.write(f"\n== {part} ==\n")

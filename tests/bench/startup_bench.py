@@ -1,4 +1,7 @@
-"""Start-up: `rag --help`, `rag ask` in quotes mode on the sample documents, and an answer in a warm process."""
+"""Start-up: `rag --help`, `rag ask` in quotes mode on the sample documents, and an answer in a warm process.
+
+With RAG_BESIDE set to the `rag` of another environment (another commit's), its figures stand beside, in turns.
+"""
 
 from __future__ import annotations
 
@@ -24,37 +27,39 @@ QUESTIONS = (
 
 def main() -> None:
     """Measure and print."""
+    beside = os.environ.get("RAG_BESIDE")
+    commands = {"": str(Path(sys.executable).with_name("rag")), **({f" ({beside})": beside} if beside else {})}
     with tempfile.TemporaryDirectory() as home:
-        folder = Path(home) / "library"
-        environ = {**os.environ, "RAG_LIBRARY": str(folder), "RAG_LLM": "quotes", "RAG_EMBEDDER": "builtin"}
-        _run(environ, "ingest", str(shipped_folder("seeds")))
-        rows = [
-            ("python -c pass", *_times(environ, [sys.executable, "-c", "pass"])),
-            ("rag --help", *_times(environ, [*_rag(), "--help"])),
-            ("rag ask (quotes, seeds)", *_times(environ, [*_rag(), "ask", QUESTIONS[0]])),
-            ("a quotes answer in a warm process", *_warm(folder)),
-        ]
-    table(("", "p50 ms", "p95 ms"), [(name, f"{p50:.0f}", f"{p95:.0f}") for name, p50, p95 in rows])
+        environs = {
+            of: {**os.environ, "RAG_LIBRARY": f"{home}/{n}", "RAG_LLM": "quotes", "RAG_EMBEDDER": "builtin"}
+            for n, of in enumerate(commands)
+        }
+        for of, rag in commands.items():
+            _run(environs[of], rag, "ingest", str(shipped_folder("seeds")))
+        rows: dict[str, list[float]] = {}
+        for _ in range(ROUNDS):
+            _time(rows, "python -c pass", environs[""], sys.executable, "-c", "pass")
+            for of, rag in commands.items():
+                _time(rows, f"rag --help{of}", environs[of], rag, "--help")
+                _time(rows, f"rag ask (quotes, seeds){of}", environs[of], rag, "ask", QUESTIONS[0])
+        rows["a quotes answer in a warm process"] = _warm(Path(home) / "0")
+    table(
+        ("", "p50 ms", "p95 ms"),
+        [(name, f"{percentile(t, 0.5):.0f}", f"{percentile(t, 0.95):.0f}") for name, t in sorted(rows.items())],
+    )
 
 
-def _rag() -> list[str]:
-    return [str(Path(sys.executable).with_name("rag"))]
+def _run(environ: dict[str, str], *command: str) -> None:
+    subprocess.run(command, env=environ, check=True, capture_output=True, timeout=300)
 
 
-def _run(environ: dict[str, str], *arguments: str) -> None:
-    subprocess.run([*_rag(), *arguments], env=environ, check=True, capture_output=True, timeout=300)
+def _time(rows: dict[str, list[float]], name: str, environ: dict[str, str], *command: str) -> None:
+    started = time.perf_counter()
+    _run(environ, *command)
+    rows.setdefault(name, []).append((time.perf_counter() - started) * 1000)
 
 
-def _times(environ: dict[str, str], command: list[str]) -> tuple[float, float]:
-    times = []
-    for _ in range(ROUNDS):
-        started = time.perf_counter()
-        subprocess.run(command, env=environ, check=True, capture_output=True, timeout=300)
-        times.append((time.perf_counter() - started) * 1000)
-    return percentile(times, 0.5), percentile(times, 0.95)
-
-
-def _warm(folder: Path) -> tuple[float, float]:
+def _warm(folder: Path) -> list[float]:
     with Library.open(folder, llm="quotes", embedder="builtin") as library:
         library.ask(QUESTIONS[0])
         times = []
@@ -63,4 +68,4 @@ def _warm(folder: Path) -> tuple[float, float]:
                 started = time.perf_counter()
                 library.ask(question)
                 times.append((time.perf_counter() - started) * 1000)
-    return percentile(times, 0.5), percentile(times, 0.95)
+    return times
