@@ -31,7 +31,7 @@ RAG = [sys.executable, "-m", "rag"]
 _TAKE_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
-_CONTROL = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[()][A-Z0-9])")
+_PIECES = re.compile(r"\x1b\[(?P<steps>\d+)(?P<way>[CD])|\x1b(?:\[[0-9;?]*[A-Za-z]|[()][A-Z0-9])|.", re.DOTALL)
 LIGHTHOUSE = "# Lighthouse\n\nThe foghorn of the Skerry lighthouse sounds every 40 seconds in winter.\n"
 KEEPER = "The keeper of the Skerry lighthouse is Mrs Dahl. She lives in the red house.\n"
 
@@ -77,9 +77,23 @@ class Terminal:
 
     @property
     def seen(self) -> str:
-        # The prompt's space is no space but a step of the cursor.
-        plain = self.raw.replace(">\x08\x1b[2C", "> ").replace("\r\r\n", "\n").replace("\r\n", "\n")
-        return _CONTROL.sub("", plain)
+        """All that was written, lines that are being typed as the cursor's steps to and fro leave them."""
+        written: list[str] = []
+        start = at = 0
+        for match in _PIECES.finditer(self.raw.replace("\r\r\n", "\n").replace("\r\n", "\n")):
+            piece = match[0]
+            if match["steps"]:
+                at += int(match["steps"]) * (1 if match["way"] == "C" else -1)
+            elif piece == "\x08":
+                at -= 1
+            elif len(piece) == 1:
+                at = len(written) if piece in "\r\n" else at
+                written[at : at + 1] = piece
+                at += 1
+                start = at if piece in "\r\n" else start
+            at = max(at, start)
+            written.extend(" " * (at - len(written)))
+        return "".join(written)
 
     def type(self, text: str) -> None:
         """Type, without the key Enter."""
