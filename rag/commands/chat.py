@@ -195,7 +195,8 @@ def _reader(history: Path) -> Callable[[str], str]:
 
         def load_history_strings(self) -> Iterable[str]:
             with suppress(OSError):
-                yield from reversed(history.read_text(encoding="utf-8", errors="replace").split("\n")[-_HISTORY_LINES:])
+                lines = history.read_text(encoding="utf-8", errors="replace").split("\n")
+                yield from reversed([line for line in lines if line][-_HISTORY_LINES:])
 
         def store_string(self, string: str) -> None:
             with suppress(OSError), os.fdopen(open_private(history), "a", encoding="utf-8") as file:

@@ -39,7 +39,7 @@ class _Deferred(ModuleType):
                 self.__spec__.loader.exec_module(self)  # type: ignore[union-attr]
                 if handler is not None:
                     self.global_handler = handler
-                self.__class__ = ModuleType
+                self.__class__ = ModuleType  # type: ignore[assignment]
         try:
             return self.__dict__[name]
         except KeyError:
