@@ -43,7 +43,10 @@ def state(library: Library) -> Mapping[str, Any]:
         (talk.collection, talk.title, [(t.question, t.asked, t.answer, t.feedback and t.feedback.value) for t in turns])
         for talk, turns in talks
     ]
-    folders = {name: library.folders(name) for name in library.collections.names()}
+    folders = {
+        name: [(one.path, one.include, one.exclude) for one in library.folders(name)]
+        for name in library.collections.names()
+    }
     return {"documents": documents, "said": said, "folders": folders}
 
 
