@@ -14,10 +14,10 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from rag import __version__
 from rag.config import Limits
 from rag.documents import Parsed, wire
 from rag.errors import DocumentError, StoreError
@@ -57,7 +57,7 @@ def export(truth: Truth, folder: Path, gold: Sequence[Path] = ()) -> Moved:
             shutil.copyfile(path, folder / GOLD / path.name)
         about = {
             "format": FORMAT,
-            "program": f"rag-cited {__version__}",
+            "program": _program(),
             "collections": [
                 {"name": one.name, "embedder": one.embedder.name, "settings": dict(one.settings), "owner": one.owner}
                 for one in collections
@@ -69,6 +69,14 @@ def export(truth: Truth, folder: Path, gold: Sequence[Path] = ()) -> Moved:
     except OSError as error:
         raise StoreError(f"Cannot write {folder}: {error.strerror or error}.", hint="Choose another place.") from error
     return Moved(folder, documents, conversations, len(gold))
+
+
+def _program() -> str:
+    """What writes, with its version where it is installed."""
+    try:
+        return f"rag-cited {version('rag-cited')}"
+    except PackageNotFoundError:
+        return "rag-cited"
 
 
 def _with_baseline(path: Path) -> Iterator[Path]:
