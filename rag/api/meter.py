@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rag.api.front import seen
+from rag.platform.machine import process_use
 
 _BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0)
 """Upper bounds of the classes of durations, in seconds."""
@@ -65,12 +63,10 @@ class Meter:
             "process_start_time_seconds": ("gauge", "When the server started, in UNIX seconds.", self._since),
             "process_cpu_seconds_total": ("counter", "Processor time used.", time.process_time()),
         }
-        with suppress(OSError, ValueError, IndexError):  # where there is no /proc, these two are left out
-            pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-            size = pages * os.sysconf("SC_PAGE_SIZE")
-            rows["process_resident_memory_bytes"] = ("gauge", "Memory in use.", size)
-            count = sum(1 for _ in Path("/proc/self/fd").iterdir())
-            rows["process_open_fds"] = ("gauge", "Open file descriptors.", count)
+        used = process_use()
+        if used is not None:
+            rows["process_resident_memory_bytes"] = ("gauge", "Memory in use.", used.bytes)
+            rows["process_open_fds"] = ("gauge", "Open file descriptors.", used.descriptors)
         for name, (kind, told, value) in rows.items():
             yield f"# HELP {name} {told}"
             yield f"# TYPE {name} {kind}"
