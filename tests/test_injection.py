@@ -21,6 +21,7 @@ from rag import Library, Turn
 from rag.answer.export import to_markdown
 from rag.answer.writing import tampering
 from rag.api.http import create_app
+from rag.commands.terminal import answer_text
 from rag.types import Answer, Condensed, Done, Support, Token
 from tests.fake_ollama import FakeModel, FakeOllama
 from tests.injections import TRUSTED, Attack, Canary, Obedient, attacks, file_of
@@ -36,6 +37,7 @@ _ELEMENTS = TAGS | {
     "summary",
 }  # fmt: skip
 _ATTRIBUTES = {"class", "id", "title", "href", "dir", "type", "tabindex", "aria-label", "start"}
+_STEERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
 _MACHINERY = re.compile(r"<<<?\w* ?(?:SOURCE|END|CONVERSATION)")
 
 
@@ -116,6 +118,7 @@ def _asked(place: Place, library: Library, attack: Attack) -> Answer:
     _check_html(shown)
     place.marked += _check_marks(attack, answer, shown)
     place.html[attack.number] = shown
+    assert not _STEERS.search(answer_text(answer, 100)), "it steers the terminal"
     _check_markdown(to_markdown(answer))
     _check_markdown(page_markdown(attack.says, [(attack.question, record)]))
     return answer

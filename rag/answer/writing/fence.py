@@ -42,8 +42,8 @@ _UNWANTED = re.compile(
 )
 # Whole tokens only: halves of them are operators in many a programming language.
 _CONTROL_WORDS = re.compile(
-    r"<\|[\w\u2581 ]{2,40}\|>|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS)\]|<</?SYS>>|<(?:start|end)_of_turn>"
-    r"|<<<\w* ?(?:SOURCE|END)\b"
+    r"[<\uff1c][|\uff5c][\w\u2581 ]{2,40}[|\uff5c][>\uff1e]|<</?SYS>>|<(?:start|end)_of_turn>|<<<\w* ?(?:SOURCE|END)\b"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS)\]"
 )
 # Tags and overrides in any number; of the zero-width ones many, since a few stand between words of some scripts.
 _DECEIVING = re.compile(
