@@ -1,3 +1,11 @@
+// A page that is left ends its own requests, and Gradio calls each of them an error in the console.
+addEventListener('beforeunload', () => {
+  const quiet = e => e.preventDefault(), told = console.error;
+  addEventListener('unhandledrejection', quiet);
+  console.error = () => {};
+  setTimeout(() => { removeEventListener('unhandledrejection', quiet); console.error = told; }, 1000);  // it was not left
+}, true);
+
 // What several scripts of the page share: one dialog for confirmations, names and choices.
 window.ragPage = (() => {
   let dialog = null;
