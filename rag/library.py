@@ -438,9 +438,11 @@ class Library:
 
     def export(self, folder: Path | str, gold: Sequence[Path | str] = ()) -> Moved:
         """Write everything but vectors and indexes into a new folder, as plain JSON lines and files (``rag.transfer``
-        has the format), with copies of these ``gold`` sets. Raises StoreError."""
+        has the format), with copies of these ``gold`` sets. Accounts, and the conversations that are theirs, stay.
+        Raises StoreError."""
         from rag.transfer import export
 
+        self._for_administrators("the library's files", ever=False)
         return export(self._truth, Path(folder), [Path(path) for path in gold])
 
     def import_events(self, folder: Path | str) -> Generator[IngestEvent, None, None]:
@@ -451,6 +453,7 @@ class Library:
         """
         from rag.transfer import Incoming
 
+        self._for_administrators("the library's files", ever=False)
         self._require_writer()
         incoming = Incoming(Path(folder), self.config.limits)
         yield from incoming.events(self._ingestor)

@@ -266,6 +266,8 @@ def every_call(view: Library, document: int, folder: Path) -> dict[str, Callable
         "ask": lambda: view.ask(question, collection="vault"),
         "astream": lambda: _drain(view.astream(question, collection="vault")),
         "backup": lambda: view.backup(folder / "stolen"),
+        "export": lambda: view.export(folder / "taken"),
+        "import_events": lambda: list(view.import_events(folder)),
         "collections": lambda: view.collections.get("vault"),
         "compact": view.compact,
         "conversations": lambda: view.conversations.get(1),
