@@ -196,6 +196,15 @@ def _library(config: Config, truth: Truth, dense: DenseIndex) -> Iterator[Check]
                 f"{collection.name}: what is stored is not what was put in, of {', '.join(damaged)}.",
                 "Run `rag remove SOURCE` for each and ingest the file again, or restore the library's folder.",
             )
+    for collection in truth.collections.list():
+        if unsound := truth.vectors.unsound(collection.generation):
+            yield Check(
+                "vectors",
+                "bad",
+                f"{collection.name}: {unsound} of {truth.encodings.content_count(collection.id)} texts have no vector,"
+                " or a damaged one.",
+                "Run `rag doctor --repair`, which makes them again.",
+            )
     empty = sum(d.empty_pages for c in truth.collections.list() for d in truth.documents.list(c.id))
     if empty:
         yield Check(

@@ -6,7 +6,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.documents import Discovery, Parsed, ParserPool, Refused, SourceFile, discover, read_file
-from rag.errors import DocumentError, NameTaken
+from rag.documents.split import place as placed
+from rag.errors import DocumentError, NameTaken, UnsupportedFormat
 from rag.language.languages import language_of
 from rag.platform.files import as_text
 from rag.store.names import inside, numbered, outer_origins
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 Vector = npt.NDArray[np.float32]
 Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
+Cut = Callable[[str], Sequence[tuple[int, int]]]
+"""Cuts a text into passages: their spans, in order. Raises DocumentError."""
+Read = Callable[[Path], tuple[str, Mapping[str, Any]] | None]
+"""Reads a file: its text and what is known of it; None where it is not for this reader. Raises DocumentError."""
 SameName = Literal["keep", "replace", "ask"]
 """What becomes of a file with other bytes than a document of its name that came from elsewhere: both are kept, the
 document is replaced, or the file fails with the code ``same-name`` until somebody has said which."""
@@ -35,8 +40,11 @@ UPLOAD = "upload:"
 UNKNOWN = "unknown:"
 TEXT = "text:"
 
-_LOOKAHEAD = 4
-"""Files being parsed ahead of the one that is being embedded: keeps both sides busy, bounds memory."""
+_LOOKAHEAD = 2
+"""Files, beyond those that are being parsed, ahead of the one that is being embedded: keeps both sides busy, bounds
+memory."""
+_AHEAD_BYTES = 100_000_000
+"""So much of files may wait for their turn, however many they are."""
 
 
 _MANY = 20
@@ -70,6 +78,7 @@ class _Waiting:
     place: _Place
     future: Future[Parsed]
     within: str = ""
+    noted: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,7 @@ class Ingestor:
     def __init__(
         self, truth: Truth, collection: Collection, embed: Embed, pool: ParserPool, limits: Limits,
         same_name: SameName = "keep", metadata: Mapping[str, Any] | None = None,
+        cut: Cut | None = None, read: Read | None = None,
     ) -> None:  # fmt: skip
         self._truth = truth
         self._collection = collection
@@ -100,6 +110,8 @@ class Ingestor:
         self._limits = limits
         self._same_name = same_name
         self._noted = dict(metadata or {})
+        self._cut = cut
+        self._read_by = read
         self._unread: list[UnreadFile] = []
         self._read: set[str] = set()
         self._opened: set[str] = set()
@@ -116,10 +128,13 @@ class Ingestor:
         total = len(plan.files) + len(plan.refused)
         done, ended = 0, False
         try:
+            files = plan.files
             for refused in plan.refused:
+                if self._read_by is not None and isinstance(refused.error, UnsupportedFormat):
+                    files += (SourceFile(refused.path, refused.source, refused.origin, refused.source),)
+                    continue
                 done += 1
                 yield _numbered(self.refuse(refused), done, total)
-            files = plan.files
             if uploads:
                 files = tuple(replace(file, origin=f"{UPLOAD}{file.name}") for file in files)
             for event in self.run(files):
@@ -175,7 +190,7 @@ class Ingestor:
                 continue
             waiting.append(outcome)
             taken.add(file.name)
-            if len(waiting) >= _LOOKAHEAD:
+            while len(waiting) >= self._pool.workers + _LOOKAHEAD or sum(len(w.data) for w in waiting) > _AHEAD_BYTES:
                 yield from self._finish(waiting.popleft())
                 taken = {other.file.name for other in waiting}
         while waiting:
@@ -213,7 +228,14 @@ class Ingestor:
             if file.signature and place.origin == file.origin:
                 self._signed[file.origin] = file.signature
             return replace(self._unchanged(file, known), renamed=self._renamed(place))
-        return _Waiting(file, digest, data, place, self._pool.submit(data, file.source))
+        try:
+            given = None if self._read_by is None else self._read_by(file.path)
+        except DocumentError as error:
+            return self._failed(file.source, file.origin, error, file.path)
+        if given is None:
+            return _Waiting(file, digest, data, place, self._pool.submit(data, file.source))
+        future = self._pool.submit(given[0].encode("utf-8", "replace"), f"{file.source}.txt")
+        return _Waiting(file, digest, data, place, future, noted=given[1])
 
     def _place(self, file: SourceFile, digest: str) -> _Place:
         """Where the file goes. Raises NameTaken when that is for somebody to say."""
@@ -264,13 +286,13 @@ class Ingestor:
         """Commit a file, and then each file inside it (a message's attachments) as a document of its own."""
         path = item.file.path
         try:
-            parsed = item.future.result()
+            parsed = self._recut(item.future.result())
         except DocumentError as error:
             yield self._failed(item.within or item.file.source, item.place.origin, error, path)
             return
         self._read.add(item.place.origin)
         self._opened.add(item.place.origin)
-        metadata = {"language": language_of(parsed.document.text), **_modified(path), **self._noted}
+        metadata = {"language": language_of(parsed.document.text), **_modified(path), **item.noted, **self._noted}
         document, embedded = self._commit(item, parsed, {key: value for key, value in metadata.items() if value})
         yield IngestEvent(
             document.source,
@@ -327,7 +349,7 @@ class Ingestor:
             if metadata is None or metadata == known.metadata:
                 return known, "unchanged"
             return self._truth.documents.describe(self._collection.id, known.id, metadata), "updated"
-        parsed = self._pool.submit(data, parse_as).result()
+        parsed = self._recut(self._pool.submit(data, parse_as).result())
         if title is not None:
             parsed = replace(parsed, document=replace(parsed.document, title=title))
         language = language_of(parsed.document.text)
@@ -352,6 +374,12 @@ class Ingestor:
         return IngestEvent(
             document.source, status, 0, 0, document.passages, document.pages, document.empty_pages, embedded
         )
+
+    def _recut(self, parsed: Parsed) -> Parsed:
+        """The document with the passages that this ingest's own parser makes of it, if there is one."""
+        if self._cut is None:
+            return parsed
+        return replace(parsed, slices=placed(parsed.document, list(self._cut(parsed.document.text))))
 
     def _commit(self, item: _Waiting, parsed: Parsed, metadata: Mapping[str, Any]) -> tuple[Document, int]:
         original = item.data if parsed.document.media_type == "application/pdf" else None

@@ -26,16 +26,17 @@ from rag.errors import (
     NotAllowed,
     PathError,
     QuestionError,
+    RagError,
     StoreError,
     UnknownCollection,
     UnknownSource,
 )
 from rag.filters import chosen, unread
-from rag.ingest import Ingestor, SameName, passage_size
+from rag.ingest import Cut, Ingestor, Read, SameName, passage_size
 from rag.models.choose import ModelRegistry, embedder_info
 from rag.models.deferred import defer
 from rag.proof import KnownDocument, text_hash
-from rag.store.backends import Salvage, open_accounts, open_truth, restore, salvage
+from rag.store.backends import open_accounts, open_truth, restore, salvage
 from rag.store.dense import DenseIndex
 from rag.store.lock import WriterLock
 from rag.store.truth import Collection, Conversations, Truth, User
@@ -66,6 +67,7 @@ from rag.types import (
     IngestReport,
     Place,
     ReindexEvent,
+    Repair,
     Said,
     UnreadFile,
 )
@@ -75,6 +77,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from llama_index.core.base.embeddings.base import BaseEmbedding
     from llama_index.core.llms.llm import LLM
+    from llama_index.core.node_parser import NodeParser
+    from llama_index.core.readers.base import BaseReader
     from llama_index.core.schema import Document as LlamaDocument
 
     from rag.answer.engine import CitedQueryEngine
@@ -104,7 +108,9 @@ class Library:
         llm: LLM | None,
         embed_model: BaseEmbedding | None,
         encoder: BaseEmbedding | None = None,
+        node_parser: NodeParser | None = None,
     ) -> None:
+        self._node_parser = node_parser
         self.config = config
         self._truth = truth
         self._lock = lock
@@ -122,6 +128,7 @@ class Library:
         self._beside = ExitStack()
         self._whole = self
         self._access: Access | None = None
+        self._choices: dict[tuple[object, ...], npt.NDArray[np.int64]] = {}
 
     @classmethod
     def open(
@@ -133,13 +140,15 @@ class Library:
         embed_model: BaseEmbedding | None = None,
         encoder: BaseEmbedding | str | None = None,
         write: bool | None = None,
+        node_parser: NodeParser | None = None,
         **settings: Any,
     ) -> Library:
         """Open the library in ``path`` (default: the configured folder); ``settings`` override the configuration.
 
         ``llm`` and ``encoder`` are names as in the settings or, like ``embed_model``, any LlamaIndex model.
         ``write``: True raises LibraryLocked when another process writes, False opens for reading only, None writes if
-        it can.
+        it can. ``node_parser``, any that cuts texts and does not change them, cuts the documents that go in from now on
+        in place of this program's own splitter.
         Raises ConfigError for an unknown or wrong setting, LibraryFormat or StoreError for an unusable folder.
         """
         defer()
@@ -155,7 +164,7 @@ class Library:
                 undo.callback(lock.release)
             truth = open_truth(folder, writer=lock is not None)
             undo.callback(truth.close)
-            library = cls(config, truth, lock, model, embed_model, encoder_model)
+            library = cls(config, truth, lock, model, embed_model, encoder_model, node_parser)
             undo.pop_all()
         return library
 
@@ -247,6 +256,7 @@ class Library:
         same_name: SameName | None = None,
         uploads: bool = False,
         metadata: Mapping[str, Any] | None = None,
+        reader: BaseReader | Mapping[str, BaseReader] | None = None,
     ) -> IngestReport:
         """Put files or folders in; unchanged files are skipped. Raises PathError for a missing path.
 
@@ -254,11 +264,14 @@ class Library:
         its path and replaces nothing that came from elsewhere, unless ``same_name`` is "replace"; "ask" makes it fail
         with the code ``same-name`` where there is a document of its name. ``uploads`` are known by the name they came
         with, and without ``same_name`` they ask. ``metadata``, JSON values, are noted of every file, also of one that
-        did not change.
+        did not change. ``reader`` is a reader of LlamaIndex that gets every file, or one for each suffix (".abc"); it
+        runs in this process, not in a confined child.
         """
         started = time.perf_counter()
         events = tuple(
-            self.ingest_events(paths, collection=collection, same_name=same_name, uploads=uploads, metadata=metadata)
+            self.ingest_events(
+                paths, collection=collection, same_name=same_name, uploads=uploads, metadata=metadata, reader=reader
+            )
         )
         return IngestReport(events, time.perf_counter() - started)
 
@@ -270,13 +283,15 @@ class Library:
         same_name: SameName | None = None,
         uploads: bool = False,
         metadata: Mapping[str, Any] | None = None,
+        reader: BaseReader | Mapping[str, BaseReader] | None = None,
     ) -> Generator[IngestEvent, None, None]:
         """Like ``ingest``, an event a file as it ends. Closing the generator stops after the file in hand."""
         if not uploads:
             self._for_administrators("files of the server", ever=False)
         listed = [paths] if isinstance(paths, Path | str) else list(paths)
         noted = _jsonable(metadata or {})
-        with self._ingestor(collection, same_name or ("ask" if uploads else "keep"), noted) as (target, ingestor):
+        way: SameName = same_name or ("ask" if uploads else "keep")
+        with self._ingestor(collection, way, noted, _reading(reader)) as (target, ingestor):
             yield from self._caught_up(target, ingestor.events(listed, uploads=uploads))
 
     def add(
@@ -470,8 +485,9 @@ class Library:
             restore(Path(source), Path(path), replace=replace)
 
     @classmethod
-    def repair(cls, config: Config) -> Salvage:
-        """Write a damaged library anew from all that can be read of it; lost vectors are embedded again.
+    def repair(cls, config: Config) -> Repair:
+        """Write a damaged library anew from all that can be read of it; vectors that are lost or damaged are embedded
+        again. A library that is sound is left as it is.
 
         Raises LibraryLocked while another process writes, LibraryDamaged when nothing can be read, ModelError when
         vectors were lost and their embedder is not there (the next repair goes on).
@@ -480,19 +496,24 @@ class Library:
         from rag.reindex import fill
 
         models = ModelRegistry(config, None, None)
+        vectors = 0
         try:
             with WriterLock.acquire(config.library_path):
-                embedder, _ = models.embedder(None)
-                done = salvage(config.library_path, embedder_info(embedder))
+                done = _as_it_is(config.library_path)
+                if done is None:
+                    embedder, _ = models.embedder(None)
+                    saved = salvage(config.library_path, embedder_info(embedder))
+                    done = Repair(saved.documents, saved.conversations, saved.lost, saved.kept)
             with cls.open(config=config, write=True) as library:
                 for target in library._truth.collections.list():
-                    model, _ = models.embedder(target.embedder.name)
-                    for _ in fill(library._truth, target.generation, partial(embed_documents, model)):
-                        pass
+                    if library._truth.vectors.unsound(target.generation):
+                        library._truth.vectors.drop_unsound(target.generation)
+                        model, _ = models.embedder(target.embedder.name)
+                        vectors += sum(fill(library._truth, target.generation, partial(embed_documents, model)))
                 library._dense.sync()
         finally:
             models.close()
-        return done
+        return replace(done, vectors=vectors)
 
     def sources(self, collection: str | None = None) -> tuple[Document, ...]:
         """The documents of a collection, by name."""
@@ -774,8 +795,9 @@ class Library:
 
     @contextmanager
     def _ingestor(
-        self, collection: str | None, same_name: SameName = "keep", metadata: Mapping[str, Any] | None = None
-    ) -> Iterator[tuple[Collection, Ingestor]]:
+        self, collection: str | None, same_name: SameName = "keep", metadata: Mapping[str, Any] | None = None,
+        read: Read | None = None,
+    ) -> Iterator[tuple[Collection, Ingestor]]:  # fmt: skip
         """The collection, made if need be, and what puts files into it; nobody else does meanwhile."""
         from rag.models.embed import embed_documents
 
@@ -787,10 +809,20 @@ class Library:
             embed = partial(embed_documents, embedder)
             pool = self._parser_pool(embedder)
             try:
-                yield target, Ingestor(self._truth, target, embed, pool, self.config.limits, same_name, metadata)
+                limits, cut = self.config.limits, self._cut
+                yield target, Ingestor(self._truth, target, embed, pool, limits, same_name, metadata, cut, read)
             finally:
                 self._dense.sync(target)
                 self._filler.wake()
+
+    @property
+    def _cut(self) -> Cut | None:
+        """How documents are cut, where a parser was passed in."""
+        if self._node_parser is None:
+            return None
+        from rag.models.foreign import cut_by
+
+        return partial(cut_by, self._node_parser)
 
     def _caught_up(self, target: Collection, events: Iterator[IngestEvent]) -> Generator[IngestEvent, None, None]:
         """These events, the dense index following in the background."""
@@ -814,8 +846,17 @@ class Library:
         """The passages of the chosen documents; None for all."""
         if not sources and not where:
             return None
-        documents = chosen(self._truth.documents.list(target.id), sources, where or {})
-        return self._truth.passages.numbers_in([document.id for document in documents])
+        key = (target.id, self._truth.collections.revision(target.id), repr((sources, where)))
+        with self._guard:
+            known = self._choices.get(key)
+        if known is None:
+            documents = chosen(self._truth.documents.list(target.id), sources, where or {})
+            known = self._truth.passages.numbers_in([document.id for document in documents])
+            with self._guard:
+                if len(self._choices) >= _ENGINES:
+                    self._choices.clear()
+                self._choices[key] = known
+        return known
 
     def _retriever(self, target: Collection, within: npt.NDArray[np.int64] | None = None) -> HybridRetriever:
         from rag.retrieve import build_retriever
@@ -835,6 +876,33 @@ class Library:
                 model = self._models.encoder()
                 whole._passage_encoder = PassageEncoder(self._truth, model) if model is not None else None
             return whole._passage_encoder
+
+
+def _reading(reader: BaseReader | Mapping[str, BaseReader] | None) -> Read | None:
+    """How files are read by a reader, or by the one for their suffix."""
+    if reader is None:
+        return None
+
+    def read(path: Path) -> tuple[str, Mapping[str, Any]] | None:
+        from rag.models.foreign import read_by
+
+        chosen_one = reader.get(path.suffix.lower()) if isinstance(reader, Mapping) else reader
+        return None if chosen_one is None else read_by(chosen_one, path)
+
+    return read
+
+
+def _as_it_is(folder: Path) -> Repair | None:
+    """What a library that is sound, but perhaps for its vectors, holds; None for one that is not."""
+    try:
+        with open_truth(folder, writer=False) as truth:
+            collections = truth.collections.list()
+            if truth.facts().problems or any(truth.documents.damaged(one.id) for one in collections):
+                return None
+            documents = sum(len(truth.documents.list(one.id)) for one in collections)
+            return Repair(documents, len(truth.conversations.list()))
+    except RagError:
+        return None
 
 
 def sync_events(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum, StrEnum
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 
@@ -564,12 +565,27 @@ class Check:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What a repair did: it saved so many documents and conversations, ``lost`` those sources whose text could not be
+    saved whole, and made ``vectors`` again. ``kept`` is the damaged file, None where the library was sound but for its
+    vectors and was not written anew."""
+
+    documents: int
+    conversations: int
+    lost: tuple[str, ...] = ()
+    kept: Path | None = None
+    vectors: int = 0
+
+
 def to_plain(value: Any) -> Any:
     """Dataclasses, enums, mappings and sequences as dicts, strings and lists, for JSON."""
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, Path):
+        return str(value)
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

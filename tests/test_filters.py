@@ -6,15 +6,20 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from llama_index.core.node_parser import NodeParser, SentenceSplitter
+from llama_index.core.readers.base import BaseReader
 from llama_index.core.schema import Document as LlamaDocument
+from llama_index.core.schema import TextNode
 
 from rag import Library
 from rag.commands.cli import run
 from rag.errors import DamagedDocument, QuestionError, StoreError, UnknownSource
 from rag.filters import chosen, parse_metadata, parse_terms
+from rag.models.foreign import cut_by
 from rag.store.dense import DenseIndex
 from rag.types import Document
 from tests.store.material import EMBEDDER, embed, prose, put, writer
@@ -52,6 +57,42 @@ def test_texts_bytes_and_documents_of_llamaindex_go_in(library: Library) -> None
     assert {"team": "port", "year": 2023}.items() <= given.metadata.items() and "x" not in given.metadata
     assert "at nine" in library.ask("When does the ferry leave?").text
     assert library.search("dredger works")[0].passage.title == "Dredging"
+
+
+class Shouting(BaseReader):
+    """A reader of another program."""
+
+    def load_data(self, file: Path) -> list[LlamaDocument]:
+        if "broken" in file.name:
+            raise KeyError("page 3")
+        return [LlamaDocument(text=file.read_text("utf-8").upper(), metadata={"team": "port", "odd": [1]})]
+
+
+def test_a_parser_and_a_reader_of_llamaindex_can_be_passed_in(tmp_path: Path) -> None:
+    for name in ("a.odd", "b.txt", "broken.odd"):
+        (tmp_path / name).write_text("The ferry leaves at nine. It is never late. " * 9, encoding="utf-8")
+    parser = SentenceSplitter(chunk_size=40, chunk_overlap=8)
+    with Library.open(tmp_path / "library", llm="quotes", embedder="builtin", node_parser=parser) as library:
+        files = [tmp_path / name for name in ("a.odd", "b.txt", "broken.odd")]
+        events = {event.source: event for event in library.ingest(files, reader={".odd": Shouting()}).events}
+        assert {name: event.status for name, event in events.items()} == {
+            "a.odd": "added", "b.txt": "added", "broken.odd": "failed",
+        }  # fmt: skip
+        assert "Shouting could not read broken.odd: KeyError: 'page 3'" in events["broken.odd"].error
+        assert events["b.txt"].passages > 5, "the parser's passages are shorter than this program's"
+        hit = library.search("WHEN DOES THE FERRY LEAVE", where={"team": "port"})[0].passage
+        text = library.text(hit.document_id)
+        assert text.startswith("THE FERRY") and text[hit.start : hit.end] == hit.text
+        assert library.ask("When does the ferry leave?", sources=["b.txt"]).citations[0].source == "b.txt"
+    with pytest.raises(DamagedDocument, match="no part of the text"):
+        cut_by(Changing(), "One two.")
+
+
+class Changing(NodeParser):
+    """A parser that writes texts of its own."""
+
+    def _parse_nodes(self, nodes: Any, show_progress: bool = False, **_: Any) -> Any:
+        return [TextNode(text="A summary.") for _ in nodes]
 
 
 def test_a_text_of_the_same_source_is_its_next_version(library: Library) -> None:

@@ -408,6 +408,37 @@ def test_the_doctor_says_what_is_damaged_and_an_answer_never_quotes_it(library: 
     assert "140 cars" in library.ask("How many cars does the car park hold?").text
 
 
+def test_a_repair_makes_what_is_missing_again_and_leaves_the_rest(library: Library, docs: Path) -> None:
+    library.ingest([docs])
+    before = library.search("car park")
+    library.close()
+    file = library.path / FILE_NAME
+    for damage in ("DELETE FROM vector WHERE rowid IN (SELECT rowid FROM vector LIMIT 2)",
+                   "UPDATE vector SET data = zeroblob(7)", ""):  # fmt: skip
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute(damage)
+        with Library.open(library.path, llm="quotes") as opened:
+            states = {check.name: check.state for check in opened.doctor()}
+            assert states.get("vectors", "ok") == ("bad" if damage else "ok")
+        number = file.stat().st_ino
+        done = Library.repair(library.config)
+        assert (done.documents, done.lost, done.kept) == (2, (), None) and bool(done.vectors) == bool(damage)
+        assert file.stat().st_ino == number, "the file is not written anew"
+        with Library.open(library.path, llm="quotes") as opened:
+            assert opened.search("car park") == before
+
+
+def test_after_a_restore_nothing_is_wrong(library: Library, docs: Path, tmp_path: Path) -> None:
+    library.ingest([docs])
+    library.backup(tmp_path / "copy")
+    library.close()
+    Library.restore(tmp_path / "copy", library.path, replace=True)
+    with Library.open(library.path, llm="quotes") as opened:
+        index = next(check for check in opened.doctor() if check.name == "index")
+        assert index.state == "ok" and "searched exactly" in index.message
+        assert "28 days" in opened.ask("How many days of annual leave do full-time staff receive?").text
+
+
 FORKED = """
 import os, sys
 from rag import Library

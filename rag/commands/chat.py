@@ -60,7 +60,7 @@ def stream_answer(
                 if not number:
                     begun()
                 if isinstance(event, Condensed) and event.question != event.original:
-                    live.console.print(Text(f"Searching for: {safe(event.question)}", style="dim"))
+                    live.console.print(Text(safe(_searched(event)), style="dim"))
                 elif isinstance(event, Token) and event.text:
                     grown += event.text
                     live.update(_tail(safe(grown), console))
@@ -75,6 +75,14 @@ def stream_answer(
     finally:
         stream.close()
     raise AssertionError("a stream ends with Done")
+
+
+def _searched(event: Condensed) -> str:
+    """What is searched for in place of the question, or beside it, for a reader."""
+    beside = event.question.removeprefix(event.original.strip()).strip()
+    if beside != event.question and beside.startswith("(") and beside.endswith(")"):
+        return f"Searching with what was asked before: {beside[1:-1]}"
+    return f"Searching for: {event.question}"
 
 
 def _tail(text: str, console: Console) -> Text:

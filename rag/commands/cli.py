@@ -560,7 +560,7 @@ def import_library(folder: str, as_json: bool, **flags: str | None) -> None:
 @json_option
 def doctor(repair: bool, as_json: bool, **flags: str | None) -> None:
     """Say what is there and what is wrong."""
-    from rag.commands.terminal import checks_text, fitted, salvage_text, screen_width
+    from rag.commands.terminal import checks_text, fitted, repair_text, screen_width
     from rag.doctor import diagnose
 
     if repair:
@@ -570,7 +570,7 @@ def doctor(repair: bool, as_json: bool, **flags: str | None) -> None:
         if as_json:
             echo_json(done)
         else:
-            click.echo(salvage_text(done))
+            click.echo(fitted(repair_text(done), screen_width()))
         raise click.exceptions.Exit(1 if done.lost else 0)
     config = settings(**flags)
 
@@ -600,9 +600,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         click.echo("Interrupted.", err=True)
         return 130
     except RagError as error:
-        from rag.commands.terminal import safe
+        from rag.commands.terminal import fitted, safe, screen_width
 
-        click.echo(f"Error: {safe(error.explain())}", err=True)
+        click.echo(fitted(f"Error: {safe(error.explain())}", screen_width(errors=True)), err=True)
         return 2 if error.code in ("config", "prompt") else 1
     except BrokenPipeError:
         # The reader of our output is gone (`rag ask ... | head`); that is no failure of ours.

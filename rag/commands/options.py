@@ -134,7 +134,7 @@ def echo_line(value: Any) -> None:
 
 def echo_notices(notices: Iterable[str]) -> None:
     """Warn, on the standard error, of what a library has to say beside its answers."""
-    from rag.commands.terminal import safe
+    from rag.commands.terminal import fitted, safe, screen_width
 
     for notice in notices:
-        click.echo(f"Note: {safe(notice)}", err=True)
+        click.echo(fitted(f"Note: {safe(notice)}", screen_width(errors=True)), err=True)

@@ -132,7 +132,7 @@ def _told(report: ProofReport) -> str:
 
     lines = [safe(report.question)] if report.question else []
     for checked in report.citations:
-        lines.append(f"[{checked.marker}] {checked.state}: {safe(checked.source)} {MEANING[checked.state]}")
+        lines.append(f"[{checked.marker}] {checked.state}: {safe(checked.source)}: {MEANING[checked.state]}")
         lines.append(f"    “{one_line(checked.quote, 160)}”")
     lines += [f"altered: “{one_line(text, 160)}” is not what it cites word for word" for text in report.altered]
     if report.loose:

@@ -8,8 +8,10 @@ import sys
 import textwrap
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rag.documents.formats import shown
 from rag.text import counted, remove_invisible
 from rag.types import (
     INGEST_STATUSES,
@@ -22,16 +24,17 @@ from rag.types import (
     IngestEvent,
     IngestReport,
     IngestStatus,
+    Repair,
     Sentence,
     Support,
     UnreadFile,
 )
 
 if TYPE_CHECKING:
-    from rag.store.backends import Salvage
     from rag.sync import MirroredFolder
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_SOFT_BREAK = re.compile(r"(?<!\n)\n(?![\n\s]|[-*•] |\d+[.)] )")
 _WIDTH = 100
 _NARROWEST = 20
 _LONGEST_SIDE = 240
@@ -55,9 +58,9 @@ def one_line(text: str, width: int = _WIDTH) -> str:
     return textwrap.shorten(safe(text), width, placeholder=" …")
 
 
-def screen_width() -> int | None:
-    """Columns of the terminal that the standard output is; None where it is a file or a pipe."""
-    if not sys.stdout.isatty():
+def screen_width(*, errors: bool = False) -> int | None:
+    """Columns of the terminal that the standard output (or that for errors) is; None where it is a file or a pipe."""
+    if not (sys.stderr if errors else sys.stdout).isatty():
         return None
     return shutil.get_terminal_size((_WIDTH, 24)).columns
 
@@ -98,7 +101,7 @@ def answer_text(answer: Answer, width: int | None = None) -> str:
 
     Broken at ``width`` columns, where one is given.
     """
-    blocks = [_flagged(answer)]
+    blocks = [_flagged(replace(answer, text=_unbroken(answer)))]
     if answer.citations:
         blocks.append("\n".join(_footnote(c, width or _WIDTH) for c in answer.citations))
     for item in answer.disagreements:
@@ -112,6 +115,17 @@ def answer_text(answer: Answer, width: int | None = None) -> str:
         blocks.append("Nearest passages:\n" + "\n".join(_nearest(hit) for hit in answer.hits[:3]))
     blocks.extend(f"Note: {safe(notice)}" for notice in (*answer.notices, answer.unread.told) if notice)
     return fitted("\n\n".join(blocks), width)
+
+
+def _unbroken(answer: Answer) -> str:
+    """The answer's text without the line breaks that its sentences brought from their source; as long as it was. The
+    rows of tables and lists stay on lines of their own."""
+    text = answer.text
+    for sentence in answer.sentences:
+        if "|" not in sentence.text:
+            joined = _SOFT_BREAK.sub(" ", text[sentence.start : sentence.end])
+            text = text[: sentence.start] + joined + text[sentence.end :]
+    return text
 
 
 def _side(claim: Claim) -> str:
@@ -174,11 +188,17 @@ def sources_text(documents: Sequence[Document]) -> str:
     return "\n".join(rows) or "No documents."
 
 
-def salvage_text(done: Salvage) -> str:
+def repair_text(done: Repair) -> str:
     """What a repair saved and what it could not."""
+    again = [f"{counted(done.vectors, 'vector')} were made again." if done.vectors else ""]
+    if done.kept is None:
+        held = f"{counted(done.documents, 'document')} and {counted(done.conversations, 'conversation')}"
+        sound = "" if done.vectors else " and nothing had to be done"
+        return " ".join(filter(None, [f"The library is sound, with {held}{sound}.", *again]))
     lines = [f"Saved: {counted(done.documents, 'document')}, {counted(done.conversations, 'conversation')}."]
     if done.lost:
         lines.append(f"Lost, to be ingested again: {', '.join(one_line(name) for name in done.lost)}.")
+    lines += filter(None, again)
     return "\n".join(
         [*lines, f"The library was written anew; the file as it was is kept until you delete it: {done.kept}"]
     )
@@ -238,7 +258,7 @@ def _failures(failed: Sequence[IngestEvent]) -> list[str]:
     """A line for each failed file: name, reason, remedy; one for all that failed alike."""
     alike: dict[tuple[str, str], list[IngestEvent]] = defaultdict(list)
     for event in failed:
-        alike[event.error.replace(event.source, "…"), event.hint].append(event)
+        alike[event.error.replace(shown(event.source), "…"), event.hint].append(event)
     lines = []
     for (error, hint), events in alike.items():
         remedy = f" {safe(hint)}" if hint else ""

@@ -20,11 +20,13 @@ from rag.platform.children import children
 from rag.platform.signals import death, told
 
 _MODULE = "rag.documents.worker"
+_MOST_WORKERS = 8
+"""One thread embeds and writes what they parse: more could only wait for it."""
 _START_HINT = "Check that this program's packages are installed completely and that files can still be opened."
 
 
 class ParserPool:
-    """Parses files in child processes, at most ``workers`` at a time (default: 2, or 1 on a single core).
+    """Parses files in child processes, at most ``workers`` at a time (default: as many as there are cores, up to 8).
 
     Safe to share between threads. The fork server behind it starts with the first file and ends with ``close()``;
     if it is killed, the next file starts another.
@@ -34,7 +36,8 @@ class ParserPool:
         self._limits = limits
         self._characters = characters
         self._overlap = overlap
-        self._executor = ThreadPoolExecutor(workers or min(2, os.cpu_count() or 1), thread_name_prefix="rag-parser")
+        self.workers = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
+        self._executor = ThreadPoolExecutor(self.workers, thread_name_prefix="rag-parser")
         self._lock = threading.Lock()
         self._server: Children | None = None
         self._closed = False

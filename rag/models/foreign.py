@@ -15,6 +15,7 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
@@ -24,6 +25,8 @@ from llama_index.core.llms.llm import LLM
 from rag.config import Config
 from rag.errors import (
     ConfigError,
+    DamagedDocument,
+    EmptyDocument,
     ModelError,
     ModelMissing,
     ModelRefused,
@@ -38,6 +41,10 @@ from rag.errors import (
     WrongModelKind,
 )
 from rag.models.host import is_loopback, redact
+
+if TYPE_CHECKING:
+    from llama_index.core.node_parser import NodeParser
+    from llama_index.core.readers.base import BaseReader
 
 if TYPE_CHECKING:
     from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -234,6 +241,59 @@ def translated(llm: object) -> Iterator[None]:
         raise kind(
             f"The model {type(llm).__name__} failed: {type(error).__name__}{f': {said}' if said else ''}.", hint=hint
         ) from error
+
+
+def read_by(reader: BaseReader, path: Path) -> tuple[str, dict[str, Any]]:
+    """What a reader of LlamaIndex makes of a file: one text, its documents a blank line apart, and their metadata that
+    are plain values, the first one's before others. It runs in this process, not in a confined child.
+
+    Raises DamagedDocument for whatever it raises, EmptyDocument for no text.
+    """
+    try:
+        documents = list(reader.load_data(file=path))
+        texts = [document.get_content() for document in documents]
+        noted = {key: value for document in reversed(documents) for key, value in document.metadata.items()}
+    except Exception as error:  # every reader has errors of its own
+        said = " ".join(str(error).split())[:_LONGEST]
+        raise DamagedDocument(
+            f"{type(reader).__name__} could not read {path.name}: {type(error).__name__}{f': {said}' if said else ''}.",
+            hint="Check that the file opens elsewhere, or read it without this reader.",
+        ) from error
+    text = "\n\n".join(texts)
+    if not text.strip():
+        raise EmptyDocument(f"{type(reader).__name__} found no text in {path.name}.", hint="Check the file.")
+    return text, {key: value for key, value in noted.items() if isinstance(value, str | int | float | bool)}
+
+
+def cut_by(parser: NodeParser, text: str) -> list[tuple[int, int]]:
+    """Where the nodes that a parser of LlamaIndex makes of a text stand in it, in order, without white space around.
+
+    Raises DamagedDocument for a node that is no part of the text, and for whatever the parser raises: a passage is a
+    true slice, or it could not be cited.
+    """
+    from llama_index.core.schema import Document, MetadataMode
+
+    spans: list[tuple[int, int]] = []
+    name, begun = type(parser).__name__, 0
+    try:
+        nodes = [n.get_content(MetadataMode.NONE) for n in parser.get_nodes_from_documents([Document(text=text)])]
+    except Exception as error:  # every parser has errors of its own
+        raise DamagedDocument(f"{name} failed: {type(error).__name__}: {error}.", hint="Use another parser.") from error
+    for content in nodes:
+        wanted = content.strip()
+        if not wanted:
+            continue
+        start = text.find(wanted, begun)
+        start = text.find(wanted) if start < 0 else start
+        if start < 0:
+            shown = " ".join(wanted.split())[:60]
+            raise DamagedDocument(
+                f"{name} made a passage that is no part of the text: {shown!r}.",
+                hint="Use a parser that cuts texts and does not change them.",
+            )
+        spans.append((start, start + len(wanted)))
+        begun = start + 1
+    return sorted(set(spans))
 
 
 def _kind_of(error: Exception) -> tuple[type[ModelError], str]:

@@ -66,7 +66,8 @@ class AuditReport:
 
     ``missing`` passages are in the truth alone, ``extra`` ids in the index alone (both beyond the ``unsynced``
     changes still on their way); of ``sampled`` vectors ``self_hits`` found themselves. ``indexed`` is -1 and
-    nothing is sampled when this process may not open the index (a reader).
+    nothing is sampled when this process may not open the index (a reader), or there is none yet and it is this process
+    that will make it (``own``): after a restore.
     """
 
     state: State
@@ -78,6 +79,7 @@ class AuditReport:
     sampled: int = 0
     self_hits: int = 0
     problem: str = ""
+    own: bool = False
 
     @property
     def ok(self) -> bool:
@@ -92,7 +94,8 @@ class AuditReport:
     def describe(self) -> str:
         """The report in one line."""
         if self.indexed < 0:
-            return f"{self.passages} passages, searched exactly; the index belongs to the writing process"
+            index = "is made with the next document" if self.own else "belongs to the writing process"
+            return f"{self.passages} passages, searched exactly; the index {index}"
         text = f"{self.passages} passages, {self.indexed} in the index"
         text += f", {self.self_hits} of {self.sampled} found themselves"
         faults = {"waiting": self.unsynced, "missing": self.missing, "too many": self.extra}

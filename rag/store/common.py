@@ -20,7 +20,7 @@ INDEX_FOLDER = "index"
 NAME_LIMIT = 100
 TITLE_LIMIT = 80
 _EXCERPT = 160
-_ROUNDING = 1e-3
+ROUNDING = 1e-3
 
 
 def check_collection_name(name: str) -> None:
@@ -73,7 +73,7 @@ def matrix_of(rows: Sequence[object], collection: Collection) -> Vector:
     matrix = np.frombuffer(b"".join(sound), dtype="<f4").reshape(-1, collection.embedder.dimension)
     with np.errstate(over="ignore", invalid="ignore"):
         lengths = np.einsum("ij,ij->i", matrix, matrix)
-    if not np.all((np.abs(lengths - 1) < _ROUNDING) | (lengths == 0)):
+    if not np.all((np.abs(lengths - 1) < ROUNDING) | (lengths == 0)):
         raise damaged_vectors(collection)
     return matrix
 

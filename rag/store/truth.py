@@ -364,6 +364,12 @@ class Vectors(Protocol):
     def pending_count(self, generation: int) -> int:
         """How many keys have no vector in this generation yet."""
 
+    def unsound(self, generation: int) -> int:
+        """How many keys have no vector in this generation, or one that is damaged. Reads all of them."""
+
+    def drop_unsound(self, generation: int) -> None:
+        """Take the damaged vectors out of a generation: their keys are pending then."""
+
     def put(self, generation: int, vectors: Mapping[bytes, npt.NDArray[Any]]) -> None:
         """Store vectors of a generation, durably; keys that no passage uses any more are left out."""
 

@@ -113,6 +113,8 @@ class Upkeep:
                 index = index or self._adopt(entry, collection)
                 if index is not None:
                     return examine(self._truth, collection, index, sample, self.state(collection))
+                if self._truth.outbox.pointer(collection.id) is None and not entry.problem:
+                    return AuditReport("exact", self._truth.passages.count(collection.id), -1, own=True)
                 problem = entry.problem or "there is no sound index"
             except IndexFailure as error:
                 self._discard(entry, collection.id)

@@ -22,6 +22,7 @@ PARTS = (
     "ui",
     "memory",
     "library",
+    "scale",
 )
 APART = ("install",)
 """Only when named: it downloads."""

@@ -57,12 +57,12 @@ class LexicalTables:
             if not terms:
                 return wanted
             many = affordable(terms, SCORE_ROWS)
-            few = affordable(terms, SEARCH_ROWS) if within is None else many
+            few = affordable(terms, self._search_rows(connection, collection_id, within))
             if few == many:
                 best = words.best(connection, collection_id, few, limit, within) if limit > 0 else {}
                 scored = words.scores(connection, collection_id, many, wanted) if wanted else {}
             else:
-                candidates = words.best(connection, collection_id, few, 2 * limit) if limit > 0 else {}
+                candidates = words.best(connection, collection_id, few, 2 * limit, within) if limit > 0 else {}
                 both = candidates | wanted
                 scored = words.scores(connection, collection_id, many, both) if both else {}
                 ranked = sorted(candidates, key=lambda number: (-scored[number], number))
@@ -102,6 +102,16 @@ class LexicalTables:
             if not terms or at < 0:
                 return 0
             return min(self._frequency(connection, collection_id, at, one) for one in terms)
+
+    def _search_rows(self, connection: Connection, collection_id: int, within: Ids | None) -> int:
+        """In how many passages the terms that choose the candidates may occur: where only a part of them counts, in so
+        many more."""
+        if within is None:
+            return SEARCH_ROWS
+        (total,) = connection.execute(
+            "SELECT coalesce(sum(passages), 0) FROM document WHERE collection_id = ?", (collection_id,)
+        ).fetchone()
+        return min(SCORE_ROWS, SEARCH_ROWS * int(total) // max(1, len(within)))
 
     def _present(self, connection: Connection, collection_id: int, question: str) -> list[tuple[int, Term]]:
         """The question's terms that occur at all, each after its number of passages, rarest first."""

@@ -55,10 +55,14 @@ class PassagesTables:
     def numbers_in(self, document_ids: Sequence[int]) -> Ids:
         with self._database.reading() as connection:
             rows = connection.execute(
-                "SELECT id FROM passage WHERE document_id IN (SELECT value FROM json_each(?)) ORDER BY id",
+                "SELECT p.id, d.passages FROM document d JOIN passage p ON p.document_id = d.id AND p.ordinal = 0"
+                " WHERE d.id IN (SELECT value FROM json_each(?)) ORDER BY p.id",
                 (numbers(document_ids),),
             ).fetchall()
-        return np.array(rows, dtype=np.int64).reshape(-1)
+        firsts, sizes = np.array(rows, dtype=np.int64).reshape(-1, 2).T
+        # A document's passages are numbered without a gap.
+        within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        return np.asarray(np.repeat(firsts, sizes) + within, dtype=np.int64)
 
     def ids(self, collection_id: int) -> Ids:
         with self._database.reading() as connection:

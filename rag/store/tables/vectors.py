@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.errors import StoreError
-from rag.store.common import damaged_vectors, matrix_of, unit_bytes
+from rag.store.common import ROUNDING, damaged_vectors, matrix_of, unit_bytes
 from rag.store.tables.collections import find_collection, insert_generation, touch
 from rag.store.tables.connection import Connection, Database, numbers
 from rag.store.tables.passages import of_contents
@@ -85,6 +85,18 @@ class VectorsTables:
     def pending_count(self, generation: int) -> int:
         with self._database.reading() as connection:
             return _missing(connection, generation)
+
+    def unsound(self, generation: int) -> int:
+        with self._database.reading() as connection:
+            return _missing(connection, generation) + len(_not_unit(connection, generation))
+
+    def drop_unsound(self, generation: int) -> None:
+        with self._database.writing() as connection:
+            connection.execute(
+                "DELETE FROM vector WHERE generation = ? AND content_id IN (SELECT value FROM json_each(?))",
+                (generation, numbers(_not_unit(connection, generation))),
+            )
+            touch(connection, _collection_of(connection, generation))
 
     def put(self, generation: int, vectors: Mapping[bytes, npt.NDArray[Any]]) -> None:
         with self._database.writing() as connection:
@@ -168,6 +180,22 @@ def _collection_of(connection: Connection, generation: int) -> int:
 def _missing(connection: Connection, generation: int) -> int:
     owner = _collection_of(connection, generation)
     return int(connection.execute(f"SELECT count(*) {_MISSING}", (owner, generation)).fetchone()[0])
+
+
+def _not_unit(connection: Connection, generation: int) -> list[int]:
+    """The contents whose vector in a generation is none of its dimension, or neither of unit length nor zero."""
+    (dimension,) = connection.execute("SELECT dimension FROM generation WHERE id = ?", (generation,)).fetchone()
+    rows = connection.execute("SELECT content_id, data FROM vector WHERE generation = ?", (generation,))
+    return [number for number, data in rows if not _is_unit(data, dimension)]
+
+
+def _is_unit(data: object, dimension: int) -> bool:
+    if not isinstance(data, bytes) or len(data) != 4 * dimension:
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        row = _vector(data)
+        length = float(row @ row)
+    return length == 0 or abs(length - 1) < ROUNDING
 
 
 def _drop(connection: Connection, generation: int) -> None:
