@@ -196,13 +196,14 @@ def _library(config: Config, truth: Truth, dense: DenseIndex) -> Iterator[Check]
                 f"{collection.name}: what is stored is not what was put in, of {', '.join(damaged)}.",
                 "Run `rag remove SOURCE` for each and ingest the file again, or restore the library's folder.",
             )
+    unsound = {one.id: truth.vectors.unsound(one.generation) for one in truth.collections.list()}
     for collection in truth.collections.list():
-        if unsound := truth.vectors.unsound(collection.generation):
+        if unsound.get(collection.id):
             yield Check(
                 "vectors",
                 "bad",
-                f"{collection.name}: {unsound} of {truth.encodings.content_count(collection.id)} texts have no vector,"
-                " or a damaged one.",
+                f"{collection.name}: {unsound[collection.id]} of {truth.encodings.content_count(collection.id)} texts"
+                " have no vector, or a damaged one.",
                 "Run `rag doctor --repair`, which makes them again.",
             )
     empty = sum(d.empty_pages for c in truth.collections.list() for d in truth.documents.list(c.id))
@@ -211,6 +212,8 @@ def _library(config: Config, truth: Truth, dense: DenseIndex) -> Iterator[Check]
             "pages", "warn", f"{empty} pages have no text and cannot be searched.", "Run the files through OCR first."
         )
     for collection in truth.collections.list():
+        if unsound.get(collection.id):
+            continue  # nothing to compare an index with
         report = dense.audit(collection)
         message = (
             f"{collection.name}: {report.describe()}; embedder {collection.embedder.name}; "

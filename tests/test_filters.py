@@ -70,8 +70,8 @@ class Shouting(BaseReader):
 
 def test_a_parser_and_a_reader_of_llamaindex_can_be_passed_in(tmp_path: Path) -> None:
     for name in ("a.odd", "b.txt", "broken.odd"):
-        (tmp_path / name).write_text("The ferry leaves at nine. It is never late. " * 9, encoding="utf-8")
-    parser = SentenceSplitter(chunk_size=40, chunk_overlap=8)
+        (tmp_path / name).write_text("The ferry leaves at nine. It is never late. " * 20, encoding="utf-8")
+    parser = SentenceSplitter(chunk_size=64, chunk_overlap=8)
     with Library.open(tmp_path / "library", llm="quotes", embedder="builtin", node_parser=parser) as library:
         files = [tmp_path / name for name in ("a.odd", "b.txt", "broken.odd")]
         events = {event.source: event for event in library.ingest(files, reader={".odd": Shouting()}).events}
@@ -79,7 +79,7 @@ def test_a_parser_and_a_reader_of_llamaindex_can_be_passed_in(tmp_path: Path) ->
             "a.odd": "added", "b.txt": "added", "broken.odd": "failed",
         }  # fmt: skip
         assert "Shouting could not read broken.odd: KeyError: 'page 3'" in events["broken.odd"].error
-        assert events["b.txt"].passages > 5, "the parser's passages are shorter than this program's"
+        assert events["b.txt"].passages > 2, "the parser's passages are shorter than this program's"
         hit = library.search("WHEN DOES THE FERRY LEAVE", where={"team": "port"})[0].passage
         text = library.text(hit.document_id)
         assert text.startswith("THE FERRY") and text[hit.start : hit.end] == hit.text

@@ -16,9 +16,10 @@ import pytest
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
 from rag.commands.cli import cli, run
-from rag.commands.terminal import safe
+from rag.commands.terminal import answer_text, safe
 from rag.errors import ModelError
 from rag.models import embed
+from rag.types import Answer, Sentence, Support
 
 RAG = [sys.executable, "-m", "rag"]
 TEXT = "The lighthouse keeper lives in the red house.\n\nThe foghorn sounds every 40 seconds in winter.\n"
@@ -223,3 +224,13 @@ def test_output_into_a_closed_pipe_is_no_error(home: Path) -> None:
     line = f"{sys.executable} -m rag ask 'How often does the foghorn sound?' | true"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, timeout=60)
     assert "Traceback" not in done.stderr
+
+
+def test_a_quote_flows_and_a_table_keeps_its_rows() -> None:
+    parts = ["The ferry leaves\nat nine and\n\nreturns.\n- Tickets are dear.", "| a | b |\n| 1 | 2 |"]
+    text = "\n\n".join(parts)
+    sentences = tuple(
+        Sentence(part, text.index(part), text.index(part) + len(part), Support.QUOTED) for part in parts
+    )  # fmt: skip
+    shown = answer_text(Answer("?", text, abstained=False, sentences=sentences))
+    assert shown == "The ferry leaves at nine and\n\nreturns.\n- Tickets are dear.\n\n| a | b |\n| 1 | 2 |"
