@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from rag import Library
+from rag.errors import UnknownSource
 from rag.models.embed import BuiltinEmbedding, describe_embedder
 from rag.retrieve import HybridRetriever
 from rag.store.dense import DenseIndex
@@ -23,7 +25,8 @@ from rag.store.truth import EmbedderInfo
 from tests.bench.search_bench import PASSAGES, fill, questions
 from tests.bench.tables import percentile, say, table
 
-FILES = 10_000
+FILES = int(os.environ.get("RAG_FILES", 10_000))
+_PATIENCE = 120
 _SHARES = (0.01, 0.1, 0.5, 1.0)
 _DAMAGED_DOCUMENTS = 40
 
@@ -70,15 +73,23 @@ def _watched(library: Library, docs: Path, number: int) -> float:
     watcher.start()
     marker, wanted = docs / f"begun-{number}.txt", docs / f"live-{number}.txt"
     marker.write_text(f"Marker {number}.", encoding="utf-8")
-    ready.wait(120)
+    ready.wait(_PATIENCE)
     wanted.write_text(f"The lifeboat number {number} left.", encoding="utf-8")
     started = time.perf_counter()
-    while not any(document.source == wanted.name for document in library.sources()):
+    while not _has(library, str(wanted)) and time.perf_counter() - started < _PATIENCE:
         time.sleep(0.02)
     taken = time.perf_counter() - started
     stop.set()
     watcher.join()
     return taken
+
+
+def _has(library: Library, origin: str) -> bool:
+    try:
+        library.document(origin)
+    except UnknownSource:
+        return False
+    return True
 
 
 def _filters(home: Path) -> None:
