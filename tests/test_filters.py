@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from llama_index.core.node_parser import NodeParser, SentenceSplitter
+from llama_index.core.node_parser import NodeParser, TokenTextSplitter
 from llama_index.core.readers.base import BaseReader
 from llama_index.core.schema import Document as LlamaDocument
 from llama_index.core.schema import TextNode
@@ -71,7 +71,7 @@ class Shouting(BaseReader):
 def test_a_parser_and_a_reader_of_llamaindex_can_be_passed_in(tmp_path: Path) -> None:
     for name in ("a.odd", "b.txt", "broken.odd"):
         (tmp_path / name).write_text("The ferry leaves at nine. It is never late. " * 20, encoding="utf-8")
-    parser = SentenceSplitter(chunk_size=64, chunk_overlap=8)
+    parser = TokenTextSplitter(chunk_size=64, chunk_overlap=8)
     with Library.open(tmp_path / "library", llm="quotes", embedder="builtin", node_parser=parser) as library:
         files = [tmp_path / name for name in ("a.odd", "b.txt", "broken.odd")]
         events = {event.source: event for event in library.ingest(files, reader={".odd": Shouting()}).events}
