@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rag.errors import StoreError
 from rag.store.sqlite.backup import Salvage, restore, salvage
 from rag.store.sqlite.database import FILE_NAME, SqliteDatabase, expect_not_lost
 from rag.store.sqlite.truth import SqliteTruth
@@ -14,13 +15,17 @@ from rag.store.truth import AccountRows, Truth
 
 __all__ = ["FILE_NAME", "Salvage", "expect_not_lost", "open_accounts", "open_truth", "restore", "salvage"]
 
+_POSTGRES = ("postgresql://", "postgres://")
+
 
 def open_truth(address: Path | str, *, writer: bool) -> Truth:
-    """Open the library at ``address``, its folder; a writer creates it, or brings it up to date.
+    """Open the library at ``address``, its folder or a ``postgresql://`` URI; a writer creates it, or updates it.
 
-    Raises LibraryFormat for a file of a newer version or of another program, StoreError for a folder that cannot be
-    used, or that holds no library when opened for reading.
+    Raises LibraryFormat for a file of a newer version or of another program, StoreError for what cannot be used, or
+    holds no library when opened for reading.
     """
+    if isinstance(address, str) and address.startswith(_POSTGRES):
+        return _open_database(address, writer=writer)
     return SqliteTruth.open(Path(address), writer=writer)
 
 
@@ -32,3 +37,14 @@ def open_accounts(address: Path | str) -> Iterator[AccountRows]:
     """
     with SqliteDatabase.beside(Path(address)) as database:
         yield AccountsTables(database)
+
+
+def _open_database(address: str, *, writer: bool) -> Truth:
+    try:
+        from rag.store.postgres.truth import PostgresTruth
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"A library in PostgreSQL needs the package {error.name}, which is not installed.",
+            hint="Install it with `pip install 'rag-cited[postgres]'`.",
+        ) from error
+    return PostgresTruth.open(address, writer=writer)

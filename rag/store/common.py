@@ -113,8 +113,8 @@ def title_of(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    """Text that UTF-8 can hold."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    """Text that every backend can hold: what is no Unicode, and NUL, is marked as lost."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
 
 
 def excerpt_of(question: str, answer: str, wanted: Sequence[str]) -> str | None:

@@ -43,8 +43,8 @@ class SqliteConnection(sqlite3.Connection):
         """Run an INSERT of one row; the ``id`` it got."""
         return int(self.execute(statement, values).lastrowid or 0)
 
-    def next_passage(self) -> int:
-        """The number that the next passage may have: greater than any ever used."""
+    def take_passages(self, count: int) -> int:
+        """The first of ``count`` numbers that no passage ever had; SQLite notes them when they are used."""
         row = self.execute("SELECT seq FROM sqlite_sequence WHERE name = 'passage'").fetchone()
         return (row[0] if row else 0) + 1
 

@@ -48,8 +48,8 @@ class Connection(Protocol):
     def insert(self, statement: str, values: Sequence[Any], /) -> int:
         """Run an INSERT of one row; the ``id`` it got."""
 
-    def next_passage(self) -> int:
-        """The number that the next passage may have: greater than any ever used."""
+    def take_passages(self, count: int) -> int:
+        """The first of ``count`` numbers that no passage ever had."""
 
 
 class Words(Protocol):

@@ -323,7 +323,7 @@ def _insert_passages(
     connection: Connection, words: Words, collection_id: int, document_id: int, parsed: ParsedDocument,
     passages: Sequence[NewPassage], contents: Mapping[bytes, int],
 ) -> None:  # fmt: skip
-    first = connection.next_passage()
+    first = connection.take_passages(len(passages))
     connection.executemany(
         "INSERT INTO passage (id, document_id, ordinal, start, stop, page, heading, content_id, places)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",

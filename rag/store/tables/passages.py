@@ -50,7 +50,8 @@ class PassagesTables:
                 " JOIN document d ON d.id = p.document_id",
                 (numbers(ids),),
             )
-            return {number: Home(*home) for number, *home in rows}
+            found = {number: Home(*home) for number, *home in rows}
+        return {number: found[number] for number in ids if number in found}
 
     def numbers_in(self, document_ids: Sequence[int]) -> Ids:
         with self._database.reading() as connection:

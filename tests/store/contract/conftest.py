@@ -1,15 +1,18 @@
-"""The contract of ``rag.store.truth``, held over every backend: a new one is added to ``BACKENDS``."""
+"""The contract of ``rag.store.truth``, held over every backend: a new one is added to the fixture ``backend``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
+from rag.store.postgres.truth import PostgresTruth
 from rag.store.sqlite.truth import SqliteTruth
 from rag.store.truth import Collection, Truth
+from tests.postgres import Server
 from tests.store.material import EMBEDDER, prose, put
 
 
@@ -20,10 +23,6 @@ class Backend(Protocol):
         """The library of that folder; a writer makes it."""
         ...
 
-    def close(self) -> None:
-        """Give up all it made outside the folders."""
-        ...
-
 
 class Sqlite:
     """Each library is a file in its folder."""
@@ -31,19 +30,22 @@ class Sqlite:
     def open(self, folder: Path, *, writer: bool = True) -> Truth:
         return SqliteTruth.open(folder, writer=writer)
 
-    def close(self) -> None:
-        return
+
+class Postgres:
+    """Each library is a schema of one database."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def open(self, folder: Path, *, writer: bool = True) -> Truth:
+        schema = f"library_{blake2b(str(folder).encode(), digest_size=8).hexdigest()}"
+        return PostgresTruth.open(self._server.address(schema), writer=writer)
 
 
-BACKENDS: dict[str, type[Backend]] = {"sqlite": Sqlite}
-
-
-@pytest.fixture(scope="module", params=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def backend(request: pytest.FixtureRequest) -> Backend:
     """Each backend in turn."""
-    made = BACKENDS[request.param]()
-    yield made
-    made.close()
+    return Sqlite() if request.param == "sqlite" else Postgres(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import pytest
 from rag.store.dense import DenseIndex
 from rag.store.sqlite.truth import SqliteTruth
 from rag.store.truth import Collection, Lexical, Pointer, Truth
-from tests.store.contract.conftest import Backend
+from tests.store.contract.conftest import Backend, Sqlite
 from tests.store.invariants import check
 from tests.store.material import EMBEDDER, embed, prose, put
 
@@ -70,7 +70,7 @@ def test_kills_lose_nothing_and_leave_nothing_half(backend: Backend, tmp_path: P
     expected: dict[str, int | None] = {}
     step = 0
     chance = random.Random(1)
-    for _ in range(200 if os.environ.get("RAG_SOAK") else 10):
+    for _ in range(200 if os.environ.get("RAG_SOAK") else 10 if isinstance(backend, Sqlite) else 4):
         acknowledged = kill_during_ingest(address, step, chance.uniform(0, 0.25))
         for number, sign in acknowledged:
             expected[f"{number % SOURCES}.txt"] = number if sign == "+" else None

@@ -1,0 +1,80 @@
+"""One transaction of a PostgreSQL database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import psycopg
+from psycopg.types.string import StrDumperUnknown, TextLoader
+
+_TABLE_OF_NUMBERS = "(SELECT value::bigint AS value FROM json_array_elements_text(?::json)) AS listed"
+
+
+_MARK = "\U0010ffff"
+"""Begins what stands for a character that PostgreSQL cannot hold: NUL, and this one."""
+
+
+class _TextDumper(StrDumperUnknown):
+    def dump(self, obj: str) -> Any:
+        if "\0" in obj or _MARK in obj:
+            obj = obj.replace(_MARK, f"{_MARK}1").replace("\0", f"{_MARK}0")
+        return super().dump(obj)
+
+
+class _TextLoader(TextLoader):
+    def load(self, data: Any) -> bytes | str:
+        text = super().load(data)
+        if isinstance(text, str) and _MARK in text:
+            return text.replace(f"{_MARK}0", "\0").replace(f"{_MARK}1", _MARK)
+        return text
+
+
+def connect(address: str, wait_seconds: int) -> PostgresConnection:
+    """A connection outside any transaction; nothing on it waits longer than ``wait_seconds`` for another."""
+    raw = psycopg.connect(address, autocommit=True, connect_timeout=wait_seconds, application_name="rag")
+    raw.adapters.register_dumper(str, _TextDumper)
+    raw.adapters.register_loader("text", _TextLoader)
+    raw.execute(f"SET lock_timeout = '{wait_seconds}s'")
+    raw.execute("SET synchronous_commit = on")
+    return PostgresConnection(raw)
+
+
+class PostgresConnection:
+    """``rag.store.tables.connection.Connection`` in PostgreSQL."""
+
+    def __init__(self, raw: psycopg.Connection[tuple[Any, ...]]) -> None:
+        self.raw = raw
+
+    @property
+    def idle(self) -> bool:
+        """Whether no transaction is open on it."""
+        return self.raw.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+
+    def execute(self, statement: str, values: Sequence[Any] = (), /) -> psycopg.Cursor[tuple[Any, ...]]:
+        """Run a statement."""
+        return self.raw.execute(spelled(statement), values)
+
+    def executemany(self, statement: str, rows: Iterable[Sequence[Any]], /) -> None:
+        """Run a statement for each row of values."""
+        with self.raw.cursor() as cursor:
+            cursor.executemany(spelled(statement), rows)
+
+    def insert(self, statement: str, values: Sequence[Any], /) -> int:
+        """Run an INSERT of one row; the ``id`` it got."""
+        row = self.raw.execute(spelled(f"{statement} RETURNING id"), values).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def take_passages(self, count: int) -> int:
+        """The first of ``count`` numbers that no passage ever had."""
+        row = self.raw.execute("UPDATE passage_number SET last = last + %s RETURNING last", (count,)).fetchone()
+        assert row is not None
+        return int(row[0]) - count + 1
+
+
+@lru_cache(maxsize=512)
+def spelled(statement: str) -> str:
+    """A statement of ``rag.store.tables`` as psycopg takes it; its values are parameters always."""
+    return statement.replace("%", "%%").replace("json_each(?)", _TABLE_OF_NUMBERS).replace("?", "%s")

@@ -1,0 +1,230 @@
+"""The full-text index in one table of postings: BM25 in plain SQL, with the terms and weights of FTS5.
+
+SQLite itself cuts the texts into terms, in memory, so that both engines index and look for the very same ones. The
+score is that of FTS5's ``bm25``: k1 1.2, b 0.75, a match in the head counted ``HEAD_WEIGHT`` times, the inverse
+document frequency of Robertson and Sparck Jones, never below 0.000001.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import psycopg
+
+from rag.errors import LibraryDamaged
+from rag.store.postgres.connection import PostgresConnection
+from rag.store.tables import passages as slices
+from rag.store.tables.connection import Connection
+from rag.store.terms import HEAD_WEIGHT, TOKENIZER, Term, columns
+from rag.store.truth import Ids
+
+_LONGEST = 500
+"""Bytes of a term that a row of the index can hold; a longer one is known by its hash."""
+
+_BATCH = 2_000
+
+_HITS = f"""asked(n, term, need) AS (SELECT * FROM unnest(%(n)s::int[], %(terms)s::text[], %(need)s::int[])),
+hit AS (
+    SELECT a.n, p.passage_id, max(p.length) AS length,
+        CASE WHEN max(a.need) > 0 THEN min({HEAD_WEIGHT} * p.head + p.body)
+             ELSE sum({HEAD_WEIGHT} * p.head + p.body) END::float8 AS often
+    FROM asked a JOIN posting p ON p.collection_id = %(collection)s AND p.term = a.term
+    GROUP BY a.n, p.passage_id HAVING max(a.need) = 0 OR count(*) = max(a.need)
+)"""
+
+_SCORED = f"""WITH {_HITS},
+whole AS (SELECT passages::float8 AS passages, terms::float8 / greatest(passages, 1) AS length
+    FROM indexed WHERE collection_id = %(collection)s),
+rarity AS (SELECT n, greatest(ln(((SELECT passages FROM whole) - count(*) + 0.5) / (count(*) + 0.5)), 1e-6) AS idf
+    FROM hit GROUP BY n)
+SELECT passage_id, sum(idf * often * 2.2 / (often + 1.2 * (0.25 + 0.75 * hit.length / whole.length))) AS score
+    FROM hit JOIN rarity USING (n) CROSS JOIN whole"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Posting:
+    """A term in one passage: how often in its head and in its body, of how many terms in all."""
+
+    term: str
+    passage: int
+    head: int
+    body: int
+    length: int
+
+
+class Postings:
+    """``rag.store.tables.connection.Words`` in PostgreSQL."""
+
+    def create(self, connection: Connection, collection_id: int) -> None:
+        connection.execute("INSERT INTO indexed VALUES (?, 0, 0)", (collection_id,))
+
+    def drop(self, connection: Connection, collection_id: int) -> None:
+        for table in ("posting", "indexed"):
+            connection.execute(f"DELETE FROM {table} WHERE collection_id = ?", (collection_id,))
+
+    def write(self, connection: Connection, collection_id: int, rows: Iterable[tuple[int, str, str]]) -> None:
+        passages = terms = 0
+        with _raw(connection).cursor() as cursor, cursor.copy(
+            "COPY posting (collection_id, term, passage_id, head, body, length) FROM STDIN"
+        ) as copy:  # fmt: skip
+            for batch in _batches(rows):
+                passages += len(batch)
+                for one in _postings(batch):
+                    terms += one.head + one.body
+                    copy.write_row((collection_id, one.term, one.passage, one.head, one.body, one.length))
+        connection.execute(
+            "UPDATE indexed SET passages = passages + ?, terms = terms + ? WHERE collection_id = ?",
+            (passages, terms, collection_id),
+        )
+
+    def forget(self, connection: Connection, collection_id: int, document_id: int) -> bool:
+        try:
+            rows = _rows(connection, document_id)
+        except LibraryDamaged:
+            return False
+        gone = [one for batch in _batches(rows) for one in _postings(batch)]
+        _raw(connection).execute(
+            "DELETE FROM posting p USING unnest(%s::text[], %s::bigint[]) AS gone(term, passage_id)"
+            " WHERE p.collection_id = %s AND p.term = gone.term AND p.passage_id = gone.passage_id",
+            ([one.term for one in gone], [one.passage for one in gone], collection_id),
+        )
+        connection.execute(
+            "UPDATE indexed SET passages = passages - ?, terms = terms - ? WHERE collection_id = ?",
+            (len(rows), sum(one.head + one.body for one in gone), collection_id),
+        )
+        return True
+
+    def write_anew(self, connection: Connection, collection_id: int) -> None:
+        self.drop(connection, collection_id)
+        self.create(connection, collection_id)
+        documents = connection.execute("SELECT id FROM document WHERE collection_id = ?", (collection_id,))
+        for (document_id,) in documents.fetchall():
+            self.write(connection, collection_id, _rows(connection, document_id, as_found=True))
+
+    def sound(self, connection: Connection, collection_id: int) -> bool:
+        """Whether the postings are as many as were put in, of passages that are there."""
+        row = connection.execute(
+            "SELECT coalesce(sum(head + body), 0) = (SELECT terms FROM indexed WHERE collection_id = ?)"
+            " AND NOT EXISTS (SELECT passage_id FROM posting WHERE collection_id = ? EXCEPT SELECT id FROM passage)"
+            " FROM posting WHERE collection_id = ?",
+            (collection_id, collection_id, collection_id),
+        ).fetchone()
+        return bool(row and row[0])
+
+    def count(self, connection: Connection, collection_id: int, term: Term) -> int:
+        asked = _asked(connection, collection_id, [term])
+        found = _raw(connection).execute(f"WITH {_HITS} SELECT count(*) FROM hit", asked).fetchone()
+        return int(found[0]) if found else 0
+
+    def best(
+        self, connection: Connection, collection_id: int, terms: Sequence[Term], limit: int,
+        within: Ids | None = None,
+    ) -> dict[int, float]:  # fmt: skip
+        asked = _asked(connection, collection_id, terms)
+        only = "" if within is None else "WHERE passage_id = ANY(%(within)s)"
+        rows = _raw(connection).execute(
+            f"{_SCORED} {only} GROUP BY passage_id ORDER BY score DESC, passage_id LIMIT %(limit)s",
+            {**asked, "limit": limit, **({} if within is None else {"within": within.tolist()})},
+        )
+        return dict(rows.fetchall())
+
+    def scores(
+        self, connection: Connection, collection_id: int, terms: Sequence[Term], ids: Iterable[int]
+    ) -> dict[int, float]:
+        asked = _asked(connection, collection_id, terms)
+        rows = _raw(connection).execute(
+            f"{_SCORED} WHERE passage_id = ANY(%(ids)s) GROUP BY passage_id",
+            {**asked, "ids": [int(number) for number in ids]},
+        )
+        return dict(rows.fetchall())
+
+    def holders(self, connection: Connection, collection_id: int, term: Term) -> Ids:
+        asked = _asked(connection, collection_id, [term])
+        rows = _raw(connection).execute(f"WITH {_HITS} SELECT passage_id FROM hit ORDER BY 1", asked).fetchall()
+        return np.array(rows, dtype=np.int64).reshape(-1)
+
+
+def _raw(connection: Connection) -> psycopg.Connection[tuple[Any, ...]]:
+    assert isinstance(connection, PostgresConnection)
+    return connection.raw
+
+
+def _asked(connection: Connection, collection_id: int, terms: Sequence[Term]) -> dict[str, object]:
+    """The terms as the parameters of ``_HITS``: a term's parts must all be there (``need``), or be any beginning so."""
+    places: list[int] = []
+    words: list[str] = []
+    need: list[int] = []
+    for place, term in enumerate(terms):
+        parts: Sequence[str] = _parts(term.text)
+        if term.prefix:
+            parts = _beginning(connection, collection_id, parts)
+        places += [place] * len(parts)
+        words += parts
+        need += [0 if term.prefix else len(parts)] * len(parts)
+    return {"n": places, "terms": words, "need": need, "collection": collection_id}
+
+
+def _beginning(connection: Connection, collection_id: int, parts: Sequence[str]) -> list[str]:
+    """The terms of a collection that begin so; those of the last part, where there is more than one."""
+    if not parts:
+        return []
+    rows = connection.execute(
+        "SELECT DISTINCT term FROM posting WHERE collection_id = ? AND starts_with(term, ?) AND term >= ?",
+        (collection_id, parts[-1], parts[-1]),
+    )
+    return [str(row[0]) for row in rows]
+
+
+@lru_cache(maxsize=4096)
+def _parts(text: str) -> tuple[str, ...]:
+    """The terms that SQLite makes of a text, each once."""
+    return tuple(dict.fromkeys(one.term for one in _postings([(1, "", text)])))
+
+
+def _postings(rows: Sequence[tuple[int, str, str]]) -> Iterator[_Posting]:
+    """Every term of these passages, as FTS5 sees them."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.execute(f"CREATE VIRTUAL TABLE words USING fts5(head, body, content='', tokenize=\"{TOKENIZER}\")")
+        connection.execute("CREATE VIRTUAL TABLE seen USING fts5vocab(words, instance)")
+        clean = [(number, *(text.encode("utf-8", "replace").decode() for text in texts)) for number, *texts in rows]
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO words(rowid, head, body) VALUES (?, ?, ?)", clean)
+        counted: defaultdict[tuple[str, int], Counter[str]] = defaultdict(Counter)
+        lengths: Counter[int] = Counter()
+        for term, passage, column, often in connection.execute(
+            "SELECT term, doc, col, count(*) FROM seen GROUP BY term, doc, col"
+        ):
+            counted[_short(term), passage][column] += often
+            lengths[passage] += often
+    for (term, passage), often in counted.items():
+        yield _Posting(term, passage, often["head"], often["body"], lengths[passage])
+
+
+def _short(term: str | None) -> str:
+    """A term as the index holds it. A mark that stands alone is one without a letter, which SQLite gives as NULL."""
+    data = (term or "").encode()
+    return term or "" if len(data) <= _LONGEST else f"{blake2b(data, digest_size=16).hexdigest()}+"
+
+
+def _batches(rows: Iterable[tuple[int, str, str]]) -> Iterator[list[tuple[int, str, str]]]:
+    batch: list[tuple[int, str, str]] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _rows(connection: Connection, document_id: int, *, as_found: bool = False) -> list[tuple[int, str, str]]:
+    passages = slices.of_document(connection, document_id, as_found=as_found)
+    return [(p.id, *columns(p.title, p.heading, p.text)) for p in passages]
