@@ -33,7 +33,7 @@ from rag.errors import (
 )
 from rag.filters import chosen, unread
 from rag.ingest import Cut, Ingestor, Read, SameName, passage_size
-from rag.models.choose import ModelRegistry, embedder_info
+from rag.models.choose import QUOTES, ModelRegistry, embedder_info
 from rag.models.deferred import defer
 from rag.proof import KnownDocument, text_hash
 from rag.store.backends import open_accounts, open_truth, restore, salvage
@@ -649,6 +649,17 @@ class Library:
         )
         return replace(answer, documents=tuple(documents))
 
+    def summary(self, source: str, collection: str | None = None) -> Answer:
+        """What a document is about: the few of its sentences that tell most of it, each cited; no model is asked.
+
+        Raises UnknownSource, and QuestionError for a document without whole sentences.
+        """
+        from rag.answer.summary import document_summary
+
+        document = self.document(source, collection)
+        passages = self._truth.passages.of(document.id)
+        return self._proven(document_summary(f"What is “{document.source}” about?", passages), collection)
+
     async def aask(self, question: str, **given: Any) -> Answer:
         """``ask`` as a coroutine: the event loop goes on meanwhile, and cancelling it stops the model."""
         async with aclosing(self.astream(question, **given)) as events:
@@ -678,14 +689,35 @@ class Library:
         ``usual`` are LlamaIndex's own arguments: ``similarity_top_k``, ``node_postprocessors``, ``streaming``; others
         raise ConfigError.
         """
+        llm, choice = self._models.llm()
+        engine = self._engine(collection, sources, where, llm, choice.name)
+        return engine.with_(**usual) if usual else engine
+
+    def quoted(self, question: str, collection: str | None = None) -> Answer:
+        """Answer a question by quoting, whatever model there is: quick, and the same for the same documents.
+
+        Raises QuestionError, UnknownCollection.
+        """
+        engine = self._engine(collection, (), None, None, QUOTES)
+        found = next(event.answer for event in engine.stream(self._checked(question), ()) if isinstance(event, Done))
+        return self._proven(found, collection)
+
+    def _engine(
+        self,
+        collection: str | None,
+        sources: Sequence[str],
+        where: Mapping[str, Any] | None,
+        llm: LLM | None,
+        name: str,
+    ) -> CitedQueryEngine:
+        """The engine of a collection and a choice of its documents that answers with ``llm``, else by quoting."""
         with self._guard:  # one thread at a time: LlamaIndex's modules import each other in circles
             from rag.answer.build import build_engine
 
         target = self.collections.get(collection)
-        llm, choice = self._models.llm()
         revision = self._truth.collections.revision(target.id)
         asked = repr((sources, where))
-        key = (target.id, revision, repr(sorted(target.settings.items())), id(llm), choice.name, asked)
+        key = (target.id, revision, repr(sorted(target.settings.items())), id(llm), name, asked)
         with self._guard:
             if key not in self._engines:
                 if len(self._engines) >= _ENGINES:
@@ -697,11 +729,10 @@ class Library:
                     target,
                     self._retriever(target, self._within(target, sources, where)),
                     llm,
-                    choice.name,
+                    name,
                     self._models.verifying,
                 )
-            engine = self._engines[key]
-        return engine.with_(**usual) if usual else engine
+            return self._engines[key]
 
     @property
     def llm_choice(self) -> Choice:

@@ -28,8 +28,8 @@ from tests.injections import TRUSTED, Attack, Canary, Obedient, attacks, file_of
 from tests.ui.servers import serving
 from ui.export import to_markdown as page_markdown
 from ui.markdown import TAGS
-from ui.panels import section_html
 from ui.render import answer_html
+from ui.sources import section_html
 
 ATTACKS = attacks("http://127.0.0.1:1")
 _ELEMENTS = TAGS | {

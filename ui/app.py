@@ -23,9 +23,14 @@ from ui import parts
 from ui.api import Api, Calls
 from ui.assets import Assets
 from ui.components import Components
-from ui.events import Events
 from ui.guard import Guard, rules_for
 from ui.login import OpenDoor, PageDoor
+from ui.panels.changes import Shown
+from ui.panels.conversations import ConversationsPanel
+from ui.panels.documents import DocumentsPanel
+from ui.panels.questions import QuestionsPanel
+from ui.panels.reader import ReaderPanel
+from ui.panels.settings import SettingsPanel
 from ui.people import handle_for_each
 from ui.site import Site
 
@@ -35,8 +40,6 @@ if TYPE_CHECKING:
 _QUEUE = 64
 _MOST_SESSIONS = 64
 """Of what Gradio keeps for each tab and each call, about 75 kB; nothing of it is needed for longer than an event."""
-_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
-_ALWAYS: dict[str, Any] = {**_QUIET, "trigger_mode": "multiple"}
 
 
 def serve(
@@ -84,7 +87,7 @@ def application(
     """The guarded ASGI application over ``library``, for as long as the block runs."""
     front = front or Front()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    site = Site(library)
+    site = Site(library, local=is_loopback(host))
     folder = library.path / "temporary"
     shutil.rmtree(folder, ignore_errors=True)  # what a process that was killed left
     folder.mkdir(mode=0o700)
@@ -123,7 +126,15 @@ def build_for_each(site: Site) -> gr.Blocks:
 
 def handlers(site: Site, components: Components) -> tuple[Any, ...]:
     """What the page's events call."""
-    return (Api(site.library), Events(site, components))
+    shown = Shown(site, components)
+    return (
+        Api(site.library),
+        QuestionsPanel(site, components, shown),
+        ConversationsPanel(site, components, shown),
+        DocumentsPanel(site, components, shown),
+        ReaderPanel(site, components),
+        SettingsPanel(site, components),
+    )
 
 
 def build(site: Site, made: Callable[[Components], None] = lambda _: None) -> gr.Blocks:
@@ -134,89 +145,15 @@ def build(site: Site, made: Callable[[Components], None] = lambda _: None) -> gr
             public_api(function, api_name=function.__name__, concurrency_limit=site.library.config.concurrency)
         components = Components(site)
         made(components)
-        events = Events(site, components)
-        _wire_chat(components, events)
-        _wire_lists(components, events)
-        _wire_models(components, events)
-        _wire_loading(page, components, events)
+        _, questions, conversations, documents, reader, settings = handlers(site, components)
+        questions.wire(page)
+        conversations.wire(questions.grow)
+        documents.wire(page, lambda changed: conversations.follow(changed, questions.grow))
+        reader.wire()
+        settings.wire(page)
         page.queue(max_size=_QUEUE)
     page.state_session_capacity = _MOST_SESSIONS
     return page
-
-
-def _wire_loading(page: gr.Blocks, ui: Components, on: Events) -> None:
-    """What a tab asks for when it opens: with what it remembers, not with what the server thinks it shows."""
-    place: list[Any] = [ui.conversation, ui.collection]
-    restored = {**_QUIET, "js": parts.static("restore.js")}
-    _grow(page.load(on.load, place, ui.for_chat, **restored), ui, on)
-    page.load(on.shelf, place, ui.for_shelf, **restored).then(on.added, ui.collection, ui.documents, **_QUIET)
-    page.load(on.status, None, ui.for_models, **_QUIET)
-    page.load(on.embedding_of, place, ui.embedding, **restored)
-    for changed in place:
-        changed.change(None, place, None, js=parts.static("remember.js"), api_visibility="private")
-
-
-def _wire_chat(ui: Components, on: Events) -> None:
-    place, out = [ui.conversation, ui.collection], ui.for_chat
-    _grow(ui.box.submit(on.ask, [ui.box, *place], out, **_ALWAYS), ui, on)
-    _grow(ui.chat.example_select(on.suggested, place, out, **_ALWAYS), ui, on)
-    _grow(ui.chat.option_select(on.suggested, place, out, **_ALWAYS), ui, on)
-    _grow(ui.chat.retry(on.retry, place, out, **_ALWAYS), ui, on)
-    _grow(ui.chat.edit(on.edit, place, out, **_ALWAYS), ui, on)
-    _grow(ui.chat.undo(on.undo, ui.conversation, out, **_ALWAYS), ui, on)
-    ui.box.stop(on.stop, ui.conversation, None, **_ALWAYS)
-    rated = [ui.feedback, ui.sources, ui.chat]
-    ui.chat.like(on.like, ui.conversation, rated, **_QUIET)
-    ui.sources.gold(on.gold, ui.conversation, rated, **_QUIET)
-    ui.feedback.note(on.note, ui.conversation, rated, **_QUIET)
-    ui.feedback.skip(lambda: "", None, ui.feedback, **_QUIET)
-
-
-def _grow(begun: Any, ui: Components, on: Events) -> None:
-    """Let the answer that an event began grow, with as few outputs as possible, and show its end with all."""
-    growing = begun.then(on.follow, None, ui.growing, **_ALWAYS)
-    growing.then(on.settle, None, ui.for_chat, **_ALWAYS)
-
-
-def _wire_lists(ui: Components, on: Events) -> None:
-    chat, shelf = ui.for_chat, ui.for_shelf
-    _grow(ui.new.click(on.new, None, chat, **_ALWAYS), ui, on)
-    _grow(ui.history.pick(on.pick, None, chat, **_ALWAYS), ui, on)
-    ui.history.rename(on.rename, ui.conversation, ui.history, **_QUIET)
-    _grow(ui.history.delete(on.delete, ui.conversation, chat, **_ALWAYS), ui, on)
-    ui.find.find(on.find, ui.conversation, ui.history, **_ALWAYS)
-    changed = ui.collection.change(on.collection, ui.collection, shelf, **_ALWAYS)
-    changed.then(on.added, ui.collection, ui.documents, **_ALWAYS)
-    ui.collection.change(on.embedding, ui.collection, ui.embedding, **_ALWAYS)
-    ui.collection_acts.create(on.create, None, shelf, **_QUIET)
-    ui.collection_acts.rename(on.rename_collection, None, shelf, **_QUIET)
-    ui.collection_acts.delete(on.delete_collection, None, shelf, **_QUIET)
-    # Listed once more at the end: what was listed before the click may arrive after its result.
-    for act, handler in (
-        (ui.documents.remove, on.remove),
-        (ui.documents.dismiss, on.dismiss),
-        (ui.documents.same, on.same),
-    ):
-        act(handler, ui.collection, shelf, **_QUIET).then(on.added, ui.collection, ui.documents, **_ALWAYS)
-    ui.documents.open(on.open_document, None, shelf, **_ALWAYS)
-    ui.sources.open(on.open_card, ui.conversation, shelf, **_ALWAYS)
-    ui.reader.turn(on.turn_to, None, shelf, **_ALWAYS)
-    # Followed without the chat among the outputs: Gradio would lock its buttons until the last file is in.
-    ui.upload.added(on.added, ui.collection, ui.documents, **_ALWAYS).then(
-        on.collection, ui.collection, shelf, **_ALWAYS
-    )
-
-
-def _wire_models(ui: Components, on: Events) -> None:
-    out = ui.for_models
-    ui.status.pull(on.pull, None, out, **_QUIET)
-    ui.status.cancel(on.cancel, None, None, **_QUIET)
-    ui.status.check(on.status, None, out, **_QUIET)
-    ui.model.input(on.use, ui.model, out, **_QUIET)
-    ui.timer.tick(on.tick, None, [ui.status, ui.notices], **_QUIET)
-    done = ui.embedding.reindex(on.reindex, ui.collection, ui.embedding, **_ALWAYS)
-    done.then(on.status, None, out, **_QUIET)
-    ui.embedding.cancel(on.cancel_reindex, None, None, **_QUIET)
 
 
 def _theme() -> gr.themes.Base:

@@ -20,7 +20,9 @@ class Components:
     """Made inside ``gr.Blocks``; the initial values are what a page shows before its first event."""
 
     def __init__(self, site: Site) -> None:
+        html(parts.SKIP, elem_id="skip")
         self.conversation = gr.Textbox(visible="hidden", elem_id="conversation")
+        self.scope = gr.Textbox(visible="hidden", elem_id="scope")
         with gr.Sidebar(width=288, elem_id="left"):
             self._sidebar(site)
         with gr.Row(elem_id="top"):
@@ -34,6 +36,9 @@ class Components:
                 self.sources = html([], "sources.js", html_template=parts.SOURCES, elem_id="sources")
         self.documents = html("", "documents.js", elem_id="docs")
         self.reader = html("", "reader.js", elem_id="reader")
+        with gr.Column(elem_id="settings"):
+            self._settings(site)
+        html(parts.SPLITTERS, "panes.js", elem_id="panes")
         self.timer = gr.Timer(15)
 
     def _sidebar(self, site: Site) -> None:
@@ -48,11 +53,16 @@ class Components:
         )
         html(parts.DOCUMENTS, elem_id="docsum")
         self.upload = html(parts.drop_zone(site.upload_bytes), "upload.js", elem_id="up")
+        self.encoder = html("", elem_id="encoder")
         self.find = html(parts.CONVERSATIONS, "list.js", elem_id="histfind")
         self.history = html("", "list.js", elem_id="hist")
-        self.exports = html("", elem_id="exports")
+        self.exports = html("", "list.js", elem_id="exports")
+
+    def _settings(self, site: Site) -> None:
+        html(parts.SETTINGS)
         self.model = gr.Dropdown([], label="Answers are written by", elem_id="model", allow_custom_value=True)
         self.embedding = html("", "list.js", elem_id="embedding")
+        html(parts.about(site.library.path if site.local else None), elem_id="about")
 
     def _chat_column(self) -> None:
         self.chat = gr.Chatbot(
@@ -60,7 +70,9 @@ class Components:
             height="100%", container=False, latex_delimiters=[], placeholder=parts.INTRO, allow_tags=False,
             feedback_options=("Like", "Dislike"), group_consecutive_messages=False,
         )  # fmt: skip
+        self.suggestions = html("", "list.js", elem_id="suggestions")
         self.feedback = html("", "feedback.js", elem_id="feedback")
+        self.asking = html("", "list.js", elem_id="asking")
         self.box = gr.Textbox(
             placeholder="Ask about your documents…", show_label=False, label="Question", lines=1,
             max_lines=8, submit_btn=True, autofocus=True, elem_id="box", container=False,
@@ -80,9 +92,9 @@ class Components:
         return [self.chat, self.sources]
 
     @property
-    def for_shelf(self) -> list[Any]:
+    def for_documents(self) -> list[Any]:
         """What a handler of documents and collections may change."""
-        return [self.documents, self.collection, self.collection_acts, self.chat, self.reader]
+        return [self.documents, self.collection, self.collection_acts, self.chat]
 
     @property
     def for_models(self) -> list[Any]:

@@ -48,7 +48,7 @@ class Embedding:
         """Begin, or go on where an earlier run of the same embedder stopped; why not, or empty."""
         with self._lock:
             if self._running:
-                return f"The collection {self._running!r} is being embedded already. Wait, or cancel it."
+                return f"The collection {self._running!r} is being read by a search model. Wait, or cancel it."
             self._running, self._stopping = collection, False
             self._states[collection] = Progress(embedder)
             self._thread = threading.Thread(target=self._run, args=(collection, embedder), name="reindex", daemon=True)
@@ -116,11 +116,11 @@ def embedding_html(facts: IndexFacts, state: Progress | None, embedders: Sequenc
     """The collection's embedder, how its embedding anew goes, and the button for it."""
     if running and state is not None:
         return _running(state)
-    said = [f"<span>Searched with: {_shown(facts.embedder)}</span>"]
+    said = [f"<span>Search model: {_shown(facts.embedder)}</span>"]
     if state is not None and state.error:
         said.append(f'<span class="bad">{sentence(state.error)}</span>')
     elif facts.unfinished:
-        said.append(f'<span class="w">Embedding with {_shown(facts.unfinished)} is unfinished.</span>')
+        said.append(f'<span class="w">{_shown(facts.unfinished)} has not read everything yet.</span>')
     if facts.problem:
         said.append('<span class="w">Index being repaired, searches stay exact.</span>')
     label = "Go on" if facts.unfinished else "Change…"
@@ -139,8 +139,9 @@ def _running(state: Progress) -> str:
         value = f' value="{event.done}" max="{event.total}"'
         said = f"{event.done:,} of {event.total:,} passages, about {duration(event.seconds_left)} left"
     return (
-        f'<div class="emb" role="status"><p><span>Embedding with {_shown(state.embedder)}</span><span>{said}</span>'
-        f'<progress{value} aria-label="Embedding anew"></progress></p>'
+        f'<div class="emb" role="status"><p><span>{_shown(state.embedder)} reads the collection</span>'
+        f"<span>{said}</span>"
+        f'<progress{value} aria-label="Passages read"></progress></p>'
         '<button type="button" data-act="cancel">Cancel</button></div>'
     )
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import cache
 from html import unescape
 
+from pydantic import TypeAdapter
+
 from rag.answer.export import inert_markdown
-from ui.render import FLAGGED, Record, place
+from rag.answer.export import to_markdown as answer_markdown
+from rag.types import Answer
+from ui.chips import Record, place
+from ui.render import FLAGGED
 
 
 def to_markdown(title: str, turns: Iterable[tuple[str, Record]]) -> str:
@@ -23,6 +29,22 @@ def to_json(title: str, turns: Iterable[tuple[str, Record]]) -> str:
     """The stored records themselves, indented."""
     listed = [{"question": question, "answer": dict(record)} for question, record in turns]
     return json.dumps({"title": title, "turns": listed}, ensure_ascii=False, indent=2) + "\n"
+
+
+@cache
+def _adapter() -> TypeAdapter[Answer]:
+    return TypeAdapter(Answer)
+
+
+def answer_of(record: Record) -> Answer:
+    """The answer that a record was made from; what an older record lacks is as usual."""
+    needed = {"question": "", "text": "", "abstained": False}
+    return _adapter().validate_json(json.dumps({**needed, **record}))
+
+
+def footnoted(record: Record) -> str:
+    """A turn as Markdown with footnotes, inert whatever the documents hold; as plain text where it was not finished."""
+    return plain_turn(record) + "\n" if record.get("state") else answer_markdown(answer_of(record))
 
 
 def plain_turn(record: Record) -> str:

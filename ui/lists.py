@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -11,6 +11,8 @@ from rag.documents import names, suffixes
 from rag.text import counted
 from rag.types import Document
 from ui.escape import inert, name, plain_name, sentence
+from ui.folders import FolderRow
+from ui.scope import folder_of, inner_folder, short_folder
 
 _KINDS = {".markdown": "MD", ".html": "WEB", ".htm": "WEB", ".xhtml": "WEB"}
 
@@ -21,7 +23,7 @@ _LAMPS = {"ok": "ok", "quotes": "ok", "quotes-only": "warn", "missing": "warn", 
 @dataclass(frozen=True, slots=True)
 class FileRow:
     """A file on its way in. ``state``: ``waiting``, ``reading``, ``asking`` (there is another one of its name),
-    ``failed`` or ``done``; ``job`` names it."""
+    ``failed`` or ``done``; ``job`` names it, empty for one that an ingest of its folder could not read."""
 
     job: str
     source: str
@@ -63,23 +65,83 @@ def kind(source: str) -> str:
     return _KINDS.get(suffix, suffix[1:6].upper() if suffix in suffixes() else "FILE")
 
 
-def documents_html(collection: str, documents: Sequence[Document], files: Sequence[FileRow]) -> str:
-    """The documents of a collection in a place of their own: what needs a word, what failed, what comes, what is there.
+def documents_html(
+    collection: str,
+    documents: Sequence[Document],
+    files: Sequence[FileRow],
+    folders: Sequence[FolderRow] | None = (),
+) -> str:
+    """The documents of a collection in a place of their own: what needs a word, what failed, what comes, the folders it
+    mirrors, what is there, by folder where there are several.
 
-    ``.sync`` sums it up, for the button that opens it.
+    ``.sync`` sums it up, for the button that opens it. Without ``folders`` no whole path of the machine is told.
     """
     asking = [_file(row) for row in files if row.state == "asking"]
     coming = [_file(row) for row in files if row.state not in ("asking", "failed")]
-    rows = coming + [_document(document) for document in documents]
+    rows = coming + _by_folder(documents, folder_of if folders is not None else inner_folder)
     empty = f'<li class="empty">No documents yet – drop files anywhere on this page: {names()}.</li>'
+    synced = "" if folders is None else _synced(folders)
     blocks = f'<ul class="decide" aria-label="Files to decide on">{"".join(asking)}</ul>' if asking else ""
     return (
         f'<div class="dhead"><h2>Documents in “{name(collection)}”</h2>{_sync(len(documents), files)}'
         '<button type="button" data-close aria-label="Close documents" title="Close">✕</button></div>'
-        f"{blocks}{_failures([row for row in files if row.state == 'failed'])}{_TOOLS if documents else ''}"
+        f"{blocks}{_failures([row for row in files if row.state == 'failed'])}{synced}"
+        f"{_TOOLS if documents else ''}"
         f'<ul class="list" aria-label="Documents" aria-describedby="docs-keys">{"".join(rows) or empty}</ul>'
         '<p id="docs-keys" class="keys">↑ ↓ move · Enter opens · Space selects · Delete removes</p>'
     )
+
+
+def _by_folder(documents: Sequence[Document], told: Callable[[Document], str]) -> list[str]:
+    """The documents, below their folders' names where there is more than one folder."""
+    groups: dict[str, list[Document]] = {}
+    for document in documents:
+        groups.setdefault(told(document), []).append(document)
+    if len(groups) < 2:
+        return [_document(document) for document in documents]
+    return [
+        row
+        for folder, group in sorted(groups.items(), key=lambda item: f"{item[0]}\uffff")  # inner folders first
+        for row in (_folder(folder, len(group)), *(_document(document, folder) for document in group))
+    ]
+
+
+def _folder(folder: str, count: int) -> str:
+    key, shown = inert(folder), name(short_folder(folder)) if folder else "Added one by one"
+    ask = (
+        f'<button type="button" tabindex="-1" data-folder-ask="{key}" aria-label="Ask only this: {shown}">Ask only this'
+        "</button>"
+    )
+    return (
+        f'<li class="group" data-folder="{key}"><span title="{key}">{shown}</span><small>{counted(count, "document")}'
+        f"</small>{ask if folder else ''}</li>"
+    )
+
+
+def _synced(folders: Sequence[FolderRow]) -> str:
+    """The folders that the collection mirrors, and the button for one more."""
+    add = '<button type="button" data-addfolder>Sync a folder…</button>'
+    listed = "".join(_synced_folder(row) for row in folders)
+    shown = f'<ul aria-label="Synced folders">{listed}</ul>' if listed else ""
+    told = counted(len(folders), "synced folder") if folders else "No synced folder"
+    return f'<div class="synced"><p><span>{told}</span>{add}</p>{shown}</div>'
+
+
+def _synced_folder(row: FolderRow) -> str:
+    key, path = inert(row.path), name(row.path)
+    said = (
+        f'<small class="{"bad" if row.state == "failed" else ""}">{sentence(row.message)}</small>'
+        if row.message
+        else ""
+    )
+    act = '<progress aria-label="Being synced"></progress>'
+    if row.state != "syncing":
+        act = (
+            f'<button type="button" data-act="sync" data-id="{key}" aria-label="Sync now: {path}">Sync now</button>'
+            f'<button type="button" data-act="unsync" data-id="{key}" aria-label="Sync {path} no longer" '
+            'title="Sync it no longer; its documents stay">✕</button>'
+        )
+    return f'<li><span class="dn" title="{path}">{_middle_cut(row.path)}{said}</span>{act}</li>'
 
 
 _TOOLS = (
@@ -88,6 +150,7 @@ _TOOLS = (
     '<option value="added">Newest first</option><option value="kind">Type</option>'
     '<option value="pages">Most pages</option></select></label>'
     '<label><input type="checkbox" class="all"> All shown</label><span class="shown" role="status"></span>'
+    '<button type="button" class="only" data-only disabled>Ask only these</button>'
     '<button type="button" class="many" data-many disabled>Remove selected</button></div>'
 )
 
@@ -118,10 +181,11 @@ def _failures(rows: Sequence[FileRow]) -> str:
         + "".join(_file(row, told=False) for row in group)
         for reason, group in groups.items()
     )
-    jobs = ",".join(row.job for row in rows)
+    jobs = ",".join(row.job for row in rows if row.job)
+    dismiss = f'<button type="button" data-act="dismiss" data-id="{jobs}">Dismiss all</button>' if jobs else ""
     return (
-        f'<details class="failures" open><summary>{counted(len(rows), "file")} could not be read</summary>'
-        f'<button type="button" data-act="dismiss" data-id="{jobs}">Dismiss all</button>'
+        f'<details class="failures"{" open" if jobs else ""}><summary>{counted(len(rows), "file")} could not be read'
+        f"</summary>{dismiss}"
         f'<ul aria-label="Files that failed">{listed}</ul></details>'
     )
 
@@ -132,14 +196,16 @@ def _reason(row: FileRow, instead: str) -> str:
     return f"{message.removeprefix(f'{instead}: ')} {row.hint}".strip()
 
 
-def _document(document: Document) -> str:
+def _document(document: Document, folder: str | None = None) -> str:
     file, extension = name(document.source), kind(document.source)
+    group = "" if folder is None else f' data-folder="{inert(folder)}"'
     button = (
         f'<button type="button" tabindex="-1" data-act="remove" data-id="{document.id}" data-name="{file}" '
         f'aria-label="Remove {file}" title="Remove">✕</button>'
     )
     return (
-        f'<li class="doc" data-added="{document.added_at:.0f}" data-pages="{document.pages}" data-kind="{extension}">'
+        f'<li class="doc" data-added="{document.added_at:.0f}" data-pages="{document.pages}" data-kind="{extension}"'
+        f"{group}>"
         f'<input type="checkbox" tabindex="-1" value="{document.id}" aria-label="Select {file}">'
         f'<span class="ext">{extension}</span>'
         f'<button type="button" class="dn" tabindex="-1" data-act="open" data-id="{document.id}" title="{file}">'
@@ -183,7 +249,7 @@ def _file(row: FileRow, *, told: bool = True) -> str:
             f'aria-label="{words}: {file}">{words}</button>'
             for choice, words in (("replace", "Replace"), ("keep", "Keep both"))
         )
-    if row.state != "reading":
+    if row.state != "reading" and row.job:
         buttons += (
             f'<button type="button" data-act="dismiss" data-id="{row.job}" aria-label="{label} {file}" '
             f'title="{label}">✕</button>'
@@ -206,10 +272,10 @@ def _conversation(row: ConversationRow, current: bool) -> str:
     here = ' aria-current="true"' if current else ""
     return (
         f'<li class="conv{" cur" if current else ""}">'
-        f'<button type="button" class="pick" data-act="pick" data-id="{key}" title="{title}"{here}>{title}</button>'
-        f'<button type="button" class="mini" data-act="rename" data-id="{key}" data-name="{title}" '
-        f'aria-label="Rename {title}" title="Rename">✎</button>'
-        f'<button type="button" class="mini" data-act="delete" data-id="{key}" data-name="{title}" '
+        f'<button type="button" class="pick" tabindex="-1" data-act="pick" data-id="{key}" title="{title}"{here}>'
+        f'{title}</button><button type="button" class="mini" tabindex="-1" data-act="rename" data-id="{key}" '
+        f'data-name="{title}" aria-label="Rename {title}" title="Rename (F2)">✎</button>'
+        f'<button type="button" class="mini" tabindex="-1" data-act="delete" data-id="{key}" data-name="{title}" '
         f'aria-label="Delete {title}" title="Delete">✕</button></li>'
     )
 

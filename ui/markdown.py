@@ -27,6 +27,7 @@ _TAG = re.compile(r"(<[^>]*>)")
 _BLOCK_END = re.compile(r"</(?:p|li|tr|h[1-6]|pre|blockquote)>")
 _PREFIX = re.compile(r"[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+|#{1,6}[ \t]+|>[ \t]?|\|[ \t]*)*")
 _SUFFIX = re.compile(r"[ \t|]*$")
+_ROW_END = re.compile(r"(?<=[^\s|])\s*\|[\s\[\]\d]*$")
 _STRUCTURE = re.compile(r"[\s|:=*_+-]*|\s*(?:```|~~~).*")
 _CLOSING = re.compile(r"(?:</[a-z0-9]+>)+$")
 
@@ -89,7 +90,12 @@ def _with_tokens(text: str, chips: Sequence[Chip], flags: Sequence[Flag]) -> str
     """The text with a token for each chip, and tokens around each line of each flag."""
     inserts: list[tuple[int, int, str]] = []
     for number, chip in enumerate(chips):
-        inserts.append((chip.start, chip.end, f"{_MARKER}{number}{_STOP}"))
+        row = _ROW_END.search(text, text.rfind("\n", 0, chip.start) + 1, chip.start)
+        if row is not None:  # Markdown drops what stands behind a table's last cell: it goes into that
+            inserts.append((row.start(), row.start(), f" {_MARKER}{number}{_STOP}"))
+            inserts.append((chip.start, chip.end, ""))
+        else:
+            inserts.append((chip.start, chip.end, f"{_MARKER}{number}{_STOP}"))
     for number, flag in enumerate(flags):
         for start, end in _lines(text, flag.start, flag.end):
             inserts.append((start, start, f"{_OPEN}{number}{_STOP}"))

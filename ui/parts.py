@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
 from rag.documents import names
 from rag.platform.confine import confinement
@@ -11,12 +13,23 @@ from ui.escape import inert, name
 
 INTRO = "# What would you like to know?\nAnswers come only from your documents, with the passage next to each claim."
 BRAND = '<h1 class="brand">Ask your documents</h1>'
+SKIP = '<button type="button" data-skip>Skip to the question</button>'
 ACTS = (
     '<button type="button" data-act="sheet" class="only-m">Sources</button>'
+    '<button type="button" data-act="settings" aria-haspopup="dialog" aria-label="Settings" title="Settings">⚙</button>'
     '<button type="button" data-act="theme" aria-label="Light or dark" title="Light or dark">◐</button>'
 )
 DOCUMENTS = (
     '<button type="button" data-documents aria-haspopup="dialog"><b>Documents</b><span class="said"></span></button>'
+)
+SETTINGS = (
+    '<div class="dhead"><h2>Settings</h2>'
+    '<button type="button" data-act="close-settings" aria-label="Close settings" title="Close">✕</button></div>'
+)
+SPLITTERS = "".join(
+    f'<div class="split" id="split-{pane}" role="separator" tabindex="0" aria-orientation="vertical" '
+    f'aria-label="Width of the {said}" data-pane="{pane}"></div>'
+    for pane, said in (("left", "sidebar"), ("sources", "sources"), ("reader", "reader"))
 )
 CONVERSATIONS = (
     '<h2 class="sec">Conversations</h2>'
@@ -74,12 +87,35 @@ def collection_acts(collection: str) -> str:
     )
 
 
+def about(library: Path | None) -> str:
+    """Where the library lies, and how the command line finds the same one; nothing of a server's disks."""
+    if library is None:
+        return ""
+    path = name(str(library))
+    return (
+        f'<p class="about"><b>Library</b> <span title="{path}">{path}</span><br>The command line uses it with '
+        f"<code>rag --library {inert(shlex.quote(str(library)))}</code></p>"
+    )
+
+
+def encoder_line(texts: int, pending: int) -> str:
+    """How much of a collection the ranking model has seen; nothing once it has seen all."""
+    if not pending or not texts:
+        return ""
+    share = max(0, texts - pending) / texts
+    return (
+        f'<p class="quiet" role="status">Getting sharper: {share:.0%} of the passages ranked in depth'
+        f'<progress value="{share:.3f}" max="1" aria-label="Passages ranked in depth"></progress></p>'
+    )
+
+
 def exports(conversation: str) -> str:
     """Links to the conversation as a file; nothing while there is none."""
     if not conversation.isalnum():
         return ""
     links = (f'<a href="export/{conversation}.{kind}" download>{label}</a>' for kind, label in _EXPORTS)
-    return f'<div class="exports" id="export"><span>Export</span>{"".join(links)}</div>'
+    summary = '<button type="button" data-act="about">Summary</button>'
+    return f'<div class="exports" id="export">{summary}<span>Export</span>{"".join(links)}</div>'
 
 
 _EXPORTS = (("md", "Markdown"), ("json", "JSON"))

@@ -1,14 +1,22 @@
-"""The reader pane: a document's text around a span, with its pages and headings, the span marked."""
+"""The reader: finds the place of a card or a document, and shows its text with pages, headings and the span marked."""
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
-from rag.types import Document, Heading, Place
+from rag.errors import RagError, UnknownSource
+from rag.text import find_folded
+from rag.types import Document, Heading, Place, numbered_pages
+from ui.conversations import Conversations
 from ui.escape import inert, name
+
+if TYPE_CHECKING:
+    from rag.library import Library
 
 WINDOW = 40_000
 """Characters shown before and after the span; more are fetched by the buttons at the ends."""
@@ -21,6 +29,112 @@ class Span:
     start: int
     end: int
     page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A document in the reader; ``warning`` is what to say about it once."""
+
+    html: str
+    warning: str = ""
+
+
+class Reader:
+    """Opens documents of ``library``. All methods may block; what is not there raises UnknownSource."""
+
+    def __init__(self, library: Library, conversations: Conversations) -> None:
+        self._library = library
+        self._conversations = conversations
+
+    def open_document(self, document_id: str) -> Opened:
+        """A document from its start."""
+        document = document_of(self._library, document_id)
+        return self._opened(document, Span(0, 0, 1 if document.pages else None))
+
+    def open_card(self, card: str, conversation: str) -> Opened:
+        """The document of a card of the sources panel (``t1s2``), at its span, or those words in a newer version."""
+        item = self._item(card, conversation)
+        try:
+            document = document_of(self._library, item["document_id"])
+        except UnknownSource:
+            return self._newer_version(item)
+        return self._opened(document, Span(int(item["start"]), int(item["end"]), item.get("page")))
+
+    def turn_to(self, key: str, offset: int) -> Opened:
+        """Another part of the open document; ``key`` is ``document:start:end:page``."""
+        try:
+            document_id, start, end, page = (int(part) for part in key.split(":"))
+        except ValueError:
+            raise UnknownSource("There is no such place.", hint="Open the document again.") from None
+        return self._opened(document_of(self._library, document_id), Span(start, end, page or None), offset)
+
+    def quote(self, document_id: int, start: int, end: int) -> str:
+        """The words of a span, for marking them on a page's picture; empty for an empty span."""
+        return self._library.text(document_id)[start:end]
+
+    def original(self, document_id: int) -> bytes | None:
+        """A PDF of one of the collections; None for anything else."""
+        try:
+            document_of(self._library, document_id)
+        except UnknownSource:
+            return None
+        return self._library.original(document_id)
+
+    def _newer_version(self, item: Any) -> Opened:
+        """The cited words in the version that replaced the cited one."""
+        for collection in self._library.collections.names():
+            for document in self._library.sources(collection):
+                if document.source == item["source"]:
+                    text = self._library.text(document.id)
+                    found = find_folded(item.get("quote") or item["text"], text)
+                    pages = numbered_pages(self._library.layout(document.id)[1])
+                    page = next((p.number for p in pages if found and p.start <= found[0] < p.end), None)
+                    gone = "" if found else "The document has changed since, and these words are no longer in it."
+                    return Opened(self._opened(document, Span(*(found or (0, 0)), page)).html, gone)
+        raise _removed()
+
+    def _item(self, card: str, conversation: str) -> Any:
+        """The citation or passage behind a card."""
+        shown = self._conversations.get(conversation)
+        turn, kind, number = _parts(card)
+        record = shown.turns[turn - 1].record if shown is not None and 0 < turn <= len(shown.turns) else {}
+        passages = [hit["passage"] for hit in record.get("hits", ())]
+        if kind == "p":
+            found = [p for p in passages if p["id"] == number]
+        elif record.get("citations"):
+            found = [c for c in record["citations"] if c["marker"] == number]
+        else:
+            found = passages[max(0, number - 1) : number]
+        if not found:
+            raise UnknownSource("This source is no longer there.", hint="Open the conversation again.")
+        return found[0]
+
+    def _opened(self, document: Document, span: Span, centre: int | None = None) -> Opened:
+        headings, places = self._library.layout(document.id)
+        pages = numbered_pages(places)
+        image = document.media_type == "application/pdf"
+        text = self._library.text(document.id)
+        return Opened(reader_html(document, text, headings, pages, span, centre=centre, image=image))
+
+
+def document_of(library: Library, number: str | int) -> Document:
+    """The document of that number, which the page may name as text. Raises UnknownSource."""
+    wanted = int(number) if str(number).isascii() and str(number).isdecimal() else -1
+    for collection in library.collections.names():
+        for document in library.sources(collection):
+            if document.id == wanted:
+                return document
+    raise _removed()
+
+
+def _removed() -> RagError:
+    return UnknownSource("This document is no longer in the library.", hint="It was removed since.")
+
+
+def _parts(card: str) -> tuple[int, str, int]:
+    """``t2s3`` → (2, "s", 3); ``t2p71`` → (2, "p", 71); (0, "", 0) for anything else."""
+    found = re.fullmatch(r"t(\d{1,6})([sp])(\d{1,12})", card, re.ASCII)
+    return (int(found[1]), found[2], int(found[3])) if found else (0, "", 0)
 
 
 def reader_html(
@@ -44,6 +158,8 @@ def reader_html(
     key = f"{document.id}:{span.start}:{span.end}:{span.page or 0}"
     return (
         f'<div class="rhead"><h2 title="{file}">{file}</h2>{_tabs(span, len(pages), image)}'
+        f'<button type="button" data-act="about" data-id="{inert(document.source)}" '
+        f'data-collection="{inert(document.collection)}">What is this about?</button>'
         '<button type="button" data-act="close-reader" aria-label="Close document" title="Close">✕</button></div>'
         f"{_picture(document, span) if image else ''}"
         f'<div class="rtext" dir="auto" tabindex="0" aria-label="Text of {file}">'

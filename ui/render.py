@@ -9,25 +9,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
-from rag.types import Outcome, Support
+from rag.types import Outcome, Support, Unread
+from ui.chips import Record, chip, loose_chip
 from ui.escape import inert, name, one_line, sentence
 from ui.markdown import Chip, Flag, open_ended, to_html
+from ui.scope import short_folder
+from ui.tables import cited_rows
 
-Record = Mapping[str, Any]
-
+OUTCOMES: Mapping[str, str] = {
+    Outcome.ANSWERED: "answered",
+    Outcome.UNCERTAIN: "closest passages, they may not answer",
+    Outcome.ABSENT: "not in the documents",
+}
+"""What became of a question, in the page's words."""
 FLAGGED = {
     Support.UNSUPPORTED: ("unsup", "No passage in your documents supports this sentence."),
     Support.UNCITED: ("unsup", "This sentence cites nothing, and no passage was found that supports it."),
     Support.PARTIAL: ("partly", "The cited passage supports only a part of this sentence."),
 }
-ORIGINS = {
-    "attributed": ("added", "added by the check, the model cited nothing here"),
-    "corrected": ("fixed", "corrected by the check, the model cited another passage"),
-}
 _LIVE_MARKER = re.compile(r"\[(\d{1,3})\]")
-_QUOTE_SHOWN = 160
 
 
 def question_html(question: str) -> str:
@@ -46,10 +47,26 @@ def answer_html(record: Record, turn: int) -> str:
     elif record.get("abstained") and record.get("outcome") != Outcome.UNCERTAIN:
         parts.append(_abstained(record, turn))
     else:
-        parts += [_checked_text(record, turn), _disagreements(record, turn)]
+        parts += [_checked_text(record, turn), cited_rows(record, turn), _disagreements(record, turn)]
     parts += [_note("notice", sentence(notice)) for notice in record.get("notices", ())]
-    parts.append(_footer(record))
-    return one_line(f'<div class="answer">{"".join(parts)}</div>')
+    parts += [_unread(record), _footer(record)]
+    kind = f" {outcome_of(record)}" if not state else ""
+    return one_line(f'<div class="answer{kind}">{"".join(parts)}</div>')
+
+
+def outcome_of(record: Record) -> str:
+    """What became of the question; records of older versions have only whether it was answered."""
+    outcome = str(record.get("outcome", ""))
+    if outcome == Outcome.UNCERTAIN:
+        return outcome
+    return Outcome.ABSENT if record.get("abstained") else Outcome.ANSWERED
+
+
+def _unread(record: Record) -> str:
+    """That files could not be read in which the answer may be."""
+    unread = record.get("unread") or {}
+    told = Unread(int(unread.get("count", 0)), tuple(unread.get("named", ()))).told
+    return _note("unread", sentence(told)) if told else ""
 
 
 def _writing(record: Record, turn: int) -> str:
@@ -65,33 +82,6 @@ def _writing(record: Record, turn: int) -> str:
     return one_line(f'<div class="answer live">{_asked(record)}<p class="busy">{doing}</p></div>')
 
 
-def place(item: Record, lines: Record) -> str:
-    """Where in its document a citation or passage is: page, sheet or the like, else lines, else heading; escaped."""
-    if item.get("place") and item["place"] != f"page {item.get('page')}":
-        return name(item["place"])
-    if item.get("page"):
-        return f"p. {int(item['page'])}"
-    key = f"{item['document_id']}:{item['start']}:{item['end']}"
-    if key in lines:
-        first, last = lines[key]
-        return f"line {int(first)}" if first == last else f"lines {int(first)}–{int(last)}"
-    headings = item.get("heading") or ()
-    return f"§ {name(headings[-1])}" if headings else ""
-
-
-def chip(citation: Record, turn: int, lines: Record) -> str:
-    """The chip of a citation: a link to its card, with file, place and quote as tooltip."""
-    return _chip(int(citation["marker"]), turn, citation, lines, citation.get("quote", ""), citation.get("origin", ""))
-
-
-def _chip(number: int, turn: int, item: Record, lines: Record, quote: str, origin: str = "") -> str:
-    kind, why = ORIGINS.get(origin, ("", ""))
-    shown = quote if len(quote) <= _QUOTE_SHOWN else quote[: _QUOTE_SHOWN - 1].rstrip() + "…"
-    about = [name(item.get("source", "")), place(item, lines), f"“{name(shown)}”" if shown else "", why]
-    title = " · ".join(part for part in about if part)
-    return f'<a class="{f"cite {kind}".strip()}" href="#t{turn}s{number}" title="{title}">{number}</a>'
-
-
 def _checked_text(record: Record, turn: int) -> str:
     citations, lines = record.get("citations", ()), record.get("lines", {})
     chips = [
@@ -99,18 +89,26 @@ def _checked_text(record: Record, turn: int) -> str:
         for marker in record.get("markers", ())
     ]
     flags = [
-        Flag(sentence["start"], sentence["end"], *FLAGGED[Support(sentence["support"])])
+        Flag(sentence["start"], sentence["end"], *_flag(sentence))
         for sentence in record.get("sentences", ())
         if sentence["support"] in FLAGGED
     ]
     return to_html(record.get("text", ""), chips, flags)
 
 
+def _flag(sentence: Record) -> tuple[str, str]:
+    kind, why = FLAGGED[Support(sentence["support"])]
+    unchecked = sentence.get("unchecked") or ()
+    if kind == "partly" and unchecked:
+        return "untold", f"In its language this cannot be checked here: {inert(', '.join(map(str, unchecked)))}."
+    return kind, why
+
+
 def _loose_text(record: Record, turn: int) -> str:
     """Text as it comes, or as far as it came: unchecked, its markers number the passages found."""
     hits, lines, text = record.get("hits", ()), record.get("lines", {}), record.get("text", "")
     chips = [
-        Chip(found.start(), found.end(), _chip(int(found[1]), turn, hits[int(found[1]) - 1]["passage"], lines, ""))
+        Chip(found.start(), found.end(), loose_chip(int(found[1]), turn, hits[int(found[1]) - 1]["passage"], lines, ""))
         for found in _LIVE_MARKER.finditer(text)
         if 0 < int(found[1]) <= len(hits)
     ]
@@ -118,16 +116,20 @@ def _loose_text(record: Record, turn: int) -> str:
 
 
 def _asked(record: Record) -> str:
-    asked, question = record.get("asked", ""), record.get("question", "")
+    asked, question, scope = record.get("asked", ""), record.get("question", ""), record.get("scope") or {}
+    names = [name(one) for one in scope.get("documents", ())]
+    names += [f"{name(short_folder(one))}/" for one in scope.get("folders", ())]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    only = _note("asked", f"Asked only: <b>{', '.join(names[:3])}</b>{more}") if names else ""
     if not asked or asked == question:
-        return ""
-    return _note("asked", f"Searched for: “<b>{inert(asked)}</b>”")
+        return only
+    return only + _note("asked", f"Searched for: “<b>{inert(asked)}</b>”")
 
 
 def _abstained(record: Record, turn: int) -> str:
     hits, lines = record.get("hits", ()), record.get("lines", {})
     chips = " ".join(
-        _chip(number, turn, hit["passage"], lines, hit["passage"]["text"]) for number, hit in enumerate(hits, 1)
+        loose_chip(number, turn, hit["passage"], lines, hit["passage"]["text"]) for number, hit in enumerate(hits, 1)
     )
     nearest = f'<p class="near">Nearest passages: {chips}</p>' if chips else ""
     said = "This is not in the documents." if hits else inert(record.get("text", ""))
@@ -143,7 +145,7 @@ def _disagreement(item: Record, record: Record, turn: int) -> str:
     rows = []
     for claim in item["claims"]:
         dated = f" ({inert(claim['date'])})" if claim.get("date") else ""
-        link = _known_chip(claim["citation"], record, turn)
+        link = _knownloose_chip(claim["citation"], record, turn)
         rows.append(f"<li><b>{inert(claim['value'])}</b> – {name(claim['source'])}{dated}{link}</li>")
     told = "A later document changes this" if item.get("changed") else "The sources disagree"
     subject = f" about {inert(item['subject'])}" if item.get("subject") else ""
@@ -151,7 +153,7 @@ def _disagreement(item: Record, record: Record, turn: int) -> str:
     return _note("differ", f"<b>{told}{subject}.</b><ul>{''.join(rows)}</ul>", tag="div")
 
 
-def _known_chip(wanted: Record, record: Record, turn: int) -> str:
+def _knownloose_chip(wanted: Record, record: Record, turn: int) -> str:
     """The chip of the answer's own citation of that span; none if the answer does not cite it."""
     for citation in record.get("citations", ()):
         if all(citation[key] == wanted[key] for key in ("document_id", "start", "end")):
@@ -176,7 +178,7 @@ def _note(kind: str, body: str, tag: str = "p") -> str:
 
 def _footer(record: Record) -> str:
     timings, tokens = record.get("timings", {}), record.get("tokens", {})
-    parts: list[str] = []
+    parts: list[str] = [] if record.get("state") else [f'<b class="outcome">{OUTCOMES[outcome_of(record)]}</b>']
     if timings.get("total"):
         parts.append(_seconds(timings["total"]))
     if timings.get("first_token"):

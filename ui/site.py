@@ -14,16 +14,19 @@ from starlette.routing import Route
 
 from rag.errors import LibraryLocked, NotAllowed, RagError
 from rag.store.truth import User
+from ui.chat import Chat, plain_turns
+from ui.conversations import Conversations
+from ui.documents import Documents
 from ui.embedding import Embedding
 from ui.escape import plain_name
-from ui.export import to_json, to_markdown
-from ui.handlers import Chat, plain_turns
+from ui.export import footnoted, to_json, to_markdown
+from ui.folders import Folders
 from ui.intake import MEGABYTE, Arrival, Intake
 from ui.models import Models
 from ui.pageimage import draw
 from ui.people import MOST_USERS, OwnEmbedding, OwnIntake, OwnModels
-from ui.shelf import Shelf
-from ui.talks import Talks
+from ui.reader import Reader
+from ui.suggest import QUESTIONS, Suggestions
 from ui.tasks import Answers
 
 if TYPE_CHECKING:
@@ -39,10 +42,12 @@ _STATUS = {"limit": 413, "forbidden": 403}
 class Site:
     """One server over ``library``. Close it: answers and downloads are stopped, files in hand are finished.
 
+    ``local``: it is served to this machine alone.
+
     Raises LibraryLocked when the library is open for reading only, since conversations are written to it.
     """
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, *, local: bool = True) -> None:
         if not library.writable:
             raise LibraryLocked(
                 "The page writes conversations and documents, but this library is open for reading only.",
@@ -50,14 +55,18 @@ class Site:
             )
         library.collections.ensure()
         self.library = library
-        self.talks = Talks(library)
+        self.local = local and not library.accounts.wanted
+        self.conversations = Conversations(library)
         self.answers = Answers(library)
         self.people = library.accounts.wanted
         self.intake = Intake(library, self._view_of if self.people else None)
         self.models = Models(library)
-        self.chat = Chat(library, self.answers, self.talks)
+        self.suggestions = Suggestions(library, self.answers.idle, library.path / QUESTIONS)
+        self.chat = Chat(library, self.answers, self.conversations, self.suggestions)
         self.embedding = Embedding(library)
-        self.shelf = Shelf(library, self.intake, self.talks)
+        self.folders = Folders(library, self.intake.changed)
+        self.documents = Documents(library, self.intake, self.folders if self.local else None)
+        self.reader = Reader(library, self.conversations)
         self._pictures: OrderedDict[tuple[int, int, int, int], bytes] = OrderedDict()
         self._drawing = asyncio.Semaphore(2)
         self._own: OrderedDict[int, OwnSite] = OrderedDict()
@@ -75,7 +84,7 @@ class Site:
             if user not in self._own:
                 self._own[user] = OwnSite(self, self._view_of(str(user)), str(user))
                 while len(self._own) > MOST_USERS:
-                    self._own.popitem(last=False)
+                    self._own.popitem(last=False)[1].close()
             self._own.move_to_end(user)
             return self._own[user]
 
@@ -94,9 +103,13 @@ class Site:
 
     def close(self) -> None:
         """End what runs; may be called twice."""
+        for own in self._own.values():
+            own.close()
         self.answers.close()
         self.models.close()
         self.embedding.close()
+        self.folders.close()
+        self.suggestions.close()
         self.intake.close()
 
     def routes(self) -> list[Route]:
@@ -147,10 +160,10 @@ class Site:
         except RagError:
             return PlainTextResponse("There is no such page.", 404)
         if key not in self._pictures:
-            original = await asyncio.to_thread(site.shelf.original, document)
+            original = await asyncio.to_thread(site.reader.original, document)
             if original is None:
                 return PlainTextResponse("There is no such page.", 404)
-            quote = await asyncio.to_thread(site.shelf.quote, document, start, end)
+            quote = await asyncio.to_thread(site.reader.quote, document, start, end)
             try:
                 async with self._drawing:
                     drawn = await asyncio.to_thread(draw, original, page, quote)
@@ -162,17 +175,19 @@ class Site:
         return Response(self._pictures[key], media_type="image/png", headers=_NO_STORE)
 
     async def _export(self, request: Request) -> Response:
-        """A conversation as a file."""
-        talks = self._asked(request).talks
-        talk = await asyncio.to_thread(talks.get, request.path_params["conversation"])
+        """A conversation as a file, or with ``turn`` (from 1) one answer as Markdown with footnotes."""
+        found = await asyncio.to_thread(self._asked(request).conversations.get, request.path_params["conversation"])
         kind = request.path_params["kind"]
-        if talk is None or kind not in ("md", "json"):
+        if found is None or kind not in ("md", "json"):
             return PlainTextResponse("There is no such conversation.", 404)
+        turn = _number(request.query_params.get("turn", "0"))
+        if kind == "md" and 0 < turn <= len(found.turns):
+            return PlainTextResponse(footnoted(plain_turns(found)[turn - 1][1]), headers=_NO_STORE)
         write, media = (to_markdown, "text/markdown") if kind == "md" else (to_json, "application/json")
-        plain = "".join(c if c.isascii() and (c.isalnum() or c in " -_") else " " for c in plain_name(talk.title))
+        plain = "".join(c if c.isascii() and (c.isalnum() or c in " -_") else " " for c in plain_name(found.title))
         name = " ".join(plain.split())[:60] or "conversation"
         headers = {**_NO_STORE, "content-disposition": f'attachment; filename="{name}.{kind}"'}
-        return Response(write(talk.title, plain_turns(talk)), media_type=f"{media}; charset=utf-8", headers=headers)
+        return Response(write(found.title, plain_turns(found)), media_type=f"{media}; charset=utf-8", headers=headers)
 
 
 class OwnSite(Site):
@@ -181,16 +196,20 @@ class OwnSite(Site):
     def __init__(self, whole: Site, library: Library, owner: str) -> None:
         self.library = library
         self.people = True
-        self.talks = Talks(library)
+        self.local = False
+        self.conversations = Conversations(library)
         self.answers = whole.answers.of(library, owner)
         self.intake = OwnIntake(whole.intake, library, owner)
         self.models = OwnModels(whole.models, library)
-        self.chat = Chat(library, self.answers, self.talks)
+        self.suggestions = Suggestions(library, whole.answers.idle, None)
+        self.chat = Chat(library, self.answers, self.conversations, self.suggestions)
         self.embedding = OwnEmbedding(whole.embedding, library)
-        self.shelf = Shelf(library, self.intake, self.talks)
+        self.documents = Documents(library, self.intake, None)
+        self.reader = Reader(library, self.conversations)
 
     def close(self) -> None:
-        """It is closed with the whole."""
+        """The rest is closed with the whole."""
+        self.suggestions.close()
 
 
 def _number(text: str) -> int:

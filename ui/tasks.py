@@ -28,16 +28,22 @@ Save = Callable[[Mapping[str, Any]], None]
 
 
 class AnswerTask:
-    """One answer on its way. ``record`` is always what there is to show; ``changed`` tells when it changes."""
+    """One answer on its way. ``record`` is always what there is to show; ``changed`` tells when it changes.
 
-    def __init__(self, conversation: str, question: str, save: Save, owner: str = "") -> None:
+    ``more`` is what the record says beside the answer, from its beginning on.
+    """
+
+    def __init__(
+        self, conversation: str, question: str, save: Save, owner: str = "", more: Mapping[str, Any] | None = None
+    ) -> None:
         self.conversation = conversation
         self.question = question
         self.owner = owner
         self.changed = Signal()
         self._save = save
         self._lock = threading.Lock()
-        self._record: dict[str, Any] = {"question": question, "text": "", "state": "writing"}
+        self._more = dict(more or {})
+        self._record: dict[str, Any] = {"question": question, "text": "", "state": "writing", **self._more}
         self._pieces: list[str] = []
         self._ending = False
         self._done = False
@@ -97,7 +103,7 @@ class AnswerTask:
             if self._ending:
                 return
             self._ending = True
-        record = dict(end) if whole else {**self.record, **end}
+        record = {**end, **self._more} if whole else {**self.record, **end}
         self._show(record)
         try:
             self._save(record)
@@ -130,6 +136,7 @@ class Answers:
         self._owner = ""
         self._lock = threading.Lock()
         self._tasks: dict[str, AnswerTask] = {}
+        self._last = [time.monotonic()]
 
     def of(self, library: Library, owner: str) -> Answers:
         """Those of one user, from their view of the library: another's answer is neither seen nor stopped."""
@@ -137,13 +144,26 @@ class Answers:
         own._library, own._owner = library, owner
         return own
 
-    def start(self, task: AnswerTask, history: Sequence[Turn], collection: str) -> None:
-        """Run a task in the background. Raises ServerBusy when its conversation, or the server, has enough to do."""
+    def idle(self, seconds: float) -> bool:
+        """Whether nothing is being answered, and nothing was for so many seconds."""
+        with self._lock:
+            return not self._tasks and time.monotonic() - self._last[0] >= seconds
+
+    def start(self, task: AnswerTask, history: Sequence[Turn], collection: str, **chosen: Any) -> None:
+        """Answer the task's question in the background; ``chosen`` are ``sources`` and ``where`` of ``Library.stream``.
+
+        Raises ServerBusy when its conversation, or the server, has enough to do.
+        """
+        stream = self._library.stream
+        self.run(task, lambda: stream(task.question, history=history, collection=collection, **chosen))
+
+    def run(self, task: AnswerTask, events: Callable[[], Generator[AnswerEvent, None, None]]) -> None:
+        """Have a task follow other events than a question's. Raises ServerBusy as ``start`` does."""
         task.owner = self._owner
         with self._lock:
             self._check_room(task.conversation)
             self._tasks[task.conversation] = task
-        threading.Thread(target=self._run, args=(task, history, collection), name="answer", daemon=True).start()
+        threading.Thread(target=self._run, args=(task, events), name="answer", daemon=True).start()
 
     def check_room(self, conversation: str) -> None:
         """Raise ServerBusy unless ``start`` would run a task for this conversation now."""
@@ -181,12 +201,12 @@ class Answers:
         if len(running) >= MOST_RUNNING:
             raise ServerBusy(f"{len(running)} questions are being answered already.")
 
-    def _run(self, task: AnswerTask, history: Sequence[Turn], collection: str) -> None:
+    def _run(self, task: AnswerTask, events: Callable[[], Generator[AnswerEvent, None, None]]) -> None:
         try:
-            events = self._library.stream(task.question, history=history, collection=collection)
-            task.run(events, LineFinder(self._library))
+            task.run(events(), LineFinder(self._library))
         finally:
             with self._lock:
+                self._last[0] = time.monotonic()
                 if self._tasks.get(task.conversation) is task:
                     del self._tasks[task.conversation]
 

@@ -112,6 +112,11 @@ def uncertified_end(sentences: tuple[Sentence, ...]) -> tuple[Sentence, ...]:
     return (*whole, replace(last, support=Support.PARTIAL) if certified else last)
 
 
+def ended(text: str) -> bool:
+    """Whether a text ends as a sentence does."""
+    return bool(_ENDED.search(text))
+
+
 def used_hits(answer: Answer) -> tuple[int, ...]:
     """Which of the answer's hits its citations and disagreements rest on, as indexes in order."""
     claims = [claim.citation for found in answer.disagreements for claim in found.claims]

@@ -13,8 +13,8 @@ from rag.commands.terminal import answer_text
 from rag.gold.metrics.scoring import reply_of
 from rag.types import Answer, Outcome
 from tests.fake_ollama import FakeModel, FakeOllama
-from ui.panels import section_html
 from ui.render import answer_html
+from ui.sources import section_html
 
 LEAVE = "# Leave policy\n\nFull-time staff receive 28 days of paid annual leave a year. Requests go to Maria Lopez.\n"
 PUMPS = "The cooling pumps of the Halden plant were replaced in March 2019 at a cost of 4.2 million crowns.\n"

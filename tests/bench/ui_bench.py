@@ -46,6 +46,26 @@ FIRST_TOKEN = """() => {
     seen.observe(document.querySelector('#chat'), {childList: true, subtree: true, characterData: true});
 }"""
 
+DOCUMENTS, CONVERSATIONS = 500, 200
+FILTER = """text => new Promise(done => {
+    const box = document.querySelector('#docs .dtools input[type=search]'), at = performance.now();
+    box.value = text;
+    box.dispatchEvent(new Event('input', {bubbles: true}));
+    requestAnimationFrame(() => setTimeout(() => done(performance.now() - at)));
+})"""
+SCROLL = """() => new Promise(done => {
+    const list = document.querySelector('#docs .list'), frames = [];
+    let last = performance.now();
+    const step = now => {
+        frames.push(now - last);
+        last = now;
+        list.scrollTop += 200;
+        if (list.scrollTop + list.clientHeight >= list.scrollHeight - 1) done(frames.slice(1));
+        else requestAnimationFrame(step);
+    };
+    requestAnimationFrame(step);
+})"""
+
 Row = tuple[str, str, str, str]
 
 
@@ -59,6 +79,7 @@ def main() -> None:
         with chromium() as browser:
             rows += _start_and_first_token(browser, environ)
             rows.append(_long_answer(browser, environ, conversation))
+            rows += _many(browser, Path(home))
         rows += asyncio.run(_streams(environ))
     table(("", "p50", "p95", "wanted"), rows)
 
@@ -72,6 +93,46 @@ def _fill(folder: Path, home: Path) -> int:
         for _ in range(TURNS):
             library.conversations.append(number, QUESTION, "", answer)
         return number
+
+
+def _many(browser: Browser, home: Path) -> list[Row]:
+    """The page over ``DOCUMENTS`` documents in folders and ``CONVERSATIONS`` conversations: until it is usable, from
+    a text in the filter to the next frame, and how long frames take while the list is scrolled from end to end."""
+    docs = home / "many"
+    for number in range(DOCUMENTS):
+        path = docs / f"department {number % 20:02d}" / f"minutes of the meeting number {number:03d}.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"# Meeting {number}\n\nThe meeting number {number} took {number % 90 + 5} minutes.\n")
+    folder = home / "many library"
+    with Library.open(folder, llm="quotes", embedder="builtin") as library:
+        library.sync(docs)
+        answer = library.ask("How long did meeting number 7 take?").to_dict()
+        for number in range(CONVERSATIONS):
+            made = library.conversations.create("default")
+            library.conversations.append(made, f"How long did meeting number {number} take?", "", answer)
+    loads, filters, frames = [], [], []
+    with _page({**os.environ, "RAG_LIBRARY": str(folder), "RAG_LLM": "quotes"}) as address:
+        context = browser.new_context(viewport={"width": 1360, "height": 860}, locale="en-GB")
+        page = context.new_page()
+        for _ in range(4):
+            loads.append(_load(page, address))
+        page.wait_for_function(f"document.querySelectorAll('#docs li.doc').length === {DOCUMENTS}")
+        page.locator("#docsum [data-documents]").click()
+        for _ in range(ROUNDS):
+            filters += [page.evaluate(FILTER, text) for text in ("7", "number 12", "")]
+        frames = page.evaluate(SCROLL)
+        context.close()
+    return [
+        (
+            f"{DOCUMENTS} documents, {CONVERSATIONS} conversations: page usable, cold, ms",
+            f"{loads[0]:,.0f}",
+            "",
+            "1,600",
+        ),
+        _row("  warm", loads[1:], ""),
+        _row("  filter, ms to the next frame", filters, "100"),
+        _row(f"  scrolling, {len(frames)} frames, ms a frame", frames, "34"),
+    ]
 
 
 def _start_and_first_token(browser: Browser, environ: dict[str, str]) -> list[Row]:
@@ -185,7 +246,7 @@ def _asks(dependency: dict[str, object], config: dict[str, object]) -> bool:
 
 async def _stream(client: httpx.AsyncClient, ask: int, follow: int, session: str) -> list[tuple[float, float]]:
     """Ask, and follow the answer as the page does; when each update came, and milliseconds for it."""
-    await _updates(client, ask, [QUESTION, "", "default"], session)
+    await _updates(client, ask, [QUESTION, "", "default", ""], session)
     return await _updates(client, follow, [], session)
 
 

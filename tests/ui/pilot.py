@@ -115,12 +115,21 @@ class Pilot:
 
     @contextmanager
     def documents(self) -> Iterator[Locator]:
-        """The documents' own place, open while the block runs."""
+        """The documents' own place, open while the block runs, or until a click in it closes it."""
         self.page.locator("#docsum [data-documents]").click()
         self.page.wait_for_selector("#docs .dhead")
         yield self.page.locator("#docs")
-        self.page.locator("#docs [data-close]").click()
+        if self.page.evaluate("document.body.classList.contains('documents')"):
+            self.page.locator("#docs [data-close]").click()
         expect(self.page.locator("#docs")).not_to_be_visible()
+
+    @contextmanager
+    def settings(self) -> Iterator[Locator]:
+        """The settings, open while the block runs."""
+        self.page.locator("#acts [data-act=settings]").click()
+        yield self.page.locator("#settings")
+        self.page.locator("#settings [data-act=close-settings]").click()
+        expect(self.page.locator("#settings")).not_to_be_visible()
 
     def new(self) -> None:
         """Begin a new conversation."""
@@ -137,14 +146,15 @@ class Pilot:
 
     def choose(self, model: str) -> None:
         """Pick a model from the list."""
-        field = self.page.locator("#model input")
-        field.click()
-        wanted = re.compile(f"^\\W*{re.escape(model)}\\s*$")
-        self.page.locator("ul[role=listbox] li", has_text=wanted).first.click()
-        expect(field).to_have_value(model)
+        with self.settings():
+            field = self.page.locator("#model input")
+            field.click()
+            wanted = re.compile(f"^\\W*{re.escape(model)}\\s*$")
+            self.page.locator("ul[role=listbox] li", has_text=wanted).first.click()
+            expect(field).to_have_value(model)
 
     def collection(self, name: str) -> None:
-        """Pick a collection from the list."""
+        """Pick a collection from the list; its latest conversation opens."""
         field = self.page.locator("#coll input")
         field.click()
         self.page.locator("ul[role=listbox] li", has_text=re.compile(f"^\\W*{re.escape(name)}\\s*$")).first.click()

@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 MODELS = (FakeModel("qwen3:4b"), *map(FakeModel, ("fake-hallucinate", "fake-ramble", "fake-forget")))
 INVENTING = (FakeModel("qwen3:4b", mode="hallucinate"),)
 BREAD = "How do I bake sourdough bread at home?"
+PRICES = "Item,Price,Stock\nCup,3.50,12\nPlate,7.20,40\nBowl,5.10,31\nJug,14.90,4\n"
 LEAVE = "How many days of paid annual leave do full-time staff receive, and how many may be carried over?"
 
 
@@ -51,6 +52,8 @@ class Camera:
         self.folder = folder
         self.place = place
         self.docs = write_corpus(place / "docs")
+        (self.docs / "finance").mkdir()
+        (self.docs / "finance" / "prices.csv").write_text(PRICES, encoding="utf-8")
         for seed in sorted((ROOT / "seeds").glob("*.md")):
             (self.docs / seed.name).write_bytes(seed.read_bytes())
 
@@ -68,7 +71,7 @@ class Camera:
                 tempfile.mkdtemp(dir=self.place), llm="ollama:qwen3:4b", embedder="builtin", ollama_host=server.url
             ) as library,
         ):
-            library.ingest(self.docs)
+            library.sync(self.docs)
             with page_over(library) as address, tab(self.browser, address, **options) as pilot:
                 yield pilot
 
@@ -89,6 +92,7 @@ class Camera:
 
     def answers(self) -> None:
         with self.page() as pilot:
+            pilot.page.locator("#suggestions button").first.wait_for()
             self.shoot(pilot, "light_empty")
             pilot.choose("ollama:fake-ramble")
             pilot.send(LEAVE)
@@ -115,6 +119,7 @@ class Camera:
             pilot.ask("Who won the chess championship in Buenos Aires?")
             self.shoot(pilot, "light_abstained")
             self._reading(pilot)
+            self._choosing(pilot)
             self._lists(pilot)
 
     def _reading(self, pilot: Pilot) -> None:
@@ -126,6 +131,22 @@ class Camera:
         pilot.page.wait_for_function("document.querySelector('#reader .rpage img').naturalWidth > 0")
         self.shoot(pilot, "light_reader_page")
         pilot.page.keyboard.press("Escape")
+
+    def _choosing(self, pilot: Pilot) -> None:
+        with pilot.documents() as place:
+            self.shoot(pilot, "light_documents")
+            place.locator("li.doc input[type=checkbox]").nth(2).check()
+            place.locator("[data-only]").click()
+        pilot.ask(LEAVE)
+        self.shoot(pilot, "light_asks_only")
+        pilot.page.locator("#asking [data-act=all]").click()
+        with pilot.settings():
+            self.shoot(pilot, "light_settings")
+        pilot.page.locator("#exports [data-act=about]").click()
+        pilot.page.locator("#chat .user-row .q", has_text="What was found").wait_for()
+        pilot.settle()
+        self.shoot(pilot, "light_summary")
+        pilot.page.pdf(path=self.folder / "print.pdf", format="A4")
 
     def _lists(self, pilot: Pilot) -> None:
         files = [self.place / "harbour.md", self.place / "broken.pdf", self.place / "program.exe"]
@@ -156,6 +177,11 @@ class Camera:
             self.shoot(pilot, "dark_answer")
             pilot.cards.first.locator("[data-open]").click()
             self.shoot(pilot, "dark_reader")
+            pilot.page.keyboard.press("Escape")
+            with pilot.documents():
+                self.shoot(pilot, "dark_documents")
+            with pilot.settings():
+                self.shoot(pilot, "dark_settings")
 
     def phone(self) -> None:
         with self.page(viewport=PHONE, has_touch=True, is_mobile=True, device_scale_factor=2) as pilot:
@@ -171,6 +197,8 @@ class Camera:
             pilot.page.locator("#sources [data-act=close]").tap()
             pilot.page.locator("#left .toggle-button").tap()
             self.shoot(pilot, "phone_sidebar")
+            pilot.page.locator("#docsum [data-documents]").tap()
+            self.shoot(pilot, "phone_documents")
 
     def models(self) -> None:
         self._down()

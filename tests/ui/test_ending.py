@@ -77,8 +77,8 @@ def test_nothing_accepted_is_lost_and_nothing_left_behind(folder: Path, number: 
     assert (child.returncode, out) == (0, "") and "Traceback" not in error and "Error" not in error, error
     assert not (folder / "temporary").exists()
     with Library.open(folder, llm="quotes", embedder="builtin") as library:
-        talk = library.conversations.list()[0]
-        answer = library.conversations.get(talk.id)[1][0].answer
+        found = library.conversations.list()[0]
+        answer = library.conversations.get(found.id)[1][0].answer
         assert answer["state"] == "stopped" and answer["text"]
         intake = Intake(library)
         end = time.monotonic() + 60

@@ -11,8 +11,8 @@ from selectolax.lexbor import LexborHTMLParser
 
 from tests.ui.test_render import hostile_record
 from ui.markdown import TAGS, open_ended, to_html
-from ui.panels import section_html
 from ui.render import answer_html, question_html
+from ui.sources import section_html
 
 CASES = 60_000 if os.environ.get("RAG_SOAK") == "1" else 3_000
 ALLOWED = TAGS | {"html", "head", "body", "a", "mark", "div", "b", "small", "span", "section", "article",
@@ -21,7 +21,7 @@ ATTRIBUTES = {
     "a": {"class", "href", "title"}, "mark": {"class", "title"}, "div": {"class", "dir"}, "p": {"class", "dir"},
     "small": {"class"}, "span": {"class", "title"}, "section": {"class", "id", "data-copy"}, "ol": {"start"},
     "article": {"class", "id", "tabindex", "aria-label"}, "details": {"class"},
-    "button": {"type", "data-open", "data-gold"},
+    "button": {"type", "data-open", "data-gold", "data-markdown"}, "b": {"class"},
 }  # fmt: skip
 STATES = ["", "writing", "stopped", "failed", "interrupted", "abstained"]
 

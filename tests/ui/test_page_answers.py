@@ -17,10 +17,10 @@ def test_the_empty_page_is_ready_and_a_question_of_the_collection_is_one_click_a
 ) -> None:
     with tab(browser, quoting_page) as pilot:
         expect(pilot.box).to_be_focused()
-        examples = pilot.page.locator("#chat .example")
-        expect(examples).to_have_count(4)
+        examples = pilot.page.locator("#suggestions button")
+        expect(examples).to_have_count(4)  # made meanwhile, and each of them asked
         shown = [text.strip() for text in examples.all_inner_texts()]
-        assert any("leave" in text.lower() or "parking" in text.lower() for text in shown)
+        assert all(text.endswith("?") for text in shown) and any("leave" in text.lower() for text in shown)
         examples.first.click()
         expect(pilot.page.locator("#chat .user-row .q")).to_have_text(shown[0])
         pilot.settle()
@@ -123,6 +123,7 @@ def test_what_is_not_in_the_documents_is_said_with_the_nearest_passages(browser:
 
 def test_follow_ups_are_offered_on_the_last_answer_and_ask(browser: Browser, quoting_page: str) -> None:
     with tab(browser, quoting_page) as pilot:
+        expect(pilot.page.locator("#suggestions button")).to_have_count(4)
         pilot.ask("When does the car park on Mill Lane open?")
         options = pilot.page.locator("#chat .options .option")
         assert options.count() >= 1

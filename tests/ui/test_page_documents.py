@@ -190,8 +190,11 @@ def test_collections_are_made_switched_renamed_and_deleted(browser: Browser, add
         pilot.collection("default")
         expect(row(pilot, "router.md")).to_have_count(0)
         expect(row(pilot, "handbook.pdf")).to_have_count(1)
+        expect(pilot.page.locator("#chat .user-row .q", has_text="network ports")).to_have_count(0)
+        pilot.new()
         assert "12 network ports" not in pilot.ask("How many network ports does the router have?").inner_text()
         pilot.collection("Manuals")
+        expect(pilot.answers.last).to_contain_text("12 network ports")  # its latest conversation
         pilot.page.locator("#collacts [data-act=rename]").click()
         pilot.dialog("Devices")
         expect(pilot.page.locator("#coll input")).to_have_value("Devices")

@@ -13,7 +13,7 @@ from rag.library import Library
 from tests.fake_ollama import FakeOllama
 from tests.ui.pilot import PHONE, WIDE, Pilot, page_over, tab
 from tests.ui.records import leave_record
-from ui.talks import Talks
+from ui.conversations import Conversations
 
 pytestmark = pytest.mark.browser
 LEAVE = "How many days of paid annual leave do full-time staff receive?"
@@ -156,14 +156,14 @@ def test_an_answer_is_finished_while_no_page_is_open(browser: Browser, writing_p
         pilot.page.wait_for_function("document.querySelector('#conversation :is(input, textarea)').value !== ''")
         number = pilot.page.locator("#conversation textarea, #conversation input").first.input_value()
         pilot.page.goto("about:blank")
-        talks = Talks(written)
+        conversations = Conversations(written)
         pilot.page.wait_for_timeout(100)
         for _ in range(150):
-            talk = talks.get(number)
-            if talk is not None and talk.turns and not talk.turns[-1].record.get("state"):
+            found = conversations.get(number)
+            if found is not None and found.turns and not found.turns[-1].record.get("state"):
                 break
             pilot.page.wait_for_timeout(100)
-        assert talk is not None and "28 days" in talk.turns[-1].record["text"]
+        assert found is not None and "28 days" in found.turns[-1].record["text"]
         pilot.open()
         expect(pilot.answers.last).to_contain_text("28 days")
         expect(pilot.answers.last.locator("a.cite").first).to_be_visible()

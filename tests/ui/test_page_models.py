@@ -71,12 +71,13 @@ def test_an_embedder_that_changed_is_a_notice_and_embedding_again_ends_it(
             notice = pilot.page.locator("#notices li")
             expect(notice).to_contain_text("embed-s has changed since the collection default was made")
             expect(notice).to_be_in_viewport()
-            expect(pilot.page.locator("#embedding")).to_contain_text("Searched with: embed-s")
-            pilot.page.locator("#embedding [data-act=reindex]").click()
-            choice = pilot.page.locator("#ask-dialog select")
-            assert choice.locator("option").all_inner_texts() == ["ollama:embed-s", "builtin"]
-            expect(choice).to_have_value("ollama:embed-s")
-            pilot.dialog()
+            with pilot.settings():
+                expect(pilot.page.locator("#embedding")).to_contain_text("Search model: embed-s")
+                pilot.page.locator("#embedding [data-act=reindex]").click()
+                choice = pilot.page.locator("#ask-dialog select")
+                assert choice.locator("option").all_inner_texts() == ["ollama:embed-s", "builtin"]
+                expect(choice).to_have_value("ollama:embed-s")
+                pilot.dialog()
             expect(pilot.page.locator("#notices li")).to_have_count(0)
             assert library.notices == ()
             assert "6:30" in pilot.ask(PARKING).inner_text()
@@ -102,15 +103,17 @@ def test_embedding_with_another_model_shows_progress_can_be_cancelled_and_goes_o
     ):
         running.delay = 0.03
         line = pilot.page.locator("#embedding")
-        expect(line).to_contain_text("Searched with: the included model")
-        line.locator("[data-act=reindex]").click()
-        pilot.page.locator("#ask-dialog select").select_option("ollama:embed-s")
-        pilot.dialog()
-        expect(line.locator("progress")).to_be_visible()
+        expect(line).to_contain_text("Search model: the included model")
+        with pilot.settings():
+            line.locator("[data-act=reindex]").click()
+            pilot.page.locator("#ask-dialog select").select_option("ollama:embed-s")
+            pilot.dialog()
+            expect(line.locator("progress")).to_be_visible()
         expect(line).to_contain_text(re.compile(r"[1-9]\d* of \d+ passages"))
         assert "6:30" in pilot.ask(PARKING).inner_text()  # the old vectors answer meanwhile
         pilot.page.reload()
         pilot.ready()
+        pilot.page.locator("#acts [data-act=settings]").click()
         expect(line.locator("progress")).to_be_visible()
         line.locator("[data-act=cancel]").click()
         expect(line).to_contain_text("Cancelled; what is done is kept.")
@@ -119,8 +122,9 @@ def test_embedding_with_another_model_shows_progress_can_be_cancelled_and_goes_o
         running.delay = 0.0
         line.locator("[data-act=reindex]", has_text="Go on").click()
         pilot.dialog()
-        expect(line).to_contain_text("Searched with: embed-s")
+        expect(line).to_contain_text("Search model: embed-s")
         expect(line.locator("progress")).to_have_count(0)
+        pilot.page.keyboard.press("Escape")
         assert library.index().embedder == "ollama:embed-s" and library.index().unfinished == ""
         assert len(running.sent("/api/embed")) > done
         assert "6:30" in pilot.ask(PARKING).inner_text()

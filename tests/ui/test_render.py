@@ -8,12 +8,12 @@ from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from rag.types import Support
+from rag.types import Citation, Hit, Support
 from tests.ui.records import LEAVE, abstained_record, answer, citation, leave_record, passage
-from ui.export import plain_turn, to_json, to_markdown
+from ui.export import footnoted, plain_turn, to_json, to_markdown
 from ui.markdown import Chip, Flag, open_ended, to_html
-from ui.panels import section_html
-from ui.render import answer_html, question_html
+from ui.render import OUTCOMES, answer_html, question_html
+from ui.sources import section_html
 
 
 def parsed(html: str) -> LexborHTMLParser:
@@ -80,7 +80,10 @@ def test_the_rewritten_question_notices_and_footer_are_shown() -> None:
     assert texts(html, "p.asked") == ["Searched for: “How much annual leave do staff get?”"]
     assert texts(html, "p.notice") == ["The prompt may have been cut."]
     foot = texts(html, "small.foot")[0]
-    assert foot == "1.9 s · first word 0.3 s · 73 tokens · 61 tok/s · ollama:qwen3:4b · 1 invented citation removed"
+    assert (
+        foot
+        == "answered · 1.9 s · first word 0.3 s · 73 tokens · 61 tok/s · ollama:qwen3:4b · 1 invented citation removed"
+    )
     same = {**leave_record(), "asked": "How much leave?"}
     assert texts(answer_html(same, 1), "p.asked") == []
 
@@ -103,7 +106,7 @@ def test_an_abstention_says_so_and_lists_the_nearest_passages() -> None:
     assert texts(cards, "p.sum") == ["Not in the documents · 1 nearest passage"]
     assert len(parsed(cards).css("article#t1s1")) == 1
     assert parsed(cards).css("mark") == []
-    assert texts(html, "small.foot") == ["12 ms · quoted, no model"]
+    assert texts(html, "small.foot") == ["not in the documents · 12 ms · quoted, no model"]
 
 
 def test_states_of_an_unfinished_answer() -> None:
@@ -228,3 +231,52 @@ def hostile_record(text: str) -> dict[str, Any]:
     record["hits"] = [{"passage": {"id": 1, "document_id": 7, "source": text, "title": text, "ordinal": 0, "start": 100,
                                    "end": 101, "text": text, "page": None, "heading": [text]}}]  # fmt: skip
     return record
+
+
+def table_record(text: str, start: int, end: int, quote: str) -> dict[str, Any]:
+    table = "| Item | Price |\n| --- | --- |\n| Cup | 3.50 |\n| Jug \\| blue | 14.90 |"
+    one = passage(1, table, "prices.csv", None, 100)
+    cited = Citation(1, one.document_id, 1, "prices.csv", "Prices", None, (), 100 + start, 100 + end, quote)
+    return answer(text, {"A jug costs 14.90.": Support.SUPPORTED}, (cited,), hits=(Hit(one, 1, 1, 1),)).to_dict()
+
+
+def test_the_rows_that_an_answer_cites_are_shown_as_a_table() -> None:
+    row = "| Jug \\| blue | 14.90 |"
+    html = answer_html(table_record("A jug costs 14.90. [1]", 45, 45 + len(row), row), 1)
+    assert texts(html, "div.rows th") == ["Item", "Price"]
+    assert texts(html, "div.rows tbody td") == ["Jug | blue", "14.90", "1"]
+    quoted = answer_html({**table_record("A jug costs 14.90. [1]", 45, 60, row), "text": f"x\n{row} [1]"}, 1)
+    assert 'div class="rows"' not in quoted
+
+
+def test_a_marker_behind_a_row_stands_in_its_last_cell() -> None:
+    text = "| Item | Price |\n| --- | --- |\n| Cup | 3.50 | [1]\n| Jug | 4.90 | [1][2]"
+    at = [i for i, c in enumerate(text) if c == "["]
+    html = to_html(text, [Chip(i, i + 3, f"<a>{text[i + 1]}</a>") for i in at])
+    assert [" ".join(cell.split()) for cell in texts(html, "td")] == ["Cup", "3.50 1", "Jug", "4.90 1 2"]
+
+
+def test_the_outcome_is_said_in_the_same_words_everywhere() -> None:
+    for outcome, said in OUTCOMES.items():
+        html = answer_html({**leave_record(), "outcome": outcome, "abstained": outcome != "answered"}, 1)
+        assert texts(html, "b.outcome") == [said]
+    old = {key: value for key, value in abstained_record().items() if key != "outcome"}
+    assert texts(answer_html(old, 1), "b.outcome") == ["not in the documents"]
+    unread = {**abstained_record(), "unread": {"count": 2, "named": ["ceo <b>.pdf"]}}
+    assert "ceo <b>.pdf" in texts(answer_html(unread, 1), ".unread")[0]
+
+
+def test_what_cannot_be_told_in_a_language_is_no_accusation() -> None:
+    record = leave_record()
+    record["sentences"] = [
+        {**s, "unchecked": ["negation"]} if s["support"] == "partial" else s for s in record["sentences"]
+    ]
+    html = answer_html(record, 1)
+    assert texts(html, "mark.untold") and not texts(html, "mark.partly")
+    assert "negation" in (attribute(only(html, "mark.untold"), "title") or "")
+
+
+def test_an_answer_is_copied_as_markdown_with_footnotes() -> None:
+    text = footnoted(leave_record())
+    assert "[^1]" in text and "\n[^1]: " in text and "handbook" in text
+    assert footnoted({"question": "q", "text": "half", "state": "stopped"}) == "half\n\n(Stopped.)\n"

@@ -13,13 +13,19 @@ import pytest
 from rag.errors import ServerBusy, StoreError, UnknownConversation
 from rag.library import Library
 from tests.fake_ollama import FakeOllama
-from ui.handlers import Chat, Update
+from ui.chat import Chat, Update
+from ui.conversations import Conversations
 from ui.signal import Signal
-from ui.talks import Talks
+from ui.suggest import QUESTIONS, Suggestions
 from ui.tasks import MOST_RUNNING, Answers, AnswerTask, history_of
 
 PARKING = "When does the car park on Mill Lane open?"
 LEAVE = "How many days of paid annual leave do full-time staff receive?"
+
+
+def suggestions(library: Library) -> Suggestions:
+    """The questions to try, the model always free to make some."""
+    return Suggestions(library, lambda seconds: True, library.path / QUESTIONS)
 
 
 class Desk:
@@ -27,9 +33,14 @@ class Desk:
 
     def __init__(self, library: Library) -> None:
         self.library = library
-        self.talks = Talks(library)
+        self.conversations = Conversations(library)
         self.answers = Answers(library)
-        self.chat = Chat(library, self.answers, self.talks)
+        self.chat = Chat(
+            library,
+            self.answers,
+            self.conversations,
+            suggestions(library),
+        )
 
     def ask(self, question: str, conversation: str = "", view: str = "tab") -> list[Update]:
         return self.steps(self.chat.ask(question, conversation, "default", view), view)
@@ -44,9 +55,9 @@ class Desk:
         return asyncio.run(taken())
 
     def texts(self, conversation: str) -> list[str]:
-        talk = self.talks.get(conversation)
-        assert talk is not None
-        return [turn.question for turn in talk.turns]
+        found = self.conversations.get(conversation)
+        assert found is not None
+        return [turn.question for turn in found.turns]
 
 
 async def gather(updates: AsyncIterator[Update]) -> list[Update]:
@@ -86,11 +97,11 @@ def test_an_answer_is_stored_with_what_the_page_needs(desk: Desk) -> None:
     last = updates[-1]
     assert last.busy is False and last.messages is not None and len(last.messages) == 2
     assert updates[0].busy is True and updates[0].box == "" and updates[0].conversation
-    talk = desk.talks.get(updates[0].conversation or "")
-    assert talk is not None and talk.title.startswith("When does the car park")
-    record = talk.turns[0].record
+    found = desk.conversations.get(updates[0].conversation or "")
+    assert found is not None and found.title.startswith("When does the car park")
+    record = found.turns[0].record
     assert "state" not in record and "6:30" in record["text"] and record["citations"]
-    assert [row.id for row in desk.talks.rows()] == [talk.id]
+    assert [row.id for row in desk.conversations.rows()] == [found.id]
 
 
 def test_the_second_question_continues_the_conversation(desk: Desk) -> None:
@@ -105,7 +116,7 @@ def test_nothing_is_asked_of_an_empty_box_and_a_long_question_is_refused(desk: D
     assert desk.ask("  \n ") == []
     refused = desk.ask("x" * 8_001)
     assert "8,000" in refused[0].warning
-    assert desk.talks.rows() == []
+    assert desk.conversations.rows() == []
 
 
 def test_retry_edit_and_undo(desk: Desk) -> None:
@@ -126,7 +137,7 @@ def test_an_unknown_conversation_opens_empty(desk: Desk) -> None:
         shown = desk.steps(desk.chat.open(name, "tab"))
         assert shown[0].messages == [] and shown[0].conversation == ""
     with pytest.raises(UnknownConversation):
-        desk.talks.rename("no number", "x")
+        desk.conversations.rename("no number", "x")
 
 
 def test_an_unknown_collection_is_a_failed_turn_with_a_remedy(desk: Desk) -> None:
@@ -139,10 +150,10 @@ def test_stop_during_loading_shows_at_once_and_closes_the_request(slow: tuple[De
     asked = threading.Thread(target=desk.ask, args=(PARKING,))
     asked.start()
     until(lambda: server.sent("/api/chat"))
-    conversation = desk.talks.rows()[0].id
+    conversation = desk.conversations.rows()[0].id
     desk.chat.stop(conversation, "another tab")
-    talk = desk.talks.get(conversation)
-    assert talk is not None and talk.turns[0].record["state"] == "stopped"
+    found = desk.conversations.get(conversation)
+    assert found is not None and found.turns[0].record["state"] == "stopped"
     until(lambda: server.sent("/api/chat")[-1].disconnected)
     asked.join(10)
     assert desk.answers.running(conversation) is None
@@ -193,25 +204,25 @@ def test_a_view_that_shows_something_else_is_left_alone(slow: tuple[Desk, FakeOl
 
 
 def test_an_answer_cut_off_by_the_end_of_the_program_says_so(desk: Desk) -> None:
-    talk = desk.talks.create("default")
-    desk.talks.begin(talk.id, PARKING)
-    shown = desk.steps(desk.chat.open(talk.id, "tab"))
+    found = desk.conversations.create("default")
+    desk.conversations.begin(found.id, PARKING)
+    shown = desk.steps(desk.chat.open(found.id, "tab"))
     assert "Interrupted." in (shown[0].messages or [])[-1]["content"]
-    desk.steps(desk.chat.retry(0, talk.id, "default", "tab"))
-    again = desk.talks.get(talk.id)
+    desk.steps(desk.chat.retry(0, found.id, "default", "tab"))
+    again = desk.conversations.get(found.id)
     assert again is not None and "6:30" in again.turns[0].record["text"]
 
 
 def test_a_stopped_answer_does_not_come_back_after_its_turn_was_cut(desk: Desk) -> None:
-    talk = desk.talks.create("default")
-    save = desk.talks.begin(talk.id, PARKING)
-    desk.talks.cut(talk.id, 0)
+    found = desk.conversations.create("default")
+    save = desk.conversations.begin(found.id, PARKING)
+    desk.conversations.cut(found.id, 0)
     save({"text": "late", "state": "stopped"})
-    assert desk.texts(talk.id) == []
-    second = desk.talks.begin(talk.id, LEAVE)
+    assert desk.texts(found.id) == []
+    second = desk.conversations.begin(found.id, LEAVE)
     save({"text": "late", "state": "stopped"})
     second({"text": "right"})
-    stored = desk.talks.get(talk.id)
+    stored = desk.conversations.get(found.id)
     assert stored is not None and [turn.record["text"] for turn in stored.turns] == ["right"]
 
 
@@ -235,7 +246,7 @@ def test_a_question_that_cannot_be_stored_is_refused_and_its_answer_stopped(
         raise StoreError("The disk is full.")
 
     with monkeypatch.context() as full:
-        full.setattr(desk.talks, "begin", refuse)
+        full.setattr(desk.conversations, "begin", refuse)
         refused = desk.ask(LEAVE, conversation)
     assert "The disk is full." in refused[0].warning
     until(lambda: desk.answers.running(conversation) is None)
@@ -263,13 +274,13 @@ def test_history_is_the_last_complete_exchanges() -> None:
 def test_feedback_and_search(desk: Desk) -> None:
     conversation = desk.ask(PARKING)[0].conversation or ""
     desk.ask(LEAVE)
-    desk.talks.feedback(conversation, 0, -1, "too long")
-    talk = desk.talks.get(conversation)
-    assert talk is not None and (talk.turns[0].thumb, talk.turns[0].note) == (-1, "too long")
-    assert [row.id for row in desk.talks.rows("6:30 mill")] == [conversation]
-    assert len(desk.talks.rows("")) == 2 and desk.talks.rows("zebra") == []
-    desk.talks.delete(conversation)
-    assert desk.talks.get(conversation) is None
+    desk.conversations.feedback(conversation, 0, -1, "too long")
+    found = desk.conversations.get(conversation)
+    assert found is not None and (found.turns[0].thumb, found.turns[0].note) == (-1, "too long")
+    assert [row.id for row in desk.conversations.rows("6:30 mill")] == [conversation]
+    assert len(desk.conversations.rows("")) == 2 and desk.conversations.rows("zebra") == []
+    desk.conversations.delete(conversation)
+    assert desk.conversations.get(conversation) is None
 
 
 def test_a_signal_wakes_waiters_in_any_loop() -> None:

@@ -1,5 +1,5 @@
 // The documents in a place of their own: filter, sort, select, remove; one tab stop, arrow keys inside.
-// Events: 'remove' 'open' 'dismiss' 'same'
+// Events: 'remove' 'open' 'dismiss' 'same' 'scope' 'sync' 'unsync'
 const state = {filter: '', sort: 'name', picked: new Set(), at: 0, opener: null};
 const rows = () => [...element.querySelectorAll('.list > .doc[data-added]')];
 const shown = () => rows().filter(row => !row.hidden);
@@ -23,6 +23,8 @@ const count = () => {
   const picked = all.filter(row => box(row).checked);
   state.picked = new Set(picked.map(row => box(row).value));
   many.disabled = !picked.length;
+  const only = element.querySelector('[data-only]');
+  if (only) only.disabled = !picked.length;
   many.textContent = picked.length ? 'Remove selected (' + picked.length + ')' : 'Remove selected';
   element.querySelector('.shown').textContent = seen.length === all.length ? '' : seen.length + ' of ' + all.length;
   whole.checked = seen.length > 0 && seen.every(row => box(row).checked);
@@ -42,7 +44,13 @@ const arrange = () => {
     row.hidden = !wanted.every(word => name.includes(word));
     box(row).checked = state.picked.has(box(row).value);
   }
-  if (list) list.append(...sorted);
+  const byFolder = state.sort === 'name', groups = [...element.querySelectorAll('.list > .group')];
+  for (const group of groups) {
+    const inside = byFolder ? sorted.filter(row => row.dataset.folder === group.dataset.folder) : [];
+    group.hidden = inside.every(row => row.hidden);
+    list.append(group, ...inside);
+  }
+  if (list && !(groups.length && byFolder)) list.append(...sorted);
   count();
   stop();
 };
@@ -64,6 +72,16 @@ const remove = async picked => {
   state.picked.clear();
   trigger('remove', {id: picked.map(row => box(row).value).join(',')});
 };
+const ask = (documents, folders) => { trigger('scope', {documents, folders}); close(); if (innerWidth <= 1000) document.querySelector('#left.open .toggle-button')?.click(); document.querySelector('#box textarea')?.focus(); };
+const addFolder = async () => {
+  const path = await window.ragPage.ask({title: 'Sync a folder', ok: 'Sync', value: '',
+    text: 'The whole path of a folder of this machine. This collection then holds what is in it: new, changed and removed files are taken over each time it is synced.'});
+  if (path) trigger('sync', {name: path});
+};
+const unsync = async path => {
+  const said = await window.ragPage.ask({title: 'Sync this folder no longer?', text: path + ' stays as it is, and so do its documents here.', ok: 'Stop syncing'});
+  if (said) trigger('unsync', {id: path});
+};
 element.addEventListener('click', e => {
   const row = e.target.closest('.doc[data-added]'), button = e.target.closest('button');
   if (row) state.at = Math.max(0, shown().indexOf(row));
@@ -73,6 +91,11 @@ element.addEventListener('click', e => {
   const {act, id, choice} = button.dataset;
   if ('close' in button.dataset) close();
   else if ('many' in button.dataset) remove(rows().filter(each => box(each).checked));
+  else if ('only' in button.dataset) ask(rows().filter(each => box(each).checked).map(each => each.querySelector('.dn').title), []);
+  else if ('folderAsk' in button.dataset) ask([], [button.dataset.folderAsk]);
+  else if ('addfolder' in button.dataset) addFolder();
+  else if (act === 'sync') trigger('sync', {name: id});
+  else if (act === 'unsync') unsync(id);
   else if (act === 'remove') remove([row]);
   else if (act) trigger(act, {id, choice: choice ?? ''});
 });

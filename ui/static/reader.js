@@ -1,4 +1,4 @@
-// The reader pane: opens when it gets content, at the marked span. Events: 'turn' 'page'
+// The reader pane: opens when it gets content, at the marked span. Events: 'turn' 'about'
 let opener = null;
 const close = () => {
   if (!document.body.classList.contains('reading')) return;
@@ -29,6 +29,7 @@ element.addEventListener('click', e => {
   const button = e.target.closest('button');
   if (!button) return;
   if (button.dataset.act === 'close-reader') close();
+  else if (button.dataset.act === 'about') { close(); trigger('about', {id: button.dataset.id, collection: button.dataset.collection}); }
   else if (button.dataset.view) view(button.dataset.view);
   else if (button.dataset.offset) trigger('turn', {id: button.dataset.key, offset: Number(button.dataset.offset)});
 });

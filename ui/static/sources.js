@@ -42,9 +42,20 @@ document.addEventListener('click', e => {
   if (e.target.closest?.('[data-act=close]')) closeSheet();
   else if (narrow() && !e.target.closest?.('#srccol, #top, #reader, dialog')) closeSheet();
 }, true);
+// With footnotes, made when it is wanted; the address of the export names the conversation.
+const copyMarkdown = async button => {
+  const link = document.querySelector('#export a[href$=".md"]'), number = button.closest('.turn').id.slice(1);
+  const reply = link ? await fetch(link.getAttribute('href') + '?turn=' + number) : null;
+  if (!reply?.ok) return;
+  await navigator.clipboard?.writeText(await reply.text());
+  button.textContent = 'Copied';
+  setTimeout(() => { button.textContent = 'Copy as Markdown'; }, 1500);
+};
 element.addEventListener('click', e => {
   const button = e.target.closest('[data-open]');
   if (button) trigger('open', {id: button.dataset.open});
+  const markdown = e.target.closest('[data-markdown]');
+  if (markdown) copyMarkdown(markdown);
   const gold = e.target.closest('[data-gold]');
   if (gold) trigger('gold', {turn: Number(gold.dataset.gold)});
 });

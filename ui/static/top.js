@@ -5,7 +5,25 @@ element.addEventListener('click', e => {
   const act = e.target.closest('[data-act]')?.dataset.act;
   if (act === 'theme') localStorage.setItem('rag.theme', document.body.classList.toggle('dark') ? 'dark' : 'light');
   if (act === 'sheet') document.body.classList.toggle('sheet');
+  if (act === 'settings') settings(!document.body.classList.contains('settings'));
 });
+// Settings: a panel of their own; the focus goes in and comes back.
+let opener = null;
+const settings = open => {
+  if (open) opener = document.activeElement;
+  document.body.classList.toggle('settings', open);
+  if (open) document.querySelector('#settings [data-act=close-settings]').focus();
+  else opener?.focus?.();
+};
+document.addEventListener('click', e => {
+  if (e.target.closest?.('[data-act=close-settings]')) settings(false);
+  if (e.target.closest?.('[data-skip]')) document.querySelector('#box textarea')?.focus();
+});
+document.addEventListener('keydown', e => {
+  if (e.key !== 'Escape' || !document.body.classList.contains('settings') || document.querySelector('dialog[open], [role=listbox]')) return;
+  e.stopImmediatePropagation();
+  settings(false);
+}, true);
 if (innerWidth <= 1000) setTimeout(() => document.querySelector('#left.open .toggle-button')?.click(), 0);
 
 // Follow the answer only while the reader is at its end: Gradio's autoscroll would pull a reader down.
@@ -47,6 +65,7 @@ const settle = () => {
   const b = box(), n = document.querySelectorAll('#chat .user-row').length;
   if (n !== questions) stick = true;
   questions = n;
+  document.body.classList.toggle('begun', n > 0);
   if (b && stick) b.scrollTop = b.scrollHeight;
   label();
   plainEdit();

@@ -8,9 +8,10 @@ from typing import Any
 from rag.answer.writing.fence import tampering
 from rag.text import counted
 from rag.types import Outcome
+from ui.chips import ORIGINS, Record, place
 from ui.escape import flowing, inert, name
 from ui.export import plain_turn
-from ui.render import ORIGINS, Record, count_flags, place
+from ui.render import count_flags
 
 _HEADINGS = re.compile(r"\A(?:#{1,6} [^\n]*(?:\n+|\Z))+")
 CONTEXT = 220
@@ -31,8 +32,11 @@ def section_html(question: str, record: Record, turn: int, *, rated: bool = Fals
     return (
         f'<section class="turn" id="t{turn}" data-copy="{inert(plain_turn(record))}">'
         f'<p class="tq" dir="auto">“{inert(question)}”</p><p class="sum">{_summary(record, len(cards))}</p>'
-        f"{''.join(cards)}{more}{'' if record.get('state') else _gold(turn, rated=rated)}</section>"
+        f"{''.join(cards)}{more}{_MARKDOWN}{'' if record.get('state') else _gold(turn, rated=rated)}</section>"
     )
+
+
+_MARKDOWN = '<p class="also"><button type="button" data-markdown>Copy as Markdown</button></p>'
 
 
 def _gold(turn: int, *, rated: bool) -> str:
@@ -54,7 +58,7 @@ def _summary(record: Record, cards: int) -> str:
     if lacking:
         parts.append(f'<span class="w">⚠ {counted(lacking, "sentence")} without support</span>')
     if partly:
-        parts.append(f'<span class="w">◐ {counted(partly, "sentence")} only partly supported</span>')
+        parts.append(f"◐ {counted(partly, 'sentence')} only partly supported")
     return " · ".join(parts) or "No passages yet"
 
 
@@ -76,7 +80,8 @@ def _cards(record: Record, turn: int) -> tuple[list[str], list[str]]:
 
 def _citation_card(citation: Record, passage: Record | None, lines: Record, turn: int) -> str:
     before, quote, after = _around(citation, passage)
-    body = f"{flowing(before)}<mark>{flowing(quote)}</mark>{flowing(after)}"
+    shown = inert if _tabular(before + quote + after) else flowing
+    body = _laid_out(f"{shown(before)}<mark>{shown(quote)}</mark>{shown(after)}", before + quote + after)
     kind, why = ORIGINS.get(citation.get("origin", ""), ("", ""))
     tag = f'<span class="tag {kind}">{why}</span>' if kind else ""
     tag += _warning(citation, passage["text"] if passage is not None else citation["quote"])
@@ -85,7 +90,8 @@ def _citation_card(citation: Record, passage: Record | None, lines: Record, turn
 
 def _hit_card(passage: Record, lines: Record, turn: int, number: int | None) -> str:
     text = _without_heading(passage["text"]) or passage["text"]
-    shown = flowing(text if len(text) <= 3 * CONTEXT else _cut_end(text[: 3 * CONTEXT]))
+    text = text if len(text) <= 3 * CONTEXT else _cut_end(text[: 3 * CONTEXT])
+    shown = _laid_out(inert(text) if _tabular(text) else flowing(text), text)
     anchor = f"t{turn}s{number}" if number is not None else f"t{turn}p{int(passage['id'])}"
     return _card(passage, place(passage, lines), shown, anchor, number, _warning(passage, passage["text"]))
 
@@ -95,6 +101,15 @@ def _warning(item: Record, text: str) -> str:
     hidden = ["text that its document does not show"] if "hidden text" in (item.get("place") or "") else []
     found = [*hidden, *tampering(text)]
     return f'<span class="tag unsup">⚠ {" and ".join(found)}</span>' if found else ""
+
+
+def _tabular(text: str) -> bool:
+    """Whether it holds rows of a table, of which each keeps its line."""
+    return "|\n|" in text
+
+
+def _laid_out(html: str, text: str) -> str:
+    return f'<span class="tabular">{html}</span>' if _tabular(text) else html
 
 
 def _card(item: Record, where: str, body: str, anchor: str, number: Any, tag: str) -> str:

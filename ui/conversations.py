@@ -13,7 +13,7 @@ from ui.lists import ConversationRow
 
 if TYPE_CHECKING:
     from rag.library import Library
-    from rag.store.truth import Conversation
+    from rag.store.truth import Conversation as Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
-class Talk:
+class Conversation:
     """A conversation with its turns, in order."""
 
     id: str
@@ -36,7 +36,7 @@ class Talk:
     turns: tuple[Exchange, ...]
 
 
-class Talks:
+class Conversations:
     """``owner`` is whose conversations these are; there are no accounts, so one owner without a name."""
 
     def __init__(self, library: Library, owner: str = "") -> None:
@@ -53,7 +53,11 @@ class Talks:
             listed = tuple(c for c in listed if c.id in found or all(word in c.title.casefold() for word in wanted))
         return [_row(conversation) for conversation in listed if conversation.turns]
 
-    def get(self, conversation: str) -> Talk | None:
+    def latest(self, collection: str) -> str:
+        """The conversation of a collection that was last begun or gone on with; empty when there is none."""
+        return next((row.id for row in self.rows() if row.collection == collection), "")
+
+    def get(self, conversation: str) -> Conversation | None:
         """A conversation, None if there is none of that name."""
         key = _key(conversation)
         if key is None:
@@ -67,11 +71,11 @@ class Talks:
             Exchange(t.question, t.answer, t.feedback.value if t.feedback else 0, t.feedback.note if t.feedback else "")
             for t in turns
         )
-        return Talk(str(head.id), head.title, head.collection, exchanges)
+        return Conversation(str(head.id), head.title, head.collection, exchanges)
 
-    def create(self, collection: str) -> Talk:
+    def create(self, collection: str) -> Conversation:
         """Begin a conversation over a collection."""
-        return Talk(str(self._store.create(collection, self._owner)), "", collection, ())
+        return Conversation(str(self._store.create(collection, self._owner)), "", collection, ())
 
     def begin(self, conversation: str, question: str) -> Callable[[Mapping[str, Any]], None]:
         """Store a question whose answer is yet to come; what stores the answer then. Raises UnknownConversation."""
@@ -107,7 +111,7 @@ class Talks:
         self._store.feedback(_known(conversation), turn, thumb, note, self._owner)
 
 
-def _row(conversation: Conversation) -> ConversationRow:
+def _row(conversation: Stored) -> ConversationRow:
     return ConversationRow(str(conversation.id), conversation.title, conversation.collection, conversation.turns)
 
 

@@ -13,16 +13,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from rag.answer.summary import conversation_summary
 from rag.errors import QuestionError, RagError
-from ui.panels import section_html
+from rag.types import AnswerEvent, Done
+from ui.conversations import Conversation, Conversations, Exchange
+from ui.export import answer_of
 from ui.render import answer_html, question_html
-from ui.suggest import follow_ups
-from ui.talks import Exchange, Talk, Talks
+from ui.scope import Scope
+from ui.sources import section_html
+from ui.suggest import Suggestion, Suggestions, follow_ups
 from ui.tasks import Answers, AnswerTask, Save, history_of
 
 if TYPE_CHECKING:
@@ -39,7 +43,10 @@ _OVERTAKEN = 0.15
 """Seconds after which an update of a replaced handler, still on its way to the tab, has arrived there."""
 _MOST_VIEWS = 500
 
+ALL = Scope()
+
 Message = dict[str, Any]
+Events = Callable[[], Generator[AnswerEvent, None, None]]
 
 
 @dataclass(slots=True, eq=False)
@@ -72,43 +79,69 @@ class Update:
 class Chat:
     """The chat of one server over ``library``; ``view`` arguments name browser tabs."""
 
-    def __init__(self, library: Library, answers: Answers, talks: Talks) -> None:
+    def __init__(
+        self, library: Library, answers: Answers, conversations: Conversations, suggestions: Suggestions
+    ) -> None:
         self._library = library
+        self._suggestions = suggestions
         self._answers = answers
-        self._talks = talks
+        self._conversations = conversations
         self._views: OrderedDict[str, _Showing] = OrderedDict()
 
-    async def ask(self, question: str, conversation: str, collection: str, view: str) -> Update | None:
+    async def ask(
+        self, question: str, conversation: str, collection: str, view: str, scope: Scope = ALL
+    ) -> Update | None:
         """Begin to answer ``question`` in ``conversation`` (empty: a new one); None for an empty question."""
         if not question.strip():
             return None
-        return await self._answer(question.strip(), conversation, collection, None, view)
+        return await self._answer(question.strip(), conversation, collection, None, view, scope)
 
     async def retry(self, turn: int, conversation: str, collection: str, view: str) -> Update | None:
-        """Begin to answer turn ``turn`` (from 0) again; it and all after it are replaced. None if there is no such."""
-        talk = await asyncio.to_thread(self._talks.get, conversation)
-        if talk is None or not 0 <= turn < len(talk.turns):
-            return None
-        return await self._answer(talk.turns[turn].question, conversation, collection, turn, view)
+        """Begin to answer turn ``turn`` (from 0) again, from the same documents; it and all after it are replaced.
 
-    async def edit(self, turn: int, question: str, conversation: str, collection: str, view: str) -> Update | None:
+        None if there is no such turn.
+        """
+        found = await asyncio.to_thread(self._conversations.get, conversation)
+        if found is None or not 0 <= turn < len(found.turns):
+            return None
+        told = found.turns[turn].record.get("scope", {})
+        scope = Scope.of(told.get("documents", ()), told.get("folders", ()))
+        return await self._answer(found.turns[turn].question, conversation, collection, turn, view, scope)
+
+    async def edit(
+        self, turn: int, question: str, conversation: str, collection: str, view: str, scope: Scope = ALL
+    ) -> Update | None:
         """Begin to answer another question in place of turn ``turn``; all after it is cut."""
         if not question.strip():
             return await self.open(conversation, view)
-        return await self._answer(question.strip(), conversation, collection, turn, view)
+        return await self._answer(question.strip(), conversation, collection, turn, view, scope)
+
+    async def summarise(self, source: str, conversation: str, collection: str, view: str) -> Update | None:
+        """Tell what a document is about, or with an empty name the conversation, as its next turn."""
+        question = f"What is “{source}” about?" if source else "What was found in this conversation?"
+
+        def events() -> Generator[AnswerEvent, None, None]:
+            if source:
+                yield Done(self._library.summary(source, collection))
+            else:
+                found = self._conversations.get(conversation)
+                answers = [answer_of(t.record) for t in found.turns if not t.record.get("state")] if found else []
+                yield Done(conversation_summary(question, answers))
+
+        return await self._answer(question, conversation, collection, None, view, ALL, events)
 
     async def undo(self, turn: int, conversation: str, view: str) -> Update | None:
         """Take turn ``turn`` and all after it away; its question goes back into the box. None if there is no such."""
-        talk = await asyncio.to_thread(self._talks.get, conversation)
-        if talk is None or not 0 <= turn < len(talk.turns):
+        found = await asyncio.to_thread(self._conversations.get, conversation)
+        if found is None or not 0 <= turn < len(found.turns):
             return None
         self._answers.stop(conversation)
         try:
-            await asyncio.to_thread(self._talks.cut, conversation, turn)
+            await asyncio.to_thread(self._conversations.cut, conversation, turn)
         except RagError as error:
             return Update(warning=error.explain())
         shown = await self.open(conversation, view)
-        return None if shown is None else replace(shown, box=talk.turns[turn].question)
+        return None if shown is None else replace(shown, box=found.turns[turn].question)
 
     async def open(self, conversation: str, view: str) -> Update | None:
         """Show a conversation as it is now, an empty chat for an unknown one; None when the tab has moved on."""
@@ -121,9 +154,9 @@ class Chat:
         if shown is None or task is None:
             return
         showing = self._take(view, _Showing(shown.conversation, growing=True))  # one follower a tab
-        talk = await asyncio.to_thread(self._talks.get, shown.conversation)
-        if talk is not None:
-            async for update in self._follow(task, whole_view(talk, task), len(talk.turns), showing):
+        found = await asyncio.to_thread(self._conversations.get, shown.conversation)
+        if found is not None:
+            async for update in self._follow(task, self._whole(found, task), len(found.turns), showing):
                 yield update
 
     async def settle(self, view: str) -> Update | None:
@@ -138,24 +171,24 @@ class Chat:
         shown.settled = True
         if not shown.growing:
             await asyncio.sleep(_OVERTAKEN)
-        talk = await asyncio.to_thread(self._talks.get, shown.conversation)
+        found = await asyncio.to_thread(self._conversations.get, shown.conversation)
         if not self._current(shown):
             return None
-        if talk is None:
+        if found is None:
             return Update([], [], [], busy=False, conversation="")
-        return replace(whole_view(talk, None), conversation=talk.id, history_changed=shown.growing)
+        return replace(self._whole(found, None), conversation=found.id, history_changed=shown.growing)
 
     def rate(self, conversation: str, turn: int, thumb: int | None, note: str = "") -> Update:
         """Keep what the reader thinks of turn ``turn`` (from 0), which also makes it a draft of a gold question.
 
         ``thumb`` is 1, -1, 0 to take it back, or None to keep what there is, else 1. Raises UnknownConversation.
         """
-        talk = self._talks.get(conversation)
-        if thumb is None and talk is not None and 0 <= turn < len(talk.turns):
-            thumb, note = talk.turns[turn].thumb or 1, talk.turns[turn].note
-        self._talks.feedback(conversation, turn, 1 if thumb is None else thumb, note)
-        talk = self._talks.get(conversation)
-        return Update() if talk is None else whole_view(talk, self._answers.running(conversation))
+        found = self._conversations.get(conversation)
+        if thumb is None and found is not None and 0 <= turn < len(found.turns):
+            thumb, note = found.turns[turn].thumb or 1, found.turns[turn].note
+        self._conversations.feedback(conversation, turn, 1 if thumb is None else thumb, note)
+        found = self._conversations.get(conversation)
+        return Update() if found is None else self._whole(found, self._answers.running(conversation))
 
     def stop(self, conversation: str, view: str) -> None:
         """End the running answer of what a tab shows, else of ``conversation``; whoever follows it is told."""
@@ -163,18 +196,24 @@ class Chat:
         self._answers.stop(conversation if shown is None else shown.conversation)
 
     async def _answer(
-        self, question: str, conversation: str, collection: str, replaced: int | None, view: str
-    ) -> Update | None:
+        self, question: str, conversation: str, collection: str, replaced: int | None, view: str, scope: Scope,
+        events: Events | None = None,
+    ) -> Update | None:  # fmt: skip
         showing = self._take(view)
         try:
-            conversation = await asyncio.to_thread(self._begin, question, conversation, collection, replaced)
+            conversation = await asyncio.to_thread(
+                self._begin, question, conversation, collection, replaced, scope, events
+            )
         except RagError as error:
             return Update(warning=error.explain(), busy=self._answers.running(conversation) is not None)
         shown = await self._show(conversation, showing)
         # A question more changes nobody's thumb, and an update of the chat without thumbs is a cheap one.
         return shown if shown is None or replaced is not None else replace(shown, thumbs=None)
 
-    def _begin(self, question: str, conversation: str, collection: str, replaced: int | None) -> str:
+    def _begin(
+        self, question: str, conversation: str, collection: str, replaced: int | None, scope: Scope,
+        events: Events | None,
+    ) -> str:  # fmt: skip
         """Start the question's task and store it; the conversation it is in.
 
         The passages are found while the disk confirms the question; nothing of it is shown before.
@@ -184,37 +223,42 @@ class Chat:
             raise QuestionError(
                 f"The question has {len(question):,} characters; the limit is {limit:,}.", hint="Shorten it."
             )
+        chosen = scope.filters(self._library, collection)
         if replaced is not None:
             self._answers.stop(conversation)
         self._answers.check_room(conversation)
         if replaced is not None:
-            self._talks.cut(conversation, replaced)
+            self._conversations.cut(conversation, replaced)
         collection = collection or self._library.collections.get().name
-        talk = self._talks.get(conversation) or self._talks.create(collection)
-        turns = [(turn.question, turn.record) for turn in talk.turns]
+        found = self._conversations.get(conversation) or self._conversations.create(collection)
+        turns = [(turn.question, turn.record) for turn in found.turns]
         save: Future[Save] = Future()
-        task = AnswerTask(talk.id, question, lambda record: save.result()(record))
-        self._answers.start(task, history_of(turns), collection)
+        more = {"scope": scope.plain()} if scope else {}
+        task = AnswerTask(found.id, question, lambda record: save.result()(record), more=more)
+        if events is None:
+            self._answers.start(task, history_of(turns), collection, **chosen)
+        else:
+            self._answers.run(task, events)
         try:
-            save.set_result(self._talks.begin(talk.id, question))
+            save.set_result(self._conversations.begin(found.id, question))
         except RagError as error:
             save.set_exception(error)
             task.stop()
             raise
-        return talk.id
+        return found.id
 
     async def _show(self, conversation: str, showing: _Showing) -> Update | None:
         task = self._answers.running(conversation)
-        talk = await asyncio.to_thread(self._talks.get, conversation)
+        found = await asyncio.to_thread(self._conversations.get, conversation)
         if not self._current(showing):
             return None
         showing.growing = task is not None
         showing.settled = showing.settled and not showing.growing  # a new tab has nothing to settle
-        if talk is None:
+        if found is None:
             return Update([], [], [], box="", busy=False, conversation="", history_changed=True)
-        showing.conversation = talk.id
-        where: dict[str, Any] = {"conversation": talk.id, "collection": talk.collection}
-        return replace(whole_view(talk, task), box="", history_changed=True, **where)
+        showing.conversation = found.id
+        where: dict[str, Any] = {"conversation": found.id, "collection": found.collection}
+        return replace(self._whole(found, task), box="", history_changed=True, **where)
 
     def _writing(self, conversation: str) -> bool:
         task = self._answers.running(conversation)
@@ -243,6 +287,9 @@ class Chat:
             if early > 0 and not task.done and (written or not task.record.get("text")):  # the first word at once
                 await asyncio.sleep(early)
 
+    def _whole(self, found: Conversation, task: AnswerTask | None) -> Update:
+        return whole_view(found, task, self._suggestions.of(found.collection))
+
     def _take(self, view: str, showing: _Showing | None = None) -> _Showing:
         """Make the caller the one who shows things in a tab."""
         shown = _Showing(settled=view not in self._views) if showing is None else showing
@@ -261,9 +308,10 @@ def pause(characters: int) -> float:
     return min(SLOWEST, COALESCE + max(0, characters - _QUICK) / _SLOWING)
 
 
-def whole_view(talk: Talk, task: AnswerTask | None) -> Update:
-    """Everything there is to show of a conversation; the last turn comes from ``task`` while it runs."""
-    turns = list(talk.turns)
+def whole_view(found: Conversation, task: AnswerTask | None, known: Sequence[Suggestion] = ()) -> Update:
+    """Everything there is to show of a conversation; the last turn comes from ``task`` while it runs. What can be asked
+    next comes from the ``known`` questions."""
+    turns = list(found.turns)
     if task is not None and turns:
         turns[-1] = Exchange(turns[-1].question, task.record)
     else:
@@ -271,7 +319,7 @@ def whole_view(talk: Talk, task: AnswerTask | None) -> Update:
     messages: list[Message] = []
     for number, turn in enumerate(turns, 1):
         messages.append({"role": "user", "content": question_html(turn.question)})
-        options = _options(turn) if number == len(turns) and task is None else []
+        options = _options(turn, known) if number == len(turns) and task is None else []
         messages.append({**_answer_message(turn.record, number), "options": options})
     return Update(
         messages=messages,
@@ -291,14 +339,14 @@ def _settled(turn: Exchange) -> Exchange:
     return replace(turn, record={**turn.record, "state": "interrupted"})
 
 
-def _options(turn: Exchange) -> list[dict[str, str]]:
-    return [{"value": question, "label": question} for question in follow_ups(turn.record)]
+def _options(turn: Exchange, known: Sequence[Suggestion]) -> list[dict[str, str]]:
+    return [{"value": question, "label": question} for question in follow_ups(turn.record, known)]
 
 
 def _answer_message(record: Any, number: int) -> Message:
     return {"role": "assistant", "content": answer_html(record, number)}
 
 
-def plain_turns(talk: Talk) -> Sequence[tuple[str, Any]]:
+def plain_turns(found: Conversation) -> Sequence[tuple[str, Any]]:
     """Questions and records, for the export."""
-    return [(turn.question, _settled(turn).record) for turn in talk.turns]
+    return [(turn.question, _settled(turn).record) for turn in found.turns]
