@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
+from rag.config import Config
 from rag.errors import ModelTimeout
 from rag.gold import GoldSet, Run, compare, run, verdict
 from rag.gold.commands.draft import drafts, from_feedback
 from rag.gold.files.lint import lint
-from rag.gold.metrics.llm_judge import Chat, Judge, read_json
+from rag.gold.metrics.llm_judge import Chat, Judge, open_chat, read_json
 from rag.gold.types import Fact, Review, Source
 from rag.library import Library
 from rag.prompts import load_prompt
+from tests.fake_ollama import FakeOllama
 from tests.gold import handbook
 from tests.gold.corpus import Texts
 
@@ -129,6 +131,19 @@ def test_a_verdict_that_cannot_be_read_is_an_error_and_no_number(healthy: Run, r
     assert "judge_support" not in record.metrics
     assert record.notes[-1].startswith("judge error: ")
     assert found.scores()["leave"] == healthy.scores()["leave"]
+
+
+@pytest.mark.parametrize("name", ["bespoke-minicheck", "granite3-guardian:8b"])
+def test_a_model_trained_to_check_claims_judges_in_its_own_way(healthy: Run, name: str) -> None:
+    with FakeOllama([name]) as server, open_chat(Config(ollama_host=server.url), f"ollama:{name}") as opened:
+        judge = Judge(opened, load_prompt("judge"))
+        record = next(record for record in healthy.records if record.id == "leave")
+        judged = judge.judged(record, healthy.passages)
+        assert judged.metrics["judge_support"] == 1.0, judged.notes
+        roles = {message["role"] for message in server.sent("/api/chat")[0].json["messages"]}
+        assert roles == ({"user"} if "minicheck" in name else {"system", "context", "assistant"})
+        elsewhere = dict.fromkeys(healthy.passages, "Cats purr at night.")
+        assert judge.judged(record, elsewhere).metrics["judge_support"] == 0.0
 
 
 def test_the_judge_is_pinned_by_its_digest(library: Library, gold: GoldSet) -> None:

@@ -171,7 +171,7 @@ class Judge:
     ) -> Generator[Token, None, Opinion | None]:
         """What the model thinks. Raises TimeoutError when the deadline passes first."""
         texts = dict.fromkeys(known[c.passage_id].text if c.passage_id in known else c.quote for c in citations)
-        passage, said = clean_for_prompt("\n\n".join(texts)), clean_for_prompt(_MARKER.sub("", sentence.text))
+        passage, said = clean_for_prompt("\n\n".join(texts)), claim_of(sentence.text)
         reply, odds = "", list[Sequence[tuple[str, float]]]()
         chunks = ask(self.form.messages(passage, said))
         with closing(chunks):
@@ -184,6 +184,11 @@ class Judge:
                     break
                 yield Token("")
         return self.form.opinion(reply, odds)
+
+
+def claim_of(sentence: str) -> str:
+    """A sentence of an answer as a model is asked about it: cleaned, without markers."""
+    return clean_for_prompt(_MARKER.sub("", sentence))
 
 
 def probability_of_yes(reply: str, odds: Odds) -> float | None:

@@ -10,10 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rag.answer.writing import SCHEMA
+from rag.answer.writing import SCHEMA, YesOrNo
+from rag.answer.writing.fence import clean_for_prompt
+from rag.answer.writing.judge import claim_of
 from rag.errors import ConfigError, ModelError
 from rag.gold.types import Record, Reply, Said
+from rag.models.families import verifying_family
 from rag.prompts import Prompt
+from rag.types import Support
 
 if TYPE_CHECKING:
     from rag.config import Config
@@ -26,11 +30,13 @@ _BRACES = re.compile(r"\{.*\}", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A chat model by ``name`` with the ``digest`` of its weights."""
+    """A chat model by ``name`` with the ``digest`` of its weights. ``check`` is there for one that was trained to check
+    claims: whether a passage supports a sentence, None where its reply tells neither."""
 
     name: str
     digest: str
     ask: Ask
+    check: Callable[[str, str], bool | None] | None = None
 
 
 @contextmanager
@@ -51,11 +57,27 @@ def open_chat(config: Config, name: str) -> Iterator[Chat]:
         return str(model.complete(f"{system}\n\n{user}", format=schema).text)
 
     try:
-        yield Chat(choice.name, str(getattr(llm, "digest", "")), ask)
+        yield Chat(choice.name, str(getattr(llm, "digest", "")), ask, _checking(choice.name, model))
     finally:
         close = getattr(llm, "close", None)
         if close is not None:
             close()
+
+
+def _checking(name: str, model: object) -> Callable[[str, str], bool | None] | None:
+    from rag.models.ollama import OllamaLLM
+
+    family = verifying_family(name.removeprefix("ollama:"))
+    if family is None or not isinstance(model, OllamaLLM):
+        return None
+    form, asked = YesOrNo(family), model
+
+    def check(passage: str, sentence: str) -> bool | None:
+        messages = [(message.role, message.content) for message in form.messages(passage, sentence)]
+        opinion = form.opinion(*asked.said(messages, **form.options))
+        return None if opinion is None else opinion[0] is Support.SUPPORTED
+
+    return check
 
 
 def read_json(reply: str) -> Mapping[str, Any] | None:
@@ -75,6 +97,7 @@ def fence() -> str:
     return secrets.token_hex(8)
 
 
+_WORDS = {True: "supported", False: "unsupported", None: "unreadable verdict"}
 _VERDICTS = frozenset(SCHEMA["properties"]["verdict"]["enum"])
 
 
@@ -106,6 +129,8 @@ class Judge:
     def _verdict(self, said: Said, reply: Reply, passages: Mapping[str, str]) -> str:
         keys = dict.fromkeys(reply.citations[number].passage for number in said.citations)
         text = "\n\n".join(passages[key] for key in keys if key in passages)
+        if self.chat.check is not None:
+            return self._checked(self.chat.check, text, said)
         system, user = self.prompt.render(passage=text, sentence=said.text, nonce=fence())
         try:
             answer = self.chat.ask(system, user, dict(SCHEMA))
@@ -113,3 +138,10 @@ class Judge:
             return f"{error}"
         verdict = (read_json(answer) or {}).get("verdict")
         return verdict if isinstance(verdict, str) and verdict in _VERDICTS else f"unreadable verdict {answer[:80]!r}"
+
+    @staticmethod
+    def _checked(check: Callable[[str, str], bool | None], text: str, said: Said) -> str:
+        try:
+            return _WORDS[check(clean_for_prompt(text), claim_of(said.text))]
+        except ModelError as error:
+            return f"{error}"
