@@ -5,7 +5,7 @@ All offsets count Unicode code points in a document's canonical text, half-open:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum, StrEnum
 from pathlib import Path
@@ -300,6 +300,19 @@ class Sentence:
     score: float = 0.0
     evidence: Mapping[str, float] = field(default_factory=dict)
     unchecked: tuple[str, ...] = ()
+
+
+_CHECKS = {"stems": "forms of words", "numbers": "numbers in words", "negation": "negations", "opposites": "opposites"}
+
+
+def unchecked_told(sentences: Iterable[tuple[str, Iterable[str]]]) -> str:
+    """One sentence on the checks that were not made for want of data on the language, so that ``sentences`` (support,
+    ``Sentence.unchecked``) are only partly supported; empty when none is."""
+    missed = dict.fromkeys(
+        check for support, unchecked in sentences if support == Support.PARTIAL for check in unchecked
+    )
+    named = ", ".join(_CHECKS.get(check, check) for check in missed)
+    return f"Not checked in this language: {named}. A sentence in it counts as partly supported at most." * bool(named)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rag.answer.writing.fence import tampering
 from rag.text import counted
-from rag.types import Outcome
+from rag.types import Outcome, unchecked_told
 from ui.chips import ORIGINS, Record, place
 from ui.escape import flowing, inert, name
 from ui.export import plain_turn
@@ -59,7 +59,9 @@ def _summary(record: Record, cards: int) -> str:
         parts.append(f'<span class="w">⚠ {counted(lacking, "sentence")} without support</span>')
     if partly:
         parts.append(f"◐ {counted(partly, 'sentence')} only partly supported")
-    return " · ".join(parts) or "No passages yet"
+    unchecked = unchecked_told((s["support"], s.get("unchecked", ())) for s in record.get("sentences", ()))
+    told = f'<br><span class="unchecked">{unchecked}</span>' if unchecked and not record.get("state") else ""
+    return (" · ".join(parts) or "No passages yet") + told
 
 
 def _cards(record: Record, turn: int) -> tuple[list[str], list[str]]:

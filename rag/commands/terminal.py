@@ -28,6 +28,7 @@ from rag.types import (
     Sentence,
     Support,
     UnreadFile,
+    unchecked_told,
 )
 
 if TYPE_CHECKING:
@@ -113,7 +114,8 @@ def answer_text(answer: Answer, width: int | None = None) -> str:
         blocks.extend(_footnote(citation, width or _WIDTH) for citation in more.values())
     if answer.abstained and answer.hits and not answer.citations:
         blocks.append("Nearest passages:\n" + "\n".join(_nearest(hit) for hit in answer.hits[:3]))
-    blocks.extend(f"Note: {safe(notice)}" for notice in (*answer.notices, answer.unread.told) if notice)
+    unchecked = unchecked_told((sentence.support, sentence.unchecked) for sentence in answer.sentences)
+    blocks.extend(f"Note: {safe(notice)}" for notice in (unchecked, *answer.notices, answer.unread.told) if notice)
     return fitted("\n\n".join(blocks), width)
 
 

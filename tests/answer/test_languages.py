@@ -4,6 +4,7 @@ and said to be unchecked where there is none."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -11,10 +12,11 @@ from rag.answer.compose import quoted_answer
 from rag.answer.conflicts import disagreements
 from rag.answer.quoting import Quote
 from rag.answer.verify import Gates, Reader, Verdict, Verifier, gates
+from rag.commands.terminal import answer_text
 from rag.language import CHECKED
 from rag.language.polarity import opposites
 from rag.models.static import static_vectors
-from rag.types import Support
+from rag.types import Answer, Support
 from tests.answer.passages import hits, passage
 
 VERIFIER = Verifier(static_vectors())
@@ -180,7 +182,9 @@ def test_two_languages_are_not_held_against_each_other_unsaid() -> None:
 
 def test_an_answer_says_what_was_not_checked() -> None:
     source = "De raad heeft het nieuwe plan voor de haven niet goedgekeurd."
-    (found,) = VERIFIER.verify(
-        "De raad heeft het nieuwe plan voor de haven goedgekeurd [1].", hits({"a.md": source})
-    ).sentences
-    assert "negation" in found.unchecked and found.support is not Support.SUPPORTED
+    done = VERIFIER.verify("De raad heeft het nieuwe plan voor de haven goedgekeurd [1].", hits({"a.md": source}))
+    (found,) = done.sentences
+    assert "negation" in found.unchecked and found.support is Support.PARTIAL
+    answer = Answer("?", done.text, abstained=False, sentences=done.sentences, citations=done.citations)
+    told = "Note: Not checked in this language: forms of words, numbers in words, negations, opposites."
+    assert told in answer_text(answer) and "Not checked" not in answer_text(replace(answer, sentences=()))

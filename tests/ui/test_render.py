@@ -65,6 +65,15 @@ def test_sentences_without_support_are_marked_and_counted() -> None:
     assert summary == "3 citations · ⚠ 1 sentence without support · ◐ 1 sentence only partly supported"
 
 
+def test_checks_that_were_not_made_for_a_language_are_told_beside_the_evidence() -> None:
+    record = leave_record()
+    assert "Not checked" not in section_html("q", record, 1)
+    for sentence in record["sentences"]:
+        sentence["unchecked"] = ("stems", "negation") if sentence["support"] == Support.PARTIAL else ("numbers",)
+    told = "Not checked in this language: forms of words, negations. A sentence in it counts as partly supported"
+    assert only(section_html("q", record, 1), "p.sum .unchecked").text().startswith(told)
+
+
 def test_a_marker_like_text_that_is_no_marker_stays_text() -> None:
     one = passage(1, "See [1] and [2] below.")
     made = answer(
