@@ -1,13 +1,9 @@
-"""What ends a program from outside, what a child died of, and a clock that stops a computation."""
+"""What ends a program from outside, and what a child died of."""
 
 from __future__ import annotations
 
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import Literal
 
 Death = Literal["processor", "clock", "killed", "crash"]
@@ -32,27 +28,3 @@ def death(code: int) -> Death:
 def told(code: int) -> str:
     """An exit code for a message."""
     return _STATUS.get(code, f"status {code}")
-
-
-@contextmanager
-def computing_at_most(seconds: float, stop: Callable[[], None]) -> Iterator[None]:
-    """Call ``stop``, which may raise, once the block has had ``seconds`` of the processor.
-
-    By a signal, which also reaches a search in ``re``; so only in the main thread, and not on Windows, which has none
-    that does: elsewhere the block has no limit.
-    """
-    if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def heard(number: int, frame: FrameType | None) -> None:
-        stop()
-
-    # Not SIGALRM, which other programs' time limits use; this clock stands still while nothing is computed.
-    before = signal.signal(signal.SIGVTALRM, heard)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)

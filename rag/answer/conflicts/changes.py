@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
 from rag.answer.conflicts.statement import Statement, asked_of, share_of
-from rag.language import key, same_value, values_of, words_of
+from rag.language import Value, same_value, values_of
 from rag.types import Passage
 
 _COVERED, _FEWEST_SHARED = 0.65, 2
 _FILE_DATE = re.compile(r"(?<!\d)((?:19|20)\d{2})(?:[-_. ]?(\d{2})(?:[-_. ]?(\d{2}))?)?(?!\d)")
 _NUMBERS = re.compile(r"[\W\d_]+")
-_BACK = re.compile(r"\b(?:earlier|previous|former|prior|preceding|original)\s+(\w+)", re.IGNORECASE)
 
 Date = tuple[int, int, int]
 
@@ -49,21 +49,29 @@ def in_order(one: Statement, other: Statement) -> tuple[Statement, Statement] | 
 
 
 def changes(earlier: Statement, later: Statement, question: str) -> bool:
-    """Whether the later document speaks of the earlier one, and the sentence gives another value for what is asked."""
+    """Whether the later sentence gives another value for what is asked, and what was said before still stood.
+
+    That is where the later document names the date of the earlier one; and where both give dates and the earlier one's
+    still lay ahead when the later was written.
+    """
     asked = asked_of(question)
     shared = earlier.topic.keys() & later.topic.keys()
-    if len(shared) < _FEWEST_SHARED or not asked or not _speaks_of(earlier.passage, later.passage):
+    if len(shared) < _FEWEST_SHARED or any(share_of(asked, s, s.header) < _COVERED for s in (earlier, later)):
         return False
-    if any(share_of(asked, s, s.header) < _COVERED for s in (earlier, later)):
-        return False
-    kinds = {v.kind for v in earlier.values} & {v.kind for v in later.values}
-    return any(v.kind in kinds and not any(same_value(v, other) for other in earlier.values) for v in later.values)
+    before, after = earlier.values, later.values
+    if not _speaks_of(earlier.passage, later.passage):
+        before, after = (_ahead(values, later.passage) for values in (before, after))
+    kinds = {v.kind for v in before} & {v.kind for v in after}
+    return any(v.kind in kinds and not any(same_value(v, other) for other in before) for v in after)
+
+
+def _ahead(values: Iterable[Value], written: Passage) -> tuple[Value, ...]:
+    """The dates that lay ahead when a passage was written."""
+    today, _ = _dated(written.source, written.title)
+    return tuple(v for v in values if v.kind == "date" and v.year and (v.year, v.month, v.day) > today)
 
 
 def _speaks_of(earlier: Passage, later: Passage) -> bool:
-    """Whether the later names the earlier's date, or "the earlier decision" of which the earlier speaks."""
+    """Whether the later names the earlier's date."""
     then = next(iter(values_of(date_of(earlier))), None)
-    if then and any(v.kind == "date" and v.day and same_value(v, then) for v in values_of(later.text)):
-        return True
-    there = {key(word.stem) for word in words_of(earlier.text)}
-    return any(key(words_of(match[1])[0].stem) in there for match in _BACK.finditer(later.text))
+    return bool(then) and any(v.kind == "date" and v.day and same_value(v, then) for v in values_of(later.text))

@@ -13,7 +13,7 @@ from itertools import combinations
 
 from rag.answer.conflicts.changes import changes, date_of, in_order
 from rag.answer.conflicts.conflict import Conflict, conflicts, opposed_views, sides_asked
-from rag.answer.conflicts.reported import only_denies, other_side, reports_difference, words_in_common
+from rag.answer.conflicts.reported import other_side, reports_difference, stands_alone, words_in_common
 from rag.answer.conflicts.statement import Statement, statements_of
 from rag.answer.passages import citation_for
 from rag.language import Word
@@ -79,7 +79,7 @@ def _beyond(told: _Told, others: Sequence[Statement], question: str) -> None:
 def _reported(told: _Told, one: Statement, others: Sequence[Statement], question: str, *, quoted: bool) -> None:
     if reports_difference(one, question, quoted=quoted):
         other = other_side(one, others)
-        if other or not only_denies(one, question):
+        if other or stands_alone(one, question):
             told.report(one, other, question)
 
 

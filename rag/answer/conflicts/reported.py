@@ -97,14 +97,17 @@ def reports_difference(statement: Statement, question: str, *, quoted: bool) -> 
     return len(asked.keys() & subject) / len(asked) >= needed and share >= (_COVERED if quoted else 1.0)
 
 
-def only_denies(statement: Statement, question: str) -> bool:
-    """Whether the sentence is a plain denial, which needs somebody who says otherwise, or a question about it."""
-    if any(pattern.search(statement.text) for pattern in _MUTUAL):
-        return False
+def stands_alone(statement: Statement, question: str) -> bool:
+    """Whether the sentence is told though nobody is found who says otherwise.
+
+    It is where the accounts themselves are at odds. Where one is set right or denied, the sentence answers a question
+    after the thing itself; a disagreement it is only to one that asks whether it is so, or who disputes it.
+    """
     against = _AGAINST.search(statement.text)
-    if not against or not _DENIAL.search(against[0]):
-        return False
-    return not _disputed(question) and not (wanted_of(question) == "whether" and against[0].lower().endswith("that"))
+    if not against or any(pattern.search(statement.text) for pattern in _MUTUAL) or _disputed(question):
+        return True
+    plain = _DENIAL.search(against[0]) and not against[0].lower().endswith("that")
+    return wanted_of(question) == "whether" and not plain
 
 
 def _disputed(question: str) -> bool:

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+import regex
 import yaml
 
 from rag.errors import GoldError
@@ -235,8 +236,8 @@ def _pattern(node: yaml.Node, what: str) -> str:
     wording = nodes.text(node, f"An entry of {what}")
     if wording.startswith("re:"):
         try:
-            empty = re.compile(wording[3:]).match("") is not None
-        except re.error as error:
+            empty = regex.compile(wording[3:]).match("") is not None
+        except regex.error as error:
             remedy = "Correct it; in double quotes a backslash is written twice."
             refuse(node, f"The regular expression '{wording[3:83]}' in {what} is invalid: {error}.", remedy)
         if empty:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -17,6 +17,7 @@ from rag.gold.types import InvalidGold, Problem
 
 T = TypeVar("T")
 MAX_BYTES = 20_000_000
+_DEEPEST = 50
 _PLAIN_TAGS = frozenset(
     f"tag:yaml.org,2002:{name}"
     for name in ("str", "int", "float", "bool", "null", "timestamp", "seq", "map", "value", "merge")
@@ -40,37 +41,6 @@ def refuse(node: yaml.Node, message: str, remedy: str) -> NoReturn:
 def line_of(node: yaml.Node) -> int:
     """The line, from 1."""
     return int(node.start_mark.line) + 1
-
-
-def refuse_reference(event: Any) -> None:
-    """Refuse anchors and aliases: nothing in a gold set is written by reference, and references can explode."""
-    if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-        raise yaml.composer.ComposerError(None, None, "anchors and aliases are not used here", event.start_mark)
-
-
-class _Loader(yaml.SafeLoader):
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        refuse_reference(self.peek_event())  # type: ignore[no-untyped-call]
-        return super().compose_node(parent, index)
-
-
-@cache
-def _quick_loader() -> type[Any]:
-    """Python's composer over libyaml's events, eight times as fast. Its complaints are terse; those of ``_Loader`` say
-    more. Raises ImportError where PyYAML was built without libyaml."""
-    from yaml.cyaml import CParser  # type: ignore[attr-defined]
-
-    class QuickLoader(yaml.composer.Composer, CParser, yaml.resolver.Resolver):
-        def __init__(self, text: str) -> None:
-            CParser.__init__(self, text)
-            yaml.composer.Composer.__init__(self)
-            yaml.resolver.Resolver.__init__(self)
-
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            refuse_reference(self.peek_event())
-            return super().compose_node(parent, index)
-
-    return QuickLoader
 
 
 def read_yaml(path: Path) -> tuple[yaml.Node, bytes]:
@@ -113,17 +83,24 @@ def parse_yaml(text: str, path: str) -> yaml.Node:
 
 
 def _compose(text: str) -> Any:
-    # Whatever the quick one refuses is read again by the one that says best what is wrong.
-    with suppress(ImportError, yaml.YAMLError, RecursionError, UnicodeError):
-        return _composed(_quick_loader()(text))
-    return _composed(_Loader(text))
+    # libyaml is eight times as fast and terse; whatever it refuses is read again by the one that says what is wrong.
+    with suppress(yaml.YAMLError, UnicodeError):
+        return _composed(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return _composed(text, yaml.SafeLoader)
 
 
-def _composed(loader: Any) -> Any:
-    try:
-        return loader.get_single_node()
-    finally:
-        loader.dispose()
+def _composed(text: str, loader: Any) -> Any:
+    """The root node. Anchors and aliases are refused, since nothing in a gold set is written by reference and these can
+    explode, and so is what nests deeper than any gold set; both before anything is built."""
+    depth = 0
+    for event in yaml.parse(text, Loader=loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+            mark: Any = event.start_mark
+            raise yaml.composer.ComposerError(None, None, "anchors and aliases are not used here", mark)
+        if depth > _DEEPEST:
+            raise RecursionError
+    return yaml.compose(text, Loader=loader)
 
 
 def _yaml_remedy(what: str) -> str:

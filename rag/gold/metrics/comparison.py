@@ -114,8 +114,6 @@ class Pair:
     better: tuple[str, ...]
     before: Mapping[str, float]
     after: Mapping[str, float]
-    passed_before: float | None
-    passed_after: float | None
     old: Record | None
     new: Record | None
 
@@ -267,7 +265,7 @@ def _pair(
         state = State.STABLE
     stage = stage_of(question, before, after, worse) if state is State.REGRESSION else None
     first = (old[0] if old else None, new[0] if new else None)
-    return Pair(question, state, stage, worse, better, before, after, was, now, *first)
+    return Pair(question, state, stage, worse, better, before, after, *first)
 
 
 def _wavers(rate: float | None) -> bool:
@@ -495,7 +493,7 @@ def _significant(comparison: Comparison) -> Iterator[str]:
         known = metric(shift.metric)
         if known is not None and known.gates:
             loss = known.loss(shift.before.mean, shift.after.mean) > 0
-            text = f"{shift.metric} moved by {shift.delta.mean:+.3f} [{shift.delta.low:+.3f}, {shift.delta.high:+.3f}]"
+            text = f"{shift.metric} moved by {shift.delta:+.3f}"
             family.append((text, shift.delta.p, loss and shift.delta.significant))
     for (text, _, loss), adjusted in zip(family, holm([p for _, p, _ in family]), strict=True):
         if loss and adjusted < ALPHA / 2:

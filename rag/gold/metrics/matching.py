@@ -7,21 +7,21 @@ import string
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from difflib import SequenceMatcher
 from typing import Any, Protocol
 
+import regex
+
 from rag.errors import GoldError
 from rag.gold.types import Fact, Span
 from rag.language import Value, sentences, values_of
-from rag.platform.signals import computing_at_most
 from rag.text import fold, fold_with_map
 from rag.types import Answer, Document, Heading, Hit, Place, Turn, numbered_pages
 
 SECONDS = 2.0
-"""Of the processor, for one pattern on one text of at most 50,000 characters; a sound one takes milliseconds."""
+"""For one pattern on one text of at most 50,000 characters; a sound one takes milliseconds."""
 
 
 class SlowPattern(GoldError):
@@ -29,20 +29,6 @@ class SlowPattern(GoldError):
 
     code = "gold"
     hint = "Repeats within repeats, as in (a+)+, try every way to part a text; write the pattern without them."
-
-
-@contextmanager
-def time_limit(pattern: str, seconds: float = SECONDS) -> Iterator[None]:
-    """Stop a search after ``seconds`` of processor time with SlowPattern naming ``pattern``.
-
-    In the main thread, and where the system can (``computing_at_most``); elsewhere without limit.
-    """
-
-    def stop() -> None:
-        raise SlowPattern(f"The regular expression '{pattern[:80]}' took over {seconds:g} s on one text.")
-
-    with computing_at_most(seconds, stop):
-        yield
 
 
 _WORD = re.compile(r"\w+")
@@ -275,18 +261,21 @@ def occurs(wording: str, text: str) -> bool:
     """
     text = text[:_LIMIT]
     if wording.startswith("re:"):
-        pattern = re.compile(wording[3:], re.IGNORECASE)
-        with time_limit(wording[3:]):
+        pattern = regex.compile(wording[3:], regex.IGNORECASE)
+        try:
             return _bounded(pattern, fold(text)) or _bounded(pattern, text)
+        except TimeoutError:
+            told = f"The regular expression '{wording[3:83]}' took over {SECONDS:g} s on one text."
+            raise SlowPattern(told) from None
     needle = fold(wording)
-    return bool(needle) and _bounded(re.compile(f"(?={re.escape(needle)})"), fold(text), len(needle))
+    return bool(needle) and _bounded(regex.compile(f"(?={re.escape(needle)})"), fold(text), len(needle))
 
 
-def _bounded(pattern: re.Pattern[str], text: str, width: int | None = None) -> bool:
+def _bounded(pattern: regex.Pattern[str], text: str, width: int | None = None) -> bool:
     return any(
         not cuts_token(text, match.start())
         and not cuts_token(text, match.end() if width is None else match.start() + width)
-        for match in pattern.finditer(text)
+        for match in pattern.finditer(text, timeout=SECONDS)
         if width is not None or match.group()
     )
 
@@ -297,29 +286,21 @@ def cuts_token(text: str, position: int) -> bool:
         return False
     left, right = text[position - 1], text[position]
     if _is_word(left) and _is_word(right):
-        return not (_unspaced(left) or _unspaced(right))
+        return not (_UNSPACED.match(left) or _UNSPACED.match(right))
     inner_right = right in ".," and left.isdigit() and text[position + 1 : position + 2].isdigit()
     inner_left = left in ".," and right.isdigit() and text[position - 2 : position - 1].isdigit() and position > 1
     return inner_left or inner_right
 
 
+_UNSPACED = regex.compile(
+    r"[\p{Script=Thai}\p{Script=Lao}\p{Script=Myanmar}\p{Script=Khmer}\p{Script=Hangul}\p{Script=Han}"
+    r"\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Bopomofo}\p{Script=Yi}\u3000-\u303f]"
+)
+"""Scripts that put no space between words, or attach particles without one."""
+
+
 def _is_word(character: str) -> bool:
     return character.isalnum() or unicodedata.category(character).startswith("M")
-
-
-def _unspaced(character: str) -> bool:
-    """Scripts that put no space between words, or attach particles without one."""
-    code = ord(character)
-    return (
-        0x0E00 <= code <= 0x0EFF  # Thai, Lao
-        or 0x1000 <= code <= 0x109F  # Burmese
-        or 0x1100 <= code <= 0x11FF  # Hangul letters
-        or 0x1780 <= code <= 0x17FF  # Khmer
-        or 0x2E80 <= code <= 0xA4CF  # CJK, kana
-        or 0xAC00 <= code <= 0xD7FF  # Hangul
-        or 0xF900 <= code <= 0xFAFF  # CJK compatibility
-        or 0x20000 <= code <= 0x3FFFF  # CJK extensions
-    )
 
 
 def _states_number(fact: Fact, text: str) -> bool:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-if TYPE_CHECKING:
     Matrix = npt.NDArray[np.floating[Any]]
 
 SAMPLES = 10_000
@@ -37,6 +36,9 @@ class Interval:
     def significant(self) -> bool:
         """Whether 0 lies outside the interval and p is below 0.05."""
         return self.n > 0 and self.p < ALPHA and not self.low <= 0.0 <= self.high
+
+    def __format__(self, spec: str) -> str:
+        return "{0:{3}} [{1:{3}}, {2:{3}}]".format(self.mean, self.low, self.high, spec or ".3f")
 
 
 def bootstrap(values: Sequence[float], *, samples: int = SAMPLES, seed: int = 0) -> Interval:
@@ -133,13 +135,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def quantile(values: Sequence[float], share: float) -> float:
     """The ``share`` quantile (0.5: median), linear between neighbours; 0 for no values."""
-    if not values:
-        return 0.0
-    ordered = sorted(values)
-    position = share * (len(ordered) - 1)
-    low = int(position)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
+    import numpy as np
+
+    return float(np.quantile(values, share)) if values else 0.0
 
 
 def least_rate(hits: int, trials: int, level: float = LEVEL) -> float:

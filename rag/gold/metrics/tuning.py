@@ -294,8 +294,6 @@ def _time(run: Run) -> float:
 def sweep_rows(found: Sweep) -> Iterator[tuple[str, str, str, str, str]]:
     """Name, quality with interval, median ms, the best one's lead with interval, adjusted p."""
     for rated in found.rated:
-        quality_text = f"{rated.quality.mean:.3f} [{rated.quality.low:.3f}, {rated.quality.high:.3f}]"
-        lead = rated.lead
-        lead_text = f"{lead.mean:+.3f} [{lead.low:+.3f}, {lead.high:+.3f}]" if lead is not None else ""
+        lead_text = f"{rated.lead:+.3f}" if rated.lead is not None else ""
         p = f"{rated.p:.3g}" if rated.p is not None else ""
-        yield rated.point.name, quality_text, f"{rated.time:.3g}", lead_text, p
+        yield rated.point.name, f"{rated.quality}", f"{rated.time:.3g}", lead_text, p

@@ -197,7 +197,7 @@ def show_interval(interval: Interval, metric: Metric, *, signed: bool = False, w
     """A mean, ``whole`` with its interval; whole numbers for times and tokens."""
     digits = ("+" if signed else "") + (".3f" if metric.unit in ("share", "count") else ".0f")
     mean, low, high = (format(value, digits) for value in (interval.mean, interval.low, interval.high))
-    return f"{mean} [{low}, {high}]" if whole and (low, high) != (mean, mean) else mean
+    return format(interval, digits) if whole and (low, high) != (mean, mean) else mean
 
 
 def _slices(report: Report) -> Table:
@@ -245,16 +245,11 @@ def fit_table(fit: Fit) -> Table:
     word = "better" if fit.better else "not significantly better"
     title = f"{fit.setting}: {fit.old:g} → {fit.new:g}, {word} on questions held out"
     table = _table("", "before", "after (cross-validated)", "n", title=title)
-    change = f"{fit.delta.mean:+.3f} [{fit.delta.low:+.3f}, {fit.delta.high:+.3f}]"
-    table.add_row(fit.measure, _figure(fit.before), _figure(fit.after), str(fit.before.n))
-    table.add_row("change", "", change, str(fit.delta.n))
+    table.add_row(fit.measure, f"{fit.before}", f"{fit.after}", str(fit.before.n))
+    table.add_row("change", "", f"{fit.delta:+.3f}", str(fit.delta.n))
     for name, before, after in fit.parts:
-        table.add_row(name, _figure(before), _figure(after), str(before.n))
+        table.add_row(name, f"{before}", f"{after}", str(before.n))
     return table
-
-
-def _figure(interval: Interval) -> str:
-    return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
 
 def sweep_table(found: Sweep) -> Table:

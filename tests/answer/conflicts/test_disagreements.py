@@ -9,13 +9,15 @@ import pytest
 
 from rag import Library
 from rag.answer.compose import quoted_answer
+from rag.answer.conflicts.changes import changes
 from rag.answer.conflicts.disagreements import disagreements
+from rag.answer.conflicts.statement import statements_of
 from rag.answer.quoting import Quote
 from rag.answer.verify import Verifier
 from rag.commands.terminal import answer_text
 from rag.models.static import static_vectors
 from rag.types import Disagreement
-from tests.answer.passages import hits
+from tests.answer.passages import hits, passage
 from tests.fake_ollama import FakeModel, FakeOllama
 
 VERIFIER = Verifier(static_vectors())
@@ -378,3 +380,31 @@ def test_a_reported_sentence_is_shown_on_one_line_without_its_bullet_and_cited_a
         "Experts disagree about the age of the oak of Fenwick: some say"
     ) and claim.value.endswith(" …")
     assert len(claim.value) <= 242 and claim.citation.quote == text[claim.citation.start : claim.citation.end]
+
+
+def test_a_question_after_the_thing_itself_is_answered_by_the_correction_alone(briefs: Library) -> None:
+    answer = briefs.ask("Which port did the article wrongly call Pakistani?")
+    assert "Chabahar" in answer.text and answer.disagreements == ()
+    text = "The map shows the Elm mill in Norvik, and this is an error: a reader points out that it stands in Halden."
+    assert between({"map.md": text}, "Which mill does the map wrongly show in Norvik?") == ()
+    assert len(between({"map.md": text}, "Does the Elm mill stand in Norvik?")) == 1
+
+
+DATED = ("minutes 2024-05-06.md", "minutes 2024-06-03.md")
+
+
+def test_a_date_that_lay_ahead_is_changed_by_the_later_of_two_dated_documents() -> None:
+    pairs = [(DATED[0], "The Hamburg warehouse closes on 31 October 2024."),
+             (DATED[1], "The Hamburg warehouse stays open until 31 March 2025.")]  # fmt: skip
+    for order in (pairs, pairs[::-1]):
+        (found,) = between(dict(order), "When does the Hamburg warehouse close?")
+        assert found.changed and [claim.source for claim in found.claims] == list(DATED)
+
+
+def test_a_date_that_had_come_by_then_is_not_changed_by_the_next_one() -> None:
+    question, said = "When is the next meeting of the Elm club?", "The next meeting of the Elm club is on {} 2024."
+    earlier, put_off, later = (
+        next(statements_of(passage(said.format(day), source=source)))
+        for source, day in ((DATED[0], "3 June"), (DATED[0], "10 June"), (DATED[1], "1 July"))
+    )
+    assert changes(put_off, later, question) and not changes(earlier, later, question)
