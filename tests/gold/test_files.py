@@ -79,7 +79,7 @@ def test_what_stands_in_a_gold_file_stays_to_the_byte(tmp_path: Path, ending: st
 LONG = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaac " * 100
 
 
-@pytest.mark.parametrize("pattern", ["(a|aa)+$", r"(\w|\w\w|b)+!"])
+@pytest.mark.parametrize("pattern", ["(a|aa)+$", "(a|ab|aa)+$"])
 def test_an_explosive_pattern_is_stopped_in_any_thread(pattern: str) -> None:
     started = time.process_time()
     with ThreadPoolExecutor(1) as other, pytest.raises(SlowPattern, match="took over 2 s on one text") as caught:

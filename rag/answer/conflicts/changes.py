@@ -74,4 +74,4 @@ def _ahead(values: Iterable[Value], written: Passage) -> tuple[Value, ...]:
 def _speaks_of(earlier: Passage, later: Passage) -> bool:
     """Whether the later names the earlier's date."""
     then = next(iter(values_of(date_of(earlier))), None)
-    return bool(then) and any(v.kind == "date" and v.day and same_value(v, then) for v in values_of(later.text))
+    return then is not None and any(v.kind == "date" and v.day and same_value(v, then) for v in values_of(later.text))

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,7 @@ def run(
         )
     session = open_session(gold, backend, settings, entails=entails, similarity=similarity, judge=judge)
     total = len(gold.questions) * session.plan.repeats * (2 if settings.noise else 1)
-    done = _Counter(progress, total)
+    done = _counter(progress, total)
     if settings.out is not None:
         return _run_on_disk(session, gold, settings.out, done)
     if settings.mode == "record":
@@ -196,16 +197,9 @@ def open_session(
     return Session(backend, settings, plan, entails, similarity, recording, finder, judge)
 
 
-@dataclass(slots=True)
-class _Counter:
-    progress: Progress | None
-    total: int
-    done: int = 0
-
-    def step(self, name: str) -> None:
-        self.done += 1
-        if self.progress is not None:
-            self.progress(self.done, self.total, name)
+def _counter(progress: Progress | None, total: int) -> Callable[[str], None]:
+    numbers = count(1)
+    return lambda name: progress(next(numbers), total, name) if progress is not None else None
 
 
 def _plan(gold: GoldSet, backend: Backend, settings: Settings, judge: Judge | None) -> tuple[Run, Recording | None]:
@@ -240,7 +234,7 @@ def _finished(session: Session, records: Iterable[Record]) -> Run:
     return replace(session.plan, records=asked, passages=session.passages, finished=time.time())
 
 
-def _run_on_disk(session: Session, gold: GoldSet, out: Path, done: _Counter) -> Run:
+def _run_on_disk(session: Session, gold: GoldSet, out: Path, done: Callable[[str], None]) -> Run:
     """Keep every record in ``out``.part (and those of the second asking beside it) until the run is whole."""
     part, second = (out.with_name(f"{out.name}{ending}") for ending in (".part", ".again.part"))
     with claimed(part):
@@ -259,7 +253,7 @@ def _run_on_disk(session: Session, gold: GoldSet, out: Path, done: _Counter) -> 
     return finished
 
 
-def _pass(session: Session, gold: GoldSet, part: Path, done: _Counter) -> Run:
+def _pass(session: Session, gold: GoldSet, part: Path, done: Callable[[str], None]) -> Run:
     """Ask what ``part`` has no answer to, adding to it."""
     earlier = _interrupted(part, session.plan)
     plan = earlier or session.plan
@@ -282,14 +276,14 @@ def _pass(session: Session, gold: GoldSet, part: Path, done: _Counter) -> Run:
     return replace(plan, records=tuple(kept), passages=session.passages, finished=finished)
 
 
-def _records(session: Session, gold: GoldSet, kept: Sequence[Record], done: _Counter) -> Iterator[Record]:
+def _records(session: Session, gold: GoldSet, kept: Sequence[Record], done: Callable[[str], None]) -> Iterator[Record]:
     """The records that are still missing."""
     there = {(record.id, record.repeat) for record in kept}
     for question in gold.questions:
         for repeat in range(session.plan.repeats):
             if (question.id, repeat) not in there:
                 yield session.ask(question, repeat)
-            done.step(question.id)
+            done(question.id)
 
 
 def _interrupted(part: Path, plan: Run) -> Run | None:

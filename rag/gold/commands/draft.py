@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import re
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rag.gold.metrics.llm_judge import Chat, fence, read_json
+from rag.gold.metrics.llm_judge import Chat, read_json
 from rag.gold.metrics.matching import Corpus, Finder
 from rag.gold.types import Fact, Question, Review, Source
 from rag.prompts import Prompt
@@ -81,7 +82,7 @@ def drafts(
     for file, text in _pieces(corpus, files or corpus.files(), seed):
         if len(made) >= count:
             break
-        system, user = prompt.render(passage=text, label=file, nonce=fence(), count=str(each))
+        system, user = prompt.render(passage=text, label=file, nonce=secrets.token_hex(8), count=str(each))
         for row in _rows(chat.ask(system, user, SCHEMA)):
             question, fact, quote = (" ".join(str(row.get(name, "")).split()) for name in ("question", "fact", "quote"))
             if len(made) >= count:

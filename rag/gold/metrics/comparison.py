@@ -225,10 +225,6 @@ def compare(a: Run, b: Run, *, noise: Noise | None = None, names: tuple[str, str
     )  # fmt: skip
 
 
-def _flipped(first: float | None, then: float | None) -> bool:
-    return first == 1.0 and then == 0.0
-
-
 def _repeats_agree(run: Run) -> bool:
     return all(len({_outcome(record) for record in records}) == 1 for records in run.by_id().values())
 
@@ -257,9 +253,9 @@ def _pair(
         state = State.NEW
     elif question.id in flips or _wavers(was) or _wavers(now):
         state = State.FLAKY
-    elif (worse and deterministic) or _flipped(was, now):
+    elif (worse and deterministic) or (was, now) == (1.0, 0.0):
         state = State.REGRESSION
-    elif (better and deterministic) or _flipped(now, was):
+    elif (better and deterministic) or (was, now) == (0.0, 1.0):
         state = State.FIXED
     else:
         state = State.STABLE

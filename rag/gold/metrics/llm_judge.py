@@ -92,11 +92,6 @@ def read_json(reply: str) -> Mapping[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def fence() -> str:
-    """A mark that no document can foresee."""
-    return secrets.token_hex(8)
-
-
 _WORDS = {True: "supported", False: "unsupported", None: "unreadable verdict"}
 _VERDICTS = frozenset(SCHEMA["properties"]["verdict"]["enum"])
 
@@ -131,7 +126,7 @@ class Judge:
         text = "\n\n".join(passages[key] for key in keys if key in passages)
         if self.chat.check is not None:
             return self._checked(self.chat.check, text, said)
-        system, user = self.prompt.render(passage=text, sentence=said.text, nonce=fence())
+        system, user = self.prompt.render(passage=text, sentence=said.text, nonce=secrets.token_hex(8))
         try:
             answer = self.chat.ask(system, user, dict(SCHEMA))
         except ModelError as error:

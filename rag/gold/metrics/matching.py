@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from difflib import SequenceMatcher
+from functools import cached_property
 from typing import Any, Protocol
 
 import regex
@@ -157,45 +158,43 @@ class Backend(Protocol):
         """Everything that can change an answer, JSON-ready."""
 
 
-@dataclass(slots=True)
+@dataclass
 class LibraryCorpus:
     """The documents of a library's collection; texts are read once, when asked for."""
 
     backend: Backend
     collection: str | None = None
-    _documents: dict[str, Document] | None = None
     _texts: dict[str, str] = field(default_factory=dict)
     _pages: dict[str, tuple[Place, ...]] = field(default_factory=dict)
 
     def files(self) -> tuple[str, ...]:
         """All source names."""
-        return tuple(self._listed())
+        return tuple(self._listed)
 
     def text(self, file: str) -> str | None:
         """The canonical text, or ``None`` for an unknown file."""
-        if file not in self._listed():
+        if file not in self._listed:
             return None
         if file not in self._texts:
-            self._texts[file] = self.backend.text(self._listed()[file].id)
+            self._texts[file] = self.backend.text(self._listed[file].id)
         return self._texts[file]
 
     def page(self, file: str, number: int) -> Span | None:
         """The span of page ``number``, or ``None`` when the file has no such page."""
-        if file not in self._listed():
+        if file not in self._listed:
             return None
         if file not in self._pages:
-            self._pages[file] = numbered_pages(self.backend.layout(self._listed()[file].id)[1])
+            self._pages[file] = numbered_pages(self.backend.layout(self._listed[file].id)[1])
         return next(((page.start, page.end) for page in self._pages[file] if page.number == number), None)
 
     def hashes(self, wanted: Collection[str]) -> dict[str, str]:
         """The SHA-256 of every document, or of the ``wanted`` ones in a collection of over 1,000."""
-        few = len(self._listed()) <= 1_000
-        return {file: known.sha256 for file, known in self._listed().items() if few or file in wanted}
+        few = len(self._listed) <= 1_000
+        return {file: known.sha256 for file, known in self._listed.items() if few or file in wanted}
 
+    @cached_property
     def _listed(self) -> dict[str, Document]:
-        if self._documents is None:
-            self._documents = {document.source: document for document in self.backend.sources(self.collection)}
-        return self._documents
+        return {document.source: document for document in self.backend.sources(self.collection)}
 
 
 _GLUED = {"m": 1_000_000, "b": 1_000_000_000}
@@ -271,7 +270,7 @@ def occurs(wording: str, text: str) -> bool:
     return bool(needle) and _bounded(regex.compile(f"(?={re.escape(needle)})"), fold(text), len(needle))
 
 
-def _bounded(pattern: regex.Pattern[str], text: str, width: int | None = None) -> bool:
+def _bounded(pattern: Any, text: str, width: int | None = None) -> bool:
     return any(
         not cuts_token(text, match.start())
         and not cuts_token(text, match.end() if width is None else match.start() + width)

@@ -20,7 +20,6 @@ from rag.answer.verify import Verifier
 from rag.gold.metrics.definitions import depth_of
 from rag.gold.metrics.matching import (
     Backend,
-    Corpus,
     Finder,
     LibraryCorpus,
     SlowPattern,
@@ -99,11 +98,6 @@ class Scorer:
     passages: Mapping[str, str]
     entails: Entails
     similarity: Similarity | None = None
-
-    @property
-    def corpus(self) -> Corpus:
-        """The documents behind it."""
-        return self.finder.corpus
 
     def score(self, question: Question, record: Record) -> Record:
         """``record`` with its metrics and notes; one with an error stays without."""
@@ -197,7 +191,7 @@ class Scorer:
         return metrics
 
     def _quote_stands(self, citation: Cited) -> bool:
-        text = self.corpus.text(citation.source)
+        text = self.finder.corpus.text(citation.source)
         return text is not None and bool(citation.quote) and text[citation.start : citation.end] == citation.quote
 
 

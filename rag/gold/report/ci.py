@@ -21,7 +21,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def markdown_report(*reports: Report) -> str:
     """Reports as GitHub-flavoured Markdown, one below the other. Text from documents and answers is escaped."""
     made = templates().overlay(autoescape=False)
-    made.filters.update(md=escape, tagless=_tagless)
+    made.filters["md"] = escape
     text = made.get_template("report.md").render(reports=reports, signs=_SIGNS, stages=list(Stage), diff=_diff)
     return f"{text.rstrip()}\n"
 
@@ -45,10 +45,6 @@ def failure_markdown(title: str, message: str) -> str:
 def escape(text: str) -> str:
     """Text that Markdown shows as it is, on one line."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
-
-
-def _tagless(text: str) -> str:
-    return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
 
 
 @dataclass(frozen=True, slots=True)

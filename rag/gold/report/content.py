@@ -316,16 +316,13 @@ def _costs(run: Run, comparison: Comparison | None) -> tuple[Cost, ...]:
         known, after = metric(name), _values(run, name)
         before = _values(comparison.a, name) if comparison is not None else []
         if known is not None and after:
-            costs.append(Cost(known, _spread(before) if before else None, _spread(after), tuple(sorted(after))))
+            old, new = ((quantile(side, 0.5), quantile(side, 0.95)) for side in (before, after))
+            costs.append(Cost(known, old if before else None, new, tuple(after)))
     return tuple(costs)
 
 
 def _values(run: Run, name: str) -> list[float]:
-    return [record.metrics[name] for record in run.records if name in record.metrics]
-
-
-def _spread(values: Sequence[float]) -> tuple[float, float]:
-    return quantile(values, 0.5), quantile(values, 0.95)
+    return sorted(record.metrics[name] for record in run.records if name in record.metrics)
 
 
 def unwrapped(text: str) -> str:
