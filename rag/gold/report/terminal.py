@@ -152,14 +152,10 @@ def _case(case: Case, plain: bool) -> RenderableType:
     moves = [f"{file} {_rank(old)} → {_rank(new)}" for file, old, new, gold in ranks(case) if gold and old != new]
     if case.old is not None and moves:
         lines.append(Text(shown(f"    rank of gold file: {'; '.join(moves)}")))
-    lines.extend(_answers(case, plain))
-    return Group(*lines)
-
-
-def _answers(case: Case, plain: bool) -> list[Text]:
     old = case.old.reply.text if case.old and case.old.reply else None
-    new = case.new.reply.text if case.new and case.new.reply else ""
-    return [Text("    ").append_text(_difference(old, new, plain))] if new else []
+    if case.new and case.new.reply and case.new.reply.text:
+        lines.append(Text("    ").append_text(_difference(old, case.new.reply.text, plain)))
+    return Group(*lines)
 
 
 def _errors(report: Report) -> Iterator[RenderableType]:
