@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_type_hints
+from urllib.parse import urlsplit
 
 from rag.errors import ConfigError
 
@@ -37,10 +38,16 @@ class Limits:
     archive_ratio: int = 100
 
 
+DATABASES = ("postgresql://", "postgres://")
+"""What the address of a database begins with."""
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """Every setting, with its default. Builders that turn names into objects live elsewhere.
 
+    ``library`` is the folder of the library; with a ``database``, a ``postgresql://`` address, the library is there,
+    and the folder holds only what this machine has in hand.
     ``llm``: ``auto``, ``quotes``, ``ollama:NAME`` or ``openai:MODEL@URL``; ``embedder``: ``auto``, ``builtin``,
     ``ollama:NAME`` or ``openai:MODEL@URL``.
     ``encoder``, which ranks what was found, in the background of it: ``builtin``, ``off`` or ``ollama:NAME``;
@@ -58,6 +65,7 @@ class Config:
     """
 
     library: Path | None = None
+    database: str = ""
     collection: str = "default"
     llm: str = "auto"
     embedder: str = "auto"
@@ -114,6 +122,14 @@ class Config:
                 hint="Choose a folder of another name (RAG_LIBRARY).",
             ) from error
         return path
+
+    @property
+    def library_place(self) -> str:
+        """Where the library is, for people: its folder, or its database without the password."""
+        if not self.database:
+            return str(self.library_path)
+        parts = urlsplit(self.database)
+        return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     @property
     def answer_tokens(self) -> int:
@@ -275,6 +291,8 @@ def _check_ranges(config: Config) -> None:
         raise ConfigError(f"passage_overlap must be at most half of passage_characters, not {config.passage_overlap}.")
     if config.port > 65535:
         raise ConfigError(f"port must be at most 65535, not {config.port}.")
+    if config.database and not config.database.startswith(DATABASES):
+        raise ConfigError("database must be the address of a PostgreSQL database: postgresql://USER@HOST/NAME.")
     if config.prompt not in ("auto", "full", "small"):
         raise ConfigError(f"prompt must be 'auto', 'full' or 'small', not {config.prompt!r}.")
     if config.verify not in ("rules", "llm") and not _OF_OLLAMA.fullmatch(config.verify):

@@ -39,7 +39,7 @@ _GOOD_PART = 0.1
 def diagnose(config: Config, open_and_examine: Callable[[], tuple[Check, ...]]) -> tuple[Check, ...]:
     """The checks of the configured library, which ``open_and_examine`` makes, and of the models where there is none or
     it cannot be opened; never raises for what it finds."""
-    if not (config.library_path / FILE_NAME).is_file():
+    if not config.database and not (config.library_path / FILE_NAME).is_file():
         try:
             expect_not_lost(config.library_path)
         except LibraryDamaged as error:
@@ -178,11 +178,12 @@ def _library(config: Config, truth: Truth, dense: DenseIndex) -> Iterator[Check]
     facts = truth.facts()
     documents = sum(c.documents for c in facts.collections)
     passages = sum(c.passages for c in facts.collections)
-    role = "this process may write" if truth.writer else f"open for reading; {_writer(config.library_path)}"
+    others = "others may write" if config.database else _writer(config.library_path)
+    role = "this process may write" if truth.writer else f"open for reading; {others}"
     yield Check(
         "library",
         "ok",
-        f"{config.library_path}: {documents} documents, {passages} passages, {facts.bytes / 1e6:.1f} MB; {role}.",
+        f"{config.library_place}: {documents} documents, {passages} passages, {facts.bytes / 1e6:.1f} MB; {role}.",
     )
     if facts.problems:
         yield Check("database", "bad", f"{facts.problems}.", LibraryDamaged.hint)

@@ -36,9 +36,9 @@ from rag.ingest import Cut, Ingestor, Read, SameName, passage_size
 from rag.models.choose import QUOTES, ModelRegistry, embedder_info
 from rag.models.deferred import defer
 from rag.proof import KnownDocument, text_hash
-from rag.store.backends import open_accounts, open_truth, restore, salvage
+from rag.store.backends import is_database, open_accounts, open_truth, restore, salvage
 from rag.store.dense import DenseIndex
-from rag.store.lock import WriterLock
+from rag.store.lock import WriterLock, prepare_folder
 from rag.store.truth import Collection, Conversations, Truth, User
 from rag.sync import (
     Mirror,
@@ -115,7 +115,7 @@ class Library:
         self._truth = truth
         self._lock = lock
         self._models = ModelRegistry(config, llm, embed_model, encoder)
-        self._dense = DenseIndex.open(truth, config.library_path)
+        self._dense = DenseIndex.open(truth, None if config.database else config.library_path)
         self._lexical = truth.lexical
         self._guard = threading.RLock()
         self._passage_encoder: PassageEncoder | None = None
@@ -149,20 +149,28 @@ class Library:
         ``write``: True raises LibraryLocked when another process writes, False opens for reading only, None writes if
         it can. ``node_parser``, any that cuts texts and does not change them, cuts the documents that go in from now on
         in place of this program's own splitter.
-        Raises ConfigError for an unknown or wrong setting, LibraryFormat or StoreError for an unusable folder.
+        A ``postgresql://`` address as ``path`` is a library in that database, which any number of processes may write.
+        Raises ConfigError for an unknown or wrong setting, LibraryFormat or StoreError for what cannot be used.
         """
         defer()
         base = load_config() if config is None else config
         name, model = (llm, None) if isinstance(llm, str) else (None, llm)
         encoder_name, encoder_model = (encoder, None) if isinstance(encoder, str) else (None, encoder)
-        where = Path(path) if path is not None else None
-        config = base.with_(library=where, llm=name, encoder=encoder_name, **settings)
+        if path is not None and is_database(path):
+            settings["database"] = path
+        elif path is not None:
+            settings = {"database": "", **settings, "library": Path(path)}  # a folder that is named is meant
+        config = base.with_(llm=name, encoder=encoder_name, **settings)
         folder = config.library_path
         with ExitStack() as undo:
-            lock = WriterLock.wanted(folder, write)
+            lock = None if config.database else WriterLock.wanted(folder, write)
             if lock is not None:
                 undo.callback(lock.release)
-            truth = open_truth(folder, writer=lock is not None)
+            if config.database:
+                prepare_folder(folder)
+                truth = open_truth(config.database, writer=write is not False)
+            else:
+                truth = open_truth(folder, writer=lock is not None)
             undo.callback(truth.close)
             library = cls(config, truth, lock, model, embed_model, encoder_model, node_parser)
             undo.pop_all()
@@ -495,6 +503,11 @@ class Library:
         from rag.models.embed import embed_documents
         from rag.reindex import fill
 
+        if config.database:
+            raise StoreError(
+                f"{config.library_place} is a database: what is damaged in it is not mended here.",
+                hint="Restore it from a dump; `rag reindex` computes vectors anew.",
+            )
         models = ModelRegistry(config, None, None)
         vectors = 0
         try:
@@ -802,10 +815,10 @@ class Library:
         self._truth.expect_own_process()
         if self._truth.writer:
             return
-        holder = WriterLock.holder(self.path)
+        holder = None if self.config.database else WriterLock.holder(self.path)
         if holder is None:
             raise LibraryLocked(
-                f"The library {self.path} was opened for reading only.", hint="Open it with write=True."
+                f"The library {self.config.library_place} was opened for reading only.", hint="Open it with write=True."
             )
         raise LibraryLocked(f"{holder.program} (process {holder.pid}) writes to the library {self.path}.")
 
@@ -1024,7 +1037,7 @@ class Collections:
             if self.names():
                 raise
             raise UnknownCollection(
-                f"The library in {self._config.library_path} has no documents yet.",
+                f"The library in {self._config.library_place} has no documents yet.",
                 hint="Add some: `rag ingest FOLDER`.",
             ) from None
         if self._access is not None and not self._access.reads(found.id):
@@ -1060,7 +1073,11 @@ class Collections:
         """Make the collection (default: the configured one) if it is not there yet."""
         wanted = self._wanted(name)
         if wanted not in self.names():
-            self.create(wanted)
+            try:
+                self.create(wanted)
+            except StoreError:
+                if wanted not in self.names():  # else another process made it first, where several write
+                    raise
 
     def _wanted(self, name: str | None) -> str:
         if name or self._access is None:

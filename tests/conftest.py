@@ -7,12 +7,14 @@ import signal
 from collections.abc import Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser
 
 from tests.browser import CHROMIUM, chromium
+from tests.postgres import Server, server
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
@@ -59,6 +61,13 @@ def shared() -> Path:
 def soak() -> bool:
     """Whether the long forms run (`make soak`)."""
     return os.environ.get("RAG_SOAK") == "1"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running PostgreSQL."""
+    with TemporaryDirectory(prefix="pg") as folder, server(Path(folder)) as running:  # a socket's path is short
+        yield running
 
 
 @pytest.fixture(scope="module")

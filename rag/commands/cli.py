@@ -158,7 +158,8 @@ def sync(
         raise click.BadParameter("an empty path names nothing; for the working folder write '.'.", param_hint="FOLDER")
     config = settings(**flags)
     with stoppable() as stop, ExitStack() as closing_:
-        new = dry_run and folder is not None and not (config.library_path / FILE_NAME).is_file()
+        there = bool(config.database) or (config.library_path / FILE_NAME).is_file()
+        new = dry_run and folder is not None and not there
         library = None if new else closing_.enter_context(opened(config, write=not dry_run))
         folders = [folder] if folder is not None else [one.path for one in library.folders()] if library else []
         if not folders:
@@ -461,7 +462,7 @@ def _first_start(library: Library, seeds: bool | None) -> None:
     from rag.commands.terminal import report_text, safe
     from rag.prompts import shipped_folder
 
-    click.echo(f"The library is empty. It is kept in {library.path}.", err=True)
+    click.echo(f"The library is empty. It is kept in {library.config.library_place}.", err=True)
     click.echo(safe(library.llm_choice.reason), err=True)
     if seeds is None and sys.stdin.isatty() and sys.stderr.isatty():
         seeds = click.confirm("Put a few sample documents in, to try it?", default=True, err=True)
@@ -525,7 +526,10 @@ def restore(file: str, replace: bool, **flags: str | None) -> None:
     """Make a backup the library."""
     from rag.library import Library
 
-    folder = settings(**flags).library_path
+    config = settings(**flags)
+    if config.database:
+        raise click.UsageError(f"{config.library_place} is a database: restore a dump of it with pg_restore.")
+    folder = config.library_path
     Library.restore(file, folder, replace=replace)
     click.echo(f"The library in {folder} is that of the backup; its index is made anew when it is opened.")
 

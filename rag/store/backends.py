@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rag.config import DATABASES
 from rag.errors import StoreError
 from rag.store.sqlite.backup import Salvage, restore, salvage
 from rag.store.sqlite.database import FILE_NAME, SqliteDatabase, expect_not_lost
@@ -13,9 +14,16 @@ from rag.store.sqlite.truth import SqliteTruth
 from rag.store.tables.accounts import AccountsTables
 from rag.store.truth import AccountRows, Truth
 
-__all__ = ["FILE_NAME", "Salvage", "expect_not_lost", "open_accounts", "open_truth", "restore", "salvage"]
-
-_POSTGRES = ("postgresql://", "postgres://")
+__all__ = [
+    "FILE_NAME",
+    "Salvage",
+    "expect_not_lost",
+    "is_database",
+    "open_accounts",
+    "open_truth",
+    "restore",
+    "salvage",
+]
 
 
 def open_truth(address: Path | str, *, writer: bool) -> Truth:
@@ -24,8 +32,8 @@ def open_truth(address: Path | str, *, writer: bool) -> Truth:
     Raises LibraryFormat for a file of a newer version or of another program, StoreError for what cannot be used, or
     holds no library when opened for reading.
     """
-    if isinstance(address, str) and address.startswith(_POSTGRES):
-        return _open_database(address, writer=writer)
+    if is_database(address):
+        return _open_database(str(address), writer=writer)
     return SqliteTruth.open(Path(address), writer=writer)
 
 
@@ -35,8 +43,17 @@ def open_accounts(address: Path | str) -> Iterator[AccountRows]:
 
     Raises as ``open_truth`` does for a reader.
     """
+    if is_database(address):
+        with _open_database(str(address), writer=True) as truth:
+            yield truth.accounts
+        return
     with SqliteDatabase.beside(Path(address)) as database:
         yield AccountsTables(database)
+
+
+def is_database(address: Path | str) -> bool:
+    """Whether this is the address of a database rather than a folder."""
+    return isinstance(address, str) and address.startswith(DATABASES)
 
 
 def _open_database(address: str, *, writer: bool) -> Truth:

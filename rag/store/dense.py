@@ -39,10 +39,11 @@ class DenseIndex:
         self._upkeep = upkeep
 
     @classmethod
-    def open(cls, truth: Truth, folder: Path) -> Self:
-        """Open the dense search of the library in ``folder``. Chroma is loaded when it is first needed."""
+    def open(cls, truth: Truth, folder: Path | None) -> Self:
+        """Open the dense search of the library in ``folder``; without one it is exact always. Chroma is loaded when it
+        is first needed."""
         exact = ExactSearch(truth)
-        return cls(truth, exact, Upkeep(truth, folder, ChromaIndex) if truth.writer else None)
+        return cls(truth, exact, Upkeep(truth, folder, ChromaIndex) if truth.writer and folder is not None else None)
 
     def search(
         self, collection: Collection, vector: npt.NDArray[Any], limit: int, within: Ids | None = None
@@ -76,11 +77,20 @@ class DenseIndex:
         new index fails; the truth, and search, are unharmed by both.
         """
         if self._upkeep is None:
+            self._tell_nobody()
             return 0
         alive = {one.id: one for one in self._truth.collections.list()}
         self._exact.keep_only(alive)
         self._upkeep.keep_only(alive)
         return sum(self._upkeep.sync(one) for one in alive.values() if collection is None or one.id == collection.id)
+
+    def _tell_nobody(self) -> None:
+        """Forget what an index would have to be told, where there is none: its first is built from the truth."""
+        outbox = self._truth.outbox
+        for one in self._truth.collections.list() if self._truth.writer else ():
+            last = outbox.last(one.id)
+            if last and outbox.pointer(one.id) is None:
+                outbox.told(one.id, last)
 
     def catch_up(self, collection: Collection) -> None:
         """Begin to bring Chroma in step in the background, while more documents are parsed; ``sync`` ends it.

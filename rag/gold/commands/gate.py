@@ -201,7 +201,7 @@ def has_documents(config: Config) -> bool:
     """Whether the configured library has the configured collection."""
     from rag.library import Library
 
-    if not config.library_path.exists():
+    if not config.database and not config.library_path.exists():
         return False
     with Library.open(config=config, write=False) as library:
         return config.collection in library.collections.names()
