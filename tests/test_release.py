@@ -17,6 +17,7 @@ import pytest
 
 import rag
 from rag import Library
+from rag.commands.cli import run
 
 ROOT = Path(__file__).parents[1]
 OLD = Path(__file__).parent / "data" / "library-0.1.0.sqlite3.xz"
@@ -138,3 +139,18 @@ def test_the_page_is_an_extra_and_its_lack_has_a_remedy(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 2 and "pip install 'rag-cited[ui]'" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "library").exists()
+
+
+def test_the_first_start_says_where_all_is_and_offers_the_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(
+        "rag.commands.cli._page", lambda: lambda library, **_: seen.append(len(library.sources())), raising=True
+    )
+    flags = ("--library", str(tmp_path / "library"), "--llm", "quotes", "--embedder", "builtin")
+    for asked, documents in (((), 0), (("--no-seeds",), 0), (("--seeds",), 5), ((), 5)):
+        assert run(["ui", *asked, *flags]) == 0
+        told = capsys.readouterr().err
+        assert seen.pop() == documents
+        assert (str(tmp_path / "library") in told and "quoting" in told) is (asked != () or documents == 0)
