@@ -18,7 +18,7 @@ from rag.documents import Discovery, Parsed, ParserPool, Refused, SourceFile, di
 from rag.documents.split import place as placed
 from rag.errors import DocumentError, NameTaken, UnsupportedFormat
 from rag.language.languages import language_of
-from rag.platform.files import as_text
+from rag.platform.files import as_text, real_path
 from rag.store.names import inside, numbered, outer_origins
 from rag.store.truth import Collection, NewDocument, NewPassage, Truth, text_key
 from rag.types import Attachment, Document, IngestEvent, IngestStatus, UnreadFile, index_text
@@ -144,7 +144,7 @@ class Ingestor:
             ended = True
         finally:
             if not uploads:
-                self.note_unread([as_text(Path(path).resolve()) for path in paths] if ended else [], plan)
+                self.note_unread([as_text(real_path(Path(path), there=False)) for path in paths] if ended else [], plan)
 
     def note_unread(self, looked_at: Sequence[str], found: Discovery) -> None:
         """Keep which files could not be read, and forget those that now could be, and those at and below the paths

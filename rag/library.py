@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
@@ -35,6 +34,7 @@ from rag.filters import chosen, unread
 from rag.ingest import Cut, Ingestor, Read, SameName, passage_size
 from rag.models.choose import QUOTES, ModelRegistry, embedder_info
 from rag.models.deferred import defer
+from rag.platform.files import real_path
 from rag.proof import KnownDocument, text_hash
 from rag.store.backends import is_database, open_accounts, open_truth, restore, salvage
 from rag.store.dense import DenseIndex
@@ -357,7 +357,7 @@ class Library:
         empty or more than half of its documents are gone.
         """
         self._for_administrators("folders of the server", ever=False)
-        place = os.path.realpath(folder)
+        place = str(real_path(Path(folder), there=False))
         if dry_run:
             known = self.collections.named(collection)
             wanted = _chosen(known, place, include, exclude)
@@ -383,7 +383,11 @@ class Library:
         self._for_administrators("folders of the server", ever=False)
         target = self.collections.get(collection)
         known = synced_folders(target)
-        wanted = known if folders is None else tuple(_chosen(target, os.path.realpath(f), None, None) for f in folders)
+        wanted = (
+            known
+            if folders is None
+            else tuple(_chosen(target, str(real_path(Path(f), there=False)), None, None) for f in folders)
+        )
         if not wanted:
             raise PathError("No folder was synced yet.", hint="`rag sync FOLDER` begins it.")
         mirrors = {folder.path: Mirror(self._truth, target, folder, self.config.limits) for folder in wanted}
@@ -955,7 +959,7 @@ def sync_events(
 ) -> Iterator[IngestEvent]:  # fmt: skip
     """``Library.sync_events``; without a library what it would do to an empty one, and nothing is made."""
     if library is None:
-        wanted = _chosen(None, os.path.realpath(folder), include, exclude)
+        wanted = _chosen(None, str(real_path(Path(folder), there=False)), include, exclude)
         return foretold(wanted, config.limits, (), allow_deletions=allow_deletions)
     return library.sync_events(
         folder, include=include, exclude=exclude, dry_run=dry_run, allow_deletions=allow_deletions

@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
 from rag.errors import LimitExceeded, PathError, RagError, UnknownCollection
-from rag.platform.files import sync, usable_here
+from rag.platform.files import real_path, sync, usable_here
 from rag.types import IngestEvent
 from ui.lists import FileRow
 from ui.signal import Signal
@@ -83,7 +83,7 @@ class Intake:
     def __init__(self, library: Library, view_of: Callable[[str], Library] | None = None) -> None:
         self._library = library
         self._view_of = view_of
-        self.folder = (library.path / _FOLDER).resolve()
+        self.folder = real_path(library.path, there=False) / _FOLDER
         self._most_bytes = library.config.limits.upload_mb * MEGABYTE
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}

@@ -31,6 +31,7 @@ from rag.commands.options import (
     settings,
 )
 from rag.errors import ConfigError, RagError
+from rag.platform.files import real_path
 from rag.platform.signals import ENDING
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def sync(
             raise click.UsageError("No folder was synced yet: name one.")
         if forget and library:
             for path in folders:
-                library.forget_folder(os.path.realpath(path))
+                library.forget_folder(str(real_path(Path(path), there=False)))
                 click.echo(f"No longer mirrored: {path}. Its documents stay.")
             return
         passes = (

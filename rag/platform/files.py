@@ -94,11 +94,12 @@ def usable_here(part: str) -> bool:
     return sys.platform != "win32" or usable_part(part)
 
 
-def real_path(path: Path) -> Path:
+def real_path(path: Path, *, there: bool = True) -> Path:
     """Where it really is: whole, without links, and in the letters that the disk has, where big and small ones mean the
-    same. Raises OSError and, for a circle of links, RuntimeError as ``Path.resolve`` does in strict mode."""
-    real = path.resolve(strict=True)
-    if sys.platform == "darwin":
+    same. Raises OSError and, for a circle of links, RuntimeError as ``Path.resolve`` does in strict mode; not where it
+    need not be ``there``."""
+    real = path.resolve(strict=True) if there else Path(os.path.realpath(path))
+    if sys.platform == "darwin" and (there or real.exists()):
         import fcntl
 
         descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK)
