@@ -147,10 +147,22 @@ class Accounts:
         self._noted(user, "signed-in", address=address)
         return shown
 
-    def subject(self, subject: str) -> User | None:
-        """The account that an identity provider knows by ``subject``, unless it is disabled."""
-        found = self._rows.by_subject(subject)
-        return None if found is None or found.disabled else found
+    def sign_in_subject(self, subject: str, name: str, address: str = "") -> str:
+        """What to show for a session of somebody whom an identity provider knows by ``subject``; whoever comes first
+        time gets an account as a reader, called ``name`` as far as that is free. Raises SignInRefused.
+        """
+        user = self._rows.by_subject(subject)
+        if user is None:
+            user = self.add_subject(self._free_name(name, subject), subject)
+        if user.disabled:
+            self._rows.note(user.name, "sign-in-failed", "", address)
+            raise SignInRefused("This account is disabled.", hint="Ask whoever administers this library.")
+        return self.begin_session(user, address)
+
+    def _free_name(self, name: str, subject: str) -> str:
+        """A name for a new account: never one that another has, whoever that is."""
+        usable = re.sub(r"[^\w.@+-]", "-", folded(name))[:48].lstrip(".@+-") or "user"
+        return usable if self._rows.by_name(usable) is None else f"{usable}-{_digest(subject)[:12]}"
 
     def session(self, shown: str) -> User | None:
         """Whose session this is; None when it has ended."""

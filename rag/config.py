@@ -146,9 +146,11 @@ class Config:
         return _apply(self, _read_toml(path), str(path))
 
 
-_NO_SETTINGS = ("RAG_CONFIG", "RAG_API_KEYS", "RAG_SOAK")
-"""Variables of this program that are no settings: where the settings are, secrets, which no file may hold, and the long
-form of its tests."""
+_NO_SETTINGS = (
+    "RAG_CONFIG", "RAG_API_KEYS", "RAG_OIDC_ISSUER", "RAG_OIDC_CLIENT", "RAG_OIDC_SECRET", "RAG_SOAK",
+)  # fmt: skip
+"""Variables of this program that are no settings: where the settings are, keys and the identity provider, which no file
+may hold, and the long form of its tests."""
 
 
 def load_config(

@@ -25,6 +25,7 @@ from ui.assets import Assets
 from ui.components import Components
 from ui.guard import Guard, rules_for
 from ui.login import OpenDoor, PageDoor
+from ui.oidc import Provider
 from ui.panels.changes import Shown
 from ui.panels.conversations import ConversationsPanel
 from ui.panels.documents import DocumentsPanel
@@ -97,7 +98,7 @@ def application(
         app, page = asyncio.run(_mounted(site, front.root))
         rules = rules_for(host, site.upload_bytes, front.names)
         guarded = Guard(app, rules, Calls(page), people=site.people)
-        door = PageDoor(guarded, library, rules) if site.people else OpenDoor(guarded, library)
+        door = PageDoor(guarded, library, rules, Provider.configured()) if site.people else OpenDoor(guarded, library)
         yield door if programs is None else Beside(door, programs)
     finally:
         site.close()

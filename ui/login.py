@@ -37,14 +37,16 @@ from rag.api.guard import (
 )
 from rag.errors import RagError, SignInRefused
 from ui.escape import inert
+from ui.oidc import CALLBACK
 
 if TYPE_CHECKING:
     from rag.accounts import Accounts
     from rag.library import Library
     from rag.store.truth import User
+    from ui.oidc import Provider
 
-LOGIN, LOGOUT, ACCOUNT = "/login", "/logout", "/account"
-COOKIE = "rag_session"
+LOGIN, LOGOUT, ACCOUNT, ELSEWHERE = "/login", "/logout", "/account", "/login/elsewhere"
+COOKIE, STATE = "rag_session", "rag_way_in"
 ACCOUNT_LINK = '<a href="account">Account and signing out</a>'
 """Where the page leads to the user's own."""
 _FORM_BYTES = 16_000
@@ -63,8 +65,9 @@ _HEADERS: tuple[Header, ...] = (
 class PageDoor:
     """Lets signed-in users through to ``app``; others see the form to sign in."""
 
-    def __init__(self, app: App, library: Library, names: Names) -> None:
+    def __init__(self, app: App, library: Library, names: Names, provider: Provider | None = None) -> None:
         self.app = app
+        self._provider = provider
         self._library = library
         self._names = names
         self._throttle = Throttle(_MOST_ATTEMPTS, _ATTEMPT_SECONDS)
@@ -82,13 +85,16 @@ class PageDoor:
         headers: list[Header] = list(scope["headers"])
         host = host_of(headers, self._names)
         method, path, reading = scope["method"], scope["path"], scope["method"] in ("GET", "HEAD")
-        check_site(headers, host, reading=reading, start_page=path in ("/", LOGIN))
+        check_site(headers, host, reading=reading, start_page=path in ("/", LOGIN, CALLBACK))
         shown = _cookie(scope)
         user = await asyncio.to_thread(self._accounts.session, shown) if shown else None
         seen(scope, user="" if user is None else user.name)
         if path == LOGIN:
             seen(scope, route=LOGIN)
             await self._login(scope, body, send, shown)
+        elif self._provider is not None and method == "GET" and path in (ELSEWHERE, CALLBACK):
+            seen(scope, route=path)
+            await self._elsewhere(self._provider, scope, send, shown, host)
         elif user is None:
             if method == "GET" and path in ("/", ACCOUNT):
                 await _redirect(scope, send, LOGIN)
@@ -109,22 +115,51 @@ class PageDoor:
     async def _login(self, scope: Scope, body: Received, send: Send, shown: str) -> None:
         """The form, and what it sends."""
         if scope["method"] in ("GET", "HEAD"):
-            await _page(scope, send, _form())
+            await _page(scope, send, self._form(scope))
             return
         form = await _read_form(scope, body)
         address = _address(scope)
         if not self._throttle.allows(_neighbourhood(address)):
-            await _page(scope, send, _form("There were too many attempts from this address. Try again later."), 429)
+            await _page(
+                scope, send, self._form(scope, "There were too many attempts from this address. Try again later."), 429
+            )
             return
         name = form.get("name", "")
         try:
             made = await asyncio.to_thread(self._accounts.sign_in, name, form.get("password", ""), address)
         except SignInRefused as refused:
-            await _page(scope, send, _form(refused.explain(), name), 401)
+            await _page(scope, send, self._form(scope, refused.explain(), name), 401)
             return
         if shown:  # a session that somebody else may have put there ends with it
             await asyncio.to_thread(self._accounts.sign_out, shown)
         await _redirect(scope, send, "/", [_set_cookie(scope, made, int(SESSION_SECONDS))])
+
+    def _form(self, scope: Scope, said: str = "", name: str = "") -> str:
+        return _form_html(scope.get("root_path", ""), said, name, elsewhere=self._provider is not None)
+
+    async def _elsewhere(self, provider: Provider, scope: Scope, send: Send, shown: str, host: str) -> None:
+        """To the identity provider, and back from it."""
+        root = scope.get("root_path", "")
+        try:
+            if scope["path"] == ELSEWHERE:
+                back = f"{scope['scheme']}://{host}{root}{CALLBACK}"
+                address, state = await asyncio.to_thread(provider.send, back)
+                await _redirect(scope, send, "", [_set_cookie(scope, state, 600, STATE)], address)
+                return
+            told = parse_qs(scope["query_string"].decode("latin-1"))
+            state, code = (told.get(name, [""])[0] for name in ("state", "code"))
+            if not state or state != _cookie(scope, STATE):
+                raise SignInRefused("This way in was begun in another browser.", hint="Begin again.")
+            who = await asyncio.to_thread(provider.came_back, state, code)
+            sign_in = self._accounts.sign_in_subject
+            made = await asyncio.to_thread(sign_in, who.subject, who.name, _address(scope))
+        except SignInRefused as refused:
+            await _page(scope, send, self._form(scope, refused.explain()), 401)
+            return
+        if shown:
+            await asyncio.to_thread(self._accounts.sign_out, shown)
+        cookies = [_set_cookie(scope, made, int(SESSION_SECONDS)), _set_cookie(scope, "", 0, STATE)]
+        await _redirect(scope, send, "/", cookies)
 
     async def _own(self, scope: Scope, body: Received, send: Send, shown: str, user: User) -> None:
         """The user's own page, and what its forms send."""
@@ -239,25 +274,25 @@ class OpenDoor:
         return False
 
 
-def _cookie(scope: Scope) -> str:
+def _cookie(scope: Scope, which: str = COOKIE) -> str:
     """What the browser shows; empty where it shows nothing, or two things of one name."""
-    name = _cookie_name(scope)
+    name = _cookie_name(scope, which)
     parts = [part.strip() for value in values_of(scope["headers"], b"cookie") for part in value.split(";")]
     found = [part.partition("=")[2] for part in parts if part.partition("=")[0] == name]
     return found[0] if len(found) == 1 else ""
 
 
-def _cookie_name(scope: Scope) -> str:
+def _cookie_name(scope: Scope, which: str) -> str:
     """Under TLS a name that a browser takes from this very host alone."""
     if scope.get("scheme") != "https":
-        return COOKIE
-    return f"__Secure-{COOKIE}" if scope.get("root_path") else f"__Host-{COOKIE}"
+        return which
+    return f"__Secure-{which}" if scope.get("root_path") else f"__Host-{which}"
 
 
-def _set_cookie(scope: Scope, value: str, seconds: int) -> Header:
+def _set_cookie(scope: Scope, value: str, seconds: int, which: str = COOKIE) -> Header:
     secure = "; Secure" if scope.get("scheme") == "https" else ""
     place = scope.get("root_path") or "/"
-    told = f"{_cookie_name(scope)}={value}; Path={place}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
+    told = f"{_cookie_name(scope, which)}={value}; Path={place}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
     return (b"set-cookie", told.encode())
 
 
@@ -293,8 +328,8 @@ async def _page(scope: Scope, send: Send, html: str, status: int = 200) -> None:
     await _send(send, status, headers, b"" if scope["method"] == "HEAD" else body)
 
 
-async def _redirect(scope: Scope, send: Send, path: str, more: Sequence[Header] = ()) -> None:
-    where = f"{scope.get('root_path', '')}{path}".encode()
+async def _redirect(scope: Scope, send: Send, path: str, more: Sequence[Header] = (), elsewhere: str = "") -> None:
+    where = (elsewhere or f"{scope.get('root_path', '')}{path}").encode()
     await _send(send, 303, [(b"location", where), (b"content-length", b"0"), *more], b"")
 
 
@@ -326,13 +361,14 @@ def _said(text: str) -> str:
     return f'<p class="said" role="alert">{inert(text)}</p>' if text else ""
 
 
-def _form(said: str = "", name: str = "") -> str:
+def _form_html(root: str, said: str, name: str, *, elsewhere: bool) -> str:
+    other = f'<p><a href="{root}{ELSEWHERE}">Sign in with your organisation</a></p>' if elsewhere else ""
     return _document(
         "Sign in",
-        f'<h1>Sign in</h1>{_said(said)}<form method="post" action="login"><label>Name<input name="name" '
+        f'<h1>Sign in</h1>{_said(said)}<form method="post" action="{root}{LOGIN}"><label>Name<input name="name" '
         f'value="{inert(name)}" autocomplete="username" autocapitalize="none" required></label><label>Password<input '
         'name="password" type="password" autocomplete="current-password" required></label><button>Sign in</button>'
-        "</form>",
+        f"</form>{other}",
     )
 
 

@@ -131,7 +131,7 @@ def test_without_signing_in_there_is_only_the_form(server: Served) -> None:
     for path in [*WRITES, "/logout", "/account"]:
         assert client.post(path, json={"data": []}).status_code == 401, path
     form = client.get("/login")
-    assert form.status_code == 200 and 'action="login"' in form.text
+    assert form.status_code == 200 and 'action="/login"' in form.text
     assert "form-action 'self'" in form.headers["content-security-policy"] and "script" not in form.text
     for path in ("/login", "/account", "/"):
         assert client.get(path, headers={"host": "evil.example"}).status_code == 421
