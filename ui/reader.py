@@ -181,7 +181,7 @@ def _tabs(span: Span, pages: int, image: bool) -> str:
 def _picture(document: Document, span: Span) -> str:
     if span.page is None:
         return ""
-    address = f"/page/{document.id}/{span.page}.png?start={span.start}&amp;end={span.end}"
+    address = f"page/{document.id}/{span.page}.png?start={span.start}&amp;end={span.end}"
     label = f"Page {span.page} of {name(document.source)}, the cited words marked"
     return f'<div class="rpage" hidden><img data-src="{address}" alt="{label}"></div>'
 
