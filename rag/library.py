@@ -88,6 +88,9 @@ if TYPE_CHECKING:
     from rag.transfer import Moved
 
 
+_TOLD_AT_ONCE = 500
+"""New passages that the dense index is told of together while documents go in; the end tells it the rest."""
+
 _ENGINES = 8
 """Query engines kept ready: one for each collection and choice of documents that was asked lately."""
 
@@ -619,7 +622,10 @@ class Library:
         """
         engine = self.query_engine(collection, sources=sources, where=where)
         for event in engine.stream(self._checked(question), history):
-            yield Done(self._completed(event.answer, collection)) if isinstance(event, Done) else event
+            if isinstance(event, Done):
+                within = self._within(self.collections.get(collection), sources, where)
+                event = Done(self._completed(event.answer, collection, nothing=within is not None and not len(within)))
+            yield event
 
     def retriever(
         self, collection: str | None = None, *, sources: Sequence[str] = (), where: Mapping[str, Any] | None = None
@@ -648,8 +654,13 @@ class Library:
         embedder, _ = self._models.embedder(self.collections.get(collection).embedder.name)
         return embed_documents(embedder, texts)
 
-    def _completed(self, answer: Answer, collection: str | None) -> Answer:
-        """The answer with its proof; where nothing was answered, with what could not be read."""
+    def _completed(self, answer: Answer, collection: str | None, *, nothing: bool) -> Answer:
+        """The answer with its proof; where nothing was answered, with what could not be read, and whether there was
+        ``nothing`` to search."""
+        if nothing:
+            answer = replace(
+                answer, notices=(*answer.notices, "No document meets the conditions: nothing was searched.")
+            )
         if answer.abstained and "retrieve" in answer.timings:  # a courtesy is not searched for
             answer = replace(answer, unread=unread(answer.asked, self.unread(collection)))
         return self._proven(answer, collection)

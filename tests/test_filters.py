@@ -125,6 +125,7 @@ def test_questions_go_to_chosen_documents_alone(plans: Library) -> None:
     answer = plans.ask("How many metres are kept free for ships?", where={"year": 2023})
     assert "8 metres" in answer.text and set(answer.sources) == {"plans/Oak.txt"}
     assert plans.ask("How many metres are kept free for ships?", where={"year": 2024}).sources == ("plans/Ash.txt",)
+    assert "No document meets the conditions" in plans.ask("How deep?", where={"year": 1999}).notices[-1]
     assert plans.retriever(where={"year": 2022}).retrieve("harbour")[0].metadata["source"] == "plans/Elm.txt"
     with pytest.raises(UnknownSource, match="plans/Fir"):
         found(plans, sources=["plans/Fir.txt"])

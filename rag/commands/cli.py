@@ -587,7 +587,7 @@ def doctor(repair: bool, as_json: bool, **flags: str | None) -> None:
     if as_json:
         echo_json(checks)
     else:
-        click.echo(fitted(checks_text(checks), screen_width()))
+        click.echo(checks_text(checks, screen_width()))
     if any(check.state == "bad" for check in checks):
         raise click.exceptions.Exit(1)
 

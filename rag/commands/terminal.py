@@ -273,11 +273,12 @@ def _failures(failed: Sequence[IngestEvent]) -> list[str]:
     return lines
 
 
-def checks_text(checks: Sequence[Check]) -> str:
-    """The doctor's findings."""
+def checks_text(checks: Sequence[Check], width: int | None = None) -> str:
+    """The doctor's findings, broken at ``width`` columns, where one is given."""
     rows = []
     for check in checks:
-        rows.append(f"{_STATES[check.state]}  {check.name}: {safe(check.message)}")
+        told = fitted(f"      {check.name}: {safe(check.message)}", width)
+        rows.append(f"{_STATES[check.state]}  {told[6:]}")
         if check.hint:
-            rows.append(textwrap.indent(safe(check.hint), "      "))
+            rows.append(fitted(textwrap.indent(safe(check.hint), "      "), width))
     return "\n".join(rows)

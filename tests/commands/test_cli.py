@@ -16,10 +16,10 @@ import pytest
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
 from rag.commands.cli import cli, run
-from rag.commands.terminal import answer_text, safe
+from rag.commands.terminal import answer_text, checks_text, safe
 from rag.errors import ModelError
 from rag.models import embed
-from rag.types import Answer, Sentence, Support
+from rag.types import Answer, Check, Sentence, Support
 
 RAG = [sys.executable, "-m", "rag"]
 TEXT = "The lighthouse keeper lives in the red house.\n\nThe foghorn sounds every 40 seconds in winter.\n"
@@ -234,3 +234,10 @@ def test_a_quote_flows_and_a_table_keeps_its_rows() -> None:
     )  # fmt: skip
     shown = answer_text(Answer("?", text, abstained=False, sentences=sentences))
     assert shown == "The ferry leaves at nine and\n\nreturns.\n- Tickets are dear.\n\n| a | b |\n| 1 | 2 |"
+
+
+def test_the_doctors_lines_hang_below_their_names() -> None:
+    check = Check("index", "warn", "one two three four five six", "seven eight nine ten eleven")
+    assert checks_text([check], 30).splitlines() == [
+        "warn  index: one two three", "      four five six", "      seven eight nine ten", "      eleven",
+    ]  # fmt: skip
