@@ -18,7 +18,7 @@ import numpy as np
 
 from rag.errors import DiskFull, RagError, StoreError
 from rag.store.audit import AuditReport, IndexFailure, Outdated, State, VectorIndex, examine, expect_current, outdated
-from rag.store.checksum import checksum, intact
+from rag.store.checksum import Hashes, checksum, intact
 from rag.store.common import INDEX_FOLDER
 from rag.store.rebuild import APART_FROM, build, build_apart
 from rag.store.truth import Collection, Truth
@@ -46,6 +46,7 @@ class _Entry:
     generation: int = 0
     busy: bool = False
     problem: str = ""
+    hashes: Hashes = field(default_factory=dict)
 
 
 class Upkeep:
@@ -236,7 +237,7 @@ class Upkeep:
         if pointer is None or pointer.generation != collection.generation:
             return None
         folder = self._root / pointer.folder
-        if pointer.dirty or checksum(folder) != pointer.manifest or not intact(folder):
+        if pointer.dirty or checksum(folder, entry.hashes) != pointer.manifest or not intact(folder):
             entry.problem = entry.problem or "the index was damaged or left unfinished"
             self._put_aside(folder)
             return None
@@ -250,7 +251,7 @@ class Upkeep:
             entry.problem = str(error)
             self._put_aside(folder)
             return None
-        self._truth.outbox.settle(collection.id, checksum(folder))
+        self._truth.outbox.settle(collection.id, checksum(folder, entry.hashes))
         return self._install(entry, collection, folder, index)
 
     def _build(self, entry: _Entry, collection: Collection) -> VectorIndex:
@@ -269,7 +270,7 @@ class Upkeep:
                 build(self._truth, collection, folder, self._open_index, self._check_stop)
             index = self._open_sound(folder, collection)
             try:
-                if not self._truth.outbox.switch(collection, folder.name, checksum(folder), last):
+                if not self._truth.outbox.switch(collection, folder.name, checksum(folder, entry.hashes), last):
                     raise outdated(collection)
             except RagError:
                 index.close()
@@ -319,7 +320,7 @@ class Upkeep:
             told += len(changes)
         if told:
             index.flush()
-            self._truth.outbox.settle(collection.id, checksum(entry.folder))
+            self._truth.outbox.settle(collection.id, checksum(entry.folder, entry.hashes))
         return told
 
     @staticmethod
@@ -334,7 +335,7 @@ class Upkeep:
 
     @staticmethod
     def _shut(entry: _Entry) -> None:
-        index, entry.index = entry.index, None
+        index, entry.index, entry.hashes = entry.index, None, {}
         if index is not None:
             index.close()
 

@@ -15,7 +15,7 @@ from rag.errors import DiskFull, StoreError
 from rag.store import chroma, rebuild, upkeep
 from rag.store.audit import IndexFailure
 from rag.store.backends import open_truth
-from rag.store.checksum import checksum, files
+from rag.store.checksum import Hashes, checksum, files
 from rag.store.chroma import ChromaIndex
 from rag.store.common import INDEX_FOLDER
 from rag.store.dense import DenseIndex
@@ -313,3 +313,13 @@ def test_a_reader_never_touches_the_index(library: tuple[Truth, Collection]) -> 
         dense.rebuild(collection)
         dense.close()
     assert before == {p: (p.stat().st_mtime_ns, p.read_bytes()) for f in folders(Path(truth.address)) for p in files(f)}
+
+
+def test_a_checksum_with_known_hashes_is_that_of_the_files(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"one")
+    (tmp_path / "b.bin").write_bytes(b"two")
+    known: Hashes = {}
+    assert checksum(tmp_path, known) == checksum(tmp_path) == checksum(tmp_path, known) and len(known) == 2
+    before = checksum(tmp_path)
+    (tmp_path / "b.bin").write_bytes(b"three")
+    assert checksum(tmp_path, known) == checksum(tmp_path) != before
