@@ -136,7 +136,7 @@ def test_on_the_command_line(
         connection.execute("DELETE FROM vector")
         connection.commit()
     assert run(["doctor", "--repair"]) == 0
-    assert "Saved: 2 documents" in capsys.readouterr().out
+    assert "is sound, with 2 documents and 0 conversations. 2 vectors were made again." in capsys.readouterr().out
     with Library.open() as library:
         assert library.ask("When does the ferry leave?").text == answer.text
         assert library.notices == ()
