@@ -52,7 +52,7 @@ class Camera:
         self.folder = folder
         self.place = place
         self.docs = write_corpus(place / "docs")
-        (self.docs / "finance").mkdir()
+        (self.docs / "finance").mkdir(exist_ok=True)
         (self.docs / "finance" / "prices.csv").write_text(PRICES, encoding="utf-8")
         for seed in sorted((ROOT / "seeds").glob("*.md")):
             (self.docs / seed.name).write_bytes(seed.read_bytes())
