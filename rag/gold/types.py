@@ -159,11 +159,6 @@ class Place:
     start: int
     end: int
 
-    @property
-    def span(self) -> Span:
-        """The offsets."""
-        return self.start, self.end
-
 
 @dataclass(frozen=True, slots=True)
 class Found:

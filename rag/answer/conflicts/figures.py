@@ -25,17 +25,6 @@ _RATE = re.compile(
 _BEFORE = re.compile(
     r"\b(by|to|from|until|till|since|before|after|between|up to|within|through)\s+(?:\w+\s+)?$", re.IGNORECASE
 )
-_REFERENCE = re.compile(
-    r"\b(?:notes?|items?|pages?|p\.|pp\.|sections?|§|tables?|figures?|fig\.|chapters?|articles?|parts?|exhibits?|form|forms"
-    r"|version|volume|vol\.|no\.|nos\.|number|question|line|route|phase|step|class|type|model|room|gate|platform|appendix|annex)"
-    r"\s*$",
-    re.IGNORECASE,
-)
-_RANGE_BEFORE = re.compile(
-    r"(?:\b(?:between|from)\s+\S{0,12}\d\S*(?:\s\w+)?\s+(?:and|to)|\d\s?[-–—]|\d\s(?:to|or)|\bbetween)\s*$",
-    re.IGNORECASE,
-)
-_RANGE_AFTER = re.compile(r"\s?(?:[-–—]\s?\d|(?:to|or|and)\s\d)", re.IGNORECASE)
 _RANK = re.compile(r"\b(?:rank(?:s|ed|ing)?|placed?|came|comes?|finish(?:es|ed)?|is|was)\s(?:\w+\s)?$", re.IGNORECASE)
 _SUPERLATIVE = re.compile(r"[- ](?:most\b|\w+est\b|in (?:the )?(?:world|country|europe))")
 _TIME_ASKED = re.compile(
@@ -100,8 +89,6 @@ def _figures(statement: Statement) -> list[Figure]:
     found = []
     for value in statement.values:
         before, after = statement.text[: value.start], statement.text[value.end :]
-        if _REFERENCE.search(before) or _RANGE_BEFORE.search(before) or _RANGE_AFTER.match(after):
-            continue
         if value.kind == "ordinal" and not (_RANK.search(before) or _SUPERLATIVE.match(after)):
             continue
         found.append(_figure(statement, value))

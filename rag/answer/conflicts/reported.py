@@ -25,21 +25,6 @@ _MUTUAL = tuple(
         rf"\b(?:{_ACCOUNT})\b[^.;:]{{0,60}}?\b(?:disagree[sd]?|contradict(?:s|ed)?|conflict(?:s|ed)?|differ(?:s"
         rf"|ed)?(?! from)|diverge[sd]?)\b",
         r"\bcontradicts? (?:each other|one another|himself|herself|itself|themselves|this|that)\b",
-        r"\bdisagrees? (?:with (?:itself|each other|one another)|among themselves)\b",
-        rf"\bcontradict(?:s|ed by|ing)\b[^.;]{{0,60}}\b(?:{_ACCOUNT})\b"
-        rf"|\b(?:{_ACCOUNT})\b[^.;]{{0,60}}\bcontradicted by\b",
-        r"\b(?:conflicting|contradictory|inconsistent|differing|diverging) (?:\w+ )?"
-        r"(?:accounts?|reports?|figures?|claims?|statements?|versions?|estimates?|information|evidence|dates?"
-        r"|numbers?)\b",
-        rf"\b(?:{_ACCOUNT})\b[^.;:]{{0,80}}?\b(?:is|are|stands?) (?:at odds with|the opposite of|inconsistent with"
-        rf"|in conflict with)\b",
-        r"\bis the opposite of (?:the|what)\b[^.;]{0,60}\b(?:predict|claim|sa[iy]|state|report|expect|forecast"
-        r"|describe)\w*\b",
-        r"\bagrees with\b[^.;]{1,60}\b(?:and|but) not with\b",
-        r"\b(?:contrary to|in contrast to|unlike) what\b[^.;]{1,60}\b(?:claim|sa[iy]|state|report|writ|wrote"
-        r"|predict)\w*\b",
-        rf"\b(?:{_ACCOUNT}|it) (?:is|are) (?:disputed|contested)\b|\bis a matter of (?:dispute|debate|controversy)\b",
-        r"\b(?:does|do|did) not (?:match|agree with|tally with|square with)\b",
     )
 )
 # One account is set right or denied; what follows must be what the question is about.

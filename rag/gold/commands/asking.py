@@ -16,6 +16,7 @@ from rag.gold.files.disk import claimed, unwritable
 from rag.gold.files.gold_set import load_gold
 from rag.gold.files.lint import require_sound
 from rag.gold.files.runs import Recorded, Recording, RunWriter, passages_of, read_run, under_recorded_model, write_run
+from rag.gold.metrics import scoring
 from rag.gold.metrics.comparison import noise_floor
 from rag.gold.metrics.definitions import depth_of
 from rag.gold.metrics.llm_judge import Judge
@@ -190,9 +191,7 @@ def open_session(
     named = {source.file for question in gold.questions for source in question.sources}
     plan = replace(plan, findings=found, documents=corpus.hashes(named))
     if entails is None or similarity is None:
-        from rag.gold.metrics.scoring import default_evidence
-
-        evidence = default_evidence()
+        evidence = scoring.default_evidence()
         entails, similarity = entails or evidence.entails, similarity or evidence.similarity
     return Session(backend, settings, plan, entails, similarity, recording, finder, judge)
 

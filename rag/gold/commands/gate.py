@@ -157,12 +157,10 @@ def renamed(findings: Sequence[Finding], old: Mapping[str, str], new: Mapping[st
     )
 
 
-_GRAVITY = (Exit.REGRESSION, Exit.NOT_COMPARABLE, Exit.INFRASTRUCTURE, Exit.CLEAN)
-
-
 def gravest(outcomes: Sequence[Outcome]) -> Exit:
     """The exit code for all of them."""
-    return min((outcome.verdict.code for outcome in outcomes), key=_GRAVITY.index)
+    gravity = (Exit.REGRESSION, Exit.NOT_COMPARABLE, Exit.INFRASTRUCTURE, Exit.CLEAN)
+    return min((outcome.verdict.code for outcome in outcomes), key=gravity.index)
 
 
 @dataclass(frozen=True, slots=True)

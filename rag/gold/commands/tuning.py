@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rag.config import Config
 from rag.errors import ConfigError
 from rag.gold.commands.asking import Progress, Settings, run
-from rag.gold.commands.gate import reading
+from rag.gold.commands.gate import fill, reading
 from rag.gold.files.disk import unwritable
 from rag.gold.files.lint import require_valid
 from rag.gold.files.runs import read_run
@@ -114,7 +114,6 @@ def sweep(
     Libraries (one for each way of reading ``corpus``) and runs are kept in ``work``, so that an interrupted sweep goes
     on where it stopped and a finished one is read back. Raises GoldError when ``work`` cannot be written.
     """
-    from rag.gold.commands.gate import fill
     from rag.library import Library
 
     points: list[Point] = []

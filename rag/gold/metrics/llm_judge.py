@@ -124,19 +124,12 @@ class Judge:
     def _verdict(self, said: Said, reply: Reply, passages: Mapping[str, str]) -> str:
         keys = dict.fromkeys(reply.citations[number].passage for number in said.citations)
         text = "\n\n".join(passages[key] for key in keys if key in passages)
-        if self.chat.check is not None:
-            return self._checked(self.chat.check, text, said)
         system, user = self.prompt.render(passage=text, sentence=said.text, nonce=secrets.token_hex(8))
         try:
+            if self.chat.check is not None:
+                return _WORDS[self.chat.check(clean_for_prompt(text), claim_of(said.text))]
             answer = self.chat.ask(system, user, dict(SCHEMA))
         except ModelError as error:
             return f"{error}"
         verdict = (read_json(answer) or {}).get("verdict")
         return verdict if isinstance(verdict, str) and verdict in _VERDICTS else f"unreadable verdict {answer[:80]!r}"
-
-    @staticmethod
-    def _checked(check: Callable[[str, str], bool | None], text: str, said: Said) -> str:
-        try:
-            return _WORDS[check(clean_for_prompt(text), claim_of(said.text))]
-        except ModelError as error:
-            return f"{error}"

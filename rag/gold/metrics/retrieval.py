@@ -87,9 +87,10 @@ def found_at(ranking: Sequence[Place], quotes: Sequence[Quote]) -> list[int | No
     seen: dict[str, list[Span]] = {}
     for rank, place in enumerate(dict.fromkeys(ranking), 1):
         spans = seen.setdefault(place.source, [])
-        spans.append(place.span)
+        spans.append((place.start, place.end))
         for index, quote in enumerate(quotes):
-            if ranks[index] is None and any(q.source == place.source and covers(spans, q.span) for q in quote):
+            own = ((q.start, q.end) for q in quote if q.source == place.source)
+            if ranks[index] is None and any(covers(spans, span) for span in own):
                 ranks[index] = rank
     return ranks
 
@@ -125,7 +126,7 @@ def character_precision(passages: Sequence[Place], quotes: Sequence[Quote]) -> f
 def _by_source(places: Iterable[Place]) -> Mapping[str, list[Span]]:
     spans: dict[str, list[Span]] = {}
     for place in places:
-        spans.setdefault(place.source, []).append(place.span)
+        spans.setdefault(place.source, []).append((place.start, place.end))
     return spans
 
 

@@ -82,7 +82,6 @@ def default_evidence() -> Evidence:
 Entails = Callable[[str, Sequence[Passage]], bool]
 """φ of ALCE: whether the passages together support the sentence."""
 Similarity = Callable[[str, Sequence[str]], float]
-_MEASURED = ("retrieve_ms",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,9 @@ class Scorer:
         if record.error:
             return replace(record, metrics={}, notes=())
         # Measured where it ran, and no answer to derive it from.
-        metrics = {name: value for name, value in record.metrics.items() if record.reply is None and name in _MEASURED}
+        metrics = {
+            name: value for name, value in record.metrics.items() if record.reply is None and name == "retrieve_ms"
+        }
         notes: list[str] = []
         if question.sources and not question.unanswerable:
             metrics.update(self._retrieval(question, record, notes))
@@ -312,9 +313,6 @@ def passage_by_key(key: str, texts: Mapping[str, str]) -> Passage | None:
     return Passage(0, 0, source, "", 0, int(start), int(end), text)
 
 
-_SCORING = ("rag.gold.metrics.scoring",)
-
-
 @cache
 def scorer_version() -> str:
     """A digest of the code that scores, the verifier's included: answers that other code scored are scored again."""
@@ -329,7 +327,7 @@ def scoring_code() -> dict[str, bytes]:
     import in turn, read from their import statements."""
     root = Path(__file__).resolve().parents[3]
     found: dict[str, bytes] = {}
-    waiting = list(_SCORING)
+    waiting = ["rag.gold.metrics.scoring"]
     while waiting:
         name = waiting.pop()
         place = root.joinpath(*name.split("."))

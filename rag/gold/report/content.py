@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Literal
+from typing import Literal, cast
 
 from rag.gold.metrics.comparison import (
     Comparison,
@@ -226,14 +226,7 @@ def describe_noise(noise: Noise | None) -> str:
 
 def _compared(pair: Pair, k: int) -> Case:
     missed = _missed(pair.question, pair.after, k)
-    label: Label
-    if pair.state is State.STABLE:
-        label = "failing" if missed else "passing"
-    else:
-        label = {
-            State.REGRESSION: "regression", State.FIXED: "fixed", State.FLAKY: "flaky", State.NEW: "new",
-            State.ERROR: "error", State.STALE: "stale",
-        }[pair.state]  # type: ignore[assignment]  # fmt: skip
+    label = cast(Label, pair.state.value) if pair.state is not State.STABLE else "failing" if missed else "passing"
     return Case(
         pair.question, label, pair.stage, pair.worse, pair.better, missed, pair.before, pair.after, pair.old, pair.new
     )
@@ -248,15 +241,9 @@ def _alone(run: Run) -> tuple[Case, ...]:
         after = scores.get(question.id, {})
         missed = _missed(question, after, run.k)
         rate = pass_rate(question, groups[question.id], run.k)
-        label: Label = "passing"
-        if question.id not in scores:
-            label = "error"
-        elif question.id in run.stale:
-            label = "stale"
-        elif 0 < rate < 1:
-            label = "flaky"
-        elif missed:
-            label = "failing"
+        label: Label = "flaky" if 0 < rate < 1 else "failing" if missed else "passing"
+        if question.id not in scores or question.id in run.stale:
+            label = "stale" if question.id in scores else "error"
         wanted = {need.metric: need.value for need in requirements(question, run.k)}
         stage = stage_of(question, wanted, after, missed) if label == "failing" else None
         cases.append(Case(question, label, stage, (), (), missed, {}, after, None, groups[question.id][0]))

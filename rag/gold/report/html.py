@@ -105,9 +105,6 @@ def _facts_of(question: Question) -> str:
     return "; ".join(told)
 
 
-_APART = 14
-
-
 def scatter_chart(points: Sequence[tuple[str, float, float, float, float]], x_title: str, y_title: str) -> Markup:
     """Points ``(name, x, y, y low, y high)`` numbered from 1 as they come, with whiskers; their names show on hovering.
 
@@ -117,6 +114,8 @@ def scatter_chart(points: Sequence[tuple[str, float, float, float, float]], x_ti
     right, high = max([x for _, x, *_ in points] + [1e-9]), max(y for point in points for y in point[3:])
     low = min(*(y for point in points for y in point[3:]), high - 0.1)
 
+    apart = 14
+
     def up(y: float) -> float:
         return round(282 - (y - low) / (high - low) * 262, 1)
 
@@ -125,8 +124,8 @@ def scatter_chart(points: Sequence[tuple[str, float, float, float, float]], x_ti
     for number, (name, x, y, least, most) in enumerate(points, 1):
         across = round(60 + x / right * 500, 1)
         drawn.append((name, across, up(y), up(most), up(least)))
-        labels.setdefault((round(across / _APART), round(up(y) / _APART)), []).append(str(number))
-    texts = [(column * _APART + 12, row * _APART + 4, ", ".join(ns)) for (column, row), ns in labels.items()]
+        labels.setdefault((round(across / apart), round(up(y) / apart)), []).append(str(number))
+    texts = [(column * apart + 12, row * apart + 4, ", ".join(ns)) for (column, row), ns in labels.items()]
     return Markup(_charts().scatter(drawn, texts, right, low, high, x_title, y_title))
 
 
