@@ -78,6 +78,7 @@ class Camera:
     def readme(self) -> None:
         (self.docs / HOSTILE_NAME).unlink()
         with self.page(INVENTING) as pilot:
+            pilot.page.locator("#suggestions button").first.wait_for(timeout=60_000)
             self.shoot(pilot, "empty")
             pilot.ask(LEAVE)
             self.shoot(pilot, "page")
@@ -92,7 +93,7 @@ class Camera:
 
     def answers(self) -> None:
         with self.page() as pilot:
-            pilot.page.locator("#suggestions button").first.wait_for()
+            pilot.page.locator("#suggestions button").first.wait_for(timeout=60_000)
             self.shoot(pilot, "light_empty")
             pilot.choose("ollama:fake-ramble")
             pilot.send(LEAVE)
