@@ -224,7 +224,8 @@ def test_the_proxy_of_the_example(library: Path, certificate: Path, tmp_path: Pa
             event = joined.json()["event_id"]
             told = browser.get(f"/gradio_api/call/ask/{event}", headers=shown)
             assert "1931" in told.text, told.text[:500]
-            assert browser.get("/login", headers={"host": "evil.example"}).status_code in (404, 421)
+            # Under the path, nginx gives a foreign name to the first server, behind which nothing runs here.
+            assert browser.get("/login", headers={"host": "evil.example"}).status_code == (502 if way else 421)
     lines = log.read_text(encoding="utf-8")
     assert '"client": "127.0.0.1"' in lines and '"user": "ada"' in lines and "bridge" not in lines
 
