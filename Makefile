@@ -23,7 +23,7 @@ $(BIN)/python:
 	  { rm -rf $(VENV); echo "Python's venv module is missing. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 
 $(VENV)/.installed: requirements.lock pyproject.toml | $(BIN)/python
-	@echo "Installing the pinned packages into $(VENV) (once; 500 MB, about a minute) ..."
+	@echo "Installing the pinned packages into $(VENV) (once; some minutes) ..."
 	@$(BIN)/python -m pip install --progress-bar on --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
