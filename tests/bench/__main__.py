@@ -16,6 +16,7 @@ PARTS = (
     "answer",
     "ablation",
     "disagree",
+    "rules",
     "gold",
     "ollama",
     "prompts",

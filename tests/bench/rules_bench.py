@@ -1,0 +1,101 @@
+"""Each rule of disagreement taken out, over the same answers: ``python -m tests.bench rules``.
+
+What moves no held-out set goes. ``told`` are the made contradictions, ``alarms`` the look-alikes told by mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+from rag.types import Disagreement
+from tests.bench import disagree_data as made
+from tests.bench.answer_bench import _library
+from tests.bench.disagree_bench import told
+from tests.bench.tables import table
+
+ROOM = "rag.answer.conflicts"
+
+
+class _Never:
+    """A pattern that matches nowhere."""
+
+    def search(self, *_: object) -> None:
+        return None
+
+    match = fullmatch = search
+
+    def finditer(self, _: str) -> Iterator[Any]:
+        return iter(())
+
+    def sub(self, _: str, text: str) -> str:
+        return text
+
+
+def _none(*_: object, **__: object) -> list[Any]:
+    return []
+
+
+RULES: dict[str, tuple[tuple[str, str, Any], ...]] = {
+    "all rules": (),
+    "what a document itself reports": (("disagreements", "_reported", _none),),
+    "two sides that the question names": (("disagreements", "sides_asked", _none),),
+    "holders of an office, makers of a thing": (("conflict", "different_holders", _none),),
+    "opposites": (("conflict", "_opposite", _none),),
+    "negations": (("conflict", "_negated", _none),),
+    "a word in place of another": (("conflict", "_replaced", lambda *_: False),),
+    "words right before": (("conflict", "_told_apart", lambda *_: False),),
+    "dates that frame": (("figures", "_frames", lambda *_: False),),
+    "what is joined to the noun": (("figures", "_tail", lambda _: frozenset()),),
+    "times beside": (("figures", "_times", lambda *_: True),),
+    "what is planned": (("statement", "_MODAL", _Never()),),
+    "conditions": (("statement", "_CONDITION", _Never()),),
+    "ends of clauses": (("statement", "_CLAUSE_END", _Never()),),
+    "who says it": (("statement", "_ATTRIBUTIONS", ()),),
+}
+
+
+@contextmanager
+def _without(patches: Sequence[tuple[str, str, Any]]) -> Iterator[None]:
+    rooms = [(import_module(f"{ROOM}.{room}"), name, new) for room, name, new in patches]
+    before = [getattr(room, name) for room, name, _ in rooms]
+    for room, name, new in rooms:
+        setattr(room, name, new)
+    try:
+        yield
+    finally:
+        for (room, name, _), old in zip(rooms, before, strict=True):
+            setattr(room, name, old)
+
+
+def main() -> None:
+    """A row for each rule: contradictions told and false alarms without it, tuned and held out."""
+    found: dict[str, tuple[Disagreement, ...]] = {}
+    engine: Any = import_module("rag.answer.engine")
+    whole = engine.disagreements
+
+    def all_ways(*given: Any) -> tuple[Disagreement, ...]:
+        for name, patches in RULES.items():
+            with _without(patches):
+                found[name] = tuple(whole(*given))
+        return found["all rules"]
+
+    rows = {name: [0, 0, 0, 0] for name in RULES}
+    engine.disagreements = all_ways
+    try:
+        for column, (cases, held) in enumerate(
+            (cases, held) for cases in (made.contradictions(), made.lookalikes()) for held in (False, True)
+        ):
+            own = [case for case in cases if case.held == held]
+            with _library({name: text for case in own for name, text in case.documents.items()}) as library:
+                for case in own:
+                    found.clear()
+                    library.ask(case.question)
+                    for name, disagreements in found.items():
+                        rows[name][column] += told(case, disagreements) if column < 2 else bool(disagreements)
+    finally:
+        engine.disagreements = whole
+    heads = ["without", "told, tuned on", "told, held out", "alarms, tuned on", "alarms, held out"]
+    table(heads, [[name, *counts] for name, counts in rows.items()])
