@@ -7,17 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from rag.answer.passages import units_of
 from rag.answer.quoting import FEATURES, Question, Ranked, analyse, rank, says_nothing, score, windows_of
+from rag.answer.reading import Reader
 from rag.answer.synonymy import Array
 from rag.answer.weights import ABSTAIN, ABSTAIN_BIAS, ABSTAIN_READ, ABSTAIN_READ_BIAS
-from rag.language.questions import Wanted, question_words
-from rag.language.words import words_of
-from rag.models.encoder import KNOWN_PASSAGE, KNOWN_QUESTION, Encoder, TokenVectors
+from rag.language.questions import Wanted
 from rag.models.static import StaticVectors
-from rag.types import Hit, Passage
+from rag.types import Hit
 
 DEFAULT_THRESHOLD = 0.28
 """Below this probability nothing is answered. Chosen on the tune halves alone: of the answerable search questions there
@@ -28,10 +25,6 @@ ABSENT_BELOW = 0.12
 Refusing an answerable question costs more than showing them."""
 
 _BEST = 3
-_READ = 3
-_LOWEST = 0.25
-_SHORT_OF, _LEAST_RARITY, _FEWEST_TOKENS = 0.6, 0.3, 2
-_THREADS = 2
 _SMALLEST = 10
 _PRESENT = 0.5
 _STRONG = 30.0
@@ -119,7 +112,7 @@ def read_weights() -> Weights:
 class Abstainer:
     """Judges whether the found passages answer. The same for every embedder of the collection.
 
-    With an ``encoder`` by ``read`` weights as far as it knows the language of question and passages, else by
+    With a ``reader`` by ``read`` weights as far as it knows the language of question and passages, else by
     ``weights``. It reads three passages, which takes it about a tenth of a second.
     """
 
@@ -130,14 +123,14 @@ class Abstainer:
         passage_count: int,
         weights: Weights | None = None,
         *,
-        encoder: Encoder | None = None,
+        reader: Reader | None = None,
         read: Weights | None = None,
     ) -> None:
         self._vectors = vectors
         self._frequency = document_frequency
         self._count = passage_count
         self._weights = weights or Weights()
-        self._encoder = encoder
+        self._reader = reader
         self._read = read or read_weights()
 
     def probability(self, question: str, hits: Sequence[Hit]) -> float:
@@ -145,7 +138,9 @@ class Abstainer:
         features = self.features(question, hits)
         if features is None:
             return 0.0
-        known = self._known(question, hits)
+        known = 0.0
+        if self._reader is not None:
+            known = self._reader.reading(analyse(question, self._frequency, self._count), hits).known
         total = (1 - known) * self._weights.log_odds(features) + known * self._read.log_odds(features)
         return 1 / (1 + math.exp(-max(-50.0, min(50.0, total))))
 
@@ -157,16 +152,9 @@ class Abstainer:
             return None
         rows = self._vectors.embed([question, *(hit.passage.index_text for hit in hits)])
         found = features_of(asked, ranked, hits, rows[1:] @ rows[0])
-        if self._encoder is None:
+        if self._reader is None:
             return found
-        return replace(found, **_around(asked, hits), **reading(self._encoder, asked, hits))
-
-    def _known(self, question: str, hits: Sequence[Hit]) -> float:
-        """How well, in [0, 1], the encoder knows the languages of the question and of the first passages."""
-        if self._encoder is None:
-            return 0.0
-        asked, *found = self._encoder.known([question, *(hit.passage.text for hit in hits[:_READ])])
-        return min(1.0, float(asked) / KNOWN_QUESTION) * min(1.0, float(np.mean(found)) / KNOWN_PASSAGE)
+        return replace(found, **_around(asked, hits), **self._reader.reading(asked, hits).features())
 
 
 def _around(question: Question, hits: Sequence[Hit]) -> dict[str, float]:
@@ -180,84 +168,6 @@ def _around(question: Question, hits: Sequence[Hit]) -> dict[str, float]:
         "same": float(np.mean([hit.passage.document_id == first.passage.document_id for hit in hits])),
         "size": _size(question),
     }
-
-
-def reading(encoder: Encoder, question: Question, hits: Sequence[Hit]) -> dict[str, float]:
-    """The features of ``Features`` that the encoder reads in the first three passages."""
-    asked, *found = encoder.tokens([question.text, *(hit.passage.index_text for hit in hits[:_READ])], _THREADS)
-    tokens = _asking(question, asked)
-    read = [
-        _reads(tokens, asked.vectors[tokens.rows] @ one.vectors.T, one.spans, hit.passage)
-        for one, hit in zip(found, hits, strict=False)
-        if len(one.vectors)
-    ]
-    if not len(tokens.rows) or not read:
-        return {}
-    best = max(read, key=lambda one: one.mean)
-    closest = max((one for one in read if one.sentence.size), key=lambda one: float(one.sentence.mean()), default=best)
-    sentence = closest.sentence if closest.sentence.size else best.near
-    return {
-        "read_low": _lowest(best.near),
-        "sentence_low": _lowest(sentence),
-        "sentence_gap": float(np.maximum(0, _SHORT_OF - sentence) @ tokens.weights),
-        "question_word": max(one.question_word for one in read),
-        "read_lead": best.mean - float(np.mean([one.mean for one in read])),
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class _Asking:
-    """The rows of a question's tokens that are no punctuation, their share by rarity, and which of them ask."""
-
-    rows: npt.NDArray[np.int64]
-    weights: Array
-    asks: npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """How near each token of a question is to one passage, and to its nearest sentence (empty where it has none)."""
-
-    near: Array
-    sentence: Array
-    question_word: float
-
-    @property
-    def mean(self) -> float:
-        return float(self.near.mean())
-
-
-def _asking(question: Question, asked: TokenVectors) -> _Asking:
-    text = question.text
-    rows = [row for row, (start, end) in enumerate(asked.spans) if any(map(str.isalnum, text[start:end]))]
-    rarity = {term.stem: term.weight for term in question.terms}
-    words = words_of(text)
-    weights, asks = [], []
-    for row in rows:
-        start, end = asked.spans[row]
-        word = next((w for w in words if w.start < end and start < w.end), None)
-        weights.append(max(rarity.get(word.stem, 0.0) if word else 0.0, _LEAST_RARITY))
-        asks.append(word is not None and text[word.start : word.end].lower() in question_words())
-    return _Asking(
-        np.array(rows, dtype=np.int64), np.array(weights) / (sum(weights) or 1.0), np.array(asks, dtype=bool)
-    )
-
-
-def _reads(tokens: _Asking, cosines: npt.NDArray[np.float32], spans: npt.NDArray[np.int64], passage: Passage) -> _Read:
-    near = np.asarray(cosines.max(axis=1), dtype=np.float64) if len(cosines) else np.zeros(0)
-    head = len(passage.index_text) - len(passage.text)
-    nearest = np.zeros(0)
-    for unit in units_of(passage.text):
-        inside = (spans[:, 0] >= head + unit.start) & (spans[:, 1] <= head + unit.end)
-        if len(cosines) and inside.sum() >= _FEWEST_TOKENS:
-            own = np.asarray(cosines[:, inside].max(axis=1), dtype=np.float64)
-            nearest = own if not nearest.size or own.mean() > nearest.mean() else nearest
-    return _Read(near, nearest, float(near[tokens.asks].mean()) if tokens.asks.any() else 0.5)
-
-
-def _lowest(near: Array) -> float:
-    """The mean of the lowest quarter."""
-    return float(np.sort(near)[: max(1, round(_LOWEST * len(near)))].mean())
 
 
 def _size(question: Question) -> float:

@@ -12,6 +12,7 @@ from rag.answer.courtesy import is_courtesy
 from rag.answer.engine import CitedQueryEngine, Settings, Tools
 from rag.answer.passages import whole
 from rag.answer.quoting import Quoter, Reach, SeriesReader
+from rag.answer.reading import Reader
 from rag.answer.verify import Verifier
 from rag.answer.writing import SCHEMA, SECONDS, General, Judge, YesOrNo
 from rag.config import Config
@@ -48,6 +49,7 @@ def build_engine(
     vectors = static_vectors()
     size = truth.passages.count(collection.id)
     encoder = None if config.encoder == OFF else shared_encoder()
+    reader = None if encoder is None else Reader(encoder)
 
     def frequency(term: str) -> int:
         return lexical.document_frequency(collection.id, term)
@@ -63,9 +65,9 @@ def build_engine(
     secret = _secret(truth)
     tools = Tools(
         verifier=Verifier(vectors, shared_encoder() if config.encoder == "builtin" and llm is not None else None),
-        quoter=Quoter(vectors, frequency, size),
+        quoter=Quoter(vectors, frequency, size, reader=reader),
         series=SeriesReader(vectors, Reach(retriever.holding, retriever.document), frequency, size),
-        abstainer=Abstainer(vectors, frequency, size, encoder=encoder),
+        abstainer=Abstainer(vectors, frequency, size, reader=reader),
         neighbours=neighbours,
         whole=lambda passage: whole(passage, *truth.passages.neighbours(passage)),
         headings=lambda document_id: truth.documents.layout(document_id)[0],

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.answer.abstain import DEFAULT_THRESHOLD, Abstainer, Features, Weights
+from rag.answer.reading import Reader
 from rag.answer.weights import ABSTAIN, ABSTAIN_READ
 from rag.models.encoder import shared_encoder
 from rag.models.static import static_vectors
@@ -63,7 +64,7 @@ def test_answered_questions_stand_above_the_threshold_and_foreign_ones_below() -
 
 
 def reader(texts: Mapping[str, str] = TEXTS) -> Abstainer:
-    return Abstainer(static_vectors(), frequency_in(texts), len(texts), encoder=shared_encoder())
+    return Abstainer(static_vectors(), frequency_in(texts), len(texts), reader=Reader(shared_encoder()))
 
 
 def test_what_is_read_tells_more_than_common_words() -> None:

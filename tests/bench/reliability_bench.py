@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from rag.answer.abstain import ABSENT_BELOW, DEFAULT_THRESHOLD, Abstainer
+from rag.answer.reading import Reader
 from rag.models.static import static_vectors
 from tests.bench import answer_data as data
 from tests.bench.answer_bench import HALVES, auc
@@ -50,7 +51,7 @@ def main() -> None:
 
 
 def _judged(encoder: Remembering, asked: data.Asked) -> Judged:
-    judge = Abstainer(static_vectors(), asked.document_frequency, asked.count, encoder=encoder)
+    judge = Abstainer(static_vectors(), asked.document_frequency, asked.count, reader=Reader(encoder))
     return asked.half, asked.answerable, judge.probability(asked.text, asked.hits)
 
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rag.answer.quoting.question import analyse
 from rag.answer.quoting.ranking import FEATURES, Candidate, Ranked, is_row, rank
 from rag.answer.synonymy import Array, has_digit
-from rag.answer.weights import QUOTE
+from rag.answer.weights import NEAR, QUOTE
 from rag.models.static import StaticVectors
 from rag.types import Hit, Passage
 
+if TYPE_CHECKING:
+    from rag.answer.reading import Reader
+
 LIMIT = 4
-_SAME_DOCUMENT, _OTHER_DOCUMENT = 7.5, 0.7
+_SAME_DOCUMENT, _OTHER_DOCUMENT = 5.0, 0.7
 """How far below the best a further quote may lie, in log-odds, in the same and in another document."""
 _COVERED = 0.7
 """What share of the question's terms, by weight, a quote from another document than the best must hold."""
@@ -59,10 +63,15 @@ class Quoter:
         vectors: StaticVectors,
         document_frequency: Callable[[str], int] | None = None,
         passage_count: int = 0,
+        *,
+        reader: Reader | None = None,
+        near: float = NEAR,
     ) -> None:
         self._vectors = vectors
         self._frequency = document_frequency
         self._count = passage_count
+        self._reader = reader
+        self._near = near
 
     def answer(self, question: str, hits: Sequence[Hit], limit: int = LIMIT) -> list[Quote]:
         """At most ``limit`` quotes, the best first, without near-duplicates; none when no sentence fits.
@@ -74,7 +83,7 @@ class Quoter:
         ranked = rank(self._vectors, analyse(question, self._frequency, self._count), hits)
         if not ranked.candidates:
             return []
-        scores = score(ranked)
+        scores = score(ranked) + self._nearness(ranked, hits)
         shares = np.exp(scores - scores.max())
         shares /= shares.sum()
         quotes: list[Quote] = []
@@ -85,6 +94,19 @@ class Quoter:
             if len(quotes) == limit:
                 break
         return quotes
+
+    def _nearness(self, ranked: Ranked, hits: Sequence[Hit]) -> Array:
+        """What the encoder adds to each candidate's log-odds: by how much nearer the question is to it, in context,
+        than to the farthest; nothing for what it has not read."""
+        added = np.zeros(len(ranked.candidates))
+        if self._reader is None:
+            return added
+        reading = self._reader.reading(ranked.question, hits)
+        near = [reading.nearness(c.passage.id, c.index) for c in ranked.candidates]
+        least = min((one for one in near if one is not None), default=0.0)
+        for row, one in enumerate(near):
+            added[row] = 0.0 if one is None else self._near * reading.known * (one - least)
+        return added
 
     def holds_answer(self, question: str, hits: Sequence[Hit], spans: Sequence[tuple[int, int, int]]) -> bool:
         """Whether one of ``spans`` (document, start, end) answers ``question`` about as well as the best sentence of

@@ -39,6 +39,9 @@ _COVERED = 0.65
 _SURER = 0.04
 """By how much, as a cosine, one figure of a sentence must be nearer to the question than the next."""
 _MOSTLY = 0.8
+_ROWS_COVERED = 0.5
+"""The same of a row with its head, which says in a word what a sentence says in many."""
+_UNIT = re.compile(r"\s?([^\W\d_]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,8 @@ def ranging_of(question: str) -> Ranging | None:
             bound = next((v for v in values_of(question) if v.start >= match.end()), None)
             if bound is None:
                 continue
-            end = bound.end
+            unit = _UNIT.match(question, bound.end)
+            end = unit.end() if unit and (bound.kind == "money" or unit[1].lower() == bound.unit) else bound.end
         rest = " ".join(f"{question[: match.start()]} {question[end:]}".split())
         if words_of(rest):
             return Ranging(order, measure, question[match.start() : end], rest, bound)
@@ -276,7 +280,7 @@ def _template(ranked: Ranked, wanted: Ranging) -> Candidate | None:
     scores = score(ranked)
     for row in map(int, np.argsort(-scores, kind="stable")[:_TRIED]):
         candidate = ranked.candidates[row]
-        if says_nothing(candidate) or covered[row] < _COVERED:
+        if says_nothing(candidate) or covered[row] < (_ROWS_COVERED if is_row(candidate.unit.text) else _COVERED):
             continue
         sorts = wanted.order not in ("all", "count")
         if sorts and not is_row(candidate.unit.text) and not _fitting(candidate.unit.values, wanted):
