@@ -29,7 +29,7 @@ from rag.answer.compose import (
 from rag.answer.conflicts import disagreements
 from rag.answer.courtesy import reply_to
 from rag.answer.markers import parse
-from rag.answer.quoting import Quote, Quoter, Series, SeriesReader, Side, identified, sides_of
+from rag.answer.quoting import Quote, Quoter, Series, SeriesReader, Side, identified, sides_of, with_holders
 from rag.answer.verify import Verified, Verifier
 from rag.answer.writing import (
     REFUSED,
@@ -204,7 +204,7 @@ class CitedQueryEngine(BaseQueryEngine):
             for _ in waiting:
                 yield Token("")
         found = self._retriever.found(asked, self._top_k)
-        hits = self._processed(asked, self._whole(found.hits))
+        hits = self._processed(asked, self._whole(with_holders(asked, found.hits, self._retriever.holding)))
         clock.lap("retrieve")
         yield Retrieved(tuple(hits))
         named = identified(asked, hits)

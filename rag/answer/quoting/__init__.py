@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rag.answer.quoting.identifiers import Identified, identified
+from rag.answer.quoting.identifiers import Identified, identified, with_holders
 from rag.answer.quoting.question import Question, analyse
 from rag.answer.quoting.quoter import Quote, Quoter, says_nothing, score, windows_of
 from rag.answer.quoting.ranking import FEATURES, Ranked, rank
@@ -28,4 +28,5 @@ __all__ = [
     "score",
     "sides_of",
     "windows_of",
+    "with_holders",
 ]

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from rag.language import Value, same_value, values_of, words_of
 from rag.text import find_folded
-from rag.types import Hit
+from rag.types import Hit, Passage
 
 _TOKEN = re.compile(r"(?<![^\W_])[^\W_]+(?:[-/._][^\W_]+)*(?!\w)")
 _RUN = re.compile(r"\d+|[^\W\d_]+")
@@ -23,6 +23,7 @@ _QUOTED = re.compile('"([^"\n]{3,80})"|“([^”\n]{3,80})”|„([^“”\n]{3,
 _SEPARATOR = r"[-/._ \u2010-\u2015]?"
 _LONGEST = 60
 _LEAST_DIGITS = 3
+_BARE = re.compile(rf"(?<![\w.,-])\d{{{_LEAST_DIGITS},}}(?![\w-]|[.,]\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,30 @@ def identified(question: str, hits: Sequence[Hit]) -> Identified:
     for start, end, spelled in sorted(changes, reverse=True):
         question = question[:start] + spelled + question[end:]
     return Identified(question, tuple(missing), met)
+
+
+def with_holders(
+    question: str, hits: Sequence[Hit], holding: Callable[[Sequence[str], int], tuple[Sequence[Passage], int]]
+) -> list[Hit]:
+    """The hits with the passages first that hold a code which the question names, however either spells it, and as many
+    of the others as there is room for. ``holding`` gives the first passages that hold all of some words."""
+    codes = [question[start:end] for start, end in (*codes_in(question), *_borne(question))]
+    if not codes:
+        return list(hits)
+
+    def named(passage: Passage) -> bool:
+        return names_one_of(codes, passage.text, " ".join(passage.heading))
+
+    known = {hit.passage.id for hit in hits}
+    found: dict[int, Passage] = {}
+    for code in codes:
+        runs = _RUN.findall(code)
+        for wanted in (runs, ["".join(runs)]):
+            found |= {p.id: p for p in holding(wanted, len(hits))[0] if p.id not in known and named(p)}
+    best = max((hit.score for hit in hits), default=0.0)
+    first = [hit for hit in hits if named(hit.passage)]
+    first += [Hit(passage, best, 0.0, 0.0) for passage in found.values()]
+    return [*first, *(hit for hit in hits if not named(hit.passage))][: len(hits)]
 
 
 def names_one_of(codes: Sequence[str], text: str, heading: str) -> bool:
@@ -179,15 +204,23 @@ def _numbers_of_codes(question: str, texts: Sequence[str]) -> Iterator[tuple[int
         for run in _RUN.findall(code):
             codes.setdefault(run, set()).add(code)
     lengths = {len(run) for run in codes if run.isdigit()}
-    years = [value for value in values_of(question) if value.kind != "number"]
-    borne = {word.end for word in words_of(question) if word.content and not question[word.start].isdigit()}
-    for match in re.finditer(rf"(?<![\w.,-])\d{{{_LEAST_DIGITS},}}(?![\w-]|[.,]\d)", question):
+    borne = set(_borne(question))
+    for match in _BARE.finditer(question):
         if len(match[0]) not in lengths or any(_alone(match[0], text) for text in texts):
             continue
         of = codes.get(match[0], set())
-        named = match.start() - 1 in borne and not any(v.start < match.end() and match.start() < v.end for v in years)
-        if len(of) == 1 or (not of and named):
+        if len(of) == 1 or (not of and match.span() in borne):
             yield (*match.span(), next(iter(of), ""))
+
+
+def _borne(question: str) -> Iterator[tuple[int, int]]:
+    """Where a noun bears a bare number, which is no year and has no unit of its own: "error 4043"."""
+    years = [value for value in values_of(question) if value.kind != "number"]
+    nouns = {word.end for word in words_of(question) if word.content and not question[word.start].isdigit()}
+    for match in _BARE.finditer(question):
+        named = any(v.start < match.end() and match.start() < v.end for v in years)
+        if match.start() - 1 in nouns and not named:
+            yield match.span()
 
 
 def _alone(number: str, text: str) -> bool:
