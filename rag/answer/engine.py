@@ -216,20 +216,22 @@ class CitedQueryEngine(BaseQueryEngine):
         certain = probability >= (self._settings.named if named.met else self._settings.threshold)
         clock.lap("abstain")
         series = self._tools.series.read(named.question, hits)
+        listed = series if series is not None and series.quotes else None
         if named.missing and not named.met:
             probability, answer = 0.0, abstention(question, hits, named.notice)
-        elif series is not None and series.quotes and self._llm is None:
-            answer = self._listed(question, series, hits)
-            probability = max(probability, self._tools.abstainer.probability(series.rest, hits))
-        elif not (certain or named.met) and probability < self._settings.absent:
+        elif listed is not None and self._llm is None:
+            answer = self._listed(question, listed, hits)
+            probability = max(probability, self._tools.abstainer.probability(listed.rest, hits))
+        elif not (certain or named.met or listed) and probability < self._settings.absent:
             answer = abstention(question, hits, "nothing found that answers the question")
         elif self._llm is None:
             answer = self._quote(question, named.question, hits, certain=certain)
         else:
+            hits = hits if listed is None else listed.led(hits)
             answer = yield from self._generate(question, asked, turns, hits, clock, sure=probability >= CONFIDENT)
             if not (certain or answer.abstained or _borne_out(answer)):
                 answer = replace(answer, outcome=Outcome.UNCERTAIN)
-        told = "" if series is None or (self._llm is None and series.quotes) else series.notice
+        told = series.said if series is not None and listed is None else ""
         notes = (condensed.note if condensed else "", named.notice, found.notice, told, *answer.notices)
         clock.lap("answer")
         answer = replace(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from rag.answer.quoting import ranging_of, sides_of
+from rag.answer.quoting import Series, ranging_of, sides_of
 from rag.answer.quoting.series import MOST
 from rag.library import Library
-from rag.types import Answer, Outcome
+from rag.types import Answer, Hit, Outcome
+from tests.answer.passages import hits, passage
 
 LIGHTS = {"Alnes": (1853, 17), "Brek": (1901, 41), "Dorv": (1779, 9), "Ekra": (1932, 28), "Fjell": (1888, 33)}
 WAGONS = 120
@@ -118,3 +120,11 @@ def test_each_side_is_answered_or_said_to_be_missing(library: Library) -> None:
     assert names_in(library.ask("When were the lighthouses Brek and Ekra lit?")) == ["Brek", "Ekra"]
     answer = library.ask("When were the lighthouses Brek and Zand lit?")
     assert names_in(answer)[:1] == ["Brek"] and "The documents do not name Zand." in answer.notices
+
+
+def test_a_model_reads_the_members_that_answer_first() -> None:
+    found = hits({"a.md": "Alnes.", "b.md": "Brek.", "c.md": "Dorv."})
+    other = Hit(passage("Ekra.", 9), 0.0, 0.0, 0.0)
+    led = Series("", "", hits=(other, replace(found[1], score=0.0))).led(found)
+    assert [hit.passage.text for hit in led] == ["Ekra.", "Brek.", "Alnes."]
+    assert led[1] == found[1]

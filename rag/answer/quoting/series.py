@@ -69,10 +69,11 @@ class Series:
     passages: int = 0
     hits: tuple[Hit, ...] = ()
 
-    @property
-    def notice(self) -> str:
-        """What is to be said of it where its members are not shown."""
-        return self.said if not self.quotes else ""
+    def led(self, hits: Sequence[Hit]) -> list[Hit]:
+        """The hits with the passages of the members that answer first, as many as there were, for a model to read."""
+        known = {hit.passage.id: hit for hit in hits}
+        first = [known.get(hit.passage.id, hit) for hit in self.hits[: len(hits)]]
+        return [*first, *(hit for hit in hits if hit not in first)][: len(hits)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +220,8 @@ class SeriesReader:
             said = said if chosen else f"{said.rstrip(':')}."
             chosen = chosen[:SHOWN]
         quotes = tuple(quote_of(m.candidate, 1.0) for m in chosen)
-        hits = tuple(Hit(m.candidate.passage, 0.0, 0.0, 0.0) for m in chosen)
+        passages_of = {m.candidate.passage.id: m.candidate.passage for m in chosen}
+        hits = tuple(Hit(passage, 0.0, 0.0, 0.0) for passage in passages_of.values())
         return Series(said, wanted.rest, quotes, len(members), seen, passages, hits)
 
     def _figures(
