@@ -17,6 +17,7 @@ from rag.errors import ConfigError
 CONFIG_NAME = "rag.toml"
 _NAMED = re.compile(r"ollama:.+|openai:.+@https?://.+")
 _OF_OLLAMA = re.compile(r"ollama:.+")
+_LANGUAGES = re.compile(r"[A-Za-z_]{2,40}(?:\+[A-Za-z_]{2,40}){0,9}")
 _SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -36,6 +37,8 @@ class Limits:
     unzipped_mb: int = 200
     archive_entries: int = 2_000
     archive_ratio: int = 100
+    ocr_seconds: int = 60
+    ocr_memory_mb: int = 2_048
 
 
 DATABASES = ("postgresql://", "postgres://")
@@ -90,6 +93,8 @@ class Config:
     abstain_below: float = -1.0
     verify: str = "rules"
     verify_all: bool = False
+    ocr: str = "auto"
+    ocr_languages: str = ""
     passage_characters: int = 1_000
     passage_overlap: int = 100
     prompts: Path | None = None
@@ -301,6 +306,12 @@ def _check_ranges(config: Config) -> None:
         raise ConfigError(
             f"verify must be 'rules', 'llm' or 'ollama:NAME', not {config.verify!r}.",
             hint='A model trained to check claims is best: verify = "ollama:bespoke-minicheck".',
+        )
+    if config.ocr not in ("auto", "off", "rapidocr", "tesseract"):
+        raise ConfigError(f"ocr must be 'auto', 'off', 'rapidocr' or 'tesseract', not {config.ocr!r}.")
+    if config.ocr_languages and not _LANGUAGES.fullmatch(config.ocr_languages):
+        raise ConfigError(
+            f"ocr_languages must be names of Tesseract's languages, as eng+deu, not {config.ocr_languages!r}."
         )
     names = {"llm": ("auto", "quotes"), "embedder": ("auto", "builtin"), "encoder": ("builtin", "off")}
     for name, plain in names.items():

@@ -66,9 +66,16 @@ class EncryptedDocument(DocumentError):
 
 
 class EmptyDocument(DocumentError):
-    """The file has no text (zero bytes, or only pictures)."""
+    """The file has no text (zero bytes, or only pictures).
+
+    ``unread`` are the numbers of the pages on which text recognition could find some.
+    """
 
     code = "empty"
+
+    def __init__(self, message: str, *, hint: str | None = None, unread: tuple[int, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.unread = unread
 
 
 class DamagedDocument(DocumentError):

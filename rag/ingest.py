@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from rag.documents import Discovery, Parsed, ParserPool, Refused, SourceFile, discover, read_file
+from rag.documents import Discovery, Parsed, ParserPool, Refused, SourceFile, discover, located, read_file
 from rag.documents.split import place as placed
 from rag.errors import DocumentError, NameTaken, UnsupportedFormat
 from rag.language.languages import language_of
@@ -25,6 +25,7 @@ from rag.types import Attachment, Document, IngestEvent, IngestStatus, UnreadFil
 
 if TYPE_CHECKING:
     from rag.config import Config, Limits
+    from rag.documents.address import Fetched
 
 Vector = npt.NDArray[np.float32]
 Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
@@ -380,6 +381,28 @@ class Ingestor:
         if self._cut is None:
             return parsed
         return replace(parsed, slices=placed(parsed.document, list(self._cut(parsed.document.text))))
+
+    def put_page(self, page: Fetched) -> IngestEvent:
+        """Put in what an address gave: it is known by the address, and every citation names it and the day."""
+        known = self._truth.documents.from_origin(self._collection.id, page.address)
+        digest = hashlib.sha256(page.data).hexdigest()
+        if known is not None and known.sha256 == digest:
+            return _numbered(
+                IngestEvent(known.source, "unchanged", 0, 0, known.passages, known.pages, known.empty_pages), 1, 1
+            )
+        try:
+            parsed = self._recut(self._pool.submit(page.data, page.file).result())
+        except DocumentError as error:
+            return _numbered(failure(page.name, error, Path()), 1, 1)
+        parsed = Parsed(*located(parsed.document, parsed.slices, page.place))
+        language = language_of(parsed.document.text)
+        noted = {**({"language": language} if language else {}), "fetched": page.day, **self._noted}
+        place = _Place(page.address, page.name, known)
+        file = SourceFile(Path(), page.file, place.origin, page.name)
+        document, embedded = self._commit(_Waiting(file, digest, page.data, place, Future()), parsed, noted)
+        status: IngestStatus = "added" if known is None else "updated"
+        facts = (document.passages, document.pages, document.empty_pages, embedded)
+        return IngestEvent(document.source, status, 1, 1, *facts)
 
     def _commit(self, item: _Waiting, parsed: Parsed, metadata: Mapping[str, Any]) -> tuple[Document, int]:
         original = item.data if parsed.document.media_type == "application/pdf" else None

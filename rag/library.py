@@ -11,16 +11,18 @@ from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
 from rag.accounts import Access, Accounts, OwnConversations
 from rag.arguments import expecting
 from rag.config import Config, load_config
 from rag.doctor import examine, index_facts, notices
-from rag.documents import SPLITTER_VERSION, ParserPool
+from rag.documents import SPLITTER_VERSION, ParserPool, Recognition
 from rag.encode import Filler
 from rag.errors import (
     ArgumentError,
+    DocumentError,
     LibraryLocked,
     NotAllowed,
     PathError,
@@ -31,7 +33,7 @@ from rag.errors import (
     UnknownSource,
 )
 from rag.filters import chosen, unread
-from rag.ingest import Cut, Ingestor, Read, SameName, passage_size
+from rag.ingest import Cut, Ingestor, Read, SameName, failure, passage_size
 from rag.models.choose import QUOTES, ModelRegistry, embedder_info
 from rag.models.deferred import defer
 from rag.platform.files import real_path
@@ -91,6 +93,7 @@ if TYPE_CHECKING:
 _TOLD_AT_ONCE = 500
 """New passages that the dense index is told of together while documents go in; the end tells it the rest."""
 
+_RECOGNISED = "recognised"
 _ENGINES = 8
 """Query engines kept ready: one for each collection and choice of documents that was asked lately."""
 
@@ -305,6 +308,31 @@ class Library:
         with self._ingestor(collection, way, noted, _reading(reader)) as (target, ingestor):
             yield from self._caught_up(target, ingestor.events(listed, uploads=uploads))
 
+    def ingest_address(
+        self,
+        address: str,
+        *,
+        private: bool = False,
+        collection: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> IngestReport:
+        """Fetch one page of the web and put it in; it is known by its address, and cited with it and the day.
+
+        Nothing is fetched but this: no pictures, no links. ``private`` allows addresses of this machine and network. A
+        page that cannot be fetched or read is an event with its reason.
+        """
+        from rag.documents.address import fetch
+
+        self._for_administrators("addresses fetched by the server", ever=False)
+        started = time.perf_counter()
+        with self._ingestor(collection, metadata=_jsonable(metadata or {})) as (target, ingestor):
+            try:
+                event = ingestor.put_page(fetch(address, self.config.limits, private=private))
+            except DocumentError as error:
+                event = replace(failure(address, error, Path()), done=1, total=1)
+            events = tuple(self._caught_up(target, iter([event])))
+        return IngestReport(events, time.perf_counter() - started)
+
     def add(
         self,
         item: str | bytes | LlamaDocument,
@@ -455,6 +483,7 @@ class Library:
         self._for_administrators("the library's files", ever=False)
         encoder = self._encoder()
         self._truth.encodings.drop_others(encoder.tag if encoder is not None else "")
+        rmtree(self.path / _RECOGNISED, ignore_errors=True)
         self._truth.compact()
         self._dense.compact()
 
@@ -896,7 +925,10 @@ class Library:
         size = passage_size(self.config, embedder)
         with self._guard:
             if size not in self._pools:
-                self._pools[size] = ParserPool(self.config.limits, characters=size[0], overlap=size[1])
+                recognition = Recognition(self.config.ocr, self.config.ocr_languages, self.path / _RECOGNISED)
+                self._pools[size] = ParserPool(
+                    self.config.limits, characters=size[0], overlap=size[1], recognition=recognition
+                )
             return self._pools[size]
 
     def _within(

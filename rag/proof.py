@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from rag.config import Config
-from rag.documents import ParserPool, discover, read_file
+from rag.documents import ParserPool, Recognition, discover, read_file
 from rag.errors import DocumentError, ProofError
 from rag.types import Answer, CitedDocument
 
@@ -173,7 +173,8 @@ def bare_files(paths: Sequence[Path], config: Config) -> Iterator[KnownDocument]
 
     Raises PathError for a missing path.
     """
-    with ParserPool(config.limits, characters=config.passage_characters, overlap=config.passage_overlap) as pool:
+    size = {"characters": config.passage_characters, "overlap": config.passage_overlap}
+    with ParserPool(config.limits, **size, recognition=Recognition(config.ocr, config.ocr_languages)) as pool:
         for file in discover(paths, config.limits).files:
             with suppress(DocumentError):
                 data = read_file(file, config.limits)

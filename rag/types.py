@@ -38,16 +38,21 @@ def heading_path(headings: Sequence[Heading], offset: int) -> tuple[str, ...]:
 
 PlaceKind = Literal[
     "page", "slide", "chapter", "message", "paragraph", "cell", "key", "row", "line", "sheet",
-    "box", "note", "hidden", "unsure",
+    "box", "note", "hidden", "unsure", "address",
 ]  # fmt: skip
 """What a stretch of text is to a reader. ``sheet`` stands for rows of a spreadsheet; ``note`` for a remark that was
-added to a page; ``hidden`` for what the file holds and does not show, ``unsure`` for what a machine read with doubt."""
+added to a page; ``address`` for a page of the web and the day it was fetched; ``hidden`` for what the file holds and
+does not show, ``unsure`` for what a machine read with doubt."""
 
 NUMBERED: frozenset[PlaceKind] = frozenset({"page", "slide"})
 """The kinds that are a document's pages, those without text included."""
 
 COUNTED: frozenset[PlaceKind] = frozenset({"row", "line", "sheet"})
 """The kinds whose number counts on by one at each line break in the text."""
+
+
+INVISIBLE = "invisible"
+"""The label of hidden text that no program shows to a reader; a hidden slide or sheet has another, and can be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,11 @@ class Place:
     end: int
     kind: PlaceKind = "page"
     label: str = ""
+
+    @property
+    def proves_nothing(self) -> bool:
+        """Whether its words may not be what is written, or cannot be seen by whoever opens the file."""
+        return self.kind == "unsure" or (self.kind == "hidden" and self.label == INVISIBLE)
 
     def clipped(self, start: int, end: int, text: str, offset: int = 0) -> Place:
         """The part of it within ``[start, end)``; ``text`` is the document's from ``offset`` on."""
@@ -100,9 +110,9 @@ def _place_name(first: Place, last: Place) -> str:
         sheet, _, columns = last.label.rpartition("!")
         left, _, right = columns.partition(":")
         return f"{sheet}!{left}{first.number if first.label == last.label else last.number}:{right}{last.number}"
-    if kind in ("message", "note", "key", "box"):
+    if kind in ("message", "address", "note", "key", "box"):
         labels = dict.fromkeys(label for label in (first.label, last.label) if label)
-        return " - ".join(labels) if kind == "message" else " ".join((kind, " - ".join(labels))).strip()
+        return " - ".join(labels) if kind in ("message", "address") else " ".join((kind, " - ".join(labels))).strip()
     name = f"{kind} {first.number}" if first.number == last.number else f"{kind}s {first.number}-{last.number}"
     printed = first.label if first.label == last.label else f"{first.label}-{last.label}"
     told = kind == "page" and (first.label, last.label) not in {("", ""), (str(first.number), str(last.number))}
@@ -119,7 +129,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class ParsedDocument:
-    """What a parser makes of a file's bytes."""
+    """What a parser makes of a file's bytes. ``unread`` are the numbers of the pages that are pictures of text."""
 
     text: str
     title: str
@@ -127,6 +137,7 @@ class ParsedDocument:
     headings: tuple[Heading, ...] = ()
     places: tuple[Place, ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    unread: tuple[int, ...] = ()
 
     @property
     def pages(self) -> tuple[Place, ...]:
@@ -184,6 +195,20 @@ class Passage:
     page: int | None = None
     heading: tuple[str, ...] = ()
     places: tuple[Place, ...] = ()
+
+    @property
+    def certain(self) -> str:
+        """Its text with blanks for what proves nothing: what was read with doubt, and what no reader sees."""
+        text = self.text
+        for place in self.places:
+            if place.proves_nothing:
+                start, end = place.start - self.start, place.end - self.start
+                text = f"{text[:start]}{' ' * (end - start)}{text[end:]}"
+        return text
+
+    def is_certain(self, start: int, end: int) -> bool:
+        """Whether nothing of ``[start, end)``, offsets in the document, was read with doubt or is invisible."""
+        return not any(p.proves_nothing and p.start < end and start < p.end for p in self.places)
 
     @property
     def place(self) -> str:

@@ -129,13 +129,13 @@ def test_the_same_text_under_another_name_is_not_embedded_again(library: Library
 
 def test_one_bad_file_is_named_and_the_rest_go_in(library: Library, docs: Path) -> None:
     (docs / "empty.txt").write_bytes(b"")
-    (docs / "picture.png").write_bytes(b"\x89PNG")
+    (docs / "picture.gif").write_bytes(b"\x89PNG")
     (docs / "broken.pdf").write_bytes(b"%PDF-1.7 nonsense")
     report = library.ingest([docs])
     assert report.count("added") == 2
     assert {e.source: e.code for e in report.failed} == {
         "empty.txt": "empty",
-        "picture.png": "unsupported",
+        "picture.gif": "unsupported",
         "broken.pdf": "damaged",
     }
     assert all(e.error for e in report.failed)

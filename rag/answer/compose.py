@@ -34,7 +34,7 @@ def quoted_answer(
 
     The rows of one table stand under its head, which each of them cites too. Unless it is ``certain`` that the quotes
     answer, they are what is closest to an answer, and said to be that. What is ``said`` of them stands above quotes
-    that are in order already.
+    that are in order already. A quote of words that a machine read with doubt is partly supported.
     """
     order = {hit.passage.document_id: rank for rank, hit in reversed(list(enumerate(hits)))}
     ordered = sorted(quotes, key=lambda q: (order.get(q.passage.document_id, len(order)), q.start))
@@ -54,7 +54,8 @@ def quoted_answer(
         own = (*((above,) if quote.head else ()), len(citations))
         citations.append(citation_for(quote.passage, quote.start, quote.end, len(citations) + 1, "quoted"))
         text += citations[-1].quote
-        sentences.append(Sentence(text[start:], start, len(text), Support.QUOTED, own, quote.score))
+        support = Support.QUOTED if quote.passage.is_certain(quote.start, quote.end) else Support.PARTIAL
+        sentences.append(Sentence(text[start:], start, len(text), support, own, quote.score))
         text += " "
         for index in own:
             mark = f"[{index + 1}]"

@@ -100,7 +100,8 @@ def cli(context: click.Context, /, **flags: str | None) -> None:
 
 
 @cli.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH|URL...")
+@click.option("--private", is_flag=True, help="Also fetch addresses of this machine and network.")
 @click.option(
     "--wait", is_flag=True, help="Wait until the encoder, too, has seen all (else the page's background does)."
 )
@@ -114,10 +115,12 @@ def cli(context: click.Context, /, **flags: str | None) -> None:
 @common
 @json_option
 def ingest(
-    paths: tuple[str, ...], same_name: SameName, wait: bool, metadata: tuple[str, ...], as_json: bool,
+    paths: tuple[str, ...], private: bool, same_name: SameName, wait: bool, metadata: tuple[str, ...], as_json: bool,
     **flags: str | None,
 ) -> None:  # fmt: skip
-    """Put files and folders into the library; the README lists what can be read.
+    """Put files, folders and pages of the web into the library; the README lists what can be read.
+
+    An http or https address is fetched once: that page alone, and nothing that it names.
 
     Ctrl-C stops after the file in hand, and once more at once. --json prints a line for each file when it is in.
     """
@@ -127,7 +130,7 @@ def ingest(
 
     noted = parse_metadata(metadata)
     with stoppable() as stop, opened(settings(**flags), write=True) as library:
-        events = library.ingest_events([Path(p) for p in paths], same_name=same_name, metadata=noted)
+        events = _ingested(library, paths, same_name, noted, private)
         report = _told(after_first(events, lambda: echo_notices(library.notices)), stop, as_json=as_json)
         if wait and not stop.asked:
             _encoded(library, quiet=as_json)
@@ -240,6 +243,20 @@ def after_first(events: Iterator[IngestEvent], tell: Callable[[], None]) -> Gene
         if number == 0:
             tell()
         yield event
+
+
+def _ingested(
+    library: Library, paths: Sequence[str], same_name: SameName, noted: dict[str, Any], private: bool
+) -> Generator[IngestEvent, None, None]:
+    """The events of files and folders, and of what was typed as an address."""
+    from rag.documents import is_address
+
+    files = [Path(path) for path in paths if not is_address(path)]
+    if files:
+        yield from library.ingest_events(files, same_name=same_name, metadata=noted)
+    for path in paths:
+        if is_address(path):
+            yield from library.ingest_address(path, private=private, metadata=noted).events
 
 
 def _told(events: Generator[IngestEvent, None, None], stop: Stop, *, as_json: bool) -> IngestReport:

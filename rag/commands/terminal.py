@@ -265,7 +265,9 @@ def _failures(failed: Sequence[IngestEvent]) -> list[str]:
     for (error, hint), events in alike.items():
         remedy = f" {safe(hint)}" if hint else ""
         if len(events) == 1:
-            lines.append(f"Failed: {one_line(events[0].source)}: {safe(events[0].error)}{remedy}")
+            named = shown(events[0].source) in events[0].error
+            name = "" if named else f"{one_line(events[0].source)}: "
+            lines.append(f"Failed: {name}{safe(events[0].error)}{remedy}")
             continue
         names = ", ".join(one_line(event.source, 60) for event in events[:_NAMED])
         more = f" and {len(events) - _NAMED} more" if len(events) > _NAMED else ""

@@ -12,11 +12,12 @@ from rag.documents.discover import (
     SourceFile,
     discover,
     discover_folder,
+    is_address,
     read_file,
 )
 from rag.documents.formats import names, readable, suffixes
-from rag.documents.sandbox import ParserPool
-from rag.documents.split import SPLITTER_VERSION, Slice
+from rag.documents.sandbox import ParserPool, Recognition
+from rag.documents.split import SPLITTER_VERSION, Slice, located
 from rag.documents.wire import Parsed
 
 __all__ = [
@@ -25,11 +26,14 @@ __all__ = [
     "Discovery",
     "Parsed",
     "ParserPool",
+    "Recognition",
     "Refused",
     "Slice",
     "SourceFile",
     "discover",
     "discover_folder",
+    "is_address",
+    "located",
     "names",
     "read_file",
     "readable",

@@ -21,6 +21,8 @@ _BOMS = (
 )  # fmt: skip
 _CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\v\f\r\a\b\x1b")) + b"\x7f"
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+_UNSEEN = re.compile("[\u00ad\u180e\u200b\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufff9-\ufffb\U000e0000-\U000e007f]")
+"""Not the joiners, nor the marks of direction, which some scripts are written with."""
 _BREAKS = re.compile("\r\n?|[\v\f\x85]")
 _TERMINAL = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b\n]{0,999}(?:\x07|\x1b\\))")
 _DECLARED = {
@@ -76,9 +78,11 @@ def decode(data: bytes, source: str, declared: str = "") -> str:
 
 
 def canonical(text: str) -> str:
-    """Text with ``\\n`` for every line break and without controls, terminal colours, lone surrogates and NULs."""
+    """Text with ``\\n`` for every line break and without controls, terminal colours, lone surrogates and NULs; nor what
+    no reader sees, which can hide words or turn them round: zero-width spaces, tags, embedded directions."""
     text = _BREAKS.sub("\n", _TERMINAL.sub("", text)).removeprefix("\ufeff")
-    return _CONTROLS.sub("", text)
+    text = _CONTROLS.sub("", text)
+    return text if text.isascii() else _UNSEEN.sub("", text)
 
 
 def _decode(data: bytes, source: str, declared: str) -> str:

@@ -74,6 +74,11 @@ class _Found:
     signature: str = ""
 
 
+def is_address(text: str) -> bool:
+    """Whether this is the address of a page of the web rather than a path."""
+    return text.lower().startswith(("http://", "https://"))
+
+
 def discover(paths: Sequence[Path | str], limits: Limits) -> Discovery:
     """The files at and below ``paths``. Hidden ones below a folder are left out without a word.
 

@@ -17,6 +17,7 @@ from rag.text import remove_invisible
 from rag.types import Heading, ParsedDocument, Place
 
 PLAIN, MARKDOWN, HTML, PDF = "text/plain", "text/markdown", "text/html", "application/pdf"
+PICTURE = "image/*"
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 _OPEN = "application/vnd.oasis.opendocument"
 _CODE = (
@@ -59,6 +60,7 @@ FORMATS = (
     _format("tables", "text/csv", "csv tsv", "delimited"),
     _format("JSON and notebooks", "application/json", "json jsonl ndjson ipynb", "structured"),
     _format("source code", "text/x-source", _CODE, "code"),
+    _format("pictures", PICTURE, "png jpg jpeg tif tiff", "picture"),
 )
 """The formats of this package, in the order they are told."""
 
@@ -74,6 +76,7 @@ _TOLD = {
     "spreadsheets": 2,
     "JSON and notebooks": 4,
     "source code": 8,
+    "pictures": 5,
 }
 """How many of a format's suffixes are told where all would be too many."""
 

@@ -6,11 +6,11 @@ import re
 import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from rag.documents.formats import MARKDOWN
+from rag.documents.formats import MARKDOWN, one_line
 from rag.types import NUMBERED, Heading, ParsedDocument, Place, PlaceKind
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SPLITTER_VERSION = "2"
 """Changes when the same document would be cut at other places."""
 
-_PARTS: frozenset[PlaceKind] = frozenset({"page", "slide", "chapter", "message", "cell"})
+_PARTS: frozenset[PlaceKind] = frozenset({"page", "slide", "chapter", "message", "cell", "hidden"})
 """What no passage crosses, but a page whose last sentence goes on."""
 
 _WINDOW = 10_000
@@ -67,6 +67,14 @@ def place(document: ParsedDocument, spans: list[Span]) -> tuple[Slice, ...]:
         page = next((found.number for found in places if found.kind in NUMBERED), None)
         slices.append(Slice(start, end, page, paths[bisect_right(heading_starts, start)], places))
     return tuple(slices)
+
+
+def located(document: ParsedDocument, slices: Sequence[Slice], label: str) -> tuple[ParsedDocument, tuple[Slice, ...]]:
+    """A document of an address, and its passages, with the place that names it."""
+    whole = Place(1, 0, len(document.text), "address", one_line(label))
+    spans = [(piece.start, piece.end) for piece in slices]
+    told = replace(document, places=(whole, *document.places))
+    return told, place(told, spans)
 
 
 class _Table:

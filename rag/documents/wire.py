@@ -9,12 +9,13 @@ import json
 import struct
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any, get_args
 
 from rag.config import Limits
 from rag.documents.formats import MAX_ATTACHMENTS, MAX_HEADINGS, MAX_PLACES, MAX_TITLE, has_text, media_type, one_line
+from rag.documents.ocr import MAX_LINE, MAX_LINES, Line
 from rag.documents.split import Slice, Span, place
 from rag.errors import (
     DamagedDocument,
@@ -52,12 +53,15 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a child is asked to do with the bytes that follow."""
+    """What a child is asked to do with the bytes that follow: parse them, with what was ``recognised`` on the pages
+    that are pictures, if that has been done; or, where ``page`` is not 0, recognise the text of that page."""
 
     source: str
     limits: Limits
     characters: int
     overlap: int
+    page: int = 0
+    recognised: Mapping[int, Sequence[Line]] | None = None
 
 
 class BadReply(ValueError):
@@ -112,17 +116,43 @@ def _left(deadline: float) -> float:
 
 def job_to_header(job: Job) -> dict[str, Any]:
     """The job as JSON-ready values."""
-    return asdict(job)
+    pages = None if job.recognised is None else {n: lines_to_rows(lines) for n, lines in job.recognised.items()}
+    return {**asdict(replace(job, recognised=None)), "recognised": pages}
 
 
 def job_from_header(header: Mapping[str, Any]) -> Job:
     """The job a header stands for; only the parent, which is trusted, sends these."""
-    return Job(header["source"], Limits(**header["limits"]), header["characters"], header["overlap"])
+    pages = header["recognised"]
+    return Job(
+        header["source"], Limits(**header["limits"]), header["characters"], header["overlap"], header["page"],
+        None if pages is None else {int(number): read_lines(rows) for number, rows in pages.items()},
+    )  # fmt: skip
+
+
+def lines_to_rows(lines: Sequence[Line]) -> list[list[Any]]:
+    """Recognised lines as JSON-ready values."""
+    return [[line.text, line.left, line.top, line.width, line.height, list(line.doubts)] for line in lines]
+
+
+def read_lines(rows: Any) -> tuple[Line, ...]:
+    """The recognised lines that these are. Raises BadReply."""
+    _require(isinstance(rows, list) and len(rows) <= MAX_LINES, "lines")
+    lines = []
+    for row in rows:
+        _require(isinstance(row, list) and len(row) == 6 and isinstance(row[0], str), "lines")
+        text, left, top, width, height, doubts = row
+        _require(0 < len(text) <= MAX_LINE and text.isprintable() and text == text.strip(), "lines")
+        _require(all(type(number) is int and 0 <= number < 2**20 for number in row[1:5]), "lines")
+        _require(isinstance(doubts, list) and all(_numbers(doubt, 2, len(text)) for doubt in doubts), "lines")
+        _require(all(a[1] <= b[0] for a, b in pairwise(doubts)), "lines")
+        lines.append(Line(text, left, top, width, height, tuple((start, end) for start, end in doubts)))
+    return tuple(lines)
 
 
 def error_to_header(error: DocumentError) -> dict[str, Any]:
     """A refusal as JSON-ready values."""
-    return {"error": {"code": error.code, "message": str(error), "hint": error.hint}}
+    unread = list(error.unread) if isinstance(error, EmptyDocument) else []
+    return {"error": {"code": error.code, "message": str(error), "hint": error.hint, "unread": unread}}
 
 
 def document_to_header(document: ParsedDocument, spans: Sequence[Span]) -> dict[str, Any]:
@@ -133,6 +163,7 @@ def document_to_header(document: ParsedDocument, spans: Sequence[Span]) -> dict[
         "places": [[p.number, p.start, p.end, p.kind, p.label] for p in document.places],
         "spans": list(spans),
         "attachments": [[attachment.name, len(attachment.data)] for attachment in document.attachments],
+        "unread": list(document.unread),
     }
 
 
@@ -150,7 +181,7 @@ def read_reply(header: Mapping[str, Any], body: bytes, job: Job) -> Parsed:
     """The parsed document a child's reply stands for. Raises the DocumentError it reports, or BadReply."""
     error = header.get("error")
     if error is not None:
-        raise _read_error(error)
+        raise _read_error(error, job.limits)
     attachments, size = _read_attachments(header.get("attachments"), body, job.limits)
     try:
         text = body[:size].decode("utf-8")
@@ -166,6 +197,7 @@ def read_reply(header: Mapping[str, Any], body: bytes, job: Job) -> Parsed:
         _read_headings(header.get("headings"), len(text)),
         _read_places(header.get("places"), len(text), job.limits),
         attachments,
+        _read_unread(header.get("unread"), job.limits),
     )
     return Parsed(document, place(document, _read_spans(header.get("spans"), text, job.limits)))
 
@@ -192,10 +224,30 @@ def _require(condition: bool, what: str) -> None:
         raise BadReply(f"its {what} cannot be right")
 
 
-def _read_error(error: Any) -> DocumentError:
-    _require(isinstance(error, dict) and set(error) == {"code", "message", "hint"}, "error")
-    _require(all(isinstance(part, str) for part in error.values()) and error["code"] in _ERRORS, "error")
-    return _ERRORS[error["code"]](_message(error["message"]), hint=_message(error["hint"]))
+def read_recognised(header: Mapping[str, Any]) -> tuple[Line, ...]:
+    """The lines that a child recognised. Raises the DocumentError it reports, or BadReply."""
+    error = header.get("error")
+    if error is not None:
+        raise _read_error(error, Limits())
+    return read_lines(header.get("lines"))
+
+
+def _read_error(error: Any, limits: Limits) -> DocumentError:
+    _require(isinstance(error, dict) and set(error) == {"code", "message", "hint", "unread"}, "error")
+    told = [error["code"], error["message"], error["hint"]]
+    _require(all(isinstance(part, str) for part in told) and error["code"] in _ERRORS, "error")
+    message, hint = _message(error["message"]), _message(error["hint"])
+    if error["code"] == EmptyDocument.code:
+        return EmptyDocument(message, hint=hint, unread=_read_unread(error["unread"], limits))
+    return _ERRORS[error["code"]](message, hint=hint)
+
+
+def _read_unread(numbers: Any, limits: Limits) -> tuple[int, ...]:
+    """The numbers of the pages to recognise, rising."""
+    _require(isinstance(numbers, list) and len(numbers) <= limits.pages, "unread pages")
+    _require(all(type(number) is int and 1 <= number <= limits.pages for number in numbers), "unread pages")
+    _require(all(a < b for a, b in pairwise(numbers)), "unread pages")
+    return tuple(numbers)
 
 
 def _message(text: str) -> str:

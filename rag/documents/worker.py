@@ -4,14 +4,16 @@ looks at a byte."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 
 from rag.config import Limits
 from rag.documents import wire
 from rag.documents.decode import CODECS
-from rag.documents.formats import FORMATS, Format, format_of, formats, shown
+from rag.documents.formats import FORMATS, PICTURE, Format, format_of, formats, shown
+from rag.documents.ocr import Line, Read
+from rag.documents.ocr import load as load_engine
 from rag.documents.split import Span, split
 from rag.errors import DamagedDocument, DocumentError, LimitExceeded, ParserCrashed
 from rag.platform.apart import Stream
@@ -25,7 +27,12 @@ _ALWAYS = 4
 
 def parse(data: bytes, job: wire.Job) -> tuple[ParsedDocument, list[Span]]:
     """Parse and split one file, in this process. Raises DocumentError."""
-    document: ParsedDocument = _reader(format_of(job.source))(data, job.source, job.limits)
+    read = _reader(format_of(job.source))
+    document: ParsedDocument = (
+        read(data, job.source, job.limits)
+        if job.recognised is None
+        else read(data, job.source, job.limits, recognised=job.recognised)
+    )
     spans = split(document, characters=job.characters, overlap=job.overlap)
     most = job.limits.passages
     if len(spans) > most:
@@ -36,28 +43,41 @@ def parse(data: bytes, job: wire.Job) -> tuple[ParsedDocument, list[Span]]:
     return document, spans
 
 
-def _reader(kind: Format) -> Callable[[bytes, str, Limits], ParsedDocument]:
+def recognise(data: bytes, job: wire.Job, read: Read) -> list[Line]:
+    """The lines on page ``job.page``, boxes in the file's own pixels or points. Raises DocumentError."""
+    module = import_module(format_of(job.source).reader.partition(":")[0])
+    picture, scale = module.picture(data, job.source, job.page, job.limits)
+    return [line.scaled(scale) for line in read(picture)]
+
+
+def _reader(kind: Format) -> Callable[..., ParsedDocument]:
     module, _, function = kind.reader.partition(":")
-    reader: Callable[[bytes, str, Limits], ParsedDocument] = getattr(import_module(module), function)
+    reader: Callable[..., ParsedDocument] = getattr(import_module(module), function)
     return reader
 
 
 def _warm_up(kind: Format) -> None:
-    """Load all that reading this format needs, since a child can open no file: read the reader's own ``SAMPLES``."""
+    """Load all that reading this format needs, since a child can open no file: its ``warm_up``, its ``SAMPLES``."""
     module = import_module(kind.reader.partition(":")[0])
+    getattr(module, "warm_up", lambda: None)()
     for source, data in getattr(module, "SAMPLES", {}).items():
         parse(data() if callable(data) else data, wire.Job(source, Limits(), 1_000, 100))
 
 
 def main() -> None:
-    """Serve the parser pool that started this process, until it is gone."""
+    """Serve the parser pool that started this process, until it is gone.
+
+    With the name of an engine for text recognition and its languages as arguments, it is loaded too.
+    """
     warm = set(FORMATS[:_ALWAYS])
+    engine: list[Read] = []
 
     def prepare() -> None:
         for name in CODECS:
             import_module(f"encodings.{name}")
         for kind in FORMATS[:_ALWAYS]:
             _warm_up(kind)
+        engine.extend(_engine(*sys.argv[3:]))
 
     def load(number: int) -> None:
         """Load a format; one that cannot be loaded is left to the child, which tells why."""
@@ -67,20 +87,33 @@ def main() -> None:
             with suppress(Exception):
                 _warm_up(kind)
 
-    serve(prepare, load, _work)
+    serve(prepare, load, lambda stream: _work(stream, engine))
 
 
-def _work(stream: Stream) -> None:
-    """Parse the file that comes on the stream."""
+def _engine(name: str = "", languages: str = "") -> list[Read]:
+    if not name:
+        return []
+    read = load_engine(name, languages)
+    pictures = next(kind for kind in FORMATS if kind.media_type == PICTURE)
+    module = import_module(pictures.reader.partition(":")[0])
+    module.warm_up()
+    read(module.sample())
+    return [read]
+
+
+def _work(stream: Stream, engine: Sequence[Read]) -> None:
+    """Parse the file that comes on the stream, or recognise a page of it."""
     header, data = wire.receive(stream, sys.maxsize)
     job = wire.job_from_header(header)
     confine(job.limits)
-    wire.send(stream, *_answer(data, job))
+    wire.send(stream, *_answer(data, job, engine))
 
 
-def _answer(data: bytes, job: wire.Job) -> tuple[dict[str, object], bytes]:
+def _answer(data: bytes, job: wire.Job, engine: Sequence[Read]) -> tuple[dict[str, object], bytes]:
     """The reply to a job: a document, or a refusal; also for what no parser may raise, by the name of the error."""
     try:
+        if job.page and engine:
+            return {"lines": wire.lines_to_rows(recognise(data, job, engine[0]))}, b""
         document, spans = parse(data, job)
         return wire.document_to_header(document, spans), wire.document_to_body(document)
     except DocumentError as error:

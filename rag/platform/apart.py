@@ -13,7 +13,9 @@ READY = b"R"
 START_SECONDS = 60.0
 END_SECONDS = 5.0
 
-_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TESSDATA_PREFIX")
+_ONE_THREAD = dict.fromkeys(("OMP_THREAD_LIMIT", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+"""Who forks must be alone."""
 _BOOT = (
     "import json, sys; from importlib import import_module; sys.path[:] = json.loads(sys.argv[1]);"
     "import_module(sys.argv[2]).main()"
@@ -65,15 +67,16 @@ class NotStarted(Exception):
     """The process behind the children ended before it was ready; with its last words."""
 
 
-def isolated(module: str) -> dict[str, Any]:
+def isolated(module: str, *arguments: str) -> dict[str, Any]:
     """What ``subprocess`` needs to run ``main()`` of ``module`` apart from this process: only its arguments, a few
-    variables of the environment, and an import path of which the working folder is no part. Ctrl-C is not for it."""
+    variables of the environment, and an import path of which the working folder is no part. Ctrl-C is not for it.
+    ``arguments`` are ``sys.argv[3:]`` there."""
     apart: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     return {
-        "args": [sys.executable, "-I", "-c", _BOOT, json.dumps(_import_path()), module],
-        "env": {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
+        "args": [sys.executable, "-I", "-c", _BOOT, json.dumps(_import_path()), module, *arguments],
+        "env": {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ} | _ONE_THREAD,
         "cwd": Path(sys.executable).anchor or os.sep,
         **apart,
     }

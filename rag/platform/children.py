@@ -17,12 +17,15 @@ else:
     from rag.platform import forking
 
 
-def children(module: str) -> Children:
-    """Children that run ``main()`` of ``module``, which calls ``serve``. Raises OSError, NotStarted."""
+def children(module: str, *arguments: str) -> Children:
+    """Children that run ``main()`` of ``module``, with these arguments, which calls ``serve``.
+
+    Raises OSError, NotStarted.
+    """
     if sys.platform == "win32":
-        return spawning.Spawner(module)
+        return spawning.Spawner(module, *arguments)
     else:  # noqa: RET505 - for the type checker, which knows no forking there
-        return forking.ForkServer(module)
+        return forking.ForkServer(module, *arguments)
 
 
 def serve(prepare: Callable[[], None], load: Callable[[int], None], work: Callable[[Stream], None]) -> None:

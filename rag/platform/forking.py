@@ -60,12 +60,12 @@ class ForkedChild:
 class ForkServer:
     """The fork server's process and the socket that commands it; see ``Children``."""
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, *arguments: str) -> None:
         self._control, theirs = socket.socketpair()
         with theirs, ExitStack() as undo:
             undo.callback(self._control.close)
             self._process = subprocess.Popen(
-                **isolated(module), stdin=theirs.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+                **isolated(module, *arguments), stdin=theirs.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
             )
             undo.pop_all()
         self._lock = threading.Lock()

@@ -93,9 +93,13 @@ class _Watched(Pipes):
 class SpawnedChild:
     """One process and the pipes to it."""
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, *arguments: str) -> None:
         self._process = subprocess.Popen(
-            **isolated(module), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+            **isolated(module, *arguments),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
         )
         self.stream = _Watched(self._process)
 
@@ -146,12 +150,12 @@ class SpawnedChild:
 class Spawner:
     """Starts children, one ahead of those that are wanted; see ``Children``."""
 
-    def __init__(self, module: str) -> None:
-        self._module = module
+    def __init__(self, module: str, *arguments: str) -> None:
+        self._command = (module, *arguments)
         self._lock = threading.Lock()
         self._running: set[SpawnedChild] = set()
         self._closed = False
-        self._ahead: SpawnedChild | None = SpawnedChild(module)
+        self._ahead: SpawnedChild | None = SpawnedChild(*self._command)
 
     @property
     def alive(self) -> bool:
@@ -163,7 +167,7 @@ class Spawner:
         with self._lock:
             if self._closed:
                 raise OSError("no more children are started")
-            child = self._ahead or SpawnedChild(self._module)
+            child = self._ahead or SpawnedChild(*self._command)
             self._running = {one for one in self._running if one.running} | {child}
             self._ahead = None
         try:
@@ -174,7 +178,7 @@ class Spawner:
         with self._lock:
             if not self._closed and self._ahead is None:
                 with suppress(OSError):  # then the next one is started when it is wanted
-                    self._ahead = SpawnedChild(self._module)
+                    self._ahead = SpawnedChild(*self._command)
         return child
 
     def close(self) -> None:

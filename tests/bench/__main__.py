@@ -7,6 +7,7 @@ from importlib import import_module
 
 PARTS = (
     "ingest",
+    "ocr",
     "search",
     "startup",
     "clapnq",

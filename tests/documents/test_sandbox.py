@@ -41,8 +41,9 @@ def await_child(server: int) -> int:
 
 def server_of(pool: ParserPool) -> int:
     """The pool's fork server."""
-    assert isinstance(pool._server, ForkServer)
-    return pool._server.pid
+    server = pool._servers[""]
+    assert isinstance(server, ForkServer)
+    return server.pid
 
 
 def test_a_document_comes_back_whole(pool: ParserPool) -> None:

@@ -111,10 +111,10 @@ class Checker:
         windows = [
             (place, passage, window)
             for place, passage in enumerate(passages)
-            for window in self.reader.windows(claim, self.reader.source(passage.text))[:_TRIED]
+            for window in self.reader.windows(claim, self.reader.source(passage.certain))[:_TRIED]
         ]
         for place, passage in {p: q for p, q, w in windows if w.parts["pairs"] >= _NEARLY_ALL}.items():
-            span = quoted_span(sentence, passage.text)
+            span = quoted_span(sentence, passage.certain)
             if span is not None:
                 start, end = span
                 return Verdict(Support.QUOTED, 1.0, place, passage.start + start, passage.start + end)
@@ -126,7 +126,7 @@ class Checker:
     def together(self, sentence: str, passages: Sequence[Passage], spans: Sequence[tuple[int, int]]) -> Verdict:
         """The verdict of several spans, each ``start:end`` in its passage's document, taken as one text."""
         claim = self.reader.claim(sentence, language_of(passages[0].text))
-        texts = [p.text[start - p.start : end - p.start] for p, (start, end) in zip(passages, spans, strict=True)]
+        texts = [p.certain[start - p.start : end - p.start] for p, (start, end) in zip(passages, spans, strict=True)]
         source = self.reader.source("\n\n".join(texts))
         window = next(
             w for w in self.reader.windows(claim, source, widest=8) if w.last - w.first + 1 == len(source.units)
@@ -139,7 +139,7 @@ class Checker:
     def _judge(self, claim: Claim, window: Window, passage: Passage, place: int, question: str) -> Verdict:
         held = gates(claim, window, _context(passage), question)
         start, end = passage.start + window.start, passage.start + window.end
-        return _verdict(window, held, self._likeness(claim, passage.text), place, start, end)
+        return _verdict(window, held, self._likeness(claim, passage.certain), place, start, end)
 
     def _likeness(self, claim: Claim, text: str) -> Likeness | None:
         return self._tokens.likeness(claim, text) if self._tokens is not None else None
@@ -173,7 +173,7 @@ def support_of(score: float, held: Gates) -> Support:
 
 
 def _context(passage: Passage) -> str:
-    return "\n".join([passage.title, *passage.heading, passage.source, passage.text])
+    return "\n".join([passage.title, *passage.heading, passage.source, passage.certain])
 
 
 _folded = lru_cache(maxsize=1_024)(fold)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import TYPE_CHECKING
@@ -29,13 +30,30 @@ _BREAKS = {
     **dict.fromkeys("div li tr dt dd caption summary legend figcaption thead tbody tfoot center body".split(), 1),
 }  # fmt: skip
 _HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
-_HIDDEN_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
+_HIDDEN_STYLE = re.compile(
+    r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|scale\(\s*0\s*\)"
+    r"|(?:opacity|font-size)\s*:\s*(?:0+\.?0*|\.0+)(?:[a-z%;!\s]|$)|font-size\s*:\s*0*\.[0-3]\d*px"
+    r"|(?:left|top|right|text-indent|margin-left)\s*:\s*-\d{4,}|clip\s*:\s*rect\((?:\s*0(?:px)?[\s,]*){4}\)"
+    r"|(?<![\w-])(?:height|width)\s*:\s*0(?:px)?\s*;.*overflow\s*:\s*hidden",
+    re.I,
+)
 _SURROUNDINGS = "header, footer, aside, [class], [id], [role]"
 _CONSENT = re.compile(r"cookie|consent|gdpr")
 _MENU = re.compile(
     r"menu|\bnav|breadcrumb|sidebar|\bside\b|related|share|social|promo|advert|newsletter|subscribe|footer|masthead|skip"
 )
-_LEAST_CONTENT, _MOST_CONSENT, _MOST_SURROUNDINGS, _DEEPEST = 200, 2_000, 5_000, 200
+_FRAME = re.compile(
+    r"(?:^|[\s_-])(?:footer|colophon|contentinfo|banner|complementary|dialog|search)(?![\w-])"
+    r"|(?:^|[\s_-])(?:site|page|global|main|c|l)-?header(?![\w-])|masthead|(?:footer|logo)$"
+)
+_ASIDE = re.compile(
+    r"newsletter|subscribe|sign-?up|\bshar(?:e|ing)|sharedaddy|social|promo|advert"
+    r"|edit-?section|edit-?link|header-?link|anchor-?link|skip-?link|screen-reader|visually-hidden|\bsr-only"
+)
+_MOST_CONSENT, _MOST_FRAME, _MOST_ASIDE, _LEAST_LINKS, _BESIDE, _MOST_CELLS_TRIED = 2_000, 600, 400, 3, 5, 100
+_SURROUND = ((_CONSENT, _MOST_CONSENT), (_ASIDE, _MOST_ASIDE), (_FRAME, _MOST_FRAME))
+"""What surrounds a page by its names, where it has fewer characters than this."""
+_LEAST_CONTENT, _NEXT_TO_NOTHING, _MOST_SURROUNDINGS, _DEEPEST = 200, 60, 5_000, 200
 _MOST_CELLS, _MOST_COLUMNS, _REPEATED = 200_000, 500, 200
 _WHITE = " \t\n\f\r"
 _RAISED = str.maketrans("0123456789-+\u2212", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺⁻")
@@ -95,7 +113,7 @@ def _written(tree: LexborHTMLParser) -> _Writer:
     writer = _Writer(_boilerplate(root) if root is not None else frozenset())
     if root is not None:
         _walk(root, writer)
-        if tree.body is not None and len(writer.text()) < _LEAST_CONTENT:
+        if tree.body is not None and len(writer.text()) < _NEXT_TO_NOTHING:
             everything = _Writer(frozenset())
             _walk(tree.body, everything)
             return everything if len(everything.text()) > 2 * len(writer.text()) else writer
@@ -117,19 +135,36 @@ def _boilerplate(root: LexborNode) -> frozenset[int]:
     found = set()
     for node in root.css(_SURROUNDINGS)[:_MOST_SURROUNDINGS]:
         names = " ".join(node.attributes.get(name) or "" for name in ("class", "id", "role")).lower()
-        outside = within and node.css_first("main, article") is None and not _below_content(node)
-        if _CONSENT.search(names):
-            drop = len(node.text()) < _MOST_CONSENT
-        elif node.tag in ("header", "footer", "aside") and outside:
+        frame = node.tag in ("header", "footer", "aside")
+        if frame and within and node.css_first("main, article") is None and not _below_content(node):
             drop = True
+        elif short := next((most for kind, most in _SURROUND if kind.search(names)), 0):
+            drop = len(node.text(strip=True)) < short and (short != _MOST_FRAME or node.css_first("h1") is None)
         else:
-            linked = sum(len(link.text(strip=True)) for link in node.css("a"))
-            drop = bool(_MENU.search(names) or node.tag in ("footer", "aside")) and 2 * linked >= len(
-                node.text(strip=True)
-            )
+            drop = False
+        if not drop and (_MENU.search(names) or node.tag in ("footer", "aside")):
+            drop = 2 * _linked(node) >= len(node.text(strip=True))
         if drop:
             found.add(node.mem_id)
+    found.update(_menu_cells(root))
     return frozenset(found)
+
+
+def _linked(node: LexborNode) -> int:
+    """How many characters of an element are links."""
+    return sum(len(link.text(strip=True)) for link in node.css("a"))
+
+
+def _menu_cells(root: LexborNode) -> Iterator[int]:
+    """The cells of a page that is laid out as a table which hold links alone, and beside which there is more."""
+    for cells in root.css("td")[:_MOST_CELLS_TRIED]:
+        links = cells.css("a")
+        if len(links) < _LEAST_LINKS or cells.css_first("table") is not None:
+            continue
+        size = len(cells.text(strip=True))
+        row = cells.parent
+        if row is not None and 10 * _linked(cells) >= 9 * size and len(row.text(strip=True)) >= _BESIDE * size:
+            yield cells.mem_id
 
 
 def _below_content(node: LexborNode) -> bool:

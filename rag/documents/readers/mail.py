@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from rag.config import Limits
 from rag.documents.build import Builder
 from rag.documents.decode import decode
-from rag.documents.formats import MAX_ATTACHMENTS, one_line, shown, suffixes
+from rag.documents.formats import MAX_ATTACHMENTS, PICTURE, one_line, shown, suffixes
 from rag.documents.readers import html
 from rag.errors import DamagedDocument, DocumentError
 from rag.types import Attachment, ParsedDocument
@@ -76,7 +76,8 @@ def _fitting(attachments: list[Attachment], limits: Limits) -> tuple[Attachment,
     kept: list[Attachment] = []
     left = limits.file_mb * 2**20
     for attachment in attachments:
-        known = PurePosixPath(attachment.name).suffix.lower() in suffixes()
+        kind = suffixes().get(PurePosixPath(attachment.name).suffix.lower())
+        known = kind is not None and kind.media_type != PICTURE  # mostly logos of signatures
         if known and attachment.data and len(attachment.data) <= left and len(kept) < MAX_ATTACHMENTS:
             kept.append(attachment)
             left -= len(attachment.data)

@@ -6,21 +6,26 @@ import ctypes
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from importlib import import_module
 from importlib.resources import files
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rag.config import Limits
 from rag.documents.decode import canonical
 from rag.documents.formats import PDF as MEDIA_TYPE
 from rag.documents.formats import check_characters, fewest, fewest_places, has_text, one_line, shown, stem
+from rag.documents.ocr import Line, lay_out
+from rag.documents.readers.unseen import unseen
 from rag.errors import DamagedDocument, EmptyDocument, EncryptedDocument, LimitExceeded
-from rag.types import Heading, ParsedDocument, Place, numbered_pages
+from rag.types import INVISIBLE, Heading, ParsedDocument, Place, numbered_pages
+
+if TYPE_CHECKING:
+    from rag.documents.ocr import Picture
 
 SAMPLES = {
     "sample.pdf": (
@@ -33,8 +38,8 @@ SAMPLES = {
 }
 
 _BETWEEN_PAGES = "\n\n"
-_LINE_END_HYPHEN = re.compile(r"(\w+)[\x02\ufffe](\w+)")
-_BROKEN = re.compile(r"\w*[\x02\ufffe]\w*")
+_LINE_END_HYPHEN = re.compile(r"(?<!\w)(\w+)[\x02\ufffe](\w+)")
+_BROKEN = re.compile(r"(?<!\w)\w*[\x02\ufffe]\w*")
 _DIGITS = re.compile(r"(?<=[^\s\d])\d{1,6}|(?<=[^\s\d] )\d{1,2}(?=\r\n)|\d{2,7}")
 _BASE = re.compile(r"(?:[^\W\d_]+|\d+)\Z")
 _POWERS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -45,6 +50,7 @@ _PAGE_NUMBER = re.compile(r"\b(?:\d{1,4}|[ivxlc]{1,7})\b")
 _RAISED_SIZE = 0.85
 _EDGE, _LONGEST_EDGE = 3, 150
 _MOST_ANNOTATIONS, _MOST_VALUE = 2_000, 2**16
+_DOTS, _LONGEST_SIDE, _STAMP, _SHADES = 200, 4_000, 100, 32
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _BAD_TITLE = re.compile(
     r"^microsoft (?:word|excel|powerpoint)\s*-|\.(?:docx?|xlsx?|pptx?|pdf|indd|qxp|dvi|tex|ps|rtf|html?|odt)\s*$"
@@ -57,10 +63,18 @@ _GENERIC = frozenset(
 )
 
 
-def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
+def warm_up() -> None:
+    """Load what drawing a page needs, since a confined process can open no file."""
+    picture(SAMPLES["sample.pdf"], "sample.pdf", 1, Limits())
+
+
+def parse(
+    data: bytes, source: str, limits: Limits, recognised: Mapping[int, Sequence[Line]] | None = None
+) -> ParsedDocument:
     """PDF to document; pages without text stay in the page table as empty ones.
 
-    Raises EncryptedDocument, DamagedDocument, LimitExceeded (pages, characters) and EmptyDocument (no page has text).
+    ``unread`` are those that are pictures, as long as it is not told what was ``recognised`` on them. Raises
+    EncryptedDocument, DamagedDocument, LimitExceeded (pages, characters) and EmptyDocument (no page has text).
     """
     pdf = _open(data, source)
     try:
@@ -73,7 +87,7 @@ def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
         pages: list[_Page] = []
         total = 0
         for index in range(count):
-            pages.append(_read(pdf, index))
+            pages.append(_read(pdf, index, (recognised or {}).get(index + 1)))
             total += len(pages[-1].text)
             check_characters(total, source, limits)
         _leave_out_running(pages)
@@ -81,10 +95,11 @@ def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
             page.text = mended
         text, places = _assemble(pages)
         check_characters(len(text), source, limits)
+        unread = () if recognised is not None else tuple(n for n, page in enumerate(pages, start=1) if page.scanned)
         if not has_text(text):
-            raise _without_text(source, count)
+            raise _without_text(source, count, unread)
         headings = fewest(list(_headings(pdf, text, numbered_pages(places))))
-        return ParsedDocument(text, _title(pdf, text, source), MEDIA_TYPE, headings, fewest_places(places))
+        return ParsedDocument(text, _title(pdf, text, source), MEDIA_TYPE, headings, fewest_places(places), (), unread)
     finally:
         pdf.close()
 
@@ -110,48 +125,110 @@ def _open(data: bytes, source: str) -> Any:
         ) from error
 
 
-def _without_text(source: str, pages: int) -> EmptyDocument:
+def picture(data: bytes, source: str, number: int, limits: Limits) -> tuple[Picture, float]:
+    """Page ``number`` (from 1) in grey levels, and how many points one of its pixels is.
+
+    Raises EncryptedDocument and DamagedDocument.
+    """
+    pdf = _open(data, source)
+    try:
+        with closing(pdf[number - 1]) as page:
+            across, down = page.get_size()
+            scale = min(_DOTS / 72, _LONGEST_SIDE / max(across, down, 1))
+            with closing(page.render(scale=scale, grayscale=True)) as bitmap:
+                return bitmap.to_numpy().reshape(bitmap.height, bitmap.width).copy(), 1 / scale
+    except (_pdfium().PdfiumError, IndexError) as error:
+        raise DamagedDocument(
+            f"Page {number} of {shown(source)} cannot be drawn.", hint="Save the file anew."
+        ) from error
+    finally:
+        pdf.close()
+
+
+def _without_text(source: str, pages: int, unread: tuple[int, ...]) -> EmptyDocument:
     if pages == 0:
         return EmptyDocument(f"{shown(source)} has no pages.", hint="Check that it is the file you meant.")
     which = "its only page has no text" if pages == 1 else f"none of its {pages:,} pages has text"
     return EmptyDocument(
         f"{shown(source)}: {which}; it is probably scanned.",
         hint="Run text recognition over it (for example `ocrmypdf IN OUT`) and add the result.",
+        unread=unread,
     )
 
 
 @dataclass(slots=True)
 class _Page:
     """A page's visible text, marks of line-end hyphens still in it, what was noted on it (author and remark), and the
-    number that is printed on it, where it is known; no text for a page that cannot be loaded."""
+    number that is printed on it, where it is known; no text for a page that cannot be loaded.
+
+    ``scanned``: its text is in a picture. Of one that was recognised, ``places`` are the boxes and doubts in its text.
+    ``hidden`` is what it holds and does not show.
+    """
 
     text: str = ""
     notes: list[tuple[str, str]] = field(default_factory=list)
     label: str = ""
+    scanned: bool = False
+    places: list[Place] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
 
 
-def _read(pdf: Any, index: int) -> _Page:
+def _read(pdf: Any, index: int, recognised: Sequence[Line] | None) -> _Page:
     pdfium = _pdfium()
     with ExitStack() as stack:
         try:
             page = stack.enter_context(closing(pdf[index]))
             textpage = stack.enter_context(closing(page.get_textpage()))
             text: str = textpage.get_text_range()
+            hidden: list[str] = []
             if len(text) == textpage.count_chars():
-                text = _part_raised(text, textpage.raw, pdfium.raw)
+                scan = partial(_is_picture, page, pdfium.raw, lettered=True)
+                spans = unseen(page, textpage, text, pdfium.raw, scan)
+                hidden = [" ".join(canonical(text[start:end]).split()) for start, end in spans]
+                text = _part_raised(text, textpage.raw, pdfium.raw, spans)
             else:
                 text = textpage.get_text_bounded()
-            read = _Page(text.replace("\r\n", "\n").strip(), label=one_line(canonical(pdf.get_page_label(index) or "")))
+            label = one_line(canonical(pdf.get_page_label(index) or ""))
+            read = _Page(text.replace("\r\n", "\n").strip(), label=label, hidden=[one for one in hidden if one])
+            read.scanned = len(read.text) < _STAMP and _is_picture(page, pdfium.raw, lettered=bool(read.text))
+            if recognised:
+                read.text = ""
             _annotations(read, page, textpage, pdfium.raw)
+            if recognised:
+                text, read.places = lay_out(recognised, index + 1)
+                read.text = f"{text}{canonical(read.text)}".rstrip()
         except pdfium.PdfiumError:
             return _Page()
     return read
 
 
-def _part_raised(text: str, page: Any, raw: Any) -> str:
-    """The text with its raised digits told apart from what they follow: a power as ``10^3`` and ``m²``, the mark of a
-    footnote as ``1932 [2]``."""
+def _is_picture(page: Any, raw: Any, *, lettered: bool) -> bool:
+    """Whether a page shows something else than its few letters: if it is ``lettered``, pictures on half of it."""
+    if not lettered:
+        return int(raw.FPDFPage_CountObjects(page)) > 0 and _has_ink(page)
+    across, down = page.get_size()
+    covered = 0.0
+    for found in page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE], max_depth=3):
+        left, bottom, right, top = found.get_bounds()
+        covered += max(0.0, min(right, across) - max(left, 0)) * max(0.0, min(top, down) - max(bottom, 0))
+    return bool(covered > across * down / 2)
+
+
+def _has_ink(page: Any) -> bool:
+    """Whether a page, drawn small, shows more than one shade."""
+    scale = min(0.5, 1_000 / max(1.0, *page.get_size()))
+    with closing(page.render(scale=scale, grayscale=True)) as bitmap:
+        shades = bitmap.to_numpy()
+        return bool(shades.size) and int(shades.max()) - int(shades.min()) >= _SHADES
+
+
+def _part_raised(text: str, page: Any, raw: Any, hidden: Sequence[tuple[int, int]]) -> str:
+    """The text without what is hidden, its raised digits told apart from what they follow: a power as ``10^3`` and
+    ``m²``, the mark of a footnote as ``1932 [2]``."""
     found: list[tuple[int, int, str]] = []
+    for start, end in hidden:
+        line = text[end : end + 2] == "\r\n" and text[start - 1 : start] in ("", "\n")
+        found.append((start, end + 2 * line, ""))
     for run in _DIGITS.finditer(text):
         before = _before(text, run.start())
         start = run.start()
@@ -177,9 +254,10 @@ def _part_raised(text: str, page: Any, raw: Any) -> str:
             end, mark = end + 2, mark if after[0][0] in " .,;:)" else f"{mark} "
         found.append((before + 1, end, mark))
     parts, at = [], 0
-    for start, end, mark in found:
-        parts += [text[at:start], mark]
-        at = end
+    for start, end, mark in sorted(found):
+        if start >= at:
+            parts += [text[at:start], mark]
+            at = end
     return "".join([*parts, text[at:]])
 
 
@@ -256,7 +334,7 @@ def _leave_out_running(pages: list[_Page]) -> None:
     A line runs if it stands among the first or last lines of at least three pages and of a third of all, the same but
     for the page's number. Where the file itself gives no printed numbers, those in the running lines are taken.
     """
-    keys = [_edges(page.text) for page in pages]
+    keys = [{} if page.places else _edges(page.text) for page in pages]
     met = Counter(key for edges in keys for key in set(edges.values()))
     least = max(3, sum(bool(edges) for edges in keys) / 3)
     running = {key for key, count in met.items() if count >= least}
@@ -354,13 +432,20 @@ def _assemble(pages: list[_Page]) -> tuple[str, list[Place]]:
     places: list[Place] = []
     length = 0
     for number, page in enumerate(pages, start=1):
-        text = canonical(page.text).strip()
+        text = page.text if page.places else canonical(page.text).strip()
         if text and parts:
             goes_on = _GOES_ON.match(text) and not _STOPS.search(parts[-1])
             parts.append("\n" if goes_on else _BETWEEN_PAGES)
             length += len(parts[-1])
         start, length = length, length + len(text)
         parts += [text] if text else []
+        concealed = []
+        for hidden in page.hidden:
+            lead = _BETWEEN_PAGES if parts else ""
+            parts.append(lead + hidden)
+            length += len(parts[-1])
+            concealed.append(Place(number, length - len(hidden), length, "hidden", INVISIBLE))
+            start = start if text or len(concealed) > 1 else length - len(hidden)
         notes = []
         for author, remark in page.notes:
             lead = _BETWEEN_PAGES if parts else ""
@@ -369,7 +454,9 @@ def _assemble(pages: list[_Page]) -> tuple[str, list[Place]]:
             notes.append(
                 Place(number, length - len(parts[-1]) + len(lead), length, "note", f"by {author}" if author else "")
             )
-        places += [Place(number, start, length, "page", page.label if page.label != str(number) else ""), *notes]
+        places.append(Place(number, start, length, "page", page.label if page.label != str(number) else ""))
+        places += [replace(place, start=start + place.start, end=start + place.end) for place in page.places]
+        places += [*concealed, *notes]
     return "".join(parts), places
 
 

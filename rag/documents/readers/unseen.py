@@ -1,0 +1,138 @@
+"""What a page of a PDF holds and shows to nobody: invisible, off the page, too small, covered, or as light as paper."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+_STEP = 24
+"""Every so many characters one is looked at; a hidden stretch is followed to both its ends."""
+_FILL, _INVISIBLE, _CLIP = 0, 3, 7
+_LIGHT, _CONTRAST = 225, 16
+_TINY = 1.5
+"""Points: no line of this height can be read."""
+_SCALE, _MOST_PIXELS = 2.0, 8_000_000
+_LAST = 300
+"""Of so many objects of a page, the last drawn, pictures are taken for covers."""
+_SHOWN = re.compile(r"\S")
+_Box = tuple[float, float, float, float]
+
+
+def unseen(page: Any, textpage: Any, text: str, raw: Any, scan: Callable[[], bool]) -> list[tuple[int, int]]:
+    """The stretches of ``text``, which is that of ``textpage`` character by character, that no reader sees.
+
+    ``scan`` tells whether the page is a picture; its invisible text is what was recognised on it, and not hidden.
+    """
+    eye = _Eye(page, textpage, raw, scan)
+    spans: list[tuple[int, int]] = []
+    at = 0
+    while (match := _SHOWN.search(text, at)) is not None:
+        at = match.start()
+        if not eye.misses(at):
+            at += _STEP
+            continue
+        first, last = at, at + 1
+        floor = spans[-1][1] if spans else 0
+        while first > floor and (text[first - 1].isspace() or eye.misses(first - 1)):
+            first -= 1
+        while last < len(text) and (text[last].isspace() or eye.misses(last)):
+            last += 1
+        first += len(text[first:last]) - len(text[first:last].lstrip())
+        at = last
+        spans.append((first, first + len(text[first:last].rstrip())))
+    return spans
+
+
+class _Eye:
+    """Looks at single characters of a page; draws the page only if one cannot be told otherwise."""
+
+    def __init__(self, page: Any, textpage: Any, raw: Any, scan: Callable[[], bool]) -> None:
+        self._page, self._textpage, self._raw, self._scan = page, textpage.raw, raw, scan
+        self._edges: _Box = page.get_cropbox()
+        self._pictures: list[_Box] | None = None
+        self._drawn: npt.NDArray[np.uint8] | None = None
+        self._scale = 0.0
+        self._sides = tuple(ctypes.c_double() for _ in range(4))
+        self._colours = tuple(ctypes.c_uint() for _ in range(4))
+
+    def misses(self, index: int) -> bool:
+        """Whether a character is not to be seen; it is if there is nothing to tell."""
+        found = self._raw.FPDFText_GetTextObject(self._textpage, index)
+        if not found:
+            return False
+        mode = self._raw.FPDFTextObj_GetTextRenderMode(found)
+        if mode in (_INVISIBLE, _CLIP):
+            return not self._scan()
+        unpainted, light = self._look(found) if mode == _FILL else (False, False)
+        if unpainted:
+            return True
+        left, right, bottom, top = self._sides
+        if not self._raw.FPDFText_GetCharBox(self._textpage, index, left, right, bottom, top):
+            return False
+        box = (left.value, bottom.value, right.value, top.value)
+        if max(box[2] - box[0], box[3] - box[1]) < _TINY and self._line_height(index) < _TINY:
+            return True
+        if box[2] <= self._edges[0] or box[0] >= self._edges[2] or box[3] <= self._edges[1] or box[1] >= self._edges[3]:
+            return True
+        return (light or self._in_picture(box)) and self._contrast(box) < _CONTRAST
+
+    def _look(self, found: Any) -> tuple[bool, bool]:
+        """Whether a filled text object is wholly transparent, and whether it is as light as paper."""
+        red, green, blue, alpha = self._colours
+        if not self._raw.FPDFPageObj_GetFillColor(found, red, green, blue, alpha):
+            return False, False
+        light = red.value >= _LIGHT and green.value >= _LIGHT and blue.value >= _LIGHT
+        return alpha.value == 0, light
+
+    def _line_height(self, index: int) -> float:
+        """How high the line of a character is, as its font makes it."""
+        box = self._raw.FS_RECTF()
+        if not self._raw.FPDFText_GetLooseCharBox(self._textpage, index, box):
+            return _TINY
+        return max(abs(float(box.top - box.bottom)), abs(float(box.right - box.left)))
+
+    def _in_picture(self, box: _Box) -> bool:
+        """Whether it lies within one of the pictures that were drawn last, which could cover it."""
+        if self._pictures is None:
+            self._pictures = list(self._last_pictures())
+        return any(
+            left <= box[0] and bottom <= box[1] and box[2] <= right and box[3] <= top
+            for left, bottom, right, top in self._pictures
+        )
+
+    def _last_pictures(self) -> Iterator[_Box]:
+        count = self._raw.FPDFPage_CountObjects(self._page.raw)
+        sides = tuple(ctypes.c_float() for _ in range(4))
+        for index in range(max(0, count - _LAST), count):
+            found = self._raw.FPDFPage_GetObject(self._page.raw, index)
+            if self._raw.FPDFPageObj_GetType(found) == self._raw.FPDF_PAGEOBJ_IMAGE:
+                self._raw.FPDFPageObj_GetBounds(found, *sides)
+                left, bottom, right, top = (side.value for side in sides)
+                yield left, bottom, right, top
+
+    def _contrast(self, box: _Box) -> int:
+        """The difference of the lightest and the darkest grey (0-255) around a character as it is drawn."""
+        if self._drawn is None:
+            across, down = self._page.get_size()
+            self._scale = min(_SCALE, (_MOST_PIXELS / max(1.0, across * down)) ** 0.5)
+            bitmap = self._page.render(scale=self._scale, grayscale=True)
+            self._drawn = bitmap.to_numpy().reshape(bitmap.height, bitmap.width).copy()
+            bitmap.close()
+        left, bottom = self._at(box[0], box[1])
+        right, top = self._at(box[2], box[3])
+        rows, columns = sorted((bottom, top)), sorted((left, right))
+        part = self._drawn[max(0, rows[0] - 1) : rows[1] + 2, max(0, columns[0] - 1) : columns[1] + 2]
+        return int(part.max()) - int(part.min()) if part.size else 255
+
+    def _at(self, x: float, y: float) -> tuple[int, int]:
+        """The pixel of a point of the page, rotated as the page is."""
+        across, down = ctypes.c_int(), ctypes.c_int()
+        height, width = self._drawn.shape if self._drawn is not None else (0, 0)
+        self._raw.FPDF_PageToDevice(self._page.raw, 0, 0, width, height, 0, x, y, across, down)
+        return across.value, down.value
