@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -16,6 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from rag.documents.decode import canonical
+from rag.platform.libraries import load_tesseract
 from rag.text import remove_invisible
 from rag.types import Place
 
@@ -46,13 +46,6 @@ _FARTHER = 1.5
 _MOST_LANGUAGES = 4
 MAX_LINES, MAX_LINE = 20_000, 10_000
 """Of a page, and characters of a line."""
-_LIBRARIES = (
-    ("libtesseract.5.dylib", "/opt/homebrew/lib/libtesseract.5.dylib", "/usr/local/lib/libtesseract.5.dylib")
-    if sys.platform == "darwin"
-    else ("libtesseract-5.dll", r"C:\Program Files\Tesseract-OCR\libtesseract-5.dll")
-    if sys.platform == "win32"
-    else ("libtesseract.so.5", "libtesseract.so.4", "libtesseract.so")
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,24 +230,19 @@ def _from_tsv(table: str) -> Iterator[Line]:
 
 def _tesseract() -> Any:
     """The library with its functions' types. Raises OSError where it is not found."""
-    for name in _LIBRARIES:
-        try:
-            lib = ctypes.CDLL(name)
-        except OSError:
-            continue
-        handle, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
-        for function, result, arguments in (
-            ("Create", handle, ()),
-            ("Init3", number, (handle, text, text)),
-            ("GetAvailableLanguagesAsVector", ctypes.POINTER(text), (handle,)),
-            ("SetVariable", number, (handle, text, text)),
-            ("SetImage", None, (handle, text, number, number, number, number)),
-            ("SetSourceResolution", None, (handle, number)),
-            ("Recognize", number, (handle, handle)),
-            ("GetTsvText", handle, (handle, number)),
-        ):
-            call = getattr(lib, f"TessBaseAPI{function}")
-            call.restype, call.argtypes = result, arguments
-        lib.TessDeleteText.restype, lib.TessDeleteText.argtypes = None, (handle,)
-        return lib
-    raise OSError(f"The library of Tesseract was not found ({', '.join(_LIBRARIES)})")
+    lib = load_tesseract()
+    handle, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
+    for function, result, arguments in (
+        ("Create", handle, ()),
+        ("Init3", number, (handle, text, text)),
+        ("GetAvailableLanguagesAsVector", ctypes.POINTER(text), (handle,)),
+        ("SetVariable", number, (handle, text, text)),
+        ("SetImage", None, (handle, text, number, number, number, number)),
+        ("SetSourceResolution", None, (handle, number)),
+        ("Recognize", number, (handle, handle)),
+        ("GetTsvText", handle, (handle, number)),
+    ):
+        call = getattr(lib, f"TessBaseAPI{function}")
+        call.restype, call.argtypes = result, arguments
+    lib.TessDeleteText.restype, lib.TessDeleteText.argtypes = None, (handle,)
+    return lib
