@@ -195,6 +195,7 @@ def test_folders_are_groups_synced_and_asked_alone(browser: Browser, address: st
 def test_outcomes_tables_and_files_that_could_not_be_read(browser: Browser, address: str) -> None:
     with tab(browser, address) as pilot:
         expect(pilot.ask(LEAVE).locator(".outcome")).to_have_text("answered")
+        pilot.new()
         row = pilot.ask("What is the price of a jug?").locator("tr", has_text="14.90")
         expect(row.locator("a.cite").first).to_be_visible()
         absent = pilot.ask(CHESS)
