@@ -399,6 +399,13 @@ class Throttle:
             self._seen[address] = [*times[-self._most :], now]
             return len(times) < self._most
 
+    def forgive(self, address: str) -> None:
+        """Do not count the last attempt: it was no guess."""
+        with self._lock:
+            self._seen[address] = self._seen.get(address, [])[:-1]
+            if not self._seen[address]:
+                del self._seen[address]
+
 
 def folded(name: str) -> str:
     """A name as it is kept and compared: in one spelling, whatever the case."""

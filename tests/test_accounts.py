@@ -393,6 +393,9 @@ def test_an_address_is_bounded() -> None:
     now = [0.0]
     throttle = Throttle(3, 10, lambda: now[0])
     assert [throttle.allows("a") for _ in range(5)] == [True, True, True, False, False]
-    assert throttle.allows("b")
+    assert all(throttle.allows("b") for _ in range(3)) and not throttle.allows("b")
+    for _ in range(5):
+        assert throttle.allows("c")
+        throttle.forgive("c")
     now[0] = 11
     assert throttle.allows("a")

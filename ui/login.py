@@ -130,6 +130,7 @@ class PageDoor:
         except SignInRefused as refused:
             await _page(scope, send, self._form(scope, refused.explain(), name), 401)
             return
+        self._throttle.forgive(_neighbourhood(address))
         if shown:  # a session that somebody else may have put there ends with it
             await asyncio.to_thread(self._accounts.sign_out, shown)
         await _redirect(scope, send, "/", [_set_cookie(scope, made, int(SESSION_SECONDS))])
