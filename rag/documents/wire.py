@@ -197,7 +197,7 @@ def read_reply(header: Mapping[str, Any], body: bytes, job: Job) -> Parsed:
         _read_headings(header.get("headings"), len(text)),
         _read_places(header.get("places"), len(text), job.limits),
         attachments,
-        _read_unread(header.get("unread"), job.limits),
+        _read_unread(header.get("unread", []), job.limits),
     )
     return Parsed(document, place(document, _read_spans(header.get("spans"), text, job.limits)))
 
@@ -233,12 +233,12 @@ def read_recognised(header: Mapping[str, Any]) -> tuple[Line, ...]:
 
 
 def _read_error(error: Any, limits: Limits) -> DocumentError:
-    _require(isinstance(error, dict) and set(error) == {"code", "message", "hint", "unread"}, "error")
+    _require(isinstance(error, dict) and set(error) - {"unread"} == {"code", "message", "hint"}, "error")
     told = [error["code"], error["message"], error["hint"]]
     _require(all(isinstance(part, str) for part in told) and error["code"] in _ERRORS, "error")
     message, hint = _message(error["message"]), _message(error["hint"])
     if error["code"] == EmptyDocument.code:
-        return EmptyDocument(message, hint=hint, unread=_read_unread(error["unread"], limits))
+        return EmptyDocument(message, hint=hint, unread=_read_unread(error.get("unread", []), limits))
     return _ERRORS[error["code"]](message, hint=hint)
 
 

@@ -259,7 +259,7 @@ def test_it_works_from_any_main_and_runs_it_once(tmp_path: Path, way: str) -> No
 def test_a_parent_that_dies_leaves_no_process(tmp_path: Path) -> None:
     script = SCRIPT.split("print(pool")[0] + (
         "pool.parse(b'x', 'a.txt')\npool.submit(b'<div>' * 100_000, 's.html')\n"
-        "print(pool._server.pid, flush=True)\nimport time; time.sleep(60)\n"
+        "print(pool._servers[''].pid, flush=True)\nimport time; time.sleep(60)\n"
     )
     with subprocess.Popen(
         [sys.executable, "-u", "-c", script],

@@ -21,6 +21,8 @@ LONGEST_SIDE = 4_000
 """Pixels; larger pictures are made smaller, which loses no letter that a person could read."""
 
 _FORMATS = ("PNG", "JPEG", "TIFF")
+SAMPLES: dict[str, bytes] = {}
+"""None has text of itself: ``warm_up`` loads what reads them."""
 
 
 def warm_up() -> None:
