@@ -224,7 +224,8 @@ class FenceFilter:
             text = text.replace(self._nonce, "")
         if text:
             shown.append(text)
-            self._line_begins = not text.rpartition("\n")[2].strip()
+            _, broken, last = text.rpartition("\n")
+            self._line_begins = not last.strip() and (bool(broken) or self._line_begins)
 
 
 def clean_label(label: str) -> str:

@@ -6,7 +6,7 @@ import re
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rag.answer.writing import fence as fence_module
@@ -125,6 +125,7 @@ def test_what_is_copied_of_a_fence_is_taken_out_wherever_the_pieces_are_cut(repl
 @given(
     st.lists(st.sampled_from(["<", "<<", ">", ">>>", NONCE, NONCE[:3], " SOURCE 1", "END", "a", " ", "\n", "x" * 150]))
 )
+@example([">", " ", "<<", NONCE, "\n"])
 def test_cuts_never_matter(pieces: list[str]) -> None:
     assert shown(pieces) == shown(["".join(pieces)])
 
