@@ -282,6 +282,7 @@ def every_call(view: Library, document: int, folder: Path) -> dict[str, Callable
         "forget_folder": lambda: view.forget_folder("/x", "vault"),
         "index": lambda: view.index("vault"),
         "ingest": lambda: view.ingest(folder, collection="vault"),
+        "ingest_address": lambda: view.ingest_address("http://127.0.0.1:9/", collection="vault"),
         "ingest_events": lambda: list(view.ingest_events(folder, uploads=True, collection="vault")),
         "layout": lambda: view.layout(document),
         "original": lambda: view.original(document),

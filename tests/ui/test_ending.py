@@ -55,8 +55,10 @@ def ask(port: int) -> None:
     """Ask as the page's question box does."""
     config = json.loads(request(port, "/config").body)
     box = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "box")
-    event = next(d["id"] for d in config["dependencies"] if [box, "submit"] in d["targets"])
-    body = {"fn_index": event, "session_hash": "tab", "data": [QUESTION, "", "default"]}
+    event = next(d for d in config["dependencies"] if [box, "submit"] in d["targets"])
+    begun = {c["id"]: c["props"].get("value") for c in config["components"]}
+    data = [QUESTION, *(begun[number] for number in event["inputs"][1:])]
+    body = {"fn_index": event["id"], "session_hash": "tab", "data": data}
     assert request(port, "/gradio_api/queue/join", "POST", body=json.dumps(body).encode()).status == 200
 
 

@@ -1,10 +1,14 @@
-// A page that is left ends its own requests, and Gradio calls each of them an error in the console.
-addEventListener('beforeunload', () => {
-  const quiet = e => e.preventDefault(), told = console.error;
-  addEventListener('unhandledrejection', quiet);
-  console.error = () => {};
-  setTimeout(() => { removeEventListener('unhandledrejection', quiet); console.error = told; }, 1000);  // it was not left
-}, true);
+// A page that is left ends its own requests, and Gradio calls each of them an error in the console, before or after any
+// listener of ours is asked: what was ended on purpose, and the connection that went with it, is no error.
+(() => {
+  const told = console.error;
+  let ended = -Infinity;
+  console.error = (...said) => {
+    if (said[0]?.name === 'AbortError') ended = performance.now();
+    else if (performance.now() - ended > 1000 || !said.join(' ').includes('Connection errored out')) told.apply(console, said);
+  };
+  addEventListener('unhandledrejection', e => { if (e.reason?.name === 'AbortError') e.preventDefault(); });
+})();
 
 // What several scripts of the page share: one dialog for confirmations, names and choices.
 window.ragPage = (() => {
