@@ -48,6 +48,15 @@ class PostgresConnection:
         self.raw = raw
 
     @property
+    def closed(self) -> bool:
+        """Whether it is known to be of no more use."""
+        return self.raw.closed
+
+    def close(self) -> None:
+        """Give it up."""
+        self.raw.close()
+
+    @property
     def idle(self) -> bool:
         """Whether no transaction is open on it."""
         return self.raw.info.transaction_status == psycopg.pq.TransactionStatus.IDLE

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Self
@@ -16,31 +14,26 @@ from rag.errors import DiskFull, LibraryDamaged, LibraryFormat, StoreError
 from rag.store.postgres import schema
 from rag.store.postgres.connection import PostgresConnection, connect
 from rag.store.postgres.words import Postings
+from rag.store.tables.engine import Engine
 
-_IDLE_READERS = 8
 _WAIT_SECONDS = 30
 _LOCK = 0x52414731
 """The advisory lock that one transaction of a library holds while it writes, with the number of its schema."""
 
 
-class PostgresDatabase:
-    """``rag.store.tables.connection.Database`` in PostgreSQL: one writer connection and a pool of readers.
+class PostgresDatabase(Engine[PostgresConnection]):
+    """``rag.store.tables.connection.Database`` in PostgreSQL.
 
     A connection that breaks is replaced when it is next wanted. All writers of a library, wherever they run, write one
     after the other; a transaction takes milliseconds, and what takes long is done before it.
     """
 
     def __init__(self, address: str, *, writer: bool) -> None:
+        super().__init__(shown(address))
         self.address = address
         self.words = Postings()
         self._writes = writer
         self._writer: PostgresConnection | None = None
-        self._write_lock = threading.RLock()
-        self._pool_lock = threading.Lock()
-        self._idle: list[PostgresConnection] = []
-        self._closed = False
-        self._process = os.getpid()
-        self._snapshot = threading.local()
 
     @classmethod
     def open(cls, address: str, *, writer: bool) -> Self:
@@ -67,50 +60,9 @@ class PostgresDatabase:
         return self._writes
 
     @property
-    def inherited(self) -> bool:
-        """Whether this process was forked from the one that opened the library."""
-        return os.getpid() != self._process
-
-    @property
     def shown(self) -> str:
         """The address without its password."""
-        return shown(self.address)
-
-    def expect_own_process(self) -> None:
-        """Raise StoreError when the library is ``inherited``."""
-        if self.inherited:
-            raise StoreError(
-                f"The library {self.shown} was opened by process {self._process}, before this one was forked from it.",
-                hint="Open the library in the process that uses it.",
-            )
-
-    @contextmanager
-    def reading(self) -> Iterator[PostgresConnection]:
-        """A connection that sees one consistent, committed state of the library until the block ends."""
-        self.expect_own_process()
-        shared: PostgresConnection | None = getattr(self._snapshot, "connection", None)
-        if shared is not None:
-            with self._translated():
-                yield shared
-            return
-        with self._translated():
-            connection = self._borrow()
-            try:
-                connection.raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                yield connection
-            finally:
-                self._give_back(connection)
-
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Every ``reading`` of this thread sees the same state until the block ends."""
-        with self.reading() as connection:
-            connection.raw.execute("SELECT 1")  # PostgreSQL takes its snapshot at the first question, not before
-            before, self._snapshot.connection = getattr(self._snapshot, "connection", None), connection
-            try:
-                yield
-            finally:
-                self._snapshot.connection = before
+        return self._place
 
     @contextmanager
     def writing(self) -> Iterator[PostgresConnection]:
@@ -124,7 +76,7 @@ class PostgresDatabase:
                 yield connection
                 connection.raw.execute("COMMIT")
             finally:
-                _undo(connection)
+                self._undo(connection)
 
     def maintain(self, *statements: str) -> None:
         """Run statements that stand outside every transaction."""
@@ -132,21 +84,11 @@ class PostgresDatabase:
             for statement in statements:
                 self._the_writer().execute(statement)
 
-    def close(self) -> None:
-        """Close every connection; a read under way in another thread ends first, on its own connection."""
-        if self.inherited:
-            return
-        with self._write_lock, self._pool_lock:
-            self._closed = True
-            for connection in (*self._idle, *([] if self._writer is None else [self._writer])):
-                connection.raw.close()
-            self._idle.clear()
-            self._writer = None
-
     def _migrate(self) -> None:
         with self.writing() as connection:
             version = _version(connection)
-            self._expect_current(min(version, 0) or schema.VERSION if version <= schema.VERSION else version)
+            if version > schema.VERSION:
+                self._expect_current(version)
             for step in schema.STEPS[version:]:
                 connection.raw.execute(step)
             if version < schema.VERSION:
@@ -169,33 +111,26 @@ class PostgresDatabase:
         if not self._writes:
             raise StoreError(f"The library {self.shown} is open for reading only.", hint="Open it for writing.")
         self._expect_open()
-        if self._writer is None or self._writer.raw.closed:
-            self._writer = self._connect()
+        if self._writer is None or self._writer.closed:
+            self._writer = self._reader()
         return self._writer
 
-    def _borrow(self) -> PostgresConnection:
-        with self._pool_lock:
-            self._expect_open()
-            while self._idle:
-                connection = self._idle.pop()
-                if not connection.raw.closed:
-                    return connection
-        return self._connect()
-
-    def _give_back(self, connection: PostgresConnection) -> None:
-        _undo(connection)
-        with self._pool_lock:
-            if not self._closed and not connection.raw.closed and len(self._idle) < _IDLE_READERS:
-                self._idle.append(connection)
-                return
-        connection.raw.close()
-
-    def _connect(self) -> PostgresConnection:
+    def _reader(self) -> PostgresConnection:
         return connect(self.address, _WAIT_SECONDS)
 
-    def _expect_open(self) -> None:
-        if self._closed:
-            raise StoreError(f"The library {self.shown} is closed.", hint="Open it again.")
+    def _begin(self, connection: PostgresConnection) -> None:
+        connection.raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    def _undo(self, connection: PostgresConnection) -> None:
+        if not connection.idle:
+            with suppress(psycopg.Error):
+                connection.raw.execute("ROLLBACK")
+            if not connection.idle:
+                connection.close()
+
+    def _close_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -249,12 +184,3 @@ def _version(connection: PostgresConnection) -> int:
         return 0
     row = connection.execute("SELECT version FROM library").fetchone()
     return 0 if row is None else int(row[0])
-
-
-def _undo(connection: PostgresConnection) -> None:
-    """End a transaction that is still open; a connection that cannot is of no more use."""
-    if not connection.idle:
-        with suppress(psycopg.Error):
-            connection.raw.execute("ROLLBACK")
-        if not connection.idle:
-            connection.raw.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +16,11 @@ from rag.store.common import INDEX_FOLDER
 from rag.store.lock import prepare_folder, unusable
 from rag.store.sqlite import schema
 from rag.store.sqlite.words import Fts5
+from rag.store.tables.engine import Engine
 
 FILE_NAME = "library.sqlite3"
 BUSY_SECONDS = 5.0
 _WAL_SINCE = (3, 51, 3)
-_IDLE_READERS = 8
 _NOT_TEXT = "Could not decode to UTF-8"
 _NOT_A_FORMAT = "unsupported file format"
 _NOT_FTS = "invalid fts5 file format"
@@ -39,6 +38,9 @@ def choose_journal(version: tuple[int, int, int]) -> str:
 class SqliteConnection(sqlite3.Connection):
     """``rag.store.tables.connection.Connection`` in SQLite."""
 
+    closed = False
+    """Nothing ends one behind this process's back."""
+
     def insert(self, statement: str, values: Sequence[Any], /) -> int:
         """Run an INSERT of one row; the ``id`` it got."""
         return int(self.execute(statement, values).lastrowid or 0)
@@ -49,24 +51,18 @@ class SqliteConnection(sqlite3.Connection):
         return (row[0] if row else 0) + 1
 
 
-class SqliteDatabase:
-    """``rag.store.tables.connection.Database`` in a SQLite file: one writer connection under a lock and a pool of
-    readers; every method may be called from any thread."""
+class SqliteDatabase(Engine[SqliteConnection]):
+    """``rag.store.tables.connection.Database`` in a SQLite file."""
 
     FILE = FILE_NAME
     """The file's name inside the library's folder."""
 
     def __init__(self, path: Path, writer: SqliteConnection | None, journal: str = "") -> None:
+        super().__init__(str(path.parent))
         self.path = path
         self.words = Fts5()
         self._writer = writer
         self._journal = journal
-        self._write_lock = threading.RLock()
-        self._pool_lock = threading.Lock()
-        self._idle: list[SqliteConnection] = []
-        self._closed = False
-        self._process = os.getpid()
-        self._snapshot = threading.local()
 
     @classmethod
     def open(cls, folder: Path, *, writer: bool) -> Self:
@@ -107,21 +103,6 @@ class SqliteDatabase:
         return self._writer is not None
 
     @property
-    def inherited(self) -> bool:
-        """Whether this process was forked from the one that opened the library: nothing of it may be used here, since
-        its locks, threads and connections belong to the other."""
-        return os.getpid() != self._process
-
-    def expect_own_process(self) -> None:
-        """Raise StoreError when the library is ``inherited``."""
-        if self.inherited:
-            raise StoreError(
-                f"The library {self.path.parent} was opened by process {self._process}, before this one was forked"
-                " from it.",
-                hint="Open the library in the process that uses it.",
-            )
-
-    @property
     def sqlite_version(self) -> str:
         """The version of the SQLite library in use."""
         return sqlite3.sqlite_version
@@ -142,35 +123,6 @@ class SqliteDatabase:
         return "; ".join([*problems, *(f"a row of {row[0]} refers to a missing row of {row[2]}" for row in broken)])
 
     @contextmanager
-    def reading(self) -> Iterator[SqliteConnection]:
-        """A connection that sees one consistent, committed state of the library until the block ends."""
-        self.expect_own_process()
-        shared: SqliteConnection | None = getattr(self._snapshot, "connection", None)
-        if shared is not None:
-            with translated(self.path):
-                yield shared
-            return
-        with translated(self.path):
-            connection = self._borrow()
-            try:
-                connection.execute("BEGIN")
-                yield connection
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                self._give_back(connection)
-
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Every ``reading`` of this thread sees the same state until the block ends."""
-        with self.reading() as connection:
-            before, self._snapshot.connection = getattr(self._snapshot, "connection", None), connection
-            try:
-                yield
-            finally:
-                self._snapshot.connection = before
-
-    @contextmanager
     def writing(self) -> Iterator[SqliteConnection]:
         """One transaction: committed and durable when the block ends, undone when it raises.
 
@@ -184,8 +136,7 @@ class SqliteDatabase:
                 yield connection
                 connection.execute("COMMIT")
             finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+                self._undo(connection)
 
     @contextmanager
     def copying(self) -> Iterator[SqliteConnection]:
@@ -220,26 +171,26 @@ class SqliteDatabase:
             if self._journal == "wal":
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def close(self) -> None:
-        """Close every connection; a read under way in another thread ends first, on its own connection.
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        with translated(self.path):
+            yield
 
-        A forked process leaves them as they are: closing one would end what the other process is writing.
-        """
-        if self.inherited:
-            return
-        with self._write_lock, self._pool_lock:
-            self._closed = True
-            for connection in self._idle:
-                connection.close()
-            self._idle.clear()
-            if self._writer is not None:
-                self._writer.close()
+    def _reader(self) -> SqliteConnection:
+        connection = _connect(self.path)
+        connection.execute("PRAGMA query_only = ON")
+        return connection
 
-    def __enter__(self) -> Self:
-        return self
+    def _begin(self, connection: SqliteConnection) -> None:
+        connection.execute("BEGIN")
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def _undo(self, connection: SqliteConnection) -> None:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+    def _close_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
 
     def _the_writer(self) -> SqliteConnection:
         if self._writer is None:
@@ -247,26 +198,8 @@ class SqliteDatabase:
                 f"The library {self.path.parent} is open for reading only.",
                 hint="Close the program that writes to it, then run this one again.",
             )
-        if self._closed:
-            raise StoreError(f"The library {self.path.parent} is closed.", hint="Open it again.")
+        self._expect_open()
         return self._writer
-
-    def _borrow(self) -> SqliteConnection:
-        with self._pool_lock:
-            if self._closed:
-                raise StoreError(f"The library {self.path.parent} is closed.", hint="Open it again.")
-            if self._idle:
-                return self._idle.pop()
-        connection = _connect(self.path)
-        connection.execute("PRAGMA query_only = ON")
-        return connection
-
-    def _give_back(self, connection: SqliteConnection) -> None:
-        with self._pool_lock:
-            if not self._closed and len(self._idle) < _IDLE_READERS:
-                self._idle.append(connection)
-                return
-        connection.close()
 
 
 @contextmanager

@@ -48,6 +48,13 @@ class Connection(Protocol):
     def insert(self, statement: str, values: Sequence[Any], /) -> int:
         """Run an INSERT of one row; the ``id`` it got."""
 
+    @property
+    def closed(self) -> bool:
+        """Whether it is known to be of no more use."""
+
+    def close(self) -> None:
+        """Give it up."""
+
     def take_passages(self, count: int) -> int:
         """The first of ``count`` numbers that no passage ever had."""
 
