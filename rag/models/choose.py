@@ -189,6 +189,8 @@ def _auto_llm(config: Config, client: OllamaClient | None) -> tuple[LLM | None, 
             return llm, Choice(f"{OLLAMA}{name}", f"Answers with the model {name} of Ollama.")
         why = _too_small(installed, config) if installed else "Ollama has no chat model."
         why = f"{why} Get one with `ollama pull {DEFAULT_CHAT_PULL}`."
+    except ServerNotRunning as error:  # its hint would offer the quotes that there are already
+        why = f"{error} Start it with `ollama serve` for written answers."
     except ModelError as error:
         why = f"{error} {error.hint}".strip()
     finally:

@@ -83,6 +83,7 @@ def test_nor_do_they_import_the_http_library() -> None:
 def test_auto_without_a_server_quotes_and_says_why() -> None:
     name, reason = chosen_llm(DOWN)
     assert name == "quotes" and "not running" in reason and "ollama serve" in reason
+    assert "--llm quotes" not in reason, "that is what it does already"
     name, reason = chosen_embedder(DOWN)
     assert name == "builtin" and "not running" in reason
 
