@@ -91,6 +91,11 @@ class _Place:
     known: Document | None
     namesakes: tuple[Document, ...] = ()
 
+    @property
+    def status(self) -> IngestStatus:
+        """What a document that is put here is told to be."""
+        return "added" if self.known is None else "updated"
+
 
 class Ingestor:
     """Puts files into one collection of ``truth``; ``embed`` turns index texts into unit rows.
@@ -211,9 +216,7 @@ class Ingestor:
         if not self._noted.items() <= known.metadata.items():
             noted = {**known.metadata, **self._noted}
             known, status = self._truth.documents.describe(self._collection.id, known.id, noted), "updated"
-        return IngestEvent(
-            known.source, status, 0, 0, known.passages, known.pages, known.empty_pages, path=str(file.path)
-        )
+        return told(known, status, path=str(file.path))
 
     def _start(self, file: SourceFile) -> _Waiting | IngestEvent:
         try:
@@ -294,19 +297,11 @@ class Ingestor:
         self._read.add(item.place.origin)
         self._opened.add(item.place.origin)
         metadata = {"language": language_of(parsed.document.text), **_modified(path), **item.noted, **self._noted}
-        document, embedded = self._commit(item, parsed, {key: value for key, value in metadata.items() if value})
-        yield IngestEvent(
-            document.source,
-            "updated" if item.place.known is not None else "added",
-            0,
-            0,
-            passages=document.passages,
-            pages=document.pages,
-            empty_pages=document.empty_pages,
-            embedded=embedded,
-            path=str(path),
-            renamed=self._renamed(item.place),
-        )
+        noted = {key: value for key, value in metadata.items() if value}
+        signature = item.file.signature if item.file.origin == item.place.origin else ""
+        document, embedded = self._commit(item.place, parsed, noted, item.sha256, item.data, signature)
+        event = told(document, item.place.status, embedded, str(path))
+        yield replace(event, renamed=self._renamed(item.place))
         yield from self._finish_attachments(item, document.origin, parsed.document.attachments)
 
     def _finish_attachments(
@@ -353,12 +348,9 @@ class Ingestor:
         parsed = self._recut(self._pool.submit(data, parse_as).result())
         if title is not None:
             parsed = replace(parsed, document=replace(parsed.document, title=title))
-        language = language_of(parsed.document.text)
-        noted = {**({"language": language} if language else {}), **(metadata or {})}
         place = _Place(f"{TEXT}{source}", source, known)
-        file = SourceFile(Path(), source, place.origin, source)
-        document, _ = self._commit(_Waiting(file, digest, data, place, Future()), parsed, noted)
-        return document, "added" if known is None else "updated"
+        document, _ = self._commit(place, parsed, {**_language(parsed), **(metadata or {})}, digest, data)
+        return document, place.status
 
     def take(
         self, origin: str, name: str, parsed: Parsed, metadata: Mapping[str, Any], *, sha256: str, size: int,
@@ -369,12 +361,10 @@ class Ingestor:
         if known is not None and (known.sha256, known.title, known.metadata) == (
             sha256, parsed.document.title, metadata,
         ) and self._truth.documents.text(known.id) == parsed.document.text:  # fmt: skip
-            return IngestEvent(known.source, "unchanged", 0, 0, known.passages, known.pages, known.empty_pages)
-        document, embedded = self._put(_Place(origin, name, known), parsed, metadata, sha256, size, original)
-        status: IngestStatus = "added" if known is None else "updated"
-        return IngestEvent(
-            document.source, status, 0, 0, document.passages, document.pages, document.empty_pages, embedded
-        )
+            return told(known, "unchanged")
+        place = _Place(origin, name, known)
+        document, embedded = self._put(place, parsed, metadata, sha256, size, original)
+        return told(document, place.status, embedded)
 
     def _recut(self, parsed: Parsed) -> Parsed:
         """The document with the passages that this ingest's own parser makes of it, if there is one."""
@@ -387,27 +377,23 @@ class Ingestor:
         known = self._truth.documents.from_origin(self._collection.id, page.address)
         digest = hashlib.sha256(page.data).hexdigest()
         if known is not None and known.sha256 == digest:
-            return _numbered(
-                IngestEvent(known.source, "unchanged", 0, 0, known.passages, known.pages, known.empty_pages), 1, 1
-            )
+            return _numbered(told(known, "unchanged"), 1, 1)
         try:
             parsed = self._recut(self._pool.submit(page.data, page.file).result())
         except DocumentError as error:
             return _numbered(failure(page.name, error, Path()), 1, 1)
         parsed = Parsed(*located(parsed.document, parsed.slices, page.place))
-        language = language_of(parsed.document.text)
-        noted = {**({"language": language} if language else {}), "fetched": page.day, **self._noted}
+        noted = {**_language(parsed), "fetched": page.day, **self._noted}
         place = _Place(page.address, page.name, known)
-        file = SourceFile(Path(), page.file, place.origin, page.name)
-        document, embedded = self._commit(_Waiting(file, digest, page.data, place, Future()), parsed, noted)
-        status: IngestStatus = "added" if known is None else "updated"
-        facts = (document.passages, document.pages, document.empty_pages, embedded)
-        return IngestEvent(document.source, status, 1, 1, *facts)
+        document, embedded = self._commit(place, parsed, noted, digest, page.data)
+        return _numbered(told(document, place.status, embedded), 1, 1)
 
-    def _commit(self, item: _Waiting, parsed: Parsed, metadata: Mapping[str, Any]) -> tuple[Document, int]:
-        original = item.data if parsed.document.media_type == "application/pdf" else None
-        signature = item.file.signature if item.file.origin == item.place.origin else ""
-        return self._put(item.place, parsed, metadata, item.sha256, len(item.data), original, signature)
+    def _commit(
+        self, place: _Place, parsed: Parsed, metadata: Mapping[str, Any], sha256: str, data: bytes, signature: str = ""
+    ) -> tuple[Document, int]:
+        """Put in what was read from ``data``, which are kept where a page is to be drawn from them."""
+        original = data if parsed.document.media_type == "application/pdf" else None
+        return self._put(place, parsed, metadata, sha256, len(data), original, signature)
 
     def _put(
         self, place: _Place, parsed: Parsed, metadata: Mapping[str, Any], sha256: str, size: int,
@@ -455,6 +441,19 @@ def _modified(path: Path) -> dict[str, str]:
 def failure(source: str, error: DocumentError, path: Path) -> IngestEvent:
     """The event of a file that did not get in."""
     return IngestEvent(source, "failed", 0, 0, error=str(error), hint=error.hint, code=error.code, path=str(path))
+
+
+def told(document: Document, status: IngestStatus, embedded: int = 0, path: str = "") -> IngestEvent:
+    """The event of a document, of which so many texts were embedded; not numbered."""
+    return IngestEvent(
+        document.source, status, 0, 0, document.passages, document.pages, document.empty_pages, embedded, path=path
+    )
+
+
+def _language(parsed: Parsed) -> dict[str, str]:
+    """What is noted of a document's language, where it can be told."""
+    language = language_of(parsed.document.text)
+    return {"language": language} if language else {}
 
 
 def _numbered(event: IngestEvent, done: int, total: int) -> IngestEvent:

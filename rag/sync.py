@@ -14,7 +14,7 @@ from watchfiles import watch
 from rag.config import Limits
 from rag.documents import IGNORE_FILE, Discovery, SourceFile, discover_folder, read_file
 from rag.errors import DocumentError, PathError, RagError
-from rag.ingest import Ingestor, failure
+from rag.ingest import Ingestor, failure, told
 from rag.platform.files import as_text
 from rag.store.names import outer_origins
 from rag.store.truth import Collection, Truth
@@ -298,10 +298,7 @@ def unless_refused(events: Iterator[IngestEvent], folder: str) -> Iterator[Inges
 
 
 def _told(document: Document, status: IngestStatus, path: Path | None = None) -> IngestEvent:
-    return IngestEvent(
-        document.source, status, 0, 0, document.passages, document.pages, document.empty_pages,
-        path=str(path or document.origin),
-    )  # fmt: skip
+    return told(document, status, path=str(path or document.origin))
 
 
 def _digest(file: SourceFile, limits: Limits) -> str:
