@@ -17,7 +17,7 @@ from typing import Literal
 from text_to_num import find_numbers  # type: ignore[attr-defined]  # its __all__ holds no names
 
 from rag.language.languages import CHECKED, language_of
-from rag.language.tables import cells, table
+from rag.language.tables import cells, listed, table
 
 Kind = Literal["number", "money", "percent", "ordinal", "year", "date"]
 Bound = Literal["about", "least", "most"]
@@ -28,17 +28,10 @@ _DIGITS = (
     rf"\d{{1,3}}(?:{_GROUP}\d{{3}})+(?![\d])(?:\.\d+)?|\d{{1,3}}(?:\.\d{{3}}){{2,}}(?:,\d+)?|\d{{1,3}}(?:\.\d{{3}})+,\d+"
     rf"|\d+(?:[.,]\d+)?|\.\d+"
 )
-_CURRENCY = r"[A-Z]{1,3}\$|[$€£¥₹]|USD|EUR|GBP|CHF|JPY|INR|Rs\.?"
 _WORD = re.compile(r"[^\W\d_]+|\S")
 _COMMA_DECIMAL = frozenset(["de", "fr", "es", "pt", "it"])
 _NUMERIC_DATE = rf"\b(?P<d>\d{{1,2}})(?P<mark>[./-])(?P<m>\d{{1,2}})(?P=mark)(?P<y>{_YEAR})\b(?![./-]\d)"
 _ISO_DATE = rf"\b(?P<y>{_YEAR})-(?P<m>\d{{2}})-(?P<d>\d{{2}})(?!\d|-\d)"
-_ORDINALS = (
-    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth"
-)
-# "one of them", "no one", "this one"
-_AFTER_PRONOUN = frozenset(["", "of", "another", "or", "and", "is", "was", "that", "who", "which", "to", "can", "may"])
-_BEFORE_PRONOUN = re.compile(r"\b(?:no|any|some|every|each|this|that|the|which|only)\s$", re.IGNORECASE)
 _BOUND_REACH = 24
 
 
@@ -119,6 +112,7 @@ class _Grammar:
     parts: dict[str, Decimal]
     and_parts: dict[str, Decimal]
     times: dict[str, Decimal]
+    ordinals: dict[str, Decimal]
     variants: dict[str, str]
     money: dict[str, str]
     dates: tuple[re.Pattern[str], ...]
@@ -180,8 +174,9 @@ def _grammar(language: str) -> _Grammar:
         rf"(?:[ ](?P<more>{_any(list(and_parts))})\b(?:[ ](?P<scale3>{scale})\b)?)?"
         rf"(?:\s?(?P<percent>{percent})(?!\w)|{sign}|{then})?"
     )
+    currency = rf"[A-Z]{{1,3}}\$|[$€£¥₹]|{_any(list(_units('before', language)))}"
     return _Grammar(
-        language, months, scales, parts, and_parts, _numbers(language, "times"),
+        language, months, scales, parts, and_parts, _numbers(language, "times"), _numbers(language, "ordinal"),
         {row["word"]: row["value"] for row in table("number_words")
          if row["kind"] == "variant" and row["language"] == language},
         _units("money", language),
@@ -193,7 +188,7 @@ def _grammar(language: str) -> _Grammar:
         )),
         re.compile(lone),
         re.compile(
-            rf"(?P<minus>(?<!\S)-(?=\S)|(?<=[(\s])-)?(?P<currency>(?<!\w)(?:{_CURRENCY})\s?-?)?(?<![\w.])(?<![A-Za-z]-)"
+            rf"(?P<minus>(?<!\S)-(?=\S)|(?<=[(\s])-)?(?P<currency>(?<!\w)(?:{currency})\s?-?)?(?<![\w.])(?<![A-Za-z]-)"
             rf"(?P<digits>{_DIGITS})(?![.,]?\d)(?P<ordinal>(?:st|nd|rd|th)\b)?{tail}", flags),
         re.compile(tail, flags),
         re.compile(
@@ -246,10 +241,9 @@ def _times(text: str, grammar: _Grammar, taken: bytearray) -> Iterator[Value]:
 
 def _ordinals(text: str, grammar: _Grammar, taken: bytearray) -> Iterator[Value]:
     """The English ordinals to the fifteenth, of which text2num leaves "second" to its other senses."""
-    if grammar.language == "en":
-        for match in re.finditer(rf"(?<![\w-])(?:{_ORDINALS.replace(' ', '|')})\b", text, re.IGNORECASE):
-            amount = Decimal(_ORDINALS.split().index(match[0].lower()) + 1)
-            yield Value("ordinal", *match.span(), amount, plain=amount, spelled=True)
+    for match in re.finditer(rf"(?<![\w-])(?:{_any(list(grammar.ordinals))})\b", text, re.IGNORECASE):
+        amount = grammar.ordinals[match[0].lower()]
+        yield Value("ordinal", *match.span(), amount, plain=amount, spelled=True)
 
 
 def _parts(text: str, grammar: _Grammar, taken: bytearray) -> Iterator[Value]:
@@ -331,8 +325,14 @@ def _no_number(text: str, word: str, amount: Decimal, start: int, tail: re.Match
         return False
     if grammar.language != "en":
         return word != "eins"
+    # "one of them", "no one", "this one"
     unit = (tail["unit"] or "").lower()
-    return unit in _AFTER_PRONOUN or bool(_BEFORE_PRONOUN.search(text[:start]))
+    before = re.search(r"\b([a-z]+)\s$", text[max(0, start - 20) : start], re.IGNORECASE)
+    return (
+        not unit
+        or unit in listed("en", "after one")
+        or bool(before and before[1].lower() in listed("en", "before one"))
+    )
 
 
 def _scale(word: str | None, grammar: _Grammar) -> Decimal:
@@ -369,7 +369,7 @@ def _measured(
         return Value("percent", start, end, amount, "%", plain=plain, spelled=spelled)
     money = grammar.money.get((currency or groups.get("sign") or unit).lower(), "")
     if money or currency:
-        if not currency and unit in ("cent", "cents", "pence"):
+        if not currency and unit in _units("hundredth", grammar.language):
             amount = amount / 100
         return Value("money", start, end, amount, money or currency, plain=plain, spelled=spelled)
     return Value("number", start, end, amount, unit, plain=plain, spelled=spelled)

@@ -9,35 +9,14 @@ from functools import cache
 from typing import Literal, cast
 
 from rag.language.quantities import Value, same_value
-from rag.language.tables import listed, table
+from rag.language.tables import listed, pattern, table
 from rag.language.words import Word, stem, words_of
 
 Wanted = Literal[
     "count", "amount", "percent", "measure", "time", "person", "place", "reason", "manner", "thing", "whether"
 ]  # fmt: skip
 
-_FOCUS = re.compile(
-    r"\b(?:which|what|how many|how much|whose|number of)\s+(?:of the\s+|(?:type|kind|sort)s?\s+of\s+|other\s+)?"
-    r"((?:[\w-]+\s+){0,2}?[\w-]+?)\s*(?=\b(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|may"
-    r"|might|to|that|in|of|for|on|at|with|from|by|and|who|which)\b|[?.,]|$)",
-    re.IGNORECASE,
-)
-# "When many are arrested, what ..." asks for no time: there "when" has no helping verb right behind it.
-_CLAUSE = re.compile(
-    r"when (?!(?:\w+ )?(?:did|do|does|is|are|was|were|will|would|has|have|had|can|could|should|may|might|must|shall)\b"
-    r"|(?:and|or|exactly|in|on|about|around|precisely|else)\b)(?=.*(?:,|\b(?:what|which|who|whom|whose|how|why)\b))"
-)
 _ASIDE = re.compile(r"\s*\([^()]*\)\s*$")
-_REASON = re.compile(
-    r"\b(?:because|due to|owing to|since|so that|in order to|as a result|result(?:s|ed)? (?:of|from|in)|caused?|reason"
-    r"|therefore|thanks to|led to|leads to|to avoid|to prevent|purpose|explain(?:s|ed)?)\b",
-    re.IGNORECASE,
-)
-_TIME = re.compile(
-    r"\b(?:century|centuries|decade|\d{4}s|today|yesterday|morning|evening|night|spring|summer|autumn|winter"
-    r"|monday|tuesday|wednesday|thursday|friday|saturday|sunday|era|period|ago|age)\b",
-    re.IGNORECASE,
-)
 _NUMERIC: dict[Wanted, tuple[str, ...]] = {
     "count": ("number",),
     "amount": ("money", "number", "percent"),
@@ -47,9 +26,6 @@ _NUMERIC: dict[Wanted, tuple[str, ...]] = {
 }
 _COUNTED_WITHIN, _MOST_COUNTED, _BRACKET = 40, 3, 2
 _ASKED = 0.8
-_MONEY = re.compile(
-    r"\b(?:money|cost|price|salary|pay|paid|budget|revenue|income|fee|wage|spend|spent|spending|worth)\b"
-)
 
 
 @cache
@@ -66,7 +42,8 @@ def _kinds() -> tuple[tuple[Wanted, re.Pattern[str]], ...]:
 def wanted_of(text: str) -> Wanted:
     """The kind of answer the question's first cue asks for; what stands in parentheses at its end is context."""
     lower = _ASIDE.sub("", text).lower().strip() or text.lower()
-    if _CLAUSE.match(lower):
+    # "When many are arrested, what ..." asks for no time: there "when" has no helping verb right behind it.
+    if pattern("when clause").match(lower):
         lower = lower.removeprefix("when")
     found = [(match.start(), order, kind) for order, (kind, p) in enumerate(_kinds()) if (match := p.search(lower))]
     return min(found)[2] if found else "thing"
@@ -74,7 +51,7 @@ def wanted_of(text: str) -> Wanted:
 
 def focus_of(text: str) -> Word | None:
     """The head of the noun right after "which", "what" or "how many", which types the answer: "gas *pipeline*"."""
-    match = _FOCUS.search(_ASIDE.sub("", text))
+    match = pattern("answer type").search(_ASIDE.sub("", text))
     words = [word for word in words_of(match[1]) if word.content] if match else []
     if not match or not words:
         return None
@@ -106,7 +83,7 @@ def answer_places(
         return [(w.start, 1.0 if w.name else 0.5) for w in words if _is_new_name(w, text, known)]
     if wanted == "reason":
         # Many a reason is given without such a word, so that its absence says nothing.
-        return [(match.start(), 1.0) for match in _REASON.finditer(text)] or None
+        return [(match.start(), 1.0) for match in pattern("reason").finditer(text)] or None
     return None
 
 
@@ -121,13 +98,13 @@ def _numbers(
     like: Callable[[str], float],
 ) -> list[tuple[int, float]]:
     fitting = [v for v in fresh if v.kind in _NUMERIC[wanted]]
-    if wanted == "amount" and _MONEY.search(asked.lower()):
+    if wanted == "amount" and pattern("money asked").search(asked.lower()):
         return [(v.start, 1.0 if v.kind == "money" else 0.3) for v in fitting]
     if wanted == "count" and focus:
         content = [w for w in words if w.content]
         return [(v.start, _counts(v, content, known, like)) for v in fitting]
     if wanted == "time" and not fitting:
-        return [(match.start(), 0.5) for match in _TIME.finditer(text)]
+        return [(match.start(), 0.5) for match in pattern("time").finditer(text)]
     return [(v.start, 1.0 if v.kind == _NUMERIC[wanted][0] or wanted in ("time", "amount") else 0.6) for v in fitting]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -39,6 +40,25 @@ def listed(language: str, kind: str) -> frozenset[str]:
         if row["language"] == language and row["kind"] == kind:
             found.update(row["words"].split())
     return frozenset(found)
+
+
+@cache
+def patterns(kind: str) -> tuple[re.Pattern[str], ...]:
+    """The patterns of one kind of ``cues.tsv``, which are in English, in order. Raises ValueError where it has none."""
+    found = [row["pattern"] for row in table("cues") if row["kind"] == kind]
+    if not found:
+        raise ValueError(f"cues.tsv has nothing of the kind '{kind}'.")
+    return tuple(re.compile(_whole(text), re.IGNORECASE) for text in found)
+
+
+def pattern(kind: str) -> re.Pattern[str]:
+    """The one pattern of a kind of ``cues.tsv``."""
+    return patterns(kind)[0]
+
+
+def _whole(text: str) -> str:
+    """A pattern with those of other kinds put in where it names them."""
+    return re.sub("<([a-z ]+)>", lambda named: f"(?:{pattern(named[1]).pattern})", text)
 
 
 def cells(text: str) -> list[str]:

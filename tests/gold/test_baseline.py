@@ -71,7 +71,9 @@ def test_what_came_out_the_same_stays_as_it_is_written() -> None:
     assert again.baseline.records == base.records
     assert again.baseline.accepted == base.accepted
     moved = run_of([question("a")], [record("a")], fingerprint={**FINGERPRINT, "corpus": {"sha256": "new"}})
-    assert accept(moved, base, reason="y", now=2.0).baseline.accepted["a"].corpus == "new"
+    unchanged = accept(moved, base, reason="y", now=2.0).baseline.accepted["a"]
+    assert (unchanged.reason, unchanged.at, unchanged.corpus) == ("x", 1.0, "new")
+    assert accept(moved, base, ["a"], reason="y", now=2.0).baseline.accepted["a"].reason == "y"
 
 
 def test_a_baseline_of_two_scorers_is_scored_again() -> None:

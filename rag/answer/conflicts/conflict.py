@@ -12,15 +12,13 @@ from rag.answer.conflicts.figures import different_figures
 from rag.answer.conflicts.holders import different_holders
 from rag.answer.conflicts.statement import Statement, asked_of, same_ties, share_of
 from rag.language import Word, key, parse, words_of
+from rag.language.tables import pattern
 from rag.language.words import seat_of, stems_listed, words_for_country
 
 _SHARED, _SHARED_OF_LONGER, _FEWEST_SHARED = 0.7, 0.5, 2
 _COVERED, _HALF = 0.65, 0.5
 _REPLACED = 3
 _SUBJECT, _OBJECT = 4, 3
-_PERIOD = r"q[1-4]|h[12]|january|february|march|april|may|june|july|august|september|october|november|december"
-_PERIODIC = re.compile(rf"\b(?:{_PERIOD}|quarterly|annual|monthly|weekly)\b")
-_SERIAL = re.compile(rf"\b(?:{_PERIOD}|\d+)\b")
 _YEAR = re.compile(r"(?<!\d)(?:19|20)\d{2}(?!\d)")
 
 
@@ -197,7 +195,8 @@ def _qualified(statement: Statement) -> dict[str, set[str]]:
 def _of_other_times(one: Statement, other: Statement) -> bool:
     """Whether the documents are of one series, such as quarterly reports, or their headings name different years."""
     names = [re.sub(r"[_\W]+", " ", s.passage.source.rsplit("/", 1)[-1].lower()) for s in (one, other)]
-    if all(_PERIODIC.search(name) for name in names) and len({_SERIAL.sub("", name) for name in names}) == 1:
+    serial = pattern("serial")
+    if all(pattern("periodic").search(name) for name in names) and len({serial.sub("", name) for name in names}) == 1:
         return True
     years = [{*_YEAR.findall(" ".join(s.passage.heading))} for s in (one, other)]
     return bool(years[0] and years[1] and years[0].isdisjoint(years[1]))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rag.answer.conflicts.statement import Statement, asked_of, share_of
 from rag.language import Value, key, other_unit, same_value, words_of
 from rag.language.quantities import currency_of, measure_of
+from rag.language.tables import listed, pattern
 from rag.language.words import stems_listed
 
 _DATES = ("date", "year")
@@ -17,24 +18,6 @@ _MOST_VALUES = 4
 # Of the words of the question, or of the shorter sentence, that make it the same event.
 _EVENT = 0.7
 _LONGEST_NOUN = 4
-_RATE = re.compile(
-    r"\W*(?:[^\W\d_]+\W+)?(?:an?|per|each|every|/)\W?(second|minute|hour|day|night|week|month|quarter|year|person|child|adult|head"
-    r"|visitor|student|tonne|ton|kilo\w*|kg|km|mile|metre|meter|hectare|litre|liter|h|s)\b",
-    re.IGNORECASE,
-)
-_BEFORE = re.compile(
-    r"\b(by|to|from|until|till|since|before|after|between|up to|within|through)\s+(?:\w+\s+)?$", re.IGNORECASE
-)
-_RANK = re.compile(r"\b(?:rank(?:s|ed|ing)?|placed?|came|comes?|finish(?:es|ed)?|is|was)\s(?:\w+\s)?$", re.IGNORECASE)
-_SUPERLATIVE = re.compile(r"[- ](?:most\b|\w+est\b|in (?:the )?(?:world|country|europe))")
-_TIME_ASKED = re.compile(
-    r"\b(?:when|years?|dates?|days?|months?|time|century|deadline|how (?:old|long)|born)\b", re.IGNORECASE
-)
-_OPENS = re.compile(r"^\W*(?:in|on|by|since|until|from|during|as of|for)\s(?:the\s)?(?:\w+\s)?$", re.IGNORECASE)
-# Beside the date of an event these tell no other event.
-_BESIDE = frozenset(["after", "before", "during", "when", "from", "day", "night", "month", "week", "half", "total"])
-_JOINS = re.compile(r"\s(?:of|in|at|for|on|among|under|over|with|within)\b", re.IGNORECASE)
-_DETERMINER = re.compile(r"(?:the|an?|its|their|his|her|our|this|these|those|all)\b", re.IGNORECASE)
 _GAP = re.compile(r"[ \-’']|['’]s ")
 
 
@@ -78,18 +61,18 @@ def different_figures(one: Statement, other: Statement, question: str) -> list[t
 def _frames(figure: Figure, statement: Statement, question: str) -> bool:
     """Whether a date only says of what time another figure is."""
     value = figure.value
-    if value.kind not in _DATES or (question and _TIME_ASKED.search(question)):
+    if value.kind not in _DATES or (question and pattern("time asked").search(question)):
         return False
     first, last = statement.clause(value.start, value.end)
     counted = any(v.kind not in _DATES and first <= v.start < last for v in statement.values)
-    return counted or bool(_OPENS.match(statement.text[: value.start]))
+    return counted or bool(pattern("opening date").match(statement.text[: value.start]))
 
 
 def _figures(statement: Statement) -> list[Figure]:
     found = []
     for value in statement.values:
         before, after = statement.text[: value.start], statement.text[value.end :]
-        if value.kind == "ordinal" and not (_RANK.search(before) or _SUPERLATIVE.match(after)):
+        if value.kind == "ordinal" and not (pattern("rank").search(before) or pattern("superlative").match(after)):
             continue
         found.append(_figure(statement, value))
     return found
@@ -106,8 +89,8 @@ def _figure(statement: Statement, value: Value) -> Figure:
             break
         noun.append(key(word.stem))
         at = word.end
-    rate = _RATE.match(statement.text[value.end :])
-    before = _BEFORE.search(statement.text[: value.start])
+    rate = pattern("rate").match(statement.text[value.end :])
+    before = pattern("relation").search(statement.text[: value.start])
     clause = frozenset(key(w.stem) for w in words if statement.tells(w))
     return Figure(
         value, tuple(noun), _tail(statement.text[max(at, end) : last]), rate[1].lower() if rate else "",
@@ -117,14 +100,15 @@ def _figure(statement: Statement, value: Value) -> Figure:
 
 def _tail(text: str) -> frozenset[str]:
     """The keys of what a preposition right behind the noun joins to it: "of meadow", "in the old town"."""
-    if not _JOINS.match(text):
+    joins = pattern("joined behind")
+    if not joins.match(text):
         return frozenset()
     found = []
     for place, word in enumerate(words_of(text)):
         behind = text[word.start :]
         if word.content and word.stem not in stems_listed("en", "light"):
             found.append(key(word.stem))
-        elif word.content or (place and not _JOINS.match(" " + behind) and not _DETERMINER.match(behind)):
+        elif word.content or (place and not joins.match(" " + behind) and not pattern("determiner").match(behind)):
             break
     return frozenset(found)
 
@@ -198,7 +182,8 @@ def _same_noun(one: Sequence[str], other: Sequence[str], a: Figure, b: Figure) -
 def _tied_alike(a: Figure, one: Statement, b: Figure, other: Statement) -> bool:
     """Whether nothing ties one value to a time, a case or a plan that the other is not tied to."""
     units = {*a.noun, *b.noun, a.rate, b.rate, a.value.unit, b.value.unit}
-    free = _BESIDE if a.value.kind in _DATES else frozenset[str]()
+    # Beside the date of an event these tell no other event.
+    free = listed("en", "of no other event") if a.value.kind in _DATES else frozenset[str]()
     ties = [
         {word for word in s.ties(f.value.start, f.value.end) - free if key(word) not in units}
         for s, f in ((one, a), (other, b))

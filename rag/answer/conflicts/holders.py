@@ -8,27 +8,10 @@ from dataclasses import dataclass
 from rag.answer.conflicts.statement import Statement, asked_of, share_of
 from rag.language import Word, key, same_value
 from rag.language.questions import wanted_of
+from rag.language.tables import listed, pattern
 from rag.language.words import words_for_country
 
 _SHARED, _FEWEST_SHARED, _COVERED = 0.7, 2, 0.65
-_NOUN = (
-    r"director|mayor|president|chair(?:man|woman|person)?|head|chief|ceo|principal|captain|king|queen|leader|capital"
-    r"|headquarters|seat|author|founder|inventor|architect|designer|owner|editor|treasurer|secretary|minister|governor"
-    r"|manager|rector|dean|winner|champion|birthplace|venue|location|landlord|tenant|contact(?: person)?|supplier|lead"
-)
-# An office changes hands, so that the times must agree.
-_OFFICE = re.compile(
-    rf"\b(?:the (?:[\w-]+ ){{0,2}}?(?:{_NOUN})|[\w'’]+['’]s (?:{_NOUN})|(?:{_NOUN})\s?:|(?:{_NOUN}) of the"
-    r"|leads|heads|chairs|owns|runs|manages|(?:led|headed|chaired|owned|won|built) by|wins the|won the|located"
-    r"|situated|based|headquartered|lies in|is in|held (?:in|at)|takes place (?:in|at)|signed (?:in|at))\b",
-    re.IGNORECASE,
-)
-_DEED = re.compile(
-    r"\b(?:designed|wrote|written|invented|founded|composed|painted|discovered|sculpted|born (?:in|at)|died (?:in|at)"
-    r"|buried (?:in|at))\b",
-    re.IGNORECASE,
-)
-_FREE = frozenset(["after", "before", "during", "when"])
 _JOINED = re.compile(r"[\s.'’-]+|\s(?:van|von|de|der|di|da|la)\s")
 
 
@@ -43,7 +26,8 @@ class _Holder:
 
 def different_holders(one: Statement, other: Statement, question: str) -> list[tuple[str, str]]:
     """The two names, if each sentence has one where the other has another, of what there is but one of."""
-    roles = [_DEED.search(s.text) or _OFFICE.search(s.text) for s in (one, other)]
+    deeds = [pattern("deed").search(s.text) for s in (one, other)]
+    roles = [deed or pattern("office").search(s.text) for deed, s in zip(deeds, (one, other), strict=True)]
     if not roles[0] or not roles[1] or any(s.parsed.negations for s in (one, other)):
         return []
     a, b = _holder(one, other, roles[0]), _holder(other, one, roles[1])
@@ -54,9 +38,11 @@ def different_holders(one: Statement, other: Statement, question: str) -> list[t
         return []
     if asked and wanted_of(question) not in ("person", "place", "thing", "whether"):
         return []
-    if one.ties(*roles[0].span()) - _FREE != other.ties(*roles[1].span()) - _FREE:
+    free = listed("en", "of no other time")
+    if one.ties(*roles[0].span()) - free != other.ties(*roles[1].span()) - free:
         return []
-    if not all(_DEED.search(s.text) for s in (one, other)) and not _same_dates(one, other):
+    # An office changes hands, so that the times must agree.
+    if not all(deeds) and not _same_dates(one, other):
         return []
     rest = [{*s.topic} - h.keys - h.rest for s, h in ((one, a), (other, b))]
     shared = rest[0] & rest[1]

@@ -10,63 +10,10 @@ from functools import cached_property, lru_cache
 from rag.answer.passages import units_of
 from rag.language import Parsed, Value, Word, key, same_value, words_of
 from rag.language.questions import question_words
+from rag.language.tables import pattern, patterns
 from rag.language.words import seat_of, stems_listed
 from rag.types import Passage
 
-_REPORT = (
-    r"(?:says?|said|tells?|told|claim(?:s|ed)?|reports?|reported|writes?|wrote|finds?|found|estimate[sd]?|note[sd]?"
-    r"|argue[sd]?|insist(?:s|ed)?|warn(?:s|ed)?|adds?|added|thinks?|thought|believe[sd]?|judge[sd]?|explain(?:s|ed)?"
-    r"|announce[sd]?|state[sd]?|recall(?:s|ed)?|hold(?:s)?|held|maintain(?:s|ed)?|ask(?:s|ed)?|see[sn]?|saw|puts?"
-    r"|shows?|showed|suggests?|suggested|concludes?|concluded|reveals?|revealed|indicates?|proves?|confirms?"
-    r"|confirmed)"
-)
-# Who says it is no part of what is said.
-_ATTRIBUTIONS = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"\b(?:according to|as reported by|in the (?:words|view|opinion|account) of)\s[^,;:.()\d]{1,60}(?=[,;:.)]|$)",
-        rf"^[^,;:.\d]{{1,70}}?\b{_REPORT}\s(?:(?:me|us|him|her|them|parliament|reporters|journalists|congress)\s)?"
-        r"(?:that|why|whether|how)\b",
-        rf",\s(?!who\b|which\b|and\b|but\b|where\b|when\b|that\b)(?:[^,;:.\d]{{1,45}}?\s)?{_REPORT}\b(?!\sin\b)"
-        r"(?:\s[^,;:.\d]{1,40}?)?(?=[,;.]|$)",
-        r"^[^,;:.\d]{0,40}?\b(?:it is|it was)\s(?:\w+\s){1,3}that\b",
-        r"^[^,;:.\d]{1,60}?\b(?:blame[sd]?|accuse[sd]?)\b",
-        r"\bin (?:\w+['’]s|this|his|her|their) (?:view|reading|account|opinion|words|telling)\b|\bon this argument\b",
-        r"^[A-Z][\w'’.]*(?: [A-Z][\w'’.]*){0,3} (?:puts|put|estimates|estimated)\b(?! that)",
-    )
-)
-_CLAUSE_END = re.compile(
-    r"[.;!?()\n—–|]|,(?=\s)| -+ |\b(?:and|or|but|although|though|while|whereas|because|since|which|who)\b",
-    re.IGNORECASE,
-)
-_MODAL = re.compile(
-    r"\b(?:may|might|could|would|should|ought|plans?|planned|planning|expect\w*|forecasts?|targets?|targeted"
-    r"|aims?|aimed"
-    r"|estimat\w*|projected|projections?|due to|due in|scheduled|propos\w*|intend\w*|possibl[ey]|perhaps|probably"
-    r"|likely"
-    r"|(?:is|are|was|were) to|hop(?:e|es|ed|ing)|goals?|budgeted|predict\w*|if|unless|potential\w*|certain"
-    r"|uncertain|unclear)\b",
-    re.IGNORECASE,
-)
-_CONDITION = re.compile(
-    r"\b(until|till|since|before|after|during|when|unless|except|excluding|including|without|former|formerly"
-    r"|originally|initially"
-    r"|previously|currently|now|today|later|earlier|once|from|spring|summer|autumn|winter|weekdays?|weekends?"
-    r"|night|day"
-    r"|mondays?|tuesdays?|wednesdays?|thursdays?|fridays?|saturdays?|sundays?|quarter|q[1-4]|fiscal|half|months?"
-    r"|weeks?"
-    r"|ended|ending|compared|versus|annual(?:ly)?|yearly|monthly|weekly|daily|hourly|previous|prior|last|next|new|old"
-    r"|young|part-time|full-time|per|average|median|maximum|minimum|total|overall|alone|worldwide|globally|deputy"
-    r"|acting|vice"
-    r"|first|second|third|fourth|most|half|other|another)\b",
-    re.IGNORECASE,
-)
-# "After ten years", "stronger than before" and "every winter" tie nothing to a time.
-_NO_TIE = re.compile(
-    r"\b(?:after|before) (?:\d[\d,.]*(?! \w+ \d{4})|(?:one|two|three|ten|a|an|many|several|some)\b)"
-    r"|\bthan (?:ever )?before\b|\bevery \w+|\bfor (?:\w+ )?(?:days|weeks|months|years|decades)",
-    re.IGNORECASE,
-)
 _OPENING = re.compile(r"^[^,;:]{1,40},(?=\s)")
 _REACH = 2
 
@@ -109,8 +56,8 @@ class Statement:
 
     @cached_property
     def said_by(self) -> tuple[tuple[int, int], ...]:
-        """Where it says who says it."""
-        return tuple(match.span() for pattern in _ATTRIBUTIONS for match in pattern.finditer(self.text))
+        """Where it says who says it, which is no part of what is said."""
+        return tuple(match.span() for told in patterns("attribution") for match in told.finditer(self.text))
 
     def _own(self, place: int) -> bool:
         return not any(a <= place < b for a, b in self.said_by)
@@ -153,7 +100,7 @@ class Statement:
     def clause(self, start: int, end: int) -> tuple[int, int]:
         """Where the clause lies that holds ``text[start:end]``."""
         first, last = 0, len(self.text)
-        for match in _CLAUSE_END.finditer(self.text):
+        for match in pattern("end of a clause").finditer(self.text):
             if any(v.start <= match.start() < v.end for v in self.all_values):
                 continue
             if match.end() <= start:
@@ -175,10 +122,11 @@ class Statement:
         opening = _OPENING.match(text)
         if opening and opening.end() <= first:
             parts.append(opening[0])
-        found = {
-            match[0].lower().rstrip("s") for part in parts for match in _CONDITION.finditer(_NO_TIE.sub(" ", part))
-        }
-        if _MODAL.search(text[: end if end < len(text) else None]) or _MODAL.search(parts[0]):
+        # "After ten years", "stronger than before" and "every winter" tie nothing to a time.
+        bare = (pattern("no condition").sub(" ", part) for part in parts)
+        found = {match[0].lower().rstrip("s") for part in bare for match in pattern("condition").finditer(part)}
+        possible = pattern("possible")
+        if possible.search(text[: end if end < len(text) else None]) or possible.search(parts[0]):
             found.add("?")
         return frozenset(found)
 

@@ -370,7 +370,8 @@ def accept(
 
     Raises GoldError for an empty reason, an id that did not run or that ended in an error, and for a retrieval-only
     run over a baseline with answers. Without ids, questions with an error are left out and named in ``refused``.
-    Questions of the baseline that are not accepted now stay as they are, whether they ran or not.
+    Questions of the baseline that are not accepted now stay as they are, whether they ran or not; so does the reason of
+    one that came out the same, unless it is named.
     """
     if not reason.strip():
         raise GoldError("Accepting needs a reason.", hint="Say why the answers are right: --reason '...'.")
@@ -393,10 +394,11 @@ def accept(
     if not chosen:
         raise GoldError("There is nothing to accept: no question ran that could be scored.", hint="Run again.")
     old = baseline.by_id() if baseline is not None else {}
-    merged = _merge(run, baseline, chosen, Acceptance(
+    acceptance = Acceptance(
         reason.strip(), time.time() if now is None else now,
         corpus_digest(run.fingerprint), configuration_digest(run.fingerprint),
-    ))  # fmt: skip
+    )  # fmt: skip
+    merged = _merge(run, baseline, chosen, acceptance, named=bool(ids))
     return Accepted(
         merged,
         added=tuple(name for name in chosen if name not in old),
@@ -415,7 +417,7 @@ def save_baseline(gold: str | Path, baseline: Run) -> Path:
     return path
 
 
-def _merge(run: Run, baseline: Run | None, chosen: Sequence[str], acceptance: Acceptance) -> Run:
+def _merge(run: Run, baseline: Run | None, chosen: Sequence[str], acceptance: Acceptance, *, named: bool) -> Run:
     groups = run.by_id()
     old = baseline.by_id() if baseline is not None else {}
     accepted = dict(baseline.accepted) if baseline is not None else {}
@@ -425,33 +427,32 @@ def _merge(run: Run, baseline: Run | None, chosen: Sequence[str], acceptance: Ac
         if name not in chosen:
             records.extend(old.get(name, []))
             continue
-        # What came out the same stays as it was written, so that the file's own history shows changes only.
+        # What came out the same stays as it was written, and why it was accepted too: a later reason speaks of changes.
         same = name in old and _alike(old[name], groups[name])
         records.extend(old[name] if same else groups[name])
-        if not (same and _settled(accepted.get(name), acceptance)):
+        known = accepted.get(name)
+        if same and known is not None and not named:
+            accepted[name] = replace(known, corpus=acceptance.corpus, configuration=acceptance.configuration)
+        else:
             accepted[name] = acceptance
-    known = {q.id: q for q in (*(baseline.questions if baseline else ()), *run.questions)}
+    questions = {q.id: q for q in (*(baseline.questions if baseline else ()), *run.questions)}
     there = {record.id for record in records}
     before = {q.id: q for q in baseline.questions} if baseline is not None else {}
     kept = [name for name in before if name not in chosen]
     # What is kept was scored by the scorer, the k and the gold of its time: then all is scored again before it is used.
     mixed = baseline is not None and bool(kept) and (
         (baseline.fingerprint.get("scorer"), baseline.k) != (run.fingerprint.get("scorer"), run.k)
-        or any(known[name] != before[name] for name in kept)
+        or any(questions[name] != before[name] for name in kept)
     )  # fmt: skip
     return replace(
         run,
         fingerprint={**run.fingerprint, "scorer": "mixed"} if mixed else run.fingerprint,
-        questions=tuple(known[name] for name in names if name in there),
+        questions=tuple(questions[name] for name in names if name in there),
         records=tuple(records),
         passages={**(baseline.passages if baseline else {}), **run.passages},
         accepted=accepted,
         noise=run.noise or (baseline.noise if baseline else None),
     )
-
-
-def _settled(old: Acceptance | None, new: Acceptance) -> bool:
-    return old is not None and (old.corpus, old.configuration) == (new.corpus, new.configuration)
 
 
 def _alike(old: Sequence[Record], new: Sequence[Record]) -> bool:
