@@ -62,7 +62,8 @@ class _Showing:
 class Update:
     """What is to change on the page; None leaves a part as it is.
 
-    ``warning`` is a message to show once.
+    ``opened`` tells that other turns are shown than before, and ``warning`` is a message to show once. Only what was
+    sent or taken back changes the ``box``: what a reader types while the page opens something is theirs.
     """
 
     messages: list[Message] | None = None
@@ -73,6 +74,7 @@ class Update:
     conversation: str | None = None
     collection: str | None = None
     history_changed: bool = False
+    opened: bool = False
     warning: str = ""
 
 
@@ -94,7 +96,8 @@ class Chat:
         """Begin to answer ``question`` in ``conversation`` (empty: a new one); None for an empty question."""
         if not question.strip():
             return None
-        return await self._answer(question.strip(), conversation, collection, None, view, scope)
+        shown = await self._answer(question.strip(), conversation, collection, None, view, scope)
+        return shown if shown is None or shown.warning else replace(shown, box="")
 
     async def retry(self, turn: int, conversation: str, collection: str, view: str) -> Update | None:
         """Begin to answer turn ``turn`` (from 0) again, from the same documents; it and all after it are replaced.
@@ -255,10 +258,10 @@ class Chat:
         showing.growing = task is not None
         showing.settled = showing.settled and not showing.growing  # a new tab has nothing to settle
         if found is None:
-            return Update([], [], [], box="", busy=False, conversation="", history_changed=True)
+            return Update([], [], [], busy=False, conversation="", history_changed=True, opened=True)
         showing.conversation = found.id
         where: dict[str, Any] = {"conversation": found.id, "collection": found.collection}
-        return replace(self._whole(found, task), box="", history_changed=True, **where)
+        return replace(self._whole(found, task), history_changed=True, opened=True, **where)
 
     def _writing(self, conversation: str) -> bool:
         task = self._answers.running(conversation)

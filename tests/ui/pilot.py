@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from rag.library import Library
+from tests.browser import PATIENCE_MS
 from tests.ui.servers import serving
 from ui.app import application
 
 WIDE = {"width": 1360, "height": 860}
 PHONE = {"width": 390, "height": 844}
-PATIENCE_MS = 15_000
 
 
 @contextmanager
@@ -132,8 +132,9 @@ class Pilot:
         expect(self.page.locator("#settings")).not_to_be_visible()
 
     def new(self) -> None:
-        """Begin a new conversation."""
+        """Begin a new conversation; what was shown is gone when this returns."""
         self.page.locator("#new").click()
+        expect(self.page.locator("#conversation textarea, #conversation input").first).to_have_value("")
         expect(self.page.locator("#chat .user-row")).to_have_count(0)
 
     def dialog(self, name: str | None = None) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from rag.config import Config
 from rag.library import Library
 from tests.fake_ollama import FakeOllama
 from tests.ui.pilot import Pilot, page_over, tab
+from ui.chat import Chat, Update
 
 pytestmark = pytest.mark.browser
 LEAVE = "How many days of paid annual leave do full-time staff receive?"
@@ -84,7 +87,8 @@ def test_editing_a_question_cuts_what_came_after(browser: Browser, quoting_page:
         expect(pilot.answers.last).to_contain_text("6:30")
 
 
-def test_a_reader_who_scrolled_up_stays_there(browser: Browser, writing_page: str) -> None:
+def test_a_reader_who_scrolled_up_stays_there(browser: Browser, writing_page: str, fake: FakeOllama) -> None:
+    fast = fake.delay
     with tab(browser, writing_page) as pilot:
         pilot.choose("ollama:fake-ramble")
         pilot.page.set_viewport_size({"width": 1360, "height": 420})
@@ -93,6 +97,7 @@ def test_a_reader_who_scrolled_up_stays_there(browser: Browser, writing_page: st
             const b = document.querySelector('#chat .bubble-wrap');
             return document.querySelector('#chat .answer.live') && b.scrollHeight > b.clientHeight + 250;
         }""")
+        fake.delay = 10 * fast  # however slow the machine, the answer still grows when the reader has scrolled up
         at_end = pilot.sizes("#chat .bubble-wrap")
         assert at_end["top"] + at_end["shown"] >= at_end["height"] - 60
         pilot.page.locator("#chat .bubble-wrap").hover()
@@ -105,6 +110,7 @@ def test_a_reader_who_scrolled_up_stays_there(browser: Browser, writing_page: st
         assert pilot.sizes("#chat .bubble-wrap")["top"] == 0
         pilot.page.locator("#box .stop-button").click()
         pilot.settle()
+        fake.delay = fast
         pilot.choose("ollama:fake-chat")
         pilot.send(PARKING)
         pilot.page.wait_for_function("""() => {
@@ -112,6 +118,29 @@ def test_a_reader_who_scrolled_up_stays_there(browser: Browser, writing_page: st
             return b.scrollTop + b.clientHeight >= b.scrollHeight - 60;
         }""")
         pilot.settle()
+
+
+def test_what_is_typed_while_the_page_opens_is_kept(
+    browser: Browser, quoting_page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy server tells late what a page opens with; a question that was typed by then is still to be asked."""
+    typed = threading.Event()
+    opened = Chat.open
+
+    async def late(chat: Chat, conversation: str, view: str) -> Update | None:
+        await asyncio.to_thread(typed.wait, 60)
+        return await opened(chat, conversation, view)
+
+    with tab(browser, quoting_page) as pilot:
+        monkeypatch.setattr(Chat, "open", late)
+        pilot.page.reload()
+        pilot.box.fill(PARKING)
+        typed.set()
+        pilot.ready()
+        expect(pilot.box).to_have_value(PARKING)
+        pilot.box.press("Enter")
+        pilot.settle()
+        expect(pilot.answers.last).to_contain_text("6:30")
 
 
 def test_a_reload_in_the_middle_of_an_answer_loses_nothing(browser: Browser, writing_page: str) -> None:

@@ -50,6 +50,7 @@ class Shown:
         box: dict[str, Any] = {} if update.busy is None else {"submit_btn": not update.busy, "stop_btn": update.busy}
         if update.box is not None:
             box["value"] = update.box
+        if update.opened:
             changes[shown.feedback] = ""
         if box:
             changes[shown.box] = gr.update(**box)

@@ -32,8 +32,10 @@ const box = () => document.querySelector('#chat .bubble-wrap');
 document.addEventListener('scroll', e => {
   const b = box();
   if (!b || e.target !== b) return;
-  if (b.scrollTop + b.clientHeight >= b.scrollHeight - 40) stick = true;
-  else if (b.scrollTop < lastTop - 2) stick = false;  // only a reader moves up; new text alone does not
+  const left = b.scrollHeight - b.clientHeight - b.scrollTop;
+  // A reader moves up, however little; text that shrinks moves up too, and leaves nothing below.
+  if (b.scrollTop < lastTop - 2) { if (left > 2) stick = false; }
+  else if (left <= 40) stick = true;
   lastTop = b.scrollTop;
 }, true);
 const names = [['#box .submit-button', 'Send'], ['#box .stop-button', 'Stop'], ['#left .toggle-button', 'Sidebar']];
