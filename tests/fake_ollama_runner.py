@@ -126,7 +126,9 @@ class Scheduler:
             if runner is None or not runner.in_flight:
                 break
             pause(_POLL)
-        pause(self.load_seconds)
+        begun = time.monotonic()
+        while time.monotonic() < begun + self.load_seconds:  # a test may shorten it while it lasts
+            pause(_POLL)
         with self._lock:
             self.loads.append(Load(model.name, key[0], key[1]))
             parallel = 1 if "embedding" in model.capabilities else self.parallel

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,22 +48,33 @@ def server() -> Iterator[FakeOllama]:
         yield running
 
 
-@pytest.fixture
-def home(tmp_path: Path, server: FakeOllama, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A library of 120 one-passage documents, embedded by the built-in model."""
-    monkeypatch.setenv("RAG_LIBRARY", str(tmp_path / "library"))
-    monkeypatch.setenv("RAG_LLM", "quotes")
-    monkeypatch.setenv("OLLAMA_HOST", server.url)
-    monkeypatch.chdir(tmp_path)
-    docs = tmp_path / "docs"
-    docs.mkdir()
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of ``home``, which tests change; made once, since 120 documents are 120 commits."""
+    made = tmp_path_factory.mktemp("made") / "home"
+    docs = made / "docs"
+    docs.mkdir(parents=True)
     for number in range(NOTES):
         (docs / f"note-{number:03}.txt").write_text(
             f"The pressure in boiler {number} is {number * 3 + 1} bar, measured by crew {number % 7}.\n", "utf-8"
         )
-    with Library.open(embedder="builtin") as library:
+    with Library.open(made / "library", llm="quotes", embedder="builtin") as library:
         assert library.ingest([docs]).count("added") == NOTES
-    return tmp_path
+    shutil.copytree(made, made.with_name("kept"))
+    return made.with_name("kept")
+
+
+@pytest.fixture
+def home(kept: Path, server: FakeOllama, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A library of 120 one-passage documents, embedded by the built-in model."""
+    home = kept.with_name("home")  # always here: documents are known by where they came from
+    shutil.rmtree(home)
+    shutil.copytree(kept, home)
+    monkeypatch.setenv("RAG_LIBRARY", str(home / "library"))
+    monkeypatch.setenv("RAG_LLM", "quotes")
+    monkeypatch.setenv("OLLAMA_HOST", server.url)
+    monkeypatch.chdir(home)
+    return home
 
 
 def embedder_of(folder: Path) -> tuple[str, int]:

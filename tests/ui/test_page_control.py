@@ -225,17 +225,18 @@ def test_a_thumb_and_its_note_last(browser: Browser, quoting_page: str, filled: 
 
 
 def test_two_tabs_stream_at_once(browser: Browser, writing_page: str) -> None:
-    with tab(browser, writing_page) as one, tab(browser, writing_page) as two:
+    with tab(browser, writing_page) as one:
         one.choose("ollama:fake-ramble")
-        one.send(LEAVE)
-        two.send(PARKING)
-        wait_for_text(one, 40)
-        wait_for_text(two, 40)
-        assert re.search("leave", one.page.locator("#chat .q").inner_text())
-        assert re.search("Mill Lane", two.page.locator("#chat .q").inner_text())
-        for pilot in (one, two):
-            pilot.page.locator("#box .stop-button").click()
-            expect(pilot.answers.last.locator(".note.stopped")).to_be_visible()
+        with tab(browser, writing_page) as two:
+            one.send(LEAVE)
+            two.send(PARKING)
+            wait_for_text(one, 40)
+            wait_for_text(two, 40)
+            assert re.search("leave", one.page.locator("#chat .q").inner_text())
+            assert re.search("Mill Lane", two.page.locator("#chat .q").inner_text())
+            for pilot in (one, two):
+                pilot.page.locator("#box .stop-button").click()
+                expect(pilot.answers.last.locator(".note.stopped")).to_be_visible()
         one.choose("ollama:fake-chat")
 
 
