@@ -49,7 +49,7 @@ lint: $(VENV)/.installed-dev
 	@printf '%s\n' win32 darwin | xargs -P 2 -I{} $(BIN)/mypy --platform {} --cache-dir .mypy_cache/{} rag ui
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # A real model behind the tests' wire, or a real Ollama where one runs; llama-cpp-python is compiled once (minutes).
 live: $(VENV)/.installed-dev

@@ -37,6 +37,19 @@ def pytest_configure(config: pytest.Config) -> None:
         spec.loader.exec_module(module_from_spec(spec))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files of the page between the others, from the first on: a browser waits more than it computes, and the
+    slowest files should not come last (`--no-loadscope-reorder` keeps this order)."""
+    files = list(dict.fromkeys(item.path for item in items))
+    page = [path for path in files if path.parent.name == "ui"]
+    rest = [path for path in files if path.parent.name != "ui"]
+    apart = max(len(rest) // (len(page) + 1), 1)
+    place = {path: (number * apart, 0) for number, path in enumerate(page)}
+    place |= {path: (number, 1) for number, path in enumerate(rest)}
+    items.sort(key=lambda item: place[item.path])
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     for name in list(os.environ):

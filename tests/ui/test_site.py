@@ -281,7 +281,7 @@ def test_the_pages_events_take_texts_and_say_so(port: int, soak: bool, capfd: py
     )
     sent = 0
     for event in events(port)[3:]:
-        odd = ([], [7] * len(event["inputs"]), ["x"] * len(event["inputs"]), ["x"] * 9)
+        odd: tuple[list[Any], ...] = ([], [7] * len(event["inputs"]), ["x"] * len(event["inputs"]), ["x"] * 9)
         pairs = [(data, more) for data in odd for more in told]
         for number, (data, more) in enumerate(pairs if soak else pairs[event["id"] % 4 :: 4]):
             session = f"odd{event['id']}n{number}"
