@@ -69,10 +69,10 @@ screenshots: $(VENV)/.installed-dev
 # Written by uv, so that one file pins every platform; no addresses in it.
 lock:
 	uv pip compile -q --python-version 3.11 --universal --generate-hashes --no-annotate --no-header \
-	  --no-emit-index-url --no-emit-find-links --extra ui --group build --group dev pyproject.toml -o requirements-dev.lock
+	  --no-emit-index-url --no-emit-find-links --extra ui --extra postgres --group build --group dev pyproject.toml -o requirements-dev.lock
 	grep -E '^[a-z]' requirements-dev.lock | sed 's/ *\\$$//' > .constraints
 	uv pip compile -q --python-version 3.11 --universal --generate-hashes --no-annotate --no-header \
-	  --no-emit-index-url --no-emit-find-links --extra ui --group build -c .constraints pyproject.toml -o requirements.lock
+	  --no-emit-index-url --no-emit-find-links --extra ui --extra postgres --group build -c .constraints pyproject.toml -o requirements.lock
 	rm .constraints
 
 # The SBOM (CycloneDX) is of what the wheel and its pinned packages are when installed, and nothing else.

@@ -17,6 +17,7 @@ from rag.errors import ConfigError
 CONFIG_NAME = "rag.toml"
 _NAMED = re.compile(r"ollama:.+|openai:.+@https?://.+")
 _OF_OLLAMA = re.compile(r"ollama:.+")
+_SERVER = re.compile(r"https?://[^/\s]+/?")
 _LANGUAGES = re.compile(r"[A-Za-z_]{2,40}(?:\+[A-Za-z_]{2,40}){0,9}")
 _SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
@@ -50,7 +51,9 @@ class Config:
     """Every setting, with its default. Builders that turn names into objects live elsewhere.
 
     ``library`` is the folder of the library; with a ``database``, a ``postgresql://`` address, the library is there,
-    and the folder holds only what this machine has in hand.
+    and the folder holds only what this machine has in hand. ``chroma``, ``http://host:port``, is the Chroma server that
+    searches a library in a database; every process of the library names the same one. ``queue`` leaves the reading of
+    files to the workers of such a library.
     ``llm``: ``auto``, ``quotes``, ``ollama:NAME`` or ``openai:MODEL@URL``; ``embedder``: ``auto``, ``builtin``,
     ``ollama:NAME`` or ``openai:MODEL@URL``.
     ``encoder``, which ranks what was found, in the background of it: ``builtin``, ``off`` or ``ollama:NAME``;
@@ -69,6 +72,8 @@ class Config:
 
     library: Path | None = None
     database: str = ""
+    chroma: str = ""
+    queue: bool = False
     collection: str = "default"
     llm: str = "auto"
     embedder: str = "auto"
@@ -300,6 +305,8 @@ def _check_ranges(config: Config) -> None:
         raise ConfigError(f"port must be at most 65535, not {config.port}.")
     if config.database and not config.database.startswith(DATABASES):
         raise ConfigError("database must be the address of a PostgreSQL database: postgresql://USER@HOST/NAME.")
+    if config.chroma and not _SERVER.fullmatch(config.chroma):
+        raise ConfigError("chroma must be the address of a Chroma server: http://HOST:PORT.")
     if config.prompt not in ("auto", "full", "small"):
         raise ConfigError(f"prompt must be 'auto', 'full' or 'small', not {config.prompt!r}.")
     if config.verify not in ("rules", "llm") and not _OF_OLLAMA.fullmatch(config.verify):

@@ -89,10 +89,9 @@ def _damaged(collections: Sequence[Collection], dense: DenseIndex) -> Iterator[s
     for collection in collections:
         problem = dense.problem(collection)
         if problem:
-            now = "It is being rebuilt" if dense.state(collection) == "rebuilding" else "The next start rebuilds it"
             yield (
-                f"The search index of the collection {collection.name} could not be used: {problem.rstrip('.')}. {now} "
-                "from the library; nothing is lost, and searches are exact meanwhile."
+                f"The search index of the collection {collection.name} could not be used: {problem.rstrip('.')}. "
+                f"{dense.outlook(collection)} nothing is lost, and searches are exact meanwhile."
             )
 
 

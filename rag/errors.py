@@ -120,6 +120,13 @@ class StoreError(RagError):
     code = "store"
 
 
+class JobLost(StoreError):
+    """A worker was not heard of for so long that its file was given to another; nothing was stored."""
+
+    code = "job"
+    hint = "The other worker reads it. Clocks that differ, or a machine that was asleep, cause this."
+
+
 class LibraryLocked(StoreError):
     """Another process writes to this library; the message names it."""
 

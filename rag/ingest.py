@@ -20,7 +20,7 @@ from rag.errors import DocumentError, NameTaken, UnsupportedFormat
 from rag.language.languages import language_of
 from rag.platform.files import as_text, real_path
 from rag.store.names import inside, numbered, outer_origins
-from rag.store.truth import Collection, NewDocument, NewPassage, Truth, text_key
+from rag.store.truth import Claim, Collection, NewDocument, NewPassage, Truth, text_key
 from rag.types import Attachment, Document, IngestEvent, IngestStatus, UnreadFile, index_text
 
 if TYPE_CHECKING:
@@ -101,13 +101,13 @@ class Ingestor:
     """Puts files into one collection of ``truth``; ``embed`` turns index texts into unit rows.
 
     One file is one transaction: when its event says ``added`` or ``updated`` it is on disk. A file that fails is an
-    event with its reason; the others go on.
+    event with its reason; the others go on. Files of the queue are put in only while their ``claims`` hold.
     """
 
     def __init__(
         self, truth: Truth, collection: Collection, embed: Embed, pool: ParserPool, limits: Limits,
         same_name: SameName = "keep", metadata: Mapping[str, Any] | None = None,
-        cut: Cut | None = None, read: Read | None = None,
+        cut: Cut | None = None, read: Read | None = None, claims: Mapping[Path, Claim] | None = None,
     ) -> None:  # fmt: skip
         self._truth = truth
         self._collection = collection
@@ -118,6 +118,7 @@ class Ingestor:
         self._noted = dict(metadata or {})
         self._cut = cut
         self._read_by = read
+        self._claims = claims or {}
         self._unread: list[UnreadFile] = []
         self._read: set[str] = set()
         self._opened: set[str] = set()
@@ -179,12 +180,11 @@ class Ingestor:
 
     def run(self, files: Sequence[SourceFile]) -> Iterator[IngestEvent]:
         """Ingest these files; their events are not numbered."""
-        signatures, known = self._known_files() if len(files) >= _MANY else ({}, {})
         waiting: deque[_Waiting] = deque()
         taken: set[str] = set()
-        for file in files:
-            if file.signature and signatures.get(file.origin) == file.signature and file.origin in known:
-                yield self._unchanged(file, known[file.origin])
+        for file, unchanged in self.looked_at(files):
+            if unchanged is not None:
+                yield unchanged
                 continue
             # Files of one name wait for each other: the second must find the first.
             while waiting and file.name in taken:
@@ -204,6 +204,13 @@ class Ingestor:
         if self._signed:
             self._truth.documents.sign(self._collection.id, self._signed)
             self._signed = {}
+
+    def looked_at(self, files: Sequence[SourceFile]) -> Iterator[tuple[SourceFile, IngestEvent | None]]:
+        """Each file, and what there is to tell of it where its looks say that it has not changed."""
+        signatures, known = self._known_files() if len(files) >= _MANY else ({}, {})
+        for file in files:
+            same = file.signature and signatures.get(file.origin) == file.signature and file.origin in known
+            yield file, self._unchanged(file, known[file.origin]) if same else None
 
     def _known_files(self) -> tuple[Mapping[str, str], Mapping[str, Document]]:
         """The signature and the document of each file that has one, by origin."""
@@ -299,7 +306,8 @@ class Ingestor:
         metadata = {"language": language_of(parsed.document.text), **_modified(path), **item.noted, **self._noted}
         noted = {key: value for key, value in metadata.items() if value}
         signature = item.file.signature if item.file.origin == item.place.origin else ""
-        document, embedded = self._commit(item.place, parsed, noted, item.sha256, item.data, signature)
+        claim = self._claims.get(path)
+        document, embedded = self._commit(item.place, parsed, noted, item.sha256, item.data, signature, claim)
         event = told(document, item.place.status, embedded, str(path))
         yield replace(event, renamed=self._renamed(item.place))
         yield from self._finish_attachments(item, document.origin, parsed.document.attachments)
@@ -389,15 +397,16 @@ class Ingestor:
         return _numbered(told(document, place.status, embedded), 1, 1)
 
     def _commit(
-        self, place: _Place, parsed: Parsed, metadata: Mapping[str, Any], sha256: str, data: bytes, signature: str = ""
-    ) -> tuple[Document, int]:
+        self, place: _Place, parsed: Parsed, metadata: Mapping[str, Any], sha256: str, data: bytes,
+        signature: str = "", claim: Claim | None = None,
+    ) -> tuple[Document, int]:  # fmt: skip
         """Put in what was read from ``data``, which are kept where a page is to be drawn from them."""
         original = data if parsed.document.media_type == "application/pdf" else None
-        return self._put(place, parsed, metadata, sha256, len(data), original, signature)
+        return self._put(place, parsed, metadata, sha256, len(data), original, signature, claim)
 
     def _put(
         self, place: _Place, parsed: Parsed, metadata: Mapping[str, Any], sha256: str, size: int,
-        original: bytes | None, signature: str = "",
+        original: bytes | None, signature: str = "", claim: Claim | None = None,
     ) -> tuple[Document, int]:  # fmt: skip
         """Embed what is new of a document, and store it; the document, and how many texts were embedded."""
         doc = parsed.document
@@ -427,6 +436,7 @@ class Ingestor:
             replaces="" if place.known is None else place.known.origin,
             metadata=metadata,
             signature=signature,
+            claim=claim,
         )
         return self._truth.documents.put(self._collection, new), len(missing)
 

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, aclosing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, aclosing, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,8 +22,10 @@ from rag.documents import SPLITTER_VERSION, ParserPool, Recognition
 from rag.encode import Filler
 from rag.errors import (
     ArgumentError,
+    ConfigError,
     DocumentError,
     LibraryLocked,
+    ModelError,
     NotAllowed,
     PathError,
     QuestionError,
@@ -38,10 +40,21 @@ from rag.models.choose import QUOTES, ModelRegistry, embedder_info
 from rag.models.deferred import defer
 from rag.platform.files import real_path
 from rag.proof import KnownDocument, text_hash
-from rag.store.backends import is_database, open_accounts, open_truth, restore, salvage
+from rag.store.backends import (
+    is_database,
+    open_accounts,
+    open_election,
+    open_tables,
+    open_truth,
+    restore,
+    salvage,
+)
 from rag.store.dense import DenseIndex
 from rag.store.lock import WriterLock, prepare_folder
-from rag.store.truth import Collection, Conversations, Truth, User
+from rag.store.move import MoveEvent
+from rag.store.move import copy as copy_library
+from rag.store.move import finish as finish_copy
+from rag.store.truth import Claim, Collection, Conversations, DeadLetter, Job, QueueFacts, Truth, User
 from rag.sync import (
     Mirror,
     MirroredFolder,
@@ -73,6 +86,7 @@ from rag.types import (
     Said,
     UnreadFile,
 )
+from rag.workers import LEASE_SECONDS, QueuedIngestor, Worker
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,7 +107,14 @@ if TYPE_CHECKING:
 _TOLD_AT_ONCE = 500
 """New passages that the dense index is told of together while documents go in; the end tells it the rest."""
 
+_OF_A_DATABASE = {"database": "", "chroma": "", "queue": False}
+"""What is set for a library in a database is not meant for a folder that is named."""
+
 _RECOGNISED = "recognised"
+_IN_HAND = "in-hand"
+_COMPARED = 8
+"""Questions that a copied collection is asked, about so many of its documents."""
+
 _ENGINES = 8
 """Query engines kept ready: one for each collection and choice of documents that was asked lately."""
 
@@ -121,7 +142,7 @@ class Library:
         self._truth = truth
         self._lock = lock
         self._models = ModelRegistry(config, llm, embed_model, encoder)
-        self._dense = DenseIndex.open(truth, None if config.database else config.library_path)
+        self._dense = _dense(config, truth)
         self._lexical = truth.lexical
         self._guard = threading.RLock()
         self._passage_encoder: PassageEncoder | None = None
@@ -165,8 +186,14 @@ class Library:
         if path is not None and is_database(path):
             settings["database"] = path
         elif path is not None:
-            settings = {"database": "", **settings, "library": Path(path)}  # a folder that is named is meant
+            settings = {**_OF_A_DATABASE, **settings, "library": Path(path)}  # a folder that is named is meant
         config = base.with_(llm=name, encoder=encoder_name, **settings)
+        if not config.database and (config.chroma or config.queue):
+            what = "chroma" if config.chroma else "queue"
+            raise ConfigError(
+                f"{what} is for a library in a database, and no database is set.",
+                hint=f"Set database to a postgresql:// address, or leave {what} out: a folder needs none.",
+            )
         folder = config.library_path
         with ExitStack() as undo:
             lock = None if config.database else WriterLock.wanted(folder, write)
@@ -298,14 +325,19 @@ class Library:
         uploads: bool = False,
         metadata: Mapping[str, Any] | None = None,
         reader: BaseReader | Mapping[str, BaseReader] | None = None,
+        stop: threading.Event | None = None,
     ) -> Generator[IngestEvent, None, None]:
-        """Like ``ingest``, an event a file as it ends. Closing the generator stops after the file in hand."""
+        """Like ``ingest``, an event a file as it ends. Closing the generator stops after the file in hand.
+
+        With the setting ``queue`` workers read the files, and this follows them; once ``stop`` is set it no longer
+        does, and they are read all the same.
+        """
         if not uploads:
             self._for_administrators("files of the server", ever=False)
         listed = [paths] if isinstance(paths, Path | str) else list(paths)
         noted = _jsonable(metadata or {})
         way: SameName = same_name or ("ask" if uploads else "keep")
-        with self._ingestor(collection, way, noted, _reading(reader)) as (target, ingestor):
+        with self._ingestor(collection, way, noted, _reading(reader), stop=stop) as (target, ingestor):
             yield from self._caught_up(target, ingestor.events(listed, uploads=uploads))
 
     def ingest_address(
@@ -379,13 +411,14 @@ class Library:
     def sync_events(
         self, folder: Path | str, *, collection: str | None = None, include: Sequence[str] | None = None,
         exclude: Sequence[str] | None = None, dry_run: bool = False, allow_deletions: bool = False,
+        stop: threading.Event | None = None,
     ) -> Generator[IngestEvent, None, None]:  # fmt: skip
         """Add, update, move and remove documents until the collection mirrors the folder, an event a document.
 
         ``include`` and ``exclude`` are patterns as in a ``.gitignore``, and so is a ``.ragignore`` in any folder; None
         means as the folder was synced before. A file that was renamed or moved is not embedded again. ``dry_run`` tells
-        and changes nothing. Raises PathError for what is no folder, and unless ``allow_deletions`` when the folder is
-        empty or more than half of its documents are gone.
+        and changes nothing; ``stop`` as in ``ingest_events``. Raises PathError for what is no folder, and unless
+        ``allow_deletions`` when the folder is empty or more than half of its documents are gone.
         """
         self._for_administrators("folders of the server", ever=False)
         place = str(real_path(Path(folder), there=False))
@@ -395,7 +428,7 @@ class Library:
             documents = () if known is None else self._truth.documents.list(known.id)
             yield from foretold(wanted, self.config.limits, documents, allow_deletions=allow_deletions)
             return
-        with self._ingestor(collection) as (target, ingestor):
+        with self._ingestor(collection, stop=stop) as (target, ingestor):
             wanted = _chosen(target, place, include, exclude)
             events = Mirror(self._truth, target, wanted, self.config.limits).events(
                 ingestor, allow_deletions=allow_deletions
@@ -424,13 +457,50 @@ class Library:
         mirrors = {folder.path: Mirror(self._truth, target, folder, self.config.limits) for folder in wanted}
         for batch in changes(list(mirrors), stop):
             for path, changed in batch.items():
-                with self._ingestor(collection) as (_, ingestor):
+                with self._ingestor(collection, stop=stop) as (_, ingestor):
                     events = unless_refused(mirrors[path].events(ingestor, changed=changed), path)
                     for event in self._caught_up(target, events):
                         if event.status != "unchanged":
                             yield event
                 if stop.is_set():
                     return
+
+    def work(self, stop: threading.Event, *, until_empty: bool = False) -> Generator[IngestEvent, None, None]:
+        """Read the files that wait in the queue, of every collection, until ``stop`` is set, or with ``until_empty``
+        until nothing waits; an event a document. Any number of processes may, on any machine.
+
+        What goes wrong beside a file (no model, no room) is tried again, later each time, and given up in the end; a
+        database that is away is waited for. Raises StoreError for a library in a folder.
+        """
+        self._for_administrators("the queue", ever=False)
+        self._require_writer()
+        self._expect_database()
+
+        def ingesting(job: Job, claims: Mapping[Path, Claim]) -> AbstractContextManager[tuple[Collection, Ingestor]]:
+            return self._ingestor(job.collection, _same_name(job.same_name), job.metadata, claims=claims)
+
+        yield from Worker(self._truth, self.path / _IN_HAND, ingesting).events(stop, until_empty=until_empty)
+
+    def queue(self) -> tuple[QueueFacts, tuple[DeadLetter, ...]]:
+        """How the queue of files stands, and the files that were given up. Raises StoreError for a folder."""
+        self._for_administrators("the queue")
+        self._expect_database()
+        return self._truth.jobs.facts(LEASE_SECONDS), self._truth.jobs.dead()
+
+    def settle_queue(self, *, again: bool) -> int:
+        """Have the files that were given up tried ``again``, or forget them; how many they are."""
+        self._for_administrators("the queue")
+        self._require_writer()
+        self._expect_database()
+        return self._truth.jobs.revive() if again else self._truth.jobs.bury()
+
+    def _expect_database(self) -> None:
+        if not self.config.database:
+            raise StoreError(
+                f"The library {self.config.library_place} is a folder: whoever writes it reads the files, there is no"
+                " queue.",
+                hint="Keep the library in PostgreSQL (RAG_DATABASE, or `rag move`) to have workers.",
+            )
 
     def folders(self, collection: str | None = None) -> tuple[MirroredFolder, ...]:
         """The folders that a collection mirrors, by path. ``sync`` brings one in step, ``forget_folder`` ends it."""
@@ -884,13 +954,15 @@ class Library:
     @contextmanager
     def _ingestor(
         self, collection: str | None, same_name: SameName = "keep", metadata: Mapping[str, Any] | None = None,
-        read: Read | None = None,
+        read: Read | None = None, claims: Mapping[Path, Claim] | None = None, stop: threading.Event | None = None,
     ) -> Iterator[tuple[Collection, Ingestor]]:  # fmt: skip
-        """The collection, made if need be, and what puts files into it; nobody else does meanwhile."""
+        """The collection, made if need be, and what puts files into it; nobody else in this process does meanwhile.
+        Where there is a queue it takes the files, unless they are a worker's ``claims``."""
         from rag.models.embed import embed_documents
 
         self._require_writer()
-        with self._ingesting:
+        queued = self.config.queue and claims is None
+        with nullcontext() if queued else self._ingesting:
             self.collections.ensure(collection)
             target = self._editable(collection)
             embedder, _ = self._models.embedder(target.embedder.name)
@@ -898,7 +970,8 @@ class Library:
             pool = self._parser_pool(embedder)
             try:
                 limits, cut = self.config.limits, self._cut
-                yield target, Ingestor(self._truth, target, embed, pool, limits, same_name, metadata, cut, read)
+                given = (self._truth, target, embed, pool, limits, same_name, metadata, cut, read)
+                yield target, QueuedIngestor(*given, stop=stop) if queued else Ingestor(*given, claims)
             finally:
                 self._dense.sync(target)
                 self._filler.wake()
@@ -969,6 +1042,18 @@ class Library:
             return whole._passage_encoder
 
 
+def _same_name(told: str) -> SameName:
+    """What a job of the queue says of documents of its name."""
+    return "replace" if told == "replace" else "ask" if told == "ask" else "keep"
+
+
+def _dense(config: Config, truth: Truth) -> DenseIndex:
+    """The dense search of a library: with Chroma in its folder, with a server, or without either."""
+    if config.chroma:
+        return DenseIndex.on_server(truth, config.chroma, open_election(truth) if truth.writer else None)
+    return DenseIndex.open(truth, None if config.database else config.library_path)
+
+
 def _reading(reader: BaseReader | Mapping[str, BaseReader] | None) -> Read | None:
     """How files are read by a reader, or by the one for their suffix."""
     if reader is None:
@@ -996,16 +1081,71 @@ def _as_it_is(folder: Path) -> Repair | None:
         return None
 
 
+def move_library(source: str, target: str, *, config: Config) -> Iterator[MoveEvent]:
+    """Copy the library in a folder or a database, named as for ``Library.open``, into another one that is empty or not
+    there yet, an event a batch; nothing is embedded. In the end rows and answers are compared; run again, it goes on.
+
+    Raises StoreError when the target holds a library or the two differ, LibraryLocked while a process writes to a
+    folder.
+    """
+    with ExitStack() as stack:
+        for place in (source, target):
+            if not is_database(place):
+                stack.enter_context(WriterLock.acquire(Path(place)))
+        there = stack.enter_context(open_tables(_place(source), writer=False))
+        here = stack.enter_context(open_tables(_place(target), writer=True))
+        last = MoveEvent("", 0, 0)
+        for last in copy_library(there, here):
+            yield last
+        alike = config.with_(database="", chroma="", queue=False, encoder="off", llm=QUOTES)
+        asked = _compared([_place(source), _place(target)], alike)
+        finish_copy(here)
+    yield replace(last, questions=asked)
+
+
+def _place(place: str) -> Path | str:
+    return place if is_database(place) else Path(place)
+
+
+def _compared(places: Sequence[Path | str], config: Config) -> int:
+    """How many questions two libraries were asked, and answered alike, by quoting; none where an embedder is not there.
+    Raises StoreError for the first that they answer differently."""
+    asked = 0
+    with ExitStack() as stack:
+        one, other = (
+            stack.enter_context(Library(config, open_tables(place, writer=False), None, None, None)) for place in places
+        )
+        try:
+            for name in one.collections.names():
+                titles = [document.title for document in one.sources(name)]
+                for title in list(dict.fromkeys(titles))[:: max(1, len(titles) // _COMPARED)]:
+                    question = f"What is said about {title}?"[: config.limits.question_characters]
+                    if _told(one.quoted(question, name)) != _told(other.quoted(question, name)):
+                        raise StoreError(
+                            f"The copy answers {question!r} differently.", hint="Empty the target, and move it again."
+                        )
+                    asked += 1
+        except ModelError:
+            return asked
+    return asked
+
+
+def _told(answer: Answer) -> tuple[object, ...]:
+    """What an answer says, and by which characters of which documents."""
+    cited = [(one.document_id, one.source, one.start, one.end) for one in answer.citations]
+    return answer.text, answer.outcome, cited
+
+
 def sync_events(
     library: Library | None, folder: str, *, config: Config, include: Sequence[str] | None,
-    exclude: Sequence[str] | None, dry_run: bool, allow_deletions: bool,
+    exclude: Sequence[str] | None, dry_run: bool, allow_deletions: bool, stop: threading.Event | None = None,
 ) -> Iterator[IngestEvent]:  # fmt: skip
     """``Library.sync_events``; without a library what it would do to an empty one, and nothing is made."""
     if library is None:
         wanted = _chosen(None, str(real_path(Path(folder), there=False)), include, exclude)
         return foretold(wanted, config.limits, (), allow_deletions=allow_deletions)
     return library.sync_events(
-        folder, include=include, exclude=exclude, dry_run=dry_run, allow_deletions=allow_deletions
+        folder, include=include, exclude=exclude, dry_run=dry_run, allow_deletions=allow_deletions, stop=stop
     )
 
 

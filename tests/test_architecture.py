@@ -24,6 +24,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "rag.accounts",
         "rag.filters",
         "rag.ingest",
+        "rag.workers",
         "rag.sync",
         "rag.reindex",
         "rag.encode",

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
@@ -22,6 +23,7 @@ import yaml
 
 from rag import Library
 from rag.commands.cli import cli
+from rag.config import load_config
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -84,6 +86,43 @@ def test_the_services_run_without_rights() -> None:
             check_command(words[words.index("rag") + 1 :])
 
 
+def test_the_services_of_a_team_are_what_they_say() -> None:
+    """The commands, paths, names and settings of the compose file for a team are there."""
+    text = (DEPLOY / "team.yaml").read_text(encoding="utf-8")
+    told = yaml.safe_load(text)
+    services = told["services"]
+    for name, one in services.items():
+        if "build" in one:
+            build = (DEPLOY / one["build"]["context"]).resolve()
+            assert build == ROOT and (build / one["build"]["dockerfile"]).is_file()
+            assert one["cap_drop"] == ["ALL"] and "no-new-privileges:true" in one["security_opt"]
+            assert ("ports" in one) is False, f"{name}: only nginx is reached from outside"
+        if "entrypoint" not in one and "build" in one:
+            check_command(list(one["command"]))
+            environment = {k: str(v).partition(":?")[0] for k, v in one["environment"].items()}
+            config = load_config(environ={k: v for k, v in environment.items() if k.startswith("RAG_")}, directory=ROOT)
+            assert config.database == "postgresql://rag@postgres/rag" and config.queue
+            assert config.chroma == f"http://chroma:{services['chroma']['command'][-1]}"
+            assert set(one["depends_on"]) <= set(services)
+    assert services["chroma"]["entrypoint"] == ["chroma"] and services["chroma"]["command"][0] == "run"
+    assert any(point.name == "chroma" for point in entry_points(group="console_scripts"))
+    named = [v.partition(":")[0] for one in services.values() for v in one.get("volumes", ()) if v[0] != "."]
+    assert set(named) == set(told["volumes"]) and len(named) == len(set(named)), "nobody shares a folder"
+    address = services["nginx"]["networks"]["default"]["ipv4_address"]
+    pages = [one["command"] for name, one in services.items() if name.startswith("page")]
+    assert len(pages) == 2 and all(command[command.index("--proxy") + 1] == address for command in pages)
+    proxy = (DEPLOY / "team.nginx.conf").read_text(encoding="utf-8")
+    assert re.findall(r"server (page-\d:\d+)", proxy) == ["page-1:7860", "page-2:7860"]
+    assert "./team.nginx.conf:/etc/nginx/conf.d/default.conf:ro" in services["nginx"]["volumes"]
+    for line in re.findall(r"^# docker compose -f (\S+) (.+)$", text, re.MULTILINE):
+        assert (ROOT / line[0]).is_file()
+        words = shlex.split(line[1])
+        if "rag" in words:
+            check_command(words[words.index("rag") + 1 :])
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert "\npsycopg==" in lock and "\nchromadb==" in lock, "the image has what the team needs"
+
+
 def test_the_unit_names_what_there_is(tmp_path: Path) -> None:
     text = (DEPLOY / "rag.service").read_text(encoding="utf-8")
     (command,) = re.findall(r"^ExecStart=(.+)$", text, re.MULTILINE)
@@ -100,8 +139,8 @@ def test_the_unit_names_what_there_is(tmp_path: Path) -> None:
 
 def test_the_commands_of_the_page_on_it_exist() -> None:
     for text in ((ROOT / "docs/deploy.md").read_text("utf-8"), (DEPLOY / "nginx.conf").read_text("utf-8")):
-        for line in re.findall(r"^(?:# )?(?:sudo -u rag \S+ \S*/)?rag ([a-z].*)$", text, re.MULTILINE):
-            check_command(shlex.split(line))
+        for line in re.findall(r"^(?:# |    )?(?:sudo -u rag \S+ \S*/)?rag ([a-z].*)$", text, re.MULTILINE):
+            check_command(shlex.split(line, comments=True))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from fnmatch import fnmatchcase
@@ -28,6 +29,7 @@ from rag.commands.options import (
     json_option,
     opened,
     question_argument,
+    queue_option,
     settings,
 )
 from rag.errors import ConfigError, RagError
@@ -35,6 +37,7 @@ from rag.platform.files import real_path
 from rag.platform.signals import ENDING
 
 if TYPE_CHECKING:
+    from rag.config import Config
     from rag.ingest import SameName
     from rag.library import Library
     from rag.types import Check, IngestEvent, IngestReport
@@ -46,9 +49,12 @@ _LAZY = {
     "collections": "rag.commands.library:collections",
     "conversations": "rag.commands.library:conversations",
     "mcp": "rag.commands.serving:mcp",
+    "move": "rag.commands.team:move",
+    "queue": "rag.commands.team:queue",
     "serve": "rag.commands.serving:serve",
     "users": "rag.commands.users:users",
     "verify": "rag.commands.serving:verify",
+    "worker": "rag.commands.team:worker",
 }
 
 
@@ -81,9 +87,12 @@ _SUMMARIES = {
     "collections": "List, make, rename and delete collections.",
     "conversations": "List, show, export and delete conversations.",
     "mcp": "Serve the library to assistants by the Model Context Protocol.",
+    "move": "Copy a library from a folder into a database, or back, with its vectors.",
+    "queue": "How the queue of files stands, and which were given up.",
     "serve": "Serve programs over HTTP, in OpenAI's form and in its own.",
     "users": "Accounts: who may sign in, and what is shared with whom.",
     "verify": "Check an exported answer again, against the library or bare files.",
+    "worker": "Read the files that wait in the queue of a library in a database.",
 }
 
 
@@ -112,11 +121,12 @@ def cli(context: click.Context, /, **flags: str | None) -> None:
     help="A file with the name of a document from elsewhere: keep both, replace that document, or fail.",
 )
 @click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="Note this of every file, to choose it by.")
+@queue_option
 @common
 @json_option
 def ingest(
-    paths: tuple[str, ...], private: bool, same_name: SameName, wait: bool, metadata: tuple[str, ...], as_json: bool,
-    **flags: str | None,
+    paths: tuple[str, ...], private: bool, same_name: SameName, wait: bool, metadata: tuple[str, ...], queue: bool,
+    as_json: bool, **flags: str | None,
 ) -> None:  # fmt: skip
     """Put files, folders and pages of the web into the library; the README lists what can be read.
 
@@ -129,8 +139,8 @@ def ingest(
     from rag.filters import parse_metadata
 
     noted = parse_metadata(metadata)
-    with stoppable() as stop, opened(settings(**flags), write=True) as library:
-        events = _ingested(library, paths, same_name, noted, private)
+    with stoppable() as stop, opened(_queued(settings(**flags), queue), write=True) as library:
+        events = _ingested(library, paths, same_name, noted, private, _ended_by(stop, library))
         report = _told(after_first(events, lambda: echo_notices(library.notices)), stop, as_json=as_json)
         if wait and not stop.asked:
             _encoded(library, quiet=as_json)
@@ -145,11 +155,12 @@ def ingest(
 @click.option("--allow-deletions", is_flag=True, help="Also when the folder is empty or most of it is gone.")
 @click.option("--watch", is_flag=True, help="Go on, and follow every change, until Ctrl-C.")
 @click.option("--forget", is_flag=True, help="Mirror the folder no longer; its documents stay.")
+@queue_option
 @common
 @json_option
 def sync(
     folder: str | None, include: tuple[str, ...], exclude: tuple[str, ...], dry_run: bool, allow_deletions: bool,
-    watch: bool, forget: bool, as_json: bool, **flags: str | None,
+    watch: bool, forget: bool, queue: bool, as_json: bool, **flags: str | None,
 ) -> None:  # fmt: skip
     """Make the library mirror a folder: add, update, move and remove documents.
 
@@ -160,7 +171,7 @@ def sync(
 
     if folder is not None and not folder.strip():
         raise click.BadParameter("an empty path names nothing; for the working folder write '.'.", param_hint="FOLDER")
-    config = settings(**flags)
+    config = _queued(settings(**flags), queue)
     with stoppable() as stop, ExitStack() as closing_:
         there = bool(config.database) or (config.library_path / FILE_NAME).is_file()
         new = dry_run and folder is not None and not there
@@ -176,7 +187,7 @@ def sync(
         passes = (
             sync_events(
                 library, path, config=config, include=include or None, exclude=exclude or None, dry_run=dry_run,
-                allow_deletions=allow_deletions,
+                allow_deletions=allow_deletions, stop=_ended_by(stop, library) if library else None,
             )
             for path in folders
         )  # fmt: skip
@@ -188,10 +199,22 @@ def sync(
     _end(report, stop, as_json=as_json, dry_run=dry_run)
 
 
+def _queued(config: Config, queue: bool) -> Config:
+    """The configuration, with a queue where ``--queue`` asks for it."""
+    return config.with_(queue=True) if queue else config
+
+
+def _ended_by(stop: Stop, library: Library) -> threading.Event:
+    """Set once this command is asked to stop. Says who reads the files where nobody does."""
+    ended = threading.Event()
+    stop.then = ended.set
+    if library.config.queue and not library.queue()[0].workers:
+        click.echo("No worker is there to read the files. Start one, here or elsewhere: rag worker", err=True)
+    return ended
+
+
 def _watched(library: Library, folders: Sequence[str], stop: Stop, *, as_json: bool) -> None:
     """Follow the folders until this command is asked to stop."""
-    import threading
-
     from rag.commands.terminal import event_text
 
     ended = threading.Event()
@@ -246,14 +269,15 @@ def after_first(events: Iterator[IngestEvent], tell: Callable[[], None]) -> Gene
 
 
 def _ingested(
-    library: Library, paths: Sequence[str], same_name: SameName, noted: dict[str, Any], private: bool
-) -> Generator[IngestEvent, None, None]:
+    library: Library, paths: Sequence[str], same_name: SameName, noted: dict[str, Any], private: bool,
+    ended: threading.Event,
+) -> Generator[IngestEvent, None, None]:  # fmt: skip
     """The events of files and folders, and of what was typed as an address."""
     from rag.documents import is_address
 
     files = [Path(path) for path in paths if not is_address(path)]
     if files:
-        yield from library.ingest_events(files, same_name=same_name, metadata=noted)
+        yield from library.ingest_events(files, same_name=same_name, metadata=noted, stop=ended)
     for path in paths:
         if is_address(path):
             yield from library.ingest_address(path, private=private, metadata=noted).events

@@ -77,6 +77,9 @@ def front_of(flags: dict[str, Any]) -> Front:
     )  # fmt: skip
 
 
+queue_option = click.option(
+    "--queue", is_flag=True, help="Leave the reading to `rag worker`, wherever it runs, and follow (RAG_QUEUE)."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
 
@@ -105,7 +108,7 @@ def settings(library: str | None, collection: str | None, llm: str | None, embed
     if place.startswith(DATABASES):
         flags["database"] = place
     elif place:
-        flags |= {"library": place, "database": ""}  # a folder that is named is meant
+        flags |= {"library": place, "database": "", "chroma": "", "queue": "off"}  # a folder that is named is meant
     return load_config(flags)
 
 

@@ -17,6 +17,9 @@ from rag.types import ParsedDocument, Place, index_text
 INDEX_FOLDER = "index"
 """Where the dense indexes lie in a library's folder."""
 
+MOVING = "moving"
+"""The setting of a library that is being copied to, and is not whole yet."""
+
 NAME_LIMIT = 100
 TITLE_LIMIT = 80
 _EXCERPT = 160

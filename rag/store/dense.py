@@ -1,10 +1,14 @@
-"""Dense search over a library: exact from the truth, or through Chroma once a collection is large."""
+"""Dense search over a library: exact from the truth, or through Chroma once a collection is large.
+
+Chroma is embedded where the library is a folder, and one server for every process where it is a database.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from math import inf
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +16,7 @@ import numpy.typing as npt
 from rag.store.audit import AuditReport, IndexFailure, State, VectorIndex
 from rag.store.chroma import ChromaIndex
 from rag.store.exact import ExactSearch, best, cosines
+from rag.store.served import Election, Served
 from rag.store.truth import Collection, Ids, Truth, Vector
 from rag.store.upkeep import Upkeep
 
@@ -20,23 +25,45 @@ EXACT_BYTES = 128_000_000
 nothing, and up to here it is as fast: at 100,000 passages x 256 it takes 3-8 ms, and Chroma 5-8 ms where its graph is
 searched widely enough to find 98 of 100. Beyond, Chroma saves time and memory."""
 
+STAND_IN_BYTES = 1_000_000_000
+"""Up to this size a collection that belongs on a Chroma server is searched exactly while that cannot be asked: each
+process then holds all of it in memory, a million passages x 250."""
+
 _FEW_CHANGES = 1_000
 _FEW_PASSAGES = 20_000
 """Up to so many vectors are read from the file for one question (about 5 ms a thousand), rather than all of them
 loaded."""
 
 
+class Keeper(Protocol):
+    """What keeps the indexes of a library: ``Upkeep`` in a folder, ``Served`` on a server."""
+
+    def ready(self, collection: Collection) -> VectorIndex | None: ...
+    def state(self, collection: Collection) -> State: ...
+    def problem(self, collection: Collection) -> str: ...
+    def sync(self, collection: Collection) -> int: ...
+    def rebuild(self, collection: Collection) -> None: ...
+    def empty_quarantine(self) -> None: ...
+    def audit(self, collection: Collection, sample: int) -> AuditReport: ...
+    def fail(self, collection: Collection, index: VectorIndex, error: IndexFailure) -> None: ...
+    def keep_only(self, collection_ids: Container[int]) -> None: ...
+    def wake(self, collection_id: int) -> None: ...
+    def close(self) -> None: ...
+
+
 class DenseIndex:
     """Dense search over one library. Thread-safe.
 
-    The writing process keeps a Chroma index of each collection in step with the truth; every other process, and
-    this one while an index is small, missing or being rebuilt, searches the truth exactly.
+    In a folder the writing process keeps a Chroma index of each collection in step with the truth; every other process,
+    and this one while an index is small, missing or being rebuilt, searches the truth exactly. With a server every
+    process asks it, and a collection of more than ``stand_in`` bytes is searched by it alone.
     """
 
-    def __init__(self, truth: Truth, exact: ExactSearch, upkeep: Upkeep | None) -> None:
+    def __init__(self, truth: Truth, exact: ExactSearch, upkeep: Keeper | None, stand_in: float = inf) -> None:
         self._truth = truth
         self._exact = exact
         self._upkeep = upkeep
+        self._stand_in = stand_in
 
     @classmethod
     def open(cls, truth: Truth, folder: Path | None) -> Self:
@@ -45,28 +72,38 @@ class DenseIndex:
         exact = ExactSearch(truth)
         return cls(truth, exact, Upkeep(truth, folder, ChromaIndex) if truth.writer and folder is not None else None)
 
+    @classmethod
+    def on_server(cls, truth: Truth, address: str, election: Election | None) -> Self:
+        """Search through the Chroma server at ``address``; who wins the ``election`` keeps it in step with the truth,
+        and without one this process only asks. The server is looked for when it is first needed."""
+        return cls(truth, ExactSearch(truth), Served(truth, address, election), STAND_IN_BYTES)
+
     def search(
         self, collection: Collection, vector: npt.NDArray[Any], limit: int, within: Ids | None = None
     ) -> list[tuple[int, float]]:
         """The nearest passages of the newest committed state: (passage id, cosine), best first; only of ``within``,
         ascending, if given, and then exactly.
 
-        Raises EmbedderMismatch for a vector of another dimension or a collection embedded anew since.
+        Raises EmbedderMismatch for a vector of another dimension or a collection embedded anew since, IndexFailure for
+        a collection that only a server can search, which does not answer.
         """
         index = self._index_for(collection)
-        if within is not None and index is not None and len(within) <= _FEW_PASSAGES:
-            return best(*self._scored(collection, vector, within), limit)
+        large = self._too_large(collection)
+        if within is not None and (large or (index is not None and len(within) <= _FEW_PASSAGES)):
+            return self._among(collection, vector, limit, within)
         if within is not None or index is None or self._upkeep is None:
-            return self._exact.search(collection, vector, limit, within)
+            return self._exactly(collection, vector, limit, within)
         try:
-            return self._through(index, collection, vector, limit)
-        except IndexFailure:
-            self._upkeep.fail(collection, index)
-            return self._exact.search(collection, vector, limit)
+            found = self._through(index, collection, vector, limit)
+        except IndexFailure as error:
+            self._upkeep.fail(collection, index, error)
+            found = None
+        return self._exactly(collection, vector, limit) if found is None else found
 
     def scores(self, collection: Collection, vector: npt.NDArray[Any], ids: Sequence[int]) -> dict[int, float]:
         """The cosine of each of these passages; those that are gone are left out. Raises EmbedderMismatch."""
-        if self._exact.loaded(collection.id) or self._index_for(collection) is None:
+        exactly = self._exact.loaded(collection.id) or self._index_for(collection) is None
+        if exactly and not self._too_large(collection):
             return self._exact.scores(collection, vector, ids)
         return {int(i): float(s) for i, s in zip(*self._scored(collection, vector, ids), strict=True)}
 
@@ -114,6 +151,13 @@ class DenseIndex:
         """Why Chroma's index of this collection cannot be used now; empty when it can, or is not needed."""
         return "" if self._upkeep is None else self._upkeep.problem(collection)
 
+    def outlook(self, collection: Collection) -> str:
+        """What becomes of an index that cannot be used, as the beginning of a sentence's end: "...; ..."."""
+        if isinstance(self._upkeep, Served):
+            return "It is asked again, or rebuilt from the library, by itself;"
+        now = "It is being rebuilt" if self.state(collection) == "rebuilding" else "The next start rebuilds it"
+        return f"{now} from the library;"
+
     def rebuild(self, collection: Collection) -> None:
         """Build the collection's Chroma index anew from the truth, without embedding; readers do nothing.
 
@@ -138,6 +182,32 @@ class DenseIndex:
         if self._upkeep is not None:
             self._upkeep.close()
 
+    def _too_large(self, collection: Collection) -> bool:
+        """Whether the collection is not for this process's memory."""
+        return self._stand_in < inf and self._exact.size(collection) > self._stand_in
+
+    def _exactly(
+        self, collection: Collection, vector: npt.NDArray[Any], limit: int, within: Ids | None = None
+    ) -> list[tuple[int, float]]:
+        if self._too_large(collection):
+            why = self.problem(collection) or "it is behind the documents, or being made"
+            raise IndexFailure(
+                f"The collection {collection.name!r} is too large ({self._exact.size(collection) / 1e6:.0f} MB of"
+                f" vectors) to be searched without its index, which cannot be asked now: {why.rstrip('.')}.",
+                hint="Check the Chroma server; the search goes on by itself when it answers.",
+            )
+        return self._exact.search(collection, vector, limit, within)
+
+    def _among(
+        self, collection: Collection, vector: npt.NDArray[Any], limit: int, within: Ids
+    ) -> list[tuple[int, float]]:
+        """The best of these passages, read piece by piece."""
+        found: list[tuple[int, float]] = []
+        with self._truth.snapshot():
+            for at in range(0, len(within), _FEW_PASSAGES):
+                found += best(*self._scored(collection, vector, within[at : at + _FEW_PASSAGES]), limit)
+        return sorted(found, key=lambda one: (-one[1], one[0]))[:limit]
+
     def _scored(self, collection: Collection, vector: npt.NDArray[Any], ids: Sequence[int] | Ids) -> tuple[Ids, Vector]:
         """These passages, as far as they exist, and their cosines, from the truth."""
         with self._truth.snapshot():
@@ -153,14 +223,15 @@ class DenseIndex:
 
     def _through(
         self, index: VectorIndex, collection: Collection, vector: npt.NDArray[Any], limit: int
-    ) -> list[tuple[int, float]]:
+    ) -> list[tuple[int, float]] | None:
         """Ask the index, then let the truth decide: gone passages fall out, those on their way come in, and the
-        cosines are exact."""
+        cosines are exact. None when too much is on its way."""
+        few = _FEW_PASSAGES if self._too_large(collection) else _FEW_CHANGES
         with self._truth.snapshot():
             self._exact.expect_current(collection)
-            waiting = self._truth.outbox.changes(collection.id, _FEW_CHANGES + 1)
-            if len(waiting) > _FEW_CHANGES:
-                return self._exact.search(collection, vector, limit)
+            waiting = self._truth.outbox.changes(collection.id, few + 1)
+            if len(waiting) > few:
+                return None
             query = np.asarray(vector, dtype=np.float32).reshape(-1)
             cosines(np.empty((0, collection.embedder.dimension), dtype=np.float32), query)
             removed = sum(change.removed for change in waiting)

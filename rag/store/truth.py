@@ -19,6 +19,9 @@ import numpy.typing as npt
 
 from rag.types import Document, Heading, ParsedDocument, Passage, Place, UnreadFile
 
+ATTEMPTS = 6
+"""How often a file is tried before it is given up."""
+
 Vector = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
 
@@ -86,6 +89,71 @@ class NewDocument:
     replaces: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     signature: str = ""
+    claim: Claim | None = None
+
+
+class Claim(NamedTuple):
+    """The right of a worker to finish job ``number``, as long as it keeps it."""
+
+    number: int
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A file for a worker to read: where it was found (``origin``, ``name``, ``source``, ``signature`` as
+    ``rag.documents.SourceFile`` has them, ``path`` there, ``modified`` in UNIX seconds), its bytes, and how it is put
+    in. ``same_name`` as ``rag.ingest.SameName``."""
+
+    source: str
+    origin: str
+    name: str
+    path: str
+    signature: str
+    modified: float
+    same_name: str
+    metadata: Mapping[str, Any]
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A file that a worker took to read, without its bytes. ``attempts`` counts this one."""
+
+    claim: Claim
+    collection: str
+    source: str
+    origin: str
+    name: str
+    path: str
+    signature: str
+    modified: float
+    same_name: str
+    metadata: Mapping[str, Any]
+    size: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A file that was given up: how often it was tried, and why it failed last."""
+
+    number: int
+    collection: str
+    source: str
+    attempts: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """How the queue stands: files that are ``waiting`` (some of them for another try), ``running`` and ``dead``, and
+    how many ``workers`` were seen lately."""
+
+    waiting: int
+    running: int
+    dead: int
+    workers: int
 
 
 class Home(NamedTuple):
@@ -630,6 +698,57 @@ class Outbox(Protocol):
         """Drop the pointers of collections that are gone; the folders that are still pointed to."""
 
 
+class Jobs(Protocol):
+    """Files that wait for workers, which may be any number on any machines. Times are UNIX seconds of the callers'
+    clocks; where these differ by more than the lease, a file may be read twice, and is put in once.
+
+    Of the files of one origin, or one name, in a collection the older is done first.
+    """
+
+    def add(self, collection_id: int, batch: str, jobs: Sequence[NewJob]) -> None:
+        """Put files in the queue, in one transaction: they are on the disk when this returns."""
+
+    def claim(self, worker: str, lease: float, most: int, most_bytes: int) -> tuple[Job, ...]:
+        """Take at most ``most`` files to read, of one collection and to be put in alike, the oldest first; beyond the
+        first none that would make them more than ``most_bytes``, and one that failed before alone. Those that no worker
+        went on with for ``lease`` seconds wait again, or are dead after ``ATTEMPTS``."""
+
+    def data(self, claim: Claim) -> bytes:
+        """The bytes of a file. Raises JobLost."""
+
+    def renew(self, worker: str, host: str, numbers: Sequence[int]) -> None:
+        """Tell that a worker is there, and that it goes on with these of the files it took."""
+
+    def leave(self, worker: str, *, tried: bool) -> None:
+        """A worker ends: what it took waits again, and counts as ``tried`` or does not."""
+
+    def finish(self, claim: Claim, events: Sequence[Mapping[str, Any]]) -> None:
+        """A file has been read, or cannot be: what there is to tell of it. Its bytes go. Raises JobLost."""
+
+    def fail(self, claim: Claim, error: str, wait: float) -> bool:
+        """Something else went wrong: the file is tried again in ``wait`` seconds, or given up after ``ATTEMPTS``;
+        whether it was given up. Its bytes stay. Raises JobLost."""
+
+    def collect(self, batch: str, limit: int) -> tuple[tuple[str, tuple[Mapping[str, Any], ...]], ...]:
+        """At most ``limit`` files of a batch that ended since the last call, as they ended: the path of each, and what
+        there is to tell of it."""
+
+    def unfinished(self, batch: str) -> int:
+        """How many files of a batch wait or are being read, or ended and were not collected."""
+
+    def facts(self, lease: float) -> QueueFacts:
+        """How the queue stands."""
+
+    def dead(self) -> tuple[DeadLetter, ...]:
+        """The files that were given up, the oldest first."""
+
+    def revive(self) -> int:
+        """Have every file that was given up tried again; how many there are."""
+
+    def bury(self) -> int:
+        """Forget every file that was given up; how many there were."""
+
+
 class Truth(Protocol):
     """Everything that must not be lost, by kind. Use it from any thread; close it."""
 
@@ -643,6 +762,7 @@ class Truth(Protocol):
     conversations: Conversations
     outbox: Outbox
     accounts: AccountRows
+    jobs: Jobs
 
     @property
     def address(self) -> str:

@@ -123,8 +123,8 @@ class Upkeep:
         passages = self._truth.passages.count(collection.id)
         return AuditReport(self.state(collection), passages, 0, missing=passages, problem=problem if passages else "")
 
-    def fail(self, collection: Collection, index: VectorIndex) -> None:
-        """Note that ``index`` failed a query: it is put aside and rebuilt in the background."""
+    def fail(self, collection: Collection, index: VectorIndex, error: IndexFailure) -> None:
+        """Note that ``index`` failed a query: it is put aside and rebuilt in the background, whatever the ``error``."""
         entry = self._entry(collection.id)
         with entry.lock:
             if entry.index is index:

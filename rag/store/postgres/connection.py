@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -81,6 +81,46 @@ class PostgresConnection:
         row = self.raw.execute("UPDATE passage_number SET last = last + %s RETURNING last", (count,)).fetchone()
         assert row is not None
         return int(row[0]) - count + 1
+
+    def columns(self, table: str) -> list[str]:
+        """The names of a table's columns."""
+        rows = self.raw.execute(
+            "SELECT column_name FROM information_schema.columns WHERE table_schema = current_schema()"
+            " AND table_name = %s ORDER BY ordinal_position",
+            (table,),
+        )
+        return [str(row[0]) for row in rows]
+
+    def last_numbers(self) -> dict[str, int]:
+        """The greatest number that a row of each table ever had, where numbers are not used again."""
+        found = {}
+        for table in self._numbered():
+            row = self.raw.execute(
+                "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence(%s, 'id')), 0)", (table,)
+            ).fetchone()
+            found[table] = int(row[0]) if row else 0
+        row = self.raw.execute("SELECT last FROM passage_number").fetchone()
+        return {**found, "passage": int(row[0]) if row else 0}
+
+    def take_numbers(self, last: Mapping[str, int]) -> None:
+        """Use none of the numbers up to these, nor of those that are there."""
+        for table in self._numbered():
+            self.raw.execute(
+                f"SELECT setval(pg_get_serial_sequence(%s, 'id'), greatest((SELECT max(id) FROM {table}), %s, 1))",
+                (table, last.get(table, 0)),
+            )
+        self.raw.execute(
+            "UPDATE passage_number SET last = greatest(last, (SELECT max(id) FROM passage), %s)",
+            (last.get("passage", 0),),
+        )
+
+    def _numbered(self) -> list[str]:
+        """The tables whose rows the database numbers."""
+        rows = self.raw.execute(
+            "SELECT table_name FROM information_schema.columns WHERE table_schema = current_schema()"
+            " AND column_name = 'id' AND is_identity = 'YES' ORDER BY 1"
+        ).fetchall()
+        return [str(row[0]) for row in rows]
 
 
 @lru_cache(maxsize=512)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -49,6 +49,23 @@ class SqliteConnection(sqlite3.Connection):
         """The first of ``count`` numbers that no passage ever had; SQLite notes them when they are used."""
         row = self.execute("SELECT seq FROM sqlite_sequence WHERE name = 'passage'").fetchone()
         return (row[0] if row else 0) + 1
+
+    def columns(self, table: str) -> list[str]:
+        """The names of a table's columns."""
+        return [str(row[1]) for row in self.execute(f"PRAGMA table_info({table})")]
+
+    def last_numbers(self) -> dict[str, int]:
+        """The greatest number that a row of each table ever had, where numbers are not used again."""
+        return dict(self.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
+
+    def take_numbers(self, last: Mapping[str, int]) -> None:
+        """Use none of the numbers up to these, nor of those that are there."""
+        there = self.last_numbers()
+        counted = self.execute("SELECT name FROM sqlite_schema WHERE sql LIKE '%AUTOINCREMENT%'").fetchall()
+        for (name,) in counted:
+            if name not in there:
+                self.execute("INSERT INTO sqlite_sequence VALUES (?, 0)", (name,))
+            self.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", (last.get(name, 0), name))
 
 
 class SqliteDatabase(Engine[SqliteConnection]):

@@ -239,7 +239,47 @@ CREATE TABLE audit (
 ALTER TABLE collection ADD COLUMN public INTEGER NOT NULL DEFAULT 0;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _PLACES, ENCODINGS, _ORIGINS, _SEEN, _ACCOUNTS)
+_QUEUE = """
+-- Files that wait for a worker, and what came of them: see rag.store.tables.jobs. Here for the sake of one schema: a
+-- library in a folder is written by one process, which reads files itself.
+CREATE TABLE job (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection_id INTEGER NOT NULL REFERENCES collection(id) ON DELETE CASCADE,
+    batch TEXT NOT NULL,
+    source TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    name TEXT NOT NULL,
+    path TEXT NOT NULL,
+    signature TEXT NOT NULL,
+    modified REAL NOT NULL,
+    same_name TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    due REAL NOT NULL,
+    worker TEXT NOT NULL,
+    events TEXT NOT NULL,
+    error TEXT NOT NULL,
+    ended REAL NOT NULL,
+    collected INTEGER NOT NULL
+);
+CREATE INDEX job_state ON job(state, due);
+CREATE INDEX job_origin ON job(collection_id, origin);
+CREATE INDEX job_name ON job(collection_id, name);
+CREATE INDEX job_batch ON job(batch, ended);
+CREATE TABLE job_file (
+    job_id INTEGER PRIMARY KEY REFERENCES job(id) ON DELETE CASCADE,
+    data BLOB NOT NULL
+);
+CREATE TABLE worker (
+    id TEXT PRIMARY KEY,
+    host TEXT NOT NULL,
+    seen REAL NOT NULL
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _PLACES, ENCODINGS, _ORIGINS, _SEEN, _ACCOUNTS, _QUEUE)
 """Step n takes a library from version n to version n + 1; version 0 is an empty file."""
 
 VERSION = len(MIGRATIONS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -57,6 +57,15 @@ class Connection(Protocol):
 
     def take_passages(self, count: int) -> int:
         """The first of ``count`` numbers that no passage ever had."""
+
+    def columns(self, table: str) -> list[str]:
+        """The names of a table's columns."""
+
+    def last_numbers(self) -> dict[str, int]:
+        """The greatest number that a row of each table ever had, where numbers are not used again."""
+
+    def take_numbers(self, last: Mapping[str, int]) -> None:
+        """Use none of the numbers up to these, nor of those that are there."""
 
 
 class Words(Protocol):

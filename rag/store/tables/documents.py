@@ -23,6 +23,7 @@ from rag.store.names import Named, inside, name_documents
 from rag.store.tables import passages as slices
 from rag.store.tables.collections import find_collection, touch
 from rag.store.tables.connection import Connection, Database, Words, numbers
+from rag.store.tables.jobs import expect_claimed
 from rag.store.terms import columns
 from rag.store.truth import Collection, NewDocument, NewPassage
 from rag.types import Document, Heading, ParsedDocument, Place, UnreadFile
@@ -116,6 +117,8 @@ class DocumentsTables:
         check_passages(new.parsed, new.passages)
         rows = {key: unit_bytes(vector, collection.embedder.dimension) for key, vector in new.vectors.items()}
         with self._database.writing() as connection:
+            if new.claim is not None:
+                expect_claimed(connection, new.claim)
             now = find_collection(connection, collection.id)
             if now.generation != collection.generation:
                 raise embedded_anew(now, new.name)

@@ -11,6 +11,7 @@ from rag.store.tables.connection import Database
 from rag.store.tables.conversations import ConversationsTables
 from rag.store.tables.documents import DocumentsTables
 from rag.store.tables.encodings import EncodingsTables
+from rag.store.tables.jobs import JobsTables
 from rag.store.tables.lexical import LexicalTables
 from rag.store.tables.outbox import OutboxTables
 from rag.store.tables.passages import PassagesTables
@@ -22,6 +23,7 @@ from rag.store.truth import (
     Conversations,
     Documents,
     Encodings,
+    Jobs,
     Lexical,
     Outbox,
     Passages,
@@ -45,6 +47,12 @@ class TruthTables:
         self.conversations: Conversations = ConversationsTables(database)
         self.outbox: Outbox = OutboxTables(database)
         self.accounts: AccountRows = AccountsTables(database)
+        self.jobs: Jobs = JobsTables(database)
+
+    @property
+    def database_of_tables(self) -> Database:
+        """What the tables are in."""
+        return self._tables
 
     @property
     def writer(self) -> bool:
