@@ -483,13 +483,13 @@ class Library:
 
     def queue(self) -> tuple[QueueFacts, tuple[DeadLetter, ...]]:
         """How the queue of files stands, and the files that were given up. Raises StoreError for a folder."""
-        self._for_administrators("the queue")
+        self._for_administrators("the queue", ever=False)
         self._expect_database()
         return self._truth.jobs.facts(LEASE_SECONDS), self._truth.jobs.dead()
 
     def settle_queue(self, *, again: bool) -> int:
         """Have the files that were given up tried ``again``, or forget them; how many they are."""
-        self._for_administrators("the queue")
+        self._for_administrators("the queue", ever=False)
         self._require_writer()
         self._expect_database()
         return self._truth.jobs.revive() if again else self._truth.jobs.bury()

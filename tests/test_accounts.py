@@ -287,11 +287,13 @@ def every_call(view: Library, document: int, folder: Path) -> dict[str, Callable
         "layout": lambda: view.layout(document),
         "original": lambda: view.original(document),
         "query_engine": lambda: view.query_engine("vault"),
+        "queue": view.queue,
         "quoted": lambda: view.quoted(question, "vault"),
         "reindex_events": lambda: list(view.reindex_events("builtin", "vault")),
         "remove": lambda: view.remove("vault.txt", "vault"),
         "retriever": lambda: view.retriever("vault"),
         "search": lambda: view.search(question, collection="vault"),
+        "settle_queue": lambda: view.settle_queue(again=True),
         "sources": lambda: view.sources("vault"),
         "stream": lambda: list(view.stream(question, collection="vault")),
         "summary": lambda: view.summary("vault.txt", "vault"),
@@ -301,6 +303,7 @@ def every_call(view: Library, document: int, folder: Path) -> dict[str, Callable
         "unread": lambda: view.unread("vault"),
         "use_llm": lambda: view.use_llm("quotes"),
         "verify": lambda: view.verify(CANARY, "vault"),
+        "work": lambda: list(view.work(threading.Event())),
         "watch": lambda: list(view.watch([folder], stop=threading.Event(), collection="vault")),
     }
 
