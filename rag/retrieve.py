@@ -18,6 +18,7 @@ from rag.arguments import expecting
 from rag.config import Config
 from rag.encode import PassageEncoder
 from rag.errors import QuestionError
+from rag.language.questions import wanted_of
 from rag.models.embed import embed_query
 from rag.models.encoder import KNOWN_PASSAGE, KNOWN_QUESTION
 from rag.store.dense import DenseIndex
@@ -36,6 +37,9 @@ PRIOR_PASSAGES = 16
 """A term's passages are spread over the documents as if so many more held it, shared out by length: what a document
 names once or twice is chance, what it names throughout is its subject."""
 
+VOICES = 3
+"""So many passages more are found, unless it is said how many, for a question whether something is so."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
@@ -47,12 +51,19 @@ class Fusion:
 
     ``encoder`` >= 0 is what the encoder counts beside dense and full text, which together count 1, for a passage whose
     language it knows.
+
+    ``again`` >= 0 is what sets every passage but the best of its document back where it is asked whether something is
+    so: then each document that may say otherwise is to be heard. Of the steps of 0.05 the first by which each tuned
+    question of the samples has a gold file in five passages; held out, recall of the files goes from 0.83 to 0.92, over
+    their originals from 0.67 to 0.83. Other questions lose by it: over quarterly reports, five passages hold a right
+    file for 0.98 of them instead of 0.95, but 0.29 of an answer's figures instead of 0.32.
     """
 
     candidates: int = 50
     weight: float = 0.5
     document: float = 0.8
     encoder: float = 1.0
+    again: float = 0.2
 
 
 @expecting(question=QuestionError, str_or_query_bundle=QuestionError)
@@ -98,7 +109,8 @@ class HybridRetriever(BaseRetriever):
 
     def found(self, question: str, k: int | None = None) -> Found:
         """``hits``, and how many of the candidates the encoder had seen when they were put in order."""
-        limit = self._top_k if k is None else k
+        whether = wanted_of(question) == "whether"
+        limit = self._top_k + VOICES * whether if k is None else k
         vector = embed_query(self._embedder, question)
         scored = self._scores(question, vector, max(self._fusion.candidates, limit))
         if not scored.ids:
@@ -115,7 +127,9 @@ class HybridRetriever(BaseRetriever):
             for i in head
             if scored.ids[i] in passages
         )
-        return Found(distinct(hits_in_order=list(hits), limit=limit), len(scored.ids), scored.read)
+        different = distinct(hits_in_order=list(hits), limit=len(head) if whether else limit)
+        heard = spread(different, self._fusion.again)[:limit] if whether else different
+        return Found(heard, len(scored.ids), scored.read)
 
     def holding(self, wanted: Sequence[str], limit: int) -> tuple[list[Passage], int]:
         """The first ``limit`` passages that hold all of these words, and how many there are."""
@@ -283,6 +297,16 @@ def distinct(hits_in_order: Sequence[Hit], limit: int) -> list[Hit]:
         if len(kept) == limit:
             break
     return kept
+
+
+def spread(hits_in_order: Sequence[Hit], again: float) -> list[Hit]:
+    """The hits with those behind the best of their document set back, as if they had ``again`` less: what a document
+    says further tells less than what another one says. Maximal marginal relevance (Carbonell and Goldstein, 1998), with
+    "of the same document" for the likeness."""
+    first: dict[int, Hit] = {}
+    for hit in hits_in_order:
+        first.setdefault(hit.passage.document_id, hit)
+    return sorted(hits_in_order, key=lambda hit: again * (first[hit.passage.document_id] is not hit) - hit.score)
 
 
 def _alike(a: frozenset[str], b: frozenset[str]) -> bool:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
-from itertools import combinations
+from dataclasses import replace
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.retrieve import Fusion, distinct, fuse, min_max, subjects, to_node
+from rag.retrieve import Fusion, distinct, fuse, min_max, spread, subjects, to_node
 from rag.types import Hit, Passage
 
 
@@ -94,6 +95,21 @@ def test_a_passage_that_contradicts_another_is_no_duplicate_of_it(other: str) ->
     """Two versions of a rule differ by one figure or one "not"; both must reach the answer."""
     text = "all staff are paid in the last week of every month by bank transfer to their own account now"
     assert [h.passage.id for h in distinct([hit(1, text), hit(2, other)], 10)] == [1, 2]
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.floats(0, 2)), max_size=20), st.floats(0, 1))
+def test_the_best_of_each_document_is_heard_sooner(found: list[tuple[int, float]], again: float) -> None:
+    found.sort(key=lambda one: -one[1])
+    hits = [Hit(replace(hit(n, "x").passage, document_id=d), score, 0, 0) for n, (d, score) in enumerate(found)]
+    heard = spread(hits, again)
+    assert sorted(h.passage.id for h in heard) == [h.passage.id for h in hits] and heard[:1] == hits[:1]
+    first = {h.passage.document_id: h for h in reversed(hits)}
+    for before, after in pairwise(heard):
+        owed = again * (
+            (first[before.passage.document_id] is not before) - (first[after.passage.document_id] is not after)
+        )
+        assert before.score - owed >= after.score - 1e-9
+    assert spread(hits, 0.0) == hits
 
 
 def test_a_node_carries_what_a_citation_needs() -> None:

@@ -13,7 +13,6 @@ import pytest
 from rag.config import Config
 from rag.gold import GoldSet, Question, Record, Run, Settings, State, load_baseline, load_gold, run
 from rag.gold.commands.gate import hold
-from rag.gold.metrics.comparison import threshold_misses
 from rag.gold.types import Source
 from rag.library import Library
 
@@ -136,7 +135,7 @@ def test_quotes_mode_answers_the_shipped_questions(corpus: str, request: pytest.
 
     The aims are 0.95 for both file figures and no citation of another file; the quoted sentence stands in another file
     for about one answered question in twelve, where question and answer share no word. Of the originals' questions
-    one in seven gets the closest passages instead of an answer, those with the right file among them.
+    one in eight gets the closest passages instead of an answer, those with the right file among them.
     """
     finished = request.getfixturevalue(corpus)
     whole = figures(finished, "all")
@@ -146,22 +145,20 @@ def test_quotes_mode_answers_the_shipped_questions(corpus: str, request: pytest.
     assert whole.retrieved >= 0.95, message
     none = [abstained(record) for record in finished.records if record.id.startswith("none-")]
     assert sum(none) >= 0.8 * len(none) > 0, message
-    right, cited, wrong = {"on_briefs": (0.85, 0.88, 0.12), "on_originals": (0.83, 0.86, 0.14)}[corpus]
-    assert whole.abstention >= right, message
-    assert whole.cited >= cited, message
-    assert len(whole.wrong) <= wrong * answered, message
+    assert whole.abstention >= 0.85, message
+    assert whole.cited >= 0.88, message
+    assert len(whole.wrong) <= 0.12 * answered, message
 
 
 def test_nothing_got_worse_than_the_accepted_baseline(on_briefs: Run, gold: GoldSet, briefs: Path) -> None:
-    """The gate over the project's own answers. A threshold that the baseline misses too is an aim not reached yet."""
+    """The gate over the project's own answers: no loss, and no threshold missed."""
     baseline = load_baseline(GOLD)
     assert baseline is not None
     with Library.open(briefs, config=CONFIG, write=False) as library:
         outcome = hold(on_briefs, baseline, gold, library)
     assert outcome.comparison is not None and outcome.comparison.same_corpus, outcome.verdict.headline
     lost = [pair for pair in outcome.comparison.of(State.REGRESSION) if pair.question.gates]
-    known = {(miss.id, miss.metric) for miss in threshold_misses(outcome.comparison.a)}
-    missed = [m for m in outcome.verdict.misses if m.gates and (m.id, m.metric) not in known]
+    missed = [miss for miss in outcome.verdict.misses if miss.gates]
     told = "".join(f"\n{p.question.id}: {p.stage}, {', '.join(p.worse)}" for p in lost) + f"\n{missed or ''}"
     assert not lost and not missed, f"""{told}
 Look at them: rag gold run tests/data/seeds.yaml --corpus seeds --llm quotes --embedder builtin --html report.html
