@@ -108,10 +108,10 @@ def _embedders(collections: Sequence[Collection], models: ModelRegistry) -> Iter
         if recorded.digest != now.digest or prefixes:
             what = "its prefixes differ from those" if prefixes else "it is another version than the one"
             message = (
-                f"The embedder {recorded.name} has changed since the collection {collection.name} was made: {what} "
-                "its passages were embedded with, so searches may miss what they found before."
+                f"The search model {recorded.name} has changed since the collection {collection.name} was made: {what} "
+                "its passages were read with, so searches may miss what they found before."
             )
-            yield Check("embedder", "warn", message, "Run `rag reindex` to embed the passages again.")
+            yield Check("embedder", "warn", message, "Run `rag reindex`, which has it read them anew.")
 
 
 def _foreign(truth: Truth, collections: Sequence[Collection], models: ModelRegistry) -> Iterator[str]:
@@ -129,10 +129,10 @@ def _foreign(truth: Truth, collections: Sequence[Collection], models: ModelRegis
         seen, foreign = truth.encodings.seen_counts(collection.id, encoder.tag, FOREIGN_BELOW)
         if foreign > _GOOD_PART * seen:
             yield (
-                f"{foreign} of {seen} texts of the collection {collection.name} are in languages that the encoder "
-                f"{encoder.name} does not know: they are ranked, and refused, by words alone, and a question in "
-                "another language finds few of them. For such documents set encoder to a multilingual model "
-                "(ollama:NAME)."
+                f"{foreign} of {seen} texts of the collection {collection.name} are in languages that the ranking "
+                f"model does not know ({encoder.name}): they are ranked, and refused, by words alone, and a question "
+                "in another language finds few of them. For such documents choose a multilingual one: "
+                '`encoder = "ollama:NAME"` in rag.toml.'
             )
 
 

@@ -51,13 +51,14 @@ def check_command(words: list[str]) -> None:
 
 def test_the_commands_and_paths_of_the_image_exist() -> None:
     text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    sent = (ROOT / ".dockerignore").read_text(encoding="utf-8")
     lines = [line.split(maxsplit=1) for line in text.splitlines() if line and not line.startswith("#")]
     told = [(name, rest) for name, rest in lines]
     for name, rest in told:
         words = shlex.split(rest) if name == "COPY" else []
         if words and not words[0].startswith("--from"):
             for source in words[:-1]:
-                assert (ROOT / source).exists(), source
+                assert (ROOT / source).exists() and f"!{source.removeprefix('./')}\n" in sent, source
     last = text[text.rindex("FROM ") :]
     assert re.search(r"^USER rag$", last, re.MULTILINE) and "useradd --system" in last
     assert all(rest.startswith("python:3.11-slim") for name, rest in told if name == "FROM")
@@ -66,6 +67,8 @@ def test_the_commands_and_paths_of_the_image_exist() -> None:
     assert entry == ["rag"]
     check_command(command)
     assert "ADD" not in {name for name, _ in told} and "--require-hashes" in text
+    for install in re.findall(r"pip install [^&\n]+", text):  # the lock is whole, and leaves out what nothing imports
+        assert "--no-deps" in install and ("requirements.lock" in install or "--no-build-isolation" in install)
 
 
 def test_the_services_run_without_rights() -> None:

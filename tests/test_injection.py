@@ -4,6 +4,7 @@ read, asked about, talked about, exported, shown and served. No request leaves, 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from markdown_it import MarkdownIt
+from mcp import Client
 from playwright.sync_api import Browser, Dialog
 from selectolax.lexbor import LexborHTMLParser
 
@@ -21,6 +23,7 @@ from rag import Library, Turn
 from rag.answer.export import to_markdown
 from rag.answer.writing import tampering
 from rag.api.http import create_app
+from rag.api.mcp import create_server
 from rag.commands.terminal import answer_text
 from rag.types import Answer, Condensed, Done, Support, Token
 from tests.fake_ollama import FakeModel, FakeOllama
@@ -100,6 +103,8 @@ def test_an_attack_comes_to_nothing(place: Place, number: int) -> None:
     answer = _asked(place, library, attack)
     _served(place, attack, answer)
     _talked_about(place, library, attack, answer)
+    if number % 3 == 0:
+        asyncio.run(_assisted(place, library, attack))
     for request in place.server.sent("/api/chat")[asked_before:]:
         _check_prompt([message["content"] for message in request.json["messages"]])
     assert place.state() == before, "it changed something"
@@ -155,6 +160,39 @@ def _talked_about(place: Place, library: Library, attack: Attack, answer: Answer
     assert isinstance(events[-1], Done)
     _check_answer(place, library, attack, events[-1].answer)
     _check_html(answer_html(events[-1].answer.to_dict(), 2))
+
+
+async def _assisted(place: Place, library: Library, attack: Attack) -> None:
+    """The same for an assistant: what it may pass on loads and links nothing, citations are true slices, and passages
+    that are hidden or steer say so."""
+    async with Client(create_server(library), read_timeout_seconds=120) as client:
+
+        async def called(name: str, **arguments: Any) -> Any:
+            result = await client.call_tool(name, arguments)
+            assert not result.is_error, result
+            return result.structured_content
+
+        answer = await called("ask", question=attack.question)
+        assert not _MACHINERY.search(answer["text"])
+        _check_markdown(answer["text"])
+        for sentence in answer["sentences"]:
+            assert answer["text"][sentence["start"] : sentence["end"]] == sentence["text"]
+            proven = sentence["support"] in (Support.QUOTED, Support.SUPPORTED)
+            if attack.forged and attack.forged in sentence["text"] and proven:
+                cited = {answer["citations"][index]["source"] for index in sentence["citations"]}
+                assert cited == {place.files[attack.number]}
+        for mark in answer["markers"]:
+            number = answer["citations"][mark["citation"]]["marker"]
+            assert answer["text"][mark["start"] : mark["end"]] == f"[{number}]"
+        for cited in answer["citations"]:
+            where = {"document": cited["document_id"], "start": cited["start"], "end": cited["end"]}
+            assert (await called("quote", **where))["text"] == cited["quote"]
+        for hit in [*answer["hits"], *(await called("search", question=attack.question))["passages"]]:
+            text = hit["passage"]["text"]
+            assert (attack.hidden and attack.text[:56] in text) <= (
+                "its document does not show" in str(hit["warnings"])
+            )
+            assert set(tampering(text)) <= set(hit["warnings"])
 
 
 def _check_answer(place: Place, library: Library, attack: Attack, answer: Answer) -> None:

@@ -69,10 +69,12 @@ class Calls:
         self._page = page
         self._public = {name: list(inspect.signature(getattr(Api, name)).parameters.values())[1:] for name in PUBLIC}
 
-    def check(self, path: str, body: Mapping[str, Any]) -> None:
+    def check(self, path: str, body: dict[str, Any]) -> None:
         """Raises Refusal (404, 422) unless the event that is meant exists and takes such values."""
         name = path.rstrip("/").rpartition("/")[2]
-        if name not in self._public:
+        if name in self._public:
+            body.pop("fn_index", None)  # the path names the function; Gradio would run the body's instead
+        else:
             index = body.get("fn_index")
             event = None if index is None else self._page.fns.get(index)
             if index is None or event is None or event.fn is None:

@@ -51,11 +51,14 @@ Events = Callable[[], Generator[AnswerEvent, None, None]]
 
 @dataclass(slots=True, eq=False)
 class _Showing:
-    """What a tab shows: a conversation, whether an answer grows in it, and whether the end of that is shown."""
+    """What a tab shows: a conversation, whether an answer grows in it, and whether the end of that is shown; the
+    ``question`` that was asked there last, and whether it has ``begun``."""
 
     conversation: str = ""
     growing: bool = False
     settled: bool = False
+    question: str = ""
+    begun: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +96,9 @@ class Chat:
     async def ask(
         self, question: str, conversation: str, collection: str, view: str, scope: Scope = ALL
     ) -> Update | None:
-        """Begin to answer ``question`` in ``conversation`` (empty: a new one); None for an empty question."""
-        if not question.strip():
+        """Begin to answer ``question`` in ``conversation`` (empty: a new one); None for an empty question, and for one
+        that the tab has just asked: Enter was pressed twice."""
+        if not question.strip() or self._asked_twice(question.strip(), conversation, view):
             return None
         shown = await self._answer(question.strip(), conversation, collection, None, view, scope)
         return shown if shown is None or shown.warning else replace(shown, box="")
@@ -156,7 +160,7 @@ class Chat:
         task = None if shown is None else self._answers.running(shown.conversation)
         if shown is None or task is None:
             return
-        showing = self._take(view, _Showing(shown.conversation, growing=True))  # one follower a tab
+        showing = self._take(view, replace(shown, growing=True, settled=False))  # one follower a tab
         found = await asyncio.to_thread(self._conversations.get, shown.conversation)
         if found is not None:
             async for update in self._follow(task, self._whole(found, task), len(found.turns), showing):
@@ -169,7 +173,7 @@ class Chat:
         the tab when this one began, has arrived by then.
         """
         shown = self._views.get(view)
-        if shown is None or shown.settled or self._writing(shown.conversation):
+        if shown is None or shown.settled or not shown.begun or self._writing(shown.conversation):
             return None
         shown.settled = True
         if not shown.growing:
@@ -202,13 +206,17 @@ class Chat:
         self, question: str, conversation: str, collection: str, replaced: int | None, view: str, scope: Scope,
         events: Events | None = None,
     ) -> Update | None:  # fmt: skip
-        showing = self._take(view)
+        showing = self._take(view, _Showing(settled=view not in self._views, question=question, begun=False))
+        showing.conversation = conversation
         try:
             conversation = await asyncio.to_thread(
                 self._begin, question, conversation, collection, replaced, scope, events
             )
         except RagError as error:
+            showing.question, showing.growing = "", self._writing(conversation)
             return Update(warning=error.explain(), busy=self._answers.running(conversation) is not None)
+        finally:
+            showing.conversation, showing.begun = conversation, True
         shown = await self._show(conversation, showing)
         # A question more changes nobody's thumb, and an update of the chat without thumbs is a cheap one.
         return shown if shown is None or replaced is not None else replace(shown, thumbs=None)
@@ -262,6 +270,12 @@ class Chat:
         showing.conversation = found.id
         where: dict[str, Any] = {"conversation": found.id, "collection": found.collection}
         return replace(self._whole(found, task), history_changed=True, opened=True, **where)
+
+    def _asked_twice(self, question: str, conversation: str, view: str) -> bool:
+        shown = self._views.get(view)
+        if shown is None or shown.question != question or conversation not in ("", shown.conversation):
+            return False
+        return not shown.begun or self._writing(shown.conversation)
 
     def _writing(self, conversation: str) -> bool:
         task = self._answers.running(conversation)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 from urllib.parse import parse_qs, urlencode
@@ -71,7 +71,7 @@ PUBLIC = ("ask", "search", "sources")
 """The functions for programs. The page's own handlers have names too; Gradio hides those, and would run them."""
 _CALL = rf"(?:run|api|call)/(?:{'|'.join(PUBLIC)})"
 READ = re.compile(
-    r"/|/theme\.css|/config/?|/manifest\.json|/favicon\.ico|/robots\.txt|/gradio_api/info/?"
+    r"/|/theme\.css|/config/?|/manifest\.json|/favicon\.ico|/robots\.txt|/gradio_api/info/?|/gradio_api/app_id"
     rf"|/(?:assets|static)(?:/{_NAME})+"
     rf"|/gradio_api/queue/data|/gradio_api/heartbeat/{_NAME}|/gradio_api/{_CALL}/{_NAME}"
     rf"|/page/\d{{1,12}}/\d{{1,5}}\.png|/export/{_NAME}\.(?:md|json)"
@@ -97,8 +97,8 @@ class Rules(Names):
 class Calls(Protocol):
     """What the application knows of its events; each method raises Refusal."""
 
-    def check(self, path: str, body: Mapping[str, Any]) -> None:
-        """Whether there is such an event, and its values are of the right kinds."""
+    def check(self, path: str, body: dict[str, Any]) -> None:
+        """Whether there is such an event, and its values are of the right kinds; what it may not say is taken out."""
 
     def check_waiting(self, path: str, query: bytes, mine: str) -> None:
         """Whether something is, or will be, there to be read at this address of an event stream, and its session

@@ -341,13 +341,14 @@ async def _send(send: Send, status: int, headers: Sequence[Header], body: bytes)
 
 
 _STYLE = (
+    "html{color-scheme:light dark}a{color:#4338ca}"
     "body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:8vh auto;padding:0 1rem;color:#0f172a;"
     "background:#f8fafc}form{margin:1rem 0;display:flex;flex-wrap:wrap;gap:.5rem;align-items:end}label{display:block;"
     "flex:1 1 12rem}input,select,button{font:inherit;padding:.45rem .6rem;border:1px solid #94a3b8;border-radius:.4rem;"
     "width:100%;box-sizing:border-box;background:#fff;color:inherit}button{width:auto;background:#4338ca;color:#fff;"
     "border-color:#4338ca}.said{white-space:pre-line;overflow-wrap:anywhere;border-left:4px solid #b45309;padding:"
     ".3rem .8rem;background:#fff7ed;color:#0f172a}@media(prefers-color-scheme:dark){body{background:#0b1120;"
-    "color:#e2e8f0}input,select{background:#1e293b}}"
+    "color:#e2e8f0}a{color:#a5b4fc}input,select{background:#1e293b}}"
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from rag.answer.writing.fence import tampering
+from rag.answer.writing.fence import warnings
 from rag.text import counted
 from rag.types import Outcome, unchecked_told
 from ui.chips import ORIGINS, Record, place
@@ -99,9 +99,7 @@ def _hit_card(passage: Record, lines: Record, turn: int, number: int | None) -> 
 
 
 def _warning(item: Record, text: str) -> str:
-    """What a reader should know before trusting a passage: its document hides it, or it is made to steer a model."""
-    hidden = ["text that its document does not show"] if "hidden text" in (item.get("place") or "") else []
-    found = [*hidden, *tampering(text)]
+    found = warnings(item.get("place") or "", text)
     return f'<span class="tag unsup">⚠ {" and ".join(found)}</span>' if found else ""
 
 

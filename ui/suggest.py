@@ -15,7 +15,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag.answer.suggest import fact_questions
+from rag.answer.suggest import FactQuestion, fact_questions, own_questions
 from rag.errors import RagError
 from rag.gold.commands.draft import drafts
 from rag.gold.metrics.llm_judge import open_chat
@@ -29,7 +29,7 @@ from ui.signal import Signal
 
 if TYPE_CHECKING:
     from rag.library import Library
-    from rag.types import Document
+    from rag.types import Citation, Document
 
 logger = logging.getLogger(__name__)
 EXAMPLES = 4
@@ -144,13 +144,13 @@ class Suggestions:
         return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
 
     def _answered(self, candidates: Iterator[Suggestion], collection: str, most: int) -> tuple[Suggestion, ...]:
-        """Those that are answered, each from the document that it was made of."""
+        """Those that are answered, each from the very words that it was made of."""
         found: dict[str, Suggestion] = {}
         for asked, one in enumerate(candidates):
             if self._stop.is_set() or len(found) == most or asked == _ASKED:
                 break
             answer = self._library.quoted(one.question, collection)
-            if answer.outcome is Outcome.ANSWERED and one.source in answer.sources:
+            if answer.outcome is Outcome.ANSWERED and any(_from(one, cited) for cited in answer.citations):
                 found.setdefault(one.question, one)
         return tuple(found.values())
 
@@ -179,8 +179,19 @@ class Suggestions:
 
     def _facts(self, document: Document) -> list[Suggestion]:
         text = self._library.text(document.id)[:_READ]
-        found = [Suggestion(f.question, document.source, text[f.start : f.end]) for f in fact_questions(text)]
-        return found[:: max(1, len(found) // _OF_ONE)][:_OF_ONE]
+        found = [*_spread(list(own_questions(text))), *_spread(list(fact_questions(text)))]
+        return [Suggestion(f.question, document.source, text[f.start : f.end]) for f in found]
+
+
+def _spread(found: Sequence[FactQuestion]) -> Sequence[FactQuestion]:
+    """A few of those of a document, evenly over it."""
+    return found[:: max(1, len(found) // _OF_ONE)][:_OF_ONE]
+
+
+def _from(one: Suggestion, cited: Citation) -> bool:
+    """Whether a citation names what a question was made of."""
+    fact, quote = " ".join(one.fact.split()), " ".join(cited.quote.split())
+    return cited.source == one.source and (fact in quote or quote in fact)
 
 
 def follow_ups(record: Record, known: Sequence[Suggestion], limit: int = FOLLOW_UPS) -> list[str]:

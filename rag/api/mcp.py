@@ -12,9 +12,11 @@ from mcp_types import ToolAnnotations
 from pydantic import Field
 
 import rag
+from rag.answer.export import inactive
+from rag.answer.writing.fence import warnings
 from rag.api.door import Caller, described
 from rag.errors import RagError
-from rag.types import to_plain
+from rag.types import Answer, Hit, to_plain
 
 if TYPE_CHECKING:
     from rag.library import Library
@@ -63,14 +65,17 @@ class _Tools:
         When ``abstained`` is true the documents do not say it: do not answer from elsewhere without saying so.
         """
         answer = await _told(lambda: self._library(asked).ask(question, collection=collection or None))
-        return answer.to_dict()
+        return _to_pass_on(answer)
 
     async def search(
         self, asked: Asked, question: Question, k: Count = 6, collection: Collection = ""
     ) -> dict[str, Any]:
-        """The passages nearest to a question, best first, with their document, place and scores."""
+        """The passages nearest to a question, best first, with their document, place and scores.
+
+        ``warnings`` say what is wrong with a passage: hidden by its document, or made to steer a model.
+        """
         hits = await _told(lambda: self._library(asked).search(question, k, collection or None))
-        return {"passages": [to_plain(hit) for hit in hits]}
+        return {"passages": [_warned(hit) for hit in hits]}
 
     async def sources(self, asked: Asked, collection: Collection = "") -> dict[str, Any]:
         """The documents there are: name, title, type, pages, SHA-256."""
@@ -95,6 +100,19 @@ class _Tools:
     ) -> dict[str, Any]:
         """Whether the documents support a statement, and the characters that do. No model is asked."""
         return (await _told(lambda: self._library(asked).verify(text, collection or None))).to_dict()
+
+
+def _to_pass_on(answer: Answer) -> dict[str, Any]:
+    """An answer for an assistant that shows Markdown: its text, of the same length, links and loads nothing."""
+    plain = answer.to_dict()
+    plain["text"] = inactive(answer.text)
+    for sentence in plain["sentences"]:
+        sentence["text"] = plain["text"][sentence["start"] : sentence["end"]]
+    return {**plain, "hits": [_warned(hit) for hit in answer.hits]}
+
+
+def _warned(hit: Hit) -> dict[str, Any]:
+    return {**to_plain(hit), "warnings": warnings(hit.passage.place, hit.passage.text)}
 
 
 async def _told(work: Callable[[], T]) -> T:

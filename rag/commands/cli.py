@@ -111,9 +111,7 @@ def cli(context: click.Context, /, **flags: str | None) -> None:
 @cli.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH|URL...")
 @click.option("--private", is_flag=True, help="Also fetch addresses of this machine and network.")
-@click.option(
-    "--wait", is_flag=True, help="Wait until the encoder, too, has seen all (else the page's background does)."
-)
+@click.option("--wait", is_flag=True, help="Wait until the ranking model, too, has seen all (else the page does it).")
 @click.option(
     "--same-name",
     type=click.Choice(["keep", "replace", "ask"]),
@@ -517,17 +515,17 @@ def _first_start(library: Library, seeds: bool | None) -> None:
 @click.argument("embedder_name", metavar="EMBEDDER", required=False)
 @common
 def reindex(embedder_name: str | None, **flags: str | None) -> None:
-    """Embed a collection anew with another embedder (builtin or ollama:NAME).
+    """Search a collection with another model (builtin, the included one, or ollama:NAME), which reads it anew.
 
     Without a name: with that of an unfinished reindex, else the configured one. Ctrl-C loses nothing: run it again
-    and it goes on. The old vectors serve until the new ones are complete.
+    and it goes on. Until it has read all, searches go on as before.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from rag.commands.terminal import duration
 
-    columns = (TextColumn("Embedding"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
+    columns = (TextColumn("Reading"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
     config = settings(**flags)
     with opened(config, write=True) as library:
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

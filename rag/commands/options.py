@@ -25,7 +25,9 @@ def common(command: F) -> F:
         click.option("--collection", metavar="NAME", help="The collection (RAG_COLLECTION; 'default')."),
         click.option("--llm", metavar="NAME", help="auto, quotes, ollama:NAME or openai:MODEL@URL (RAG_LLM)."),
         click.option(
-            "--embedder", metavar="NAME", help="auto, builtin, ollama:NAME or openai:MODEL@URL, for new collections."
+            "--embedder",
+            metavar="NAME",
+            help="Search model of new collections: auto, builtin (included), ollama:NAME or openai:MODEL@URL.",
         ),
     ):
         command = option(command)

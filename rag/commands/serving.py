@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from rag.commands.options import common, echo_json, exposed, front_of, json_option, opened, settings
-from rag.errors import ConfigError, ProofError
+from rag.errors import ConfigError, NotAllowed, ProofError
 from rag.proof import MEANING, ProofReport, bare_files, check_proof, read_proofs
 
 if TYPE_CHECKING:
@@ -89,11 +89,24 @@ def _assistants(library: Library | None) -> MCPServer[Any]:
 
 
 @click.command("mcp")
+@click.option("--user", metavar="NAME", help="Show the assistant what this user may see, and no more.")
 @common
-def mcp(**flags: str | None) -> None:
-    """Serve the library to assistants by the Model Context Protocol, over standard input and output."""
+def mcp(user: str | None, **flags: str | None) -> None:
+    """Serve the library to assistants by the Model Context Protocol, over standard input and output.
+
+    It has all of the library, as every command has; where there are accounts, --user bounds it to what one may see.
+    """
     with opened(settings(**flags), write=False) as library:
-        _assistants(library).run("stdio")
+        seen = library if user is None else _as_seen_by(library, user)
+        _assistants(seen).run("stdio")
+
+
+def _as_seen_by(library: Library, name: str) -> Library:
+    """The library as a user sees it. Raises AccountError for an unknown name, NotAllowed for a disabled account."""
+    user = library.accounts.by_id(library.accounts.get(name).id)
+    if user is None:
+        raise NotAllowed(f"The account {name!r} is disabled.", hint=f"Let it in again: rag users enable {name}")
+    return library.for_user(user)
 
 
 @click.command("verify")

@@ -219,14 +219,14 @@ def _auto_embedder(config: Config, client: OllamaClient | None) -> tuple[BaseEmb
             name = picked.name.removesuffix(":latest")
             model = _open_embedder(config, own, f"{OLLAMA}{name}")
             own = None
-            return model, Choice(f"{OLLAMA}{name}", f"Embeds with the model {name} of Ollama.")
+            return model, Choice(f"{OLLAMA}{name}", f"Searches with the model {name} of Ollama.")
         why = "Ollama has no embedding model of the short list"
     except ModelError as error:
         why = str(error).rstrip(".")
     finally:
         if own is not None and own is not client:
             own.close()
-    return _builtin(), Choice(BUILTIN, f"Embeds with the built-in model: {why}.")
+    return _builtin(), Choice(BUILTIN, f"Searches with the included model: {why}.")
 
 
 def _open_llm(config: Config, client: OllamaClient | None, name: str) -> LLM:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from rag.answer.suggest import fact_questions
+from rag.answer.suggest import fact_questions, own_questions
 from rag.answer.summary import central, conversation_summary
 from rag.errors import QuestionError
 from rag.library import Library
@@ -76,6 +76,12 @@ def test_what_is_chosen_is_near_to_all_and_unlike_the_rest() -> None:
         ("The river Minho is 300 kilometres long.", "The river Minho is how many kilometres long?"),
         ("A hotel in the city may cost 120 euros a night.", "A hotel in the city may cost how much a night?"),
         ("The protocol was signed in the year 1987.", "The protocol was signed in the year what year?"),
+        ("Der Antrag muss binnen 14 Tagen gestellt werden.", "Der Antrag muss binnen … Tagen gestellt werden?"),
+        ("La torre mide 300 metros y se ve desde lejos.", "La torre mide … metros y se ve desde lejos?"),
+        ("Мост через реку был открыт в 1931 году.", "Мост через реку был открыт в … году?"),
+        ("这条河全长300公里，从山里一直流到海边的大城市。", "这条河全长…公里，从山里一直流到海边的大城市？"),
+        ("يبلغ طول النهر 300 كيلومتر ويمر بعدة مدن كبيرة.", "يبلغ طول النهر … كيلومتر ويمر بعدة مدن كبيرة؟"),
+        ("इस नदी की कुल लंबाई 300 किलोमीटर है।", "इस नदी की कुल लंबाई … किलोमीटर है?"),
         ("Le fleuve est long de 300 kilomètres dans le pays.", "Le fleuve est long de combien de kilomètres dans"),
     ],
 )
@@ -92,7 +98,7 @@ def test_a_value_gives_way_to_what_asks_for_it(text: str, question: str) -> None
         "Meetings take place on Article 5 and room 12 of the house.",
         "It lasts for 30 days after the last of them.",  # leans on what is before it
         "In 1987 the protocol was signed by all of them.",  # would have to be turned round
-        "Der Antrag muss innerhalb von 14 Tagen gestellt werden.",  # the word would have to agree
+        "Der Antrag muss in 14 Tagen gestellt und nach 30 Tagen beschieden werden.",  # which of them?
         "The rate rose from 5 days to 8 days in all places.",  # which of them?
         "| The river Minho | is 300 kilometres long. |",
         "# The river Minho is 300 kilometres long.",
@@ -101,3 +107,25 @@ def test_a_value_gives_way_to_what_asks_for_it(text: str, question: str) -> None
 )
 def test_what_makes_no_question_by_itself_makes_none(text: str) -> None:
     assert list(fact_questions(text)) == []
+
+
+def test_what_a_document_asks_itself_is_a_question_where_an_answer_follows() -> None:
+    text = """# Häufige Fragen
+
+## Wie viele Tage Urlaub habe ich im Jahr?
+
+Allen stehen 28 Tage zu.
+
+**Wann muss ich den Antrag dafür stellen?**
+
+Wer weiß?
+
+勤続一年の社員には年に何日の休暇がありますか？
+
+二十日あります。
+"""
+    made = {found.question: text[found.start : found.end] for found in own_questions(text)}
+    assert made == {
+        "Wie viele Tage Urlaub habe ich im Jahr?": "Allen stehen 28 Tage zu.",
+        "勤続一年の社員には年に何日の休暇がありますか？": "二十日あります。",
+    }

@@ -192,6 +192,27 @@ def test_questions_to_try_are_answered_by_the_document_they_were_made_of(
     assert "handbook.pdf" not in {one.source for one in made.of("default")}
 
 
+GERMAN = """# Urlaub
+
+## Wie viele Tage Urlaub stehen einer Vollzeitkraft zu?
+
+Einer Vollzeitkraft stehen im Jahr 28 Tage Urlaub zu. Der Antrag muss binnen 14 Tagen gestellt werden.
+"""
+GREEK = "Η γέφυρα του Μπράκγουοτερ εγκαινιάστηκε το 1931 με δύο χρόνια καθυστέρηση.\n"
+
+
+def test_questions_to_try_are_in_the_languages_of_the_documents(library: Library) -> None:
+    library.collections.create("languages")
+    library.add(GERMAN, source="urlaub.md", collection="languages")
+    library.add(GREEK, source="gefyra.txt", collection="languages")
+    made = suggestions(library)
+    made.make("languages")
+    asked = {one.question: one.source for one in made.of("languages")}
+    assert asked["Wie viele Tage Urlaub stehen einer Vollzeitkraft zu?"] == "urlaub.md"
+    assert asked["Der Antrag muss binnen … Tagen gestellt werden?"] == "urlaub.md"
+    assert asked["Η γέφυρα του Μπράκγουοτερ εγκαινιάστηκε το … με δύο χρόνια καθυστέρηση?"] == "gefyra.txt"
+
+
 def test_what_to_ask_next_comes_from_the_documents_found_and_was_not_asked() -> None:
     known = [Suggestion(f"{source} {n}?", source) for source in ("a.md", "b.md") for n in range(3)]
     record = {"question": "a.md 0?", "hits": [{"passage": {"source": "a.md"}}]}

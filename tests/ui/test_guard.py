@@ -59,7 +59,8 @@ def port(echo: Echo) -> Iterator[int]:
 READS = [
     "/", "/theme.css", "/config", "/manifest.json", "/favicon.ico", "/gradio_api/info", "/assets/index-a_B.1.js",
     "/static/fonts/a/b.woff2", "/gradio_api/queue/data?session_hash=abc", "/gradio_api/heartbeat/abc123",
-    "/gradio_api/call/ask/0af3", "/page/12/3.png?start=1&end=9", "/export/0af3.md", "/export/0af3.json",
+    "/gradio_api/app_id", "/gradio_api/call/ask/0af3", "/page/12/3.png?start=1&end=9",
+    "/export/0af3.md", "/export/0af3.json",
 ]  # fmt: skip
 WRITES = [EVENTS, "/gradio_api/run/search", "/gradio_api/call/ask", "/upload?name=a.txt"]
 ROUTES = [("GET", path) for path in READS] + [("POST", path) for path in WRITES]
@@ -151,7 +152,7 @@ def leaking_paths() -> list[str]:
         "/gradio_api/runs", "/gradio_api/run-history/records", "/monitoring", "/monitoring/summary", "/pwa_icon/9",
         "/gradio_api/vibe-edit", "/gradio_api/profiling/traces", "/gradio_api/dev/reload", "/gradio_api/cancel",
         "/gradio_api/deep_link", "/custom_component/a/b/c/d", "/page/1/../../x.png", "/page/-1/1.png",
-        "/export/..%2f..%2fx.md", "/docs", "/openapi.json", "/redoc", "/gradio_api/token", "/gradio_api/app_id",
+        "/export/..%2f..%2fx.md", "/docs", "/openapi.json", "/redoc", "/gradio_api/token",
         "/gradio_api/user", "/gradio_api/call/delete_collection",
         "/gradio_api/run/predict", "/gradio_api/api/ask_1",
         "/gradio_api/startup-events", "/gradio_api/theme.css", "/gradio_api/reset",
@@ -373,5 +374,5 @@ def test_the_routes_are_frozen() -> None:
     assert {p for _, p in ROUTES if (READ.fullmatch(p.split("?")[0]) or WRITE.fullmatch(p.split("?")[0]))} == {
         p for _, p in ROUTES
     }
-    assert READ.pattern.count("|/") == 12
+    assert READ.pattern.count("|/") == 13
     assert WRITE.pattern.count("|/") == 2

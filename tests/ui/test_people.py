@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import re
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +20,7 @@ from typing import Any
 import httpx
 import httpx2
 import pytest
-from mcp import Client
+from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
 from rag import Library
@@ -26,9 +28,11 @@ from rag.api.door import AccountDoor
 from rag.api.guard import ApiGuard, names_for
 from rag.api.http import create_app
 from rag.api.mcp import create_server
+from rag.commands.cli import run
+from rag.gold.files.gold_set import load_gold
 from tests.browser import chromium
 from tests.ui.servers import serving
-from tests.ui.test_guard import READS, WRITES
+from tests.ui.test_guard import FILE, READS, WRITES
 from ui.app import application
 
 PASSWORD = "walnut orbit lantern"
@@ -225,6 +229,157 @@ def test_nobody_names_anothers_collection_conversation_document_or_file(server: 
     assert server.browser("anna").get(f"/export/{talk}.json").status_code == 200
     config = bela.get("/config").text
     assert "annas" not in config and "belas" not in config, "what all get to begin with is what nobody sees"
+
+
+FORMS = ["/login", "/logout", "/account"]
+"""Routes for people that the guard does not see: plain forms."""
+
+
+def test_each_route_refuses_other_names_and_sites_also_for_who_is_signed_in(server: Served) -> None:
+    anna = server.browser("anna")
+    routes = [("GET", path) for path in [*READS, "/login", "/account"]] + [("POST", path) for path in [*WRITES, *FORMS]]
+    for method, path in routes:
+        for foreign, status in (
+            ({"host": "evil.example"}, {421}),
+            ({"host": "127.0.0.1.evil.example"}, {421}),
+            ({"origin": "http://evil.example"}, {403}),
+            ({"origin": "null"}, {403}),
+            ({"sec-fetch-site": "cross-site"}, {403}),
+            ({"sec-fetch-site": "cross-site", "sec-fetch-dest": "iframe"}, {403}),
+        ):
+            body: dict[str, Any] = {"json": {"data": []}} if method == "POST" else {}
+            reply = anna.request(method, path, headers=foreign, **body)
+            assert reply.status_code in status, (method, path, foreign, reply.status_code)
+    assert anna.get("/config").status_code == 200, "nothing of that signed anybody out"
+
+
+def test_a_files_description_in_any_body_opens_and_fetches_nothing(server: Served, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("CANARY-5d1f", encoding="utf-8")
+    before = sorted(path for path in server.library.path.rglob("*") if path.is_file())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        where = f"http://127.0.0.1:{listener.getsockname()[1]}/x"
+        anna = server.browser("anna")
+        for file in ({**FILE, "path": str(secret)}, {**FILE, "path": where, "url": where, "orig_name": "x"}):
+            for body in (
+                {"data": [file]},
+                {"data": ["x"], "event_data": {"a": [file]}, "fn_index": 3, "session_hash": "abc"},
+                {"data": [json.dumps(file)], "session_hash": "abc", "fn_index": 0},
+                {"name": file, "password": file, "act": file},
+            ):
+                for path in [*WRITES, *FORMS]:
+                    upload = path.startswith("/upload")
+                    if upload and "data" not in body:
+                        continue
+                    reply = anna.post(f"{path}&collection=annas" if upload else path, json=body)
+                    assert reply.status_code < 500 and "CANARY-5d1f" not in reply.text, (path, body, reply.text)
+                    if path == "/logout":
+                        anna = server.browser("anna")
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    now = sorted(path for path in server.library.path.rglob("*") if path.is_file())
+    copied = [path for path in set(now) - set(before) if secret.read_bytes() in path.read_bytes()]
+    assert not copied
+    view = server.library.for_user(server.library.accounts.get("anna"))
+    ended = time.monotonic() + 60
+    while any(one.source == "a.txt" for one in view.sources("annas")) is False and time.monotonic() < ended:
+        time.sleep(0.05)  # what was uploaded is a text like any other
+    assert "gradio.FileData" in view.text(view.document("a.txt", "annas").id)
+    view.remove("a.txt", "annas")
+
+
+def test_every_event_of_the_page_sent_by_the_wrong_user_tells_and_changes_nothing(server: Served) -> None:
+    """Each event of the page with what is another's in all that it takes: conversation, collection, document, card."""
+    library = server.library
+    view = library.for_user(library.accounts.get("anna"))
+    talk = str(view.conversations.create("annas"))
+    view.conversations.append(int(talk), QUESTION, "", {"question": QUESTION, "text": PEOPLE["anna"]})
+    document = view.document("anna.txt", "annas").id
+
+    def state() -> Any:
+        kept = view.conversations.get(int(talk))
+        return kept, view.sources("annas"), view.collections.names(), library.folders("annas"), library.llm_choice
+
+    before = state()
+    bela = server.browser("bela")
+    functions = bela.get("/config").json()["dependencies"]
+    asked = 0
+    for function in functions:
+        for given in (talk, "annas", str(document)):
+            told = {
+                "id": given, "name": "annas", "index": [0, 0], "value": "x", "liked": True, "turn": 0, "thumb": 1,
+                "offset": 1, "choice": "replace", "documents": ["anna.txt"], "folders": [], "collection": "annas",
+            }  # fmt: skip
+            session = f"wrong{asked}"
+            body = {
+                "data": [given for _ in function["inputs"]], "event_data": told, "fn_index": function["id"],
+                "session_hash": session,
+            }  # fmt: skip
+            reply = bela.post("/gradio_api/queue/join", json=body)
+            assert reply.status_code in (200, 404, 422), (function["api_name"], reply.text)
+            if reply.status_code != 200:
+                continue
+            asked += 1
+            with bela.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as stream:
+                for line in stream.iter_lines():
+                    assert PEOPLE["anna"] not in line, function["api_name"]
+                    if "process_completed" in line or "close_stream" in line:
+                        break
+    assert asked >= 100
+    assert state() == before
+    for name in view.collections.names():
+        assert name == "annas"
+    for made in library.for_user(library.accounts.get("bela")).conversations.list():
+        assert PEOPLE["anna"] not in str(library.for_user(library.accounts.get("bela")).conversations.get(made.id))
+
+
+def test_an_assistant_on_this_machine_sees_what_its_user_may_see(server: Served) -> None:
+    library = server.library
+    theirs = library.for_user(library.accounts.get("bela")).document("bela.txt", "belas").id
+
+    async def asked() -> None:
+        command = ["-m", "rag", "mcp", "--user", "anna", "--library", str(library.path), "--llm", "quotes"]
+        target = StdioServerParameters(command=sys.executable, args=command)
+        async with Client(target, read_timeout_seconds=120) as client:
+            own = await client.call_tool("ask", {"question": QUESTION, "collection": "annas"})
+            assert PEOPLE["anna"] in str(own.structured_content)
+            for name, arguments in (
+                ("ask", {"question": QUESTION, "collection": "belas"}),
+                ("search", {"question": QUESTION, "collection": "belas"}),
+                ("sources", {"collection": "belas"}),
+                ("verify", {"text": f"The vault opens with {PEOPLE['bela']}.", "collection": "belas"}),
+                ("quote", {"document": theirs, "start": 0, "end": 99}),
+            ):
+                told = await client.call_tool(name, arguments)
+                assert told.is_error and "The vault of bela" not in str(told.content), name
+
+    asyncio.run(asked())
+
+
+def test_an_assistant_is_started_for_nobody_who_may_not_come_in(
+    server: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accounts = server.library.accounts
+    accounts.add("emil", PASSWORD, "reader")
+    accounts.disable("emil")
+    for name, said in (("emil", "is disabled"), ("nobody", "no account")):
+        assert run(["mcp", "--user", name, "--library", str(server.library.path), "--llm", "quotes"]) == 1
+        assert said in capsys.readouterr().err
+
+
+def test_what_any_user_rated_is_drafted_on_the_machine(server: Served, tmp_path: Path) -> None:
+    library = server.library
+    for name in PEOPLE:
+        view = library.for_user(library.accounts.get(name))
+        talk = view.conversations.create(f"{name}s")
+        view.conversations.append(talk, QUESTION, "", view.ask(QUESTION, collection=f"{name}s").to_dict())
+        view.conversations.feedback(talk, 0, 1, f"It is {name}'s.")
+    gold = tmp_path / "gold.yaml"
+    command = ["gold", "draft", str(gold), "--from-feedback", "--library", str(library.path), "--collection", "annas"]
+    assert run(command) == 0
+    (draft,) = load_gold(gold).questions
+    assert draft.aliases == ("It is anna's.",) and draft.files == ("anna.txt",)
 
 
 def test_a_reader_changes_nothing(server: Served) -> None:

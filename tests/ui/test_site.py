@@ -270,6 +270,15 @@ def test_what_may_be_left_out_is_filled_in(port: int) -> None:
         assert reply.status == 200 and b"handbook.pdf" in reply.body
 
 
+def test_the_path_says_which_function_runs_and_not_the_body(port: int) -> None:
+    """The body's number was believed, and what the path's function takes was checked."""
+    plain = request(port, "/gradio_api/run/sources", "POST", body=b'{"data":[]}', headers=JSON).body
+    for event in [*(one["id"] for one in events(port)), 10_000, -1]:
+        body = json.dumps({"data": [], "fn_index": event}).encode()
+        reply = request(port, "/gradio_api/run/sources", "POST", body=body, headers=JSON)
+        assert reply.status == 200 and json.loads(reply.body)["data"] == json.loads(plain)["data"], event
+
+
 def test_the_pages_events_take_texts_and_say_so(port: int, soak: bool, capfd: pytest.CaptureFixture[str]) -> None:
     """Whatever an event is sent: an answer, and nothing of Python's in it nor in the log."""
     told: tuple[Any, ...] = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -55,7 +56,8 @@ class QuestionsPanel:
         growing.then(self.settle, None, self._parts.for_chat, **ALWAYS)
 
     async def load(self, conversation: str, _: str, request: gr.Request) -> Changes:
-        return self._shown.chat(await self._site.chat.open(conversation or "", view_of(request)))
+        update = await self._site.chat.open(conversation or "", view_of(request))
+        return self._shown.chat(None if update is None else replace(update, box=None))  # what is typed stays
 
     async def ask(self, question: str, conversation: str, collection: str, scope: str, request: gr.Request) -> Changes:
         chosen, view = Scope.parse(scope), view_of(request)

@@ -1,13 +1,16 @@
-// A page that is left ends its own requests, and Gradio calls each of them an error in the console, before or after any
-// listener of ours is asked: what was ended on purpose, and the connection that went with it, is no error.
+// A page that is being left ends its own requests, and Gradio tells each of them to the console as an error, before it is
+// known here that the page is being left. So what was ended waits for a moment, and is told if the page stays.
 (() => {
-  const told = console.error;
-  let ended = -Infinity;
-  console.error = (...said) => {
-    if (said[0]?.name === 'AbortError') ended = performance.now();
-    else if (performance.now() - ended > 1000 || !said.join(' ').includes('Connection errored out')) told.apply(console, said);
-  };
-  addEventListener('unhandledrejection', e => { if (e.reason?.name === 'AbortError') e.preventDefault(); });
+  const told = console.error, ended = said => said?.name === 'AbortError' || String(said).includes('Connection errored out');
+  let leaving = false;
+  addEventListener('beforeunload', () => { leaving = true; setTimeout(() => { leaving = false; }, 10000); });
+  const unlessLeft = tell => setTimeout(() => { if (!leaving) tell(); }, 500);
+  console.error = (...said) => { if (said.some(ended)) unlessLeft(() => told.apply(console, said)); else told.apply(console, said); };
+  addEventListener('unhandledrejection', e => {
+    if (!ended(e.reason)) return;
+    e.preventDefault();
+    unlessLeft(() => told.call(console, 'Uncaught (in promise)', e.reason));
+  });
 })();
 
 // What several scripts of the page share: one dialog for confirmations, names and choices.
@@ -44,5 +47,20 @@ window.ragPage = (() => {
   document.addEventListener('keydown', e => {
     if (e.key === 'Enter' && dialog?.open && e.target.tagName === 'INPUT') { e.preventDefault(); dialog.close('yes'); }
   });
-  return {ask, calm: () => matchMedia('(prefers-reduced-motion: reduce)').matches};
+  // Whether the text is in the clipboard now. Away from HTTPS and this machine browsers have only the old way.
+  const copy = async text => {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch {
+      const area = Object.assign(document.createElement('textarea'), {value: text, className: 'sr'}), had = document.activeElement;
+      document.body.append(area);
+      area.select();
+      const copied = document.execCommand('copy');
+      area.remove();
+      had?.focus?.({preventScroll: true});
+      return copied;
+    }
+  };
+  return {ask, copy, calm: () => matchMedia('(prefers-reduced-motion: reduce)').matches};
 })();

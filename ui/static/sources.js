@@ -45,10 +45,8 @@ document.addEventListener('click', e => {
 // With footnotes, made when it is wanted; the address of the export names the conversation.
 const copyMarkdown = async button => {
   const link = document.querySelector('#export a[href$=".md"]'), number = button.closest('.turn').id.slice(1);
-  const reply = link ? await fetch(link.getAttribute('href') + '?turn=' + number) : null;
-  if (!reply?.ok) return;
-  await navigator.clipboard?.writeText(await reply.text());
-  button.textContent = 'Copied';
+  const reply = link ? await fetch(link.getAttribute('href') + '?turn=' + number).catch(() => null) : null;
+  button.textContent = reply?.ok && await window.ragPage.copy(await reply.text()) ? 'Copied' : 'Not copied';
   setTimeout(() => { button.textContent = 'Copy as Markdown'; }, 1500);
 };
 element.addEventListener('click', e => {
@@ -77,7 +75,7 @@ document.addEventListener('keydown', e => {
   }
 });
 // The chat's own copy button copies the HTML it was given; copy the plain answer with its sources instead.
-document.addEventListener('click', e => {
+document.addEventListener('click', async e => {
   const button = e.target.closest?.('#chat .message-buttons button[aria-label^="Cop"]');
   if (!button) return;
   e.preventDefault();
@@ -86,7 +84,7 @@ document.addEventListener('click', e => {
   const row = rows.filter(x => x.compareDocumentPosition(bar) & Node.DOCUMENT_POSITION_FOLLOWING).pop();
   const bots = rows.filter(x => x.classList.contains('bot-row'));
   const section = row?.classList.contains('bot-row') ? find('t' + (bots.indexOf(row) + 1)) : null;
-  navigator.clipboard?.writeText(section ? section.dataset.copy : row?.querySelector('.q')?.textContent ?? '');
-  button.classList.add('done');
-  setTimeout(() => button.classList.remove('done'), 1500);
+  const done = await window.ragPage.copy(section ? section.dataset.copy : row?.querySelector('.q')?.textContent ?? '') ? 'done' : 'failed';
+  button.classList.add(done);
+  setTimeout(() => button.classList.remove(done), 1500);
 }, true);

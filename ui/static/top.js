@@ -61,6 +61,18 @@ const plainEdit = () => document.querySelectorAll('#chat textarea.edit-textarea:
   area.style.height = area.scrollHeight + 4 + 'px';
   area.focus();
 });
+// A question that is being typed outlives a reload, which a page does by itself when its server was away.
+let brought = false;
+document.addEventListener('input', e => { if (e.target.matches?.('#box textarea')) sessionStorage.setItem('rag.draft', e.target.value); });
+const draft = () => {
+  const area = document.querySelector('#box textarea'), kept = sessionStorage.getItem('rag.draft');
+  if (area && brought && kept && !area.value) sessionStorage.removeItem('rag.draft');
+  if (!area || brought) return;
+  brought = true;
+  if (!kept || area.value) return;
+  area.value = kept;
+  area.dispatchEvent(new Event('input', {bubbles: true}));
+};
 let due = false;
 const settle = () => {
   due = false;
@@ -71,6 +83,7 @@ const settle = () => {
   if (b && stick) b.scrollTop = b.scrollHeight;
   label();
   plainEdit();
+  draft();
 };
 new MutationObserver(() => {
   if (!due) { due = true; requestAnimationFrame(settle); }

@@ -20,7 +20,8 @@ const say = (li, text, bad) => {
   if (bad) { li.classList.add('failed'); li.querySelector('progress')?.remove(); li.querySelector('button').setAttribute('aria-label', 'Dismiss'); }
 };
 const add = (file, source) => {
-  const item = {file, source, li: row(source), gone: false};
+  const collection = document.querySelector('#coll input')?.value ?? '';  // the one that is shown now, not when its turn comes
+  const item = {file, source, collection, li: row(source), gone: false};
   item.li.querySelector('button').addEventListener('click', () => {
     item.gone = true;
     item.li.remove();
@@ -37,8 +38,7 @@ const next = () => {
   if (item.gone) return next();
   sending = true;
   const r = item.request = new XMLHttpRequest();
-  const collection = document.querySelector('#coll input')?.value ?? '';
-  r.open('POST', 'upload?' + new URLSearchParams({name: item.source, collection}));
+  r.open('POST', 'upload?' + new URLSearchParams({name: item.source, collection: item.collection}));
   r.upload.onprogress = e => {
     if (!e.lengthComputable) return;
     const percent = Math.round(100 * e.loaded / e.total);
@@ -53,7 +53,8 @@ const next = () => {
   r.onloadend = () => { sending = false; next(); };
   r.send(item.file);
 };
-const take = files => { for (const file of files) add(file, file.webkitRelativePath || file.name); };
+const hidden = path => path.split('/').some(part => part.startsWith('.'));
+const take = files => { for (const file of files) if (!hidden(file.webkitRelativePath)) add(file, file.webkitRelativePath || file.name); };
 element.addEventListener('change', e => {
   if (e.target.type !== 'file') return;
   take(e.target.files);

@@ -68,6 +68,12 @@ def tampering(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def warnings(place: str, text: str) -> list[str]:
+    """What a reader should know before trusting a passage: its document hides it, or it is made to steer or deceive."""
+    hidden = ["text that its document does not show"] if "hidden text" in place else []
+    return [*hidden, *tampering(text)]
+
+
 def clean_reply(text: str) -> str:
     """What a person or a model wrote, without characters that no text should hold: controls other than line breaks and
     tabs, lone surrogates, those that reverse the direction of what follows, and invisible tags."""

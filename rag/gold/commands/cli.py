@@ -387,7 +387,8 @@ def draft_command(
     taken = load_gold(gold_file).ids if gold_file.exists() else ()
     with library_for(config.with_(llm="quotes"), corpus) as library:
         if from_feedback:
-            made = draft.from_feedback(library.conversations, config.collection, taken)
+            owners = ["", *(str(user.id) for user in library.accounts.list())]
+            made = draft.from_feedback(library.conversations, config.collection, taken, owners)
         else:
             prompt = load_prompt("draft", config.prompts)
             with open_chat(config, config.llm) as chat, progress_bar("Drafting") as progress:

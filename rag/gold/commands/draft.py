@@ -144,13 +144,17 @@ def _slug(text: str) -> str:
     return _NOT_IN_ID.sub("-", text.lower()).strip("-")[:60] or "draft"
 
 
-def from_feedback(conversations: Conversations, collection: str, taken: Sequence[str] = ()) -> tuple[Question, ...]:
+def from_feedback(
+    conversations: Conversations, collection: str, taken: Sequence[str] = (), owners: Sequence[str] = ("",)
+) -> tuple[Question, ...]:
     """A draft from every answer that a reader rated: liked ones with what they cited, disliked ones without facts and
     on watch, for a person to fill in. The reader's note becomes the alias to compare with. An answer whose draft is
-    among the ``taken`` ids is left out, so that taking feedback again adds only what is new."""
+    among the ``taken`` ids is left out, so that taking feedback again adds only what is new. ``owners`` are whose
+    conversations are read: "" are those of a library without accounts."""
     made: list[Question] = []
-    for conversation in reversed(conversations.list(collection=collection, limit=10_000)):
-        _, turns = conversations.get(conversation.id)
+    rated = [(one, owner) for owner in owners for one in conversations.list(owner, collection, 10_000)]
+    for conversation, owner in sorted(rated, key=lambda pair: (pair[0].updated, pair[0].id)):
+        _, turns = conversations.get(conversation.id, owner)
         for turn in turns:
             name = _slug(f"feedback-{conversation.id}-{turn.index}")
             if turn.feedback is not None and name not in taken:
