@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[1]
 
 
 def isolated() -> list[str]:
@@ -18,6 +21,32 @@ def isolated() -> list[str]:
         if tried.returncode == 0:
             return ["unshare", "-rn"]
     pytest.skip("needs `unshare -rn` (util-linux, user namespaces) to take the network away")
+
+
+CONNECTS = re.compile(r"connect\(\d+, \{sa_family=AF_INET6?, [^}]*addr\(\"?(?!127\.|::1)[^}]*\}")
+
+
+def test_no_library_calls_home_beyond_pythons_sockets(tmp_path: Path) -> None:
+    """What the tests' guard of Python's sockets does not see: onnxruntime asked for an address of its makers."""
+    if not shutil.which("strace"):
+        pytest.skip("needs strace to see what compiled libraries connect to")
+    (tmp_path / "note.txt").write_text("The ferry to Utsira leaves at 07:40 from pier 3.\n", encoding="utf-8")
+    program = (
+        "from rag import Library\n"
+        "with Library.open('library', llm='quotes', embedder='builtin') as library:\n"
+        "    library.ingest(['note.txt'])\n"
+        "    print(library.ask('When does the ferry to Utsira leave?').text)\n"
+    )
+    seen = tmp_path / "connections"
+    command = ["strace", "-f", "-e", "trace=connect", "-o", str(seen), sys.executable, "-c", program]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), os.environ["PYTHONPATH"]))}
+    environ |= {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "home")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environ, cwd=tmp_path, timeout=250)
+    if "PTRACE" in done.stderr or "ptrace" in done.stderr:
+        pytest.skip("this system lets nobody be traced")
+    assert done.returncode == 0 and "07:40" in done.stdout, done.stderr
+    assert seen.stat().st_size and not CONNECTS.findall(seen.read_text(encoding="utf-8"))
+    assert not list(tmp_path.rglob("deviceid"))
 
 
 def test_ingest_ask_and_doctor_without_a_network(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from rag.documents.decode import canonical
-from rag.platform.libraries import load_tesseract
+from rag.platform.libraries import load_tesseract, silence_onnxruntime
 from rag.text import remove_invisible
 from rag.types import Place
 
@@ -135,6 +135,7 @@ def line_of(
 
 def _rapidocr() -> Read:
     """RapidOCR with the models that its wheel ships, on one thread."""
+    silence_onnxruntime()
     import cv2
     import numpy as np
     from rapidocr import RapidOCR

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.errors import ModelError
+from rag.platform.libraries import silence_onnxruntime
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -94,6 +95,7 @@ class Encoder:
 
     @cached_property
     def _loaded_session(self) -> InferenceSession:
+        silence_onnxruntime()
         from onnxruntime import InferenceSession, SessionOptions
 
         options = SessionOptions()

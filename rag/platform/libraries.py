@@ -1,10 +1,17 @@
-"""Shared libraries that other programs brought along: found where each system keeps them."""
+"""Libraries that are not this program's: found where each system keeps them, and kept from calling home."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from typing import Any
+
+
+def silence_onnxruntime() -> None:
+    """Keep onnxruntime from telling its makers of each session, as 1.32 does, past Python's sockets. To be
+    called before its first import in a process."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
 def load_tesseract() -> Any:
