@@ -208,8 +208,8 @@ class Found:
         if self.read >= self.candidates:
             return ""
         return (
-            f"The encoder has seen {self.read} of the {self.candidates} passages that may answer: their order, and so"
-            " the answer, may change once it has seen all."
+            f"The ranking model has read {self.read} of the {self.candidates} passages that may answer: their order, "
+            "and so the answer, may change once it has read all."
         )
 
 

@@ -21,7 +21,8 @@ from rag.models.families import DEFAULT_CHAT_PULL
 from tests.browser import chromium
 from tests.fake_ollama import FakeModel, FakeOllama
 from tests.ui.corpus import HOSTILE_NAME, write_corpus
-from tests.ui.pilot import PHONE, Pilot, page_over, tab
+from tests.ui.pilot import PHONE, WIDE, Pilot, page_over, tab
+from tests.ui.test_people import PASSWORD, served
 
 ROOT = Path(__file__).parents[2]
 MODELS = (FakeModel("qwen3:4b"), *map(FakeModel, ("fake-hallucinate", "fake-ramble", "fake-forget")))
@@ -42,6 +43,7 @@ def main(folder: Path) -> None:
         take.dark()
         take.phone()
         take.models()
+        take.people()
 
 
 class Camera:
@@ -149,17 +151,28 @@ class Camera:
         self.shoot(pilot, "light_summary")
         pilot.page.pdf(path=self.folder / "print.pdf", format="A4")
 
-    def _lists(self, pilot: Pilot) -> None:
-        files = [self.place / "harbour.md", self.place / "broken.pdf", self.place / "program.exe"]
-        files[0].write_text("The harbour closes at nine in the evening.\n" * 20_000, encoding="utf-8")
-        files[1].write_bytes(b"%PDF-1.4 broken")
-        files[2].write_bytes(b"MZ\x00")
+    def _failing(self, pilot: Pilot, theme: str) -> None:
+        """Files on their way in, two that fail, one of a name that there is; then a filter over the list."""
+        files = [self.place / name for name in ("harbour.md", "broken.pdf", "program.exe", "tool.exe", "notes.txt")]
+        for file, data in zip(
+            files, (b"%d closes at nine.\n" * 9_000, b"%PDF-1.4 broken", b"MZ\0", b"MZ\0", b"Other notes."), strict=True
+        ):
+            file.write_bytes(data)
         pilot.page.locator("#up input[type=file]").first.set_input_files([str(path) for path in files])
-        with pilot.documents() as place:
-            place.locator("li.reading, li.failed").first.wait_for()
-            self.shoot(pilot, "light_upload")
-            pilot.page.wait_for_function("document.querySelectorAll('#docs li.failed').length === 2")
-            self.shoot(pilot, "light_upload_failed")
+        pilot.page.wait_for_function("document.querySelectorAll('#docs li.failed').length === 3")
+        pilot.page.locator("#docs .decide").wait_for()
+        pilot.page.locator("#docs li.doc", has_text="harbour.md").get_by_text("passages").wait_for()
+        self.shoot(pilot, f"{theme}_upload_failed")
+        pilot.page.locator("#docs .decide [data-act=dismiss]").click()
+        pilot.page.locator("#docs .failures > button").click()
+        pilot.page.locator("#docs .failures").wait_for(state="detached")
+        pilot.page.locator("#docs input[type=search]").fill("md")
+        pilot.page.locator("#docs li.doc:not([hidden]) input[type=checkbox]").first.check()
+        self.shoot(pilot, f"{theme}_filter")
+        pilot.page.locator("#docs [data-close]").click()
+
+    def _lists(self, pilot: Pilot) -> None:
+        self._failing(pilot, "light")
         pilot.page.locator("#collacts [data-act=delete]").click()
         self.shoot(pilot, "light_dialog")
         pilot.page.locator("#ask-dialog .no").click()
@@ -183,6 +196,7 @@ class Camera:
                 self.shoot(pilot, "dark_documents")
             with pilot.settings():
                 self.shoot(pilot, "dark_settings")
+            self._failing(pilot, "dark")
 
     def phone(self) -> None:
         with self.page(viewport=PHONE, has_touch=True, is_mobile=True, device_scale_factor=2) as pilot:
@@ -200,6 +214,11 @@ class Camera:
             self.shoot(pilot, "phone_sidebar")
             pilot.page.locator("#docsum [data-documents]").tap()
             self.shoot(pilot, "phone_documents")
+            pilot.page.locator("#docs [data-close]").tap()
+            self._failing(pilot, "phone")
+            pilot.page.locator("#left .toggle-button").tap()
+            with pilot.settings():
+                self.shoot(pilot, "phone_settings")
 
     def models(self) -> None:
         self._down()
@@ -216,6 +235,32 @@ class Camera:
             pilot.page.locator("#status [data-act=pull]").click()
             pilot.page.wait_for_function("/[1-9]\\d* %/.test(document.querySelector('#status').innerText)")
             self.shoot(pilot, "light_model_pull")
+
+    def people(self) -> None:
+        """Signing in, what a wrong password says, the page of an account, the chat of who has signed in."""
+        with Library.open(tempfile.mkdtemp(dir=self.place), llm="quotes", embedder="builtin") as library:
+            view = library.for_user(library.accounts.add("anna", PASSWORD, "editor"))
+            view.collections.create("Manuals")
+            view.add("The gate closes at nine.", source="gate.txt", collection="Manuals")
+            library.accounts.new_token("anna", "the nightly report")
+            for theme, size in (("light", WIDE), ("dark", WIDE), ("phone", PHONE)):
+                scheme: Any = "dark" if theme == "dark" else "light"
+                context = self.browser.new_context(viewport=size, color_scheme=scheme, locale="en-GB")  # type: ignore[arg-type]
+                page = context.new_page()
+                with served(library) as running:
+                    page.goto(running.address)
+                    page.screenshot(path=self.folder / f"{theme}_sign_in.png")
+                    for password in ("not the password", PASSWORD):
+                        page.get_by_label("Name").fill("anna")
+                        page.get_by_label("Password").fill(password)
+                        page.get_by_role("button", name="Sign in").click()
+                        if password != PASSWORD:
+                            page.get_by_role("alert").wait_for()
+                            page.screenshot(path=self.folder / f"{theme}_sign_in_refused.png")
+                    self.shoot(Pilot(page, running.address).ready(), f"{theme}_signed_in")
+                    page.goto(f"{running.address}/account")
+                    page.screenshot(path=self.folder / f"{theme}_account.png", full_page=True)
+                    context.close()
 
     def _down(self) -> None:
         with (
