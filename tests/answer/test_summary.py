@@ -12,6 +12,7 @@ from rag.answer.summary import central, conversation_summary
 from rag.errors import QuestionError
 from rag.library import Library
 from rag.types import Answer, Outcome, Support
+from tests.fake_ollama import FakeModel, FakeOllama
 
 TEXT = """# Bees
 
@@ -129,3 +130,20 @@ Wer weiß?
         "Wie viele Tage Urlaub habe ich im Jahr?": "Allen stehen 28 Tage zu.",
         "勤続一年の社員には年に何日の休暇がありますか？": "二十日あります。",
     }
+
+
+def test_where_a_model_writes_a_summary_is_still_made_of_proven_sentences(library: Library) -> None:
+    """What the model invented is left out, though the answer says it, and the model is not asked to sum up."""
+    with (
+        FakeOllama([FakeModel("invents", mode="hallucinate")]) as server,
+        Library.open(library.path, llm="ollama:invents", ollama_host=server.url, write=False) as written,
+    ):
+        answer = written.ask("How many bees does a hive hold in summer?")
+        supports = {sentence.support for sentence in answer.sentences}
+        assert answer.model == "ollama:invents" and {Support.UNSUPPORTED, Support.QUOTED} <= supports
+        asked = len(server.sent("/api/chat"))
+        told, about = conversation_summary("What was found?", [answer]), written.summary("bees.md")
+        assert len(server.sent("/api/chat")) == asked
+    assert told.sentences and {sentence.support for sentence in told.sentences} <= {Support.QUOTED, Support.SUPPORTED}
+    assert all(sentence.text in answer.text for sentence in told.sentences) and all(s.citations for s in told.sentences)
+    assert about.model == "quotes" and all(s.support is Support.QUOTED for s in about.sentences)
