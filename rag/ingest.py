@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from rag.documents import Discovery, Parsed, ParserPool, Refused, SourceFile, discover, located, read_file
 from rag.documents.split import place as placed
-from rag.errors import DocumentError, NameTaken, UnsupportedFormat
+from rag.errors import DocumentError, NameTaken, RagError, UnsupportedFormat
 from rag.language.languages import language_of
 from rag.platform.files import as_text, real_path
 from rag.store.names import inside, numbered, outer_origins
@@ -46,7 +47,10 @@ _LOOKAHEAD = 2
 memory."""
 _AHEAD_BYTES = 100_000_000
 """So much of files may wait for their turn, however many they are."""
-
+_TOGETHER, _PASSAGES_TOGETHER, _BYTES_TOGETHER = 32, 64, 8_000_000
+"""So many small files are written in one transaction, which costs the same for one and for all of them."""
+_PATIENCE = 0.2
+"""Seconds that a file which could be written waits for others."""
 
 _MANY = 20
 """From so many files on it is cheaper to look at all that is known at once."""
@@ -83,6 +87,55 @@ class _Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class _Entry:
+    """A document that can be written: where it goes, what was read of it, and what is known of its file."""
+
+    place: _Place
+    parsed: Parsed
+    metadata: Mapping[str, Any]
+    sha256: str
+    size: int
+    original: bytes | None
+    signature: str = ""
+    claim: Claim | None = None
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Files to be written together, in order, and between them what became of those that cannot be; ``since`` when."""
+
+    files: list[tuple[_Waiting, _Entry] | IngestEvent] = field(default_factory=list)
+    passages: int = 0
+    bytes: int = 0
+    since: float = 0.0
+
+    def take(self, one: tuple[_Waiting, _Entry] | IngestEvent) -> None:
+        """Put one in."""
+        self.since = self.since if self.files else time.monotonic()
+        self.files.append(one)
+        if isinstance(one, tuple):
+            self.passages += len(one[1].parsed.slices)
+            self.bytes += one[1].size
+
+    @property
+    def full(self) -> bool:
+        """Whether it should be written before anything else is put in."""
+        last = self.files[-1] if self.files else None
+        inside = isinstance(last, tuple) and bool(last[1].parsed.document.attachments)
+        many = len(self.files) >= _TOGETHER or self.passages >= _PASSAGES_TOGETHER or self.bytes >= _BYTES_TOGETHER
+        return inside or many
+
+    @property
+    def left(self) -> float:
+        """How long the first of them may wait for others still."""
+        return max(0.0, self.since + _PATIENCE - time.monotonic())
+
+    def names(self) -> set[str]:
+        """The names of the files in it."""
+        return {one[0].file.name for one in self.files if isinstance(one, tuple)}
+
+
+@dataclass(frozen=True, slots=True)
 class _Place:
     """Where a file goes: the origin and name it gets, and the document it takes the place of, if any."""
 
@@ -100,8 +153,9 @@ class _Place:
 class Ingestor:
     """Puts files into one collection of ``truth``; ``embed`` turns index texts into unit rows.
 
-    One file is one transaction: when its event says ``added`` or ``updated`` it is on disk. A file that fails is an
-    event with its reason; the others go on. Files of the queue are put in only while their ``claims`` hold.
+    A file is written whole or not at all, small ones several in a transaction; when its event says ``added`` or
+    ``updated`` it is on disk. A file that fails is an event with its reason; the others go on.
+    Files of the queue are put in only while their ``claims`` hold.
     """
 
     def __init__(
@@ -181,26 +235,26 @@ class Ingestor:
     def run(self, files: Sequence[SourceFile]) -> Iterator[IngestEvent]:
         """Ingest these files; their events are not numbered."""
         waiting: deque[_Waiting] = deque()
-        taken: set[str] = set()
+        batch = _Batch()
         for file, unchanged in self.looked_at(files):
             if unchanged is not None:
                 yield unchanged
                 continue
             # Files of one name wait for each other: the second must find the first.
-            while waiting and file.name in taken:
-                yield from self._finish(waiting.popleft())
-                taken = {other.file.name for other in waiting}
+            while file.name in {other.file.name for other in waiting}:
+                yield from self._proceed(waiting, batch)
+            if file.name in batch.names():
+                yield from self._write(batch)
             outcome = self._start(file)
             if isinstance(outcome, IngestEvent):
                 yield outcome
                 continue
             waiting.append(outcome)
-            taken.add(file.name)
             while len(waiting) >= self._pool.workers + _LOOKAHEAD or sum(len(w.data) for w in waiting) > _AHEAD_BYTES:
-                yield from self._finish(waiting.popleft())
-                taken = {other.file.name for other in waiting}
+                yield from self._proceed(waiting, batch)
         while waiting:
-            yield from self._finish(waiting.popleft())
+            yield from self._proceed(waiting, batch)
+        yield from self._write(batch)
         if self._signed:
             self._truth.documents.sign(self._collection.id, self._signed)
             self._signed = {}
@@ -293,24 +347,57 @@ class Ingestor:
                 return _Place(f"{UPLOAD}{name}", upload.name, None, others)
             number += 1
 
-    def _finish(self, item: _Waiting) -> Iterator[IngestEvent]:
-        """Commit a file, and then each file inside it (a message's attachments) as a document of its own."""
+    def _proceed(self, waiting: deque[_Waiting], batch: _Batch) -> Iterator[IngestEvent]:
+        """Take the first file that waits into the batch; write that when it is full, or while a parser takes long."""
+        item = waiting.popleft()
+        if batch.files and not item.future.done():
+            wait([item.future], timeout=batch.left)
+            if not item.future.done():
+                yield from self._write(batch)
+        batch.take(self._read_out(item))
+        if batch.full or not batch.left:
+            yield from self._write(batch)
+
+    def _read_out(self, item: _Waiting) -> tuple[_Waiting, _Entry] | IngestEvent:
+        """The file as a document that can be written, once it is parsed; or what is to be told of it."""
         path = item.file.path
         try:
             parsed = self._recut(item.future.result())
         except DocumentError as error:
-            yield self._failed(item.within or item.file.source, item.place.origin, error, path)
-            return
-        self._read.add(item.place.origin)
-        self._opened.add(item.place.origin)
+            return self._failed(item.within or item.file.source, item.place.origin, error, path)
         metadata = {"language": language_of(parsed.document.text), **_modified(path), **item.noted, **self._noted}
         noted = {key: value for key, value in metadata.items() if value}
         signature = item.file.signature if item.file.origin == item.place.origin else ""
         claim = self._claims.get(path)
-        document, embedded = self._commit(item.place, parsed, noted, item.sha256, item.data, signature, claim)
-        event = told(document, item.place.status, embedded, str(path))
-        yield replace(event, renamed=self._renamed(item.place))
-        yield from self._finish_attachments(item, document.origin, parsed.document.attachments)
+        return item, _entry(item.place, parsed, noted, item.sha256, item.data, signature, claim)
+
+    def _write(self, batch: _Batch) -> Iterator[IngestEvent]:
+        """Commit the files of a batch, and then the files inside each (a message's attachments) as documents of their
+        own; the batch is empty after.
+
+        Where they cannot be written together they are one by one, so that those before the one that fails are in.
+        """
+        files, batch.files, batch.passages, batch.bytes = batch.files, [], 0, 0
+        entries = [one[1] for one in files if isinstance(one, tuple)]
+        stored: list[tuple[Document, int]] = []
+        try:
+            stored = self._put_all(entries)
+        except RagError:
+            if len(entries) < 2:
+                raise
+        together = bool(stored)
+        for position, one in enumerate(files):
+            left = sum(isinstance(other, tuple) for other in files[position + 1 :]) if together else 0
+            if isinstance(one, IngestEvent):
+                yield replace(one, following=left)
+                continue
+            item, entry = one
+            document, embedded = stored[len(entries) - left - 1] if together else self._put(entry)
+            self._read.add(item.place.origin)
+            self._opened.add(item.place.origin)
+            event = told(document, item.place.status, embedded, str(item.file.path))
+            yield replace(event, renamed=self._renamed(item.place), following=left)
+            yield from self._finish_attachments(item, document.origin, entry.parsed.document.attachments)
 
     def _finish_attachments(
         self, item: _Waiting, origin: str, attachments: Sequence[Attachment]
@@ -335,7 +422,9 @@ class Ingestor:
             name = f"{item.within or item.file.name}/{own.rpartition('#')[2]}"
             future = self._pool.submit(attachment.data, name)
             place = _Place(own, name, known)
-            yield from self._finish(_Waiting(item.file, digest, attachment.data, place, future, name))
+            alone = _Batch()
+            alone.take(self._read_out(_Waiting(item.file, digest, attachment.data, place, future, name)))
+            yield from self._write(alone)
         for own, left in before.items():
             if own not in met:
                 documents.remove(collection, left.source)
@@ -357,7 +446,7 @@ class Ingestor:
         if title is not None:
             parsed = replace(parsed, document=replace(parsed.document, title=title))
         place = _Place(f"{TEXT}{source}", source, known)
-        document, _ = self._commit(place, parsed, {**_language(parsed), **(metadata or {})}, digest, data)
+        document, _ = self._put(_entry(place, parsed, {**_language(parsed), **(metadata or {})}, digest, data))
         return document, place.status
 
     def take(
@@ -371,7 +460,7 @@ class Ingestor:
         ) and self._truth.documents.text(known.id) == parsed.document.text:  # fmt: skip
             return told(known, "unchanged")
         place = _Place(origin, name, known)
-        document, embedded = self._put(place, parsed, metadata, sha256, size, original)
+        document, embedded = self._put(_Entry(place, parsed, metadata, sha256, size, original))
         return told(document, place.status, embedded)
 
     def _recut(self, parsed: Parsed) -> Parsed:
@@ -393,52 +482,75 @@ class Ingestor:
         parsed = Parsed(*located(parsed.document, parsed.slices, page.place))
         noted = {**_language(parsed), "fetched": page.day, **self._noted}
         place = _Place(page.address, page.name, known)
-        document, embedded = self._commit(place, parsed, noted, digest, page.data)
+        document, embedded = self._put(_entry(place, parsed, noted, digest, page.data))
         return _numbered(told(document, place.status, embedded), 1, 1)
 
-    def _commit(
-        self, place: _Place, parsed: Parsed, metadata: Mapping[str, Any], sha256: str, data: bytes,
-        signature: str = "", claim: Claim | None = None,
-    ) -> tuple[Document, int]:  # fmt: skip
-        """Put in what was read from ``data``, which are kept where a page is to be drawn from them."""
-        original = data if parsed.document.media_type == "application/pdf" else None
-        return self._put(place, parsed, metadata, sha256, len(data), original, signature, claim)
+    def _put(self, entry: _Entry) -> tuple[Document, int]:
+        return self._put_all([entry])[0]
 
-    def _put(
-        self, place: _Place, parsed: Parsed, metadata: Mapping[str, Any], sha256: str, size: int,
-        original: bytes | None, signature: str = "", claim: Claim | None = None,
-    ) -> tuple[Document, int]:  # fmt: skip
-        """Embed what is new of a document, and store it; the document, and how many texts were embedded."""
-        doc = parsed.document
-        texts = [index_text(doc.title, s.heading, doc.text[s.start : s.end]) for s in parsed.slices]
-        keys = [text_key(text) for text in texts]
-        vectors = self._truth.vectors.known(self._collection.generation, keys)
-        vectors |= {key: self._retired[key] for key in keys if key not in vectors and key in self._retired}
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
+    def _put_all(self, entries: Sequence[_Entry]) -> list[tuple[Document, int]]:
+        """Embed what is new of these documents, and store them; each, and how many of its texts were embedded."""
+        if not entries:
+            return []
+        keys = [_keys(entry.parsed) for entry in entries]
+        vectors = self._vectors([key for texts in keys for key in texts])
+        missing: dict[bytes, str] = {}
+        embedded = []
+        for texts in keys:
+            new = {key: text for key, text in texts.items() if key not in vectors and key not in missing}
+            missing |= new
+            embedded.append(len(new))
         if missing:
             vectors.update(zip(missing, self._embed(list(missing.values())), strict=True))
-        passages = [
-            NewPassage(s.start, s.end, s.page, s.heading, key, s.places)
-            for s, key in zip(parsed.slices, keys, strict=True)
-        ]
-        known = place.known
-        if known is not None and len(self._retired) < _REMEMBERED:
-            self._retired |= self._truth.vectors.of_document(self._collection.generation, known.id)
-        new = NewDocument(
+        for entry in entries:
+            if entry.place.known is not None and len(self._retired) < _REMEMBERED:
+                self._retired |= self._truth.vectors.of_document(self._collection.generation, entry.place.known.id)
+        documents = self._truth.documents.put_all(self._collection, [self._new(entry, vectors) for entry in entries])
+        return list(zip(documents, embedded, strict=True))
+
+    def _vectors(self, keys: Sequence[bytes]) -> dict[bytes, Vector]:
+        """Those that are known."""
+        vectors = self._truth.vectors.known(self._collection.generation, keys)
+        return vectors | {key: self._retired[key] for key in keys if key not in vectors and key in self._retired}
+
+    def _new(self, entry: _Entry, vectors: Mapping[bytes, Vector]) -> NewDocument:
+        """What is to be stored of a document; all that it needs is among the vectors."""
+        place, doc = entry.place, entry.parsed.document
+        keyed = zip(entry.parsed.slices, map(text_key, _index_texts(entry.parsed)), strict=True)
+        passages = [NewPassage(s.start, s.end, s.page, s.heading, key, s.places) for s, key in keyed]
+        return NewDocument(
             place.origin,
             place.name,
             doc,
             passages,
-            vectors,
-            sha256=sha256,
-            size=size,
-            original=original,
+            {passage.key: vectors[passage.key] for passage in passages},
+            sha256=entry.sha256,
+            size=entry.size,
+            original=entry.original,
             replaces="" if place.known is None else place.known.origin,
-            metadata=metadata,
-            signature=signature,
-            claim=claim,
+            metadata=entry.metadata,
+            signature=entry.signature,
+            claim=entry.claim,
         )
-        return self._truth.documents.put(self._collection, new), len(missing)
+
+
+def _entry(
+    place: _Place, parsed: Parsed, metadata: Mapping[str, Any], sha256: str, data: bytes, signature: str = "",
+    claim: Claim | None = None,
+) -> _Entry:  # fmt: skip
+    """What was read from ``data``, which are kept where a page is to be drawn from them."""
+    original = data if parsed.document.media_type == "application/pdf" else None
+    return _Entry(place, parsed, metadata, sha256, len(data), original, signature, claim)
+
+
+def _index_texts(parsed: Parsed) -> list[str]:
+    doc = parsed.document
+    return [index_text(doc.title, s.heading, doc.text[s.start : s.end]) for s in parsed.slices]
+
+
+def _keys(parsed: Parsed) -> dict[bytes, str]:
+    """The texts that are embedded of a document, each once, by their keys."""
+    return {text_key(text): text for text in _index_texts(parsed)}
 
 
 def _modified(path: Path) -> dict[str, str]:

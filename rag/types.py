@@ -525,6 +525,8 @@ class IngestEvent:
 
     ``error`` and ``code`` are set when it failed; the counts when it was added or updated. ``path`` is the file that
     was read. ``renamed`` are documents that are shown by another name since, to be told from this one: old and new.
+    ``following`` are the files that were written together with this one, and whose events come next: whoever stops an
+    ingest between them has what is not told.
     """
 
     source: str
@@ -540,6 +542,7 @@ class IngestEvent:
     code: str = ""
     path: str = ""
     renamed: tuple[tuple[str, str], ...] = ()
+    following: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -308,7 +308,7 @@ def _told(events: Generator[IngestEvent, None, None], stop: Stop, *, as_json: bo
                 if as_json:
                     echo_line(event)
                 bar.update(task, completed=event.done, total=event.total, name=one_line(event.source, 40))
-                if stop.asked:
+                if stop.asked and not event.following:
                     break
     except RagError as error:
         if as_json:

@@ -301,7 +301,7 @@ class Settings(Protocol):
 
 
 class Documents(Protocol):
-    """A library's documents: put, replaced and removed in one transaction each, with their passages, vectors and words.
+    """A library's documents: put, replaced and removed in one transaction, with their passages, vectors and words.
     Numbers are never used again."""
 
     def list(self, collection_id: int) -> tuple[Document, ...]:
@@ -344,6 +344,10 @@ class Documents(Protocol):
         When this returns the document is on the disk. Raises StoreError, with nothing written, when a key is not its
         passage's, or has no vector of the collection's dimension; DiskFull; UnknownCollection.
         """
+
+    def put_all(self, collection: Collection, new: Sequence[NewDocument]) -> tuple[Document, ...]:
+        """``put`` of several, from different origins, in one transaction: when this returns all are on the disk, and
+        when it raises none is."""
 
     def move(self, collection_id: int, document_id: int, origin: str, name: str) -> Document:
         """Note that a document, with the files inside it, lies elsewhere now; text, passages and vectors stay.

@@ -113,29 +113,43 @@ class DocumentsTables:
         return None if row is None else bytes(row[0])
 
     def put(self, collection: Collection, new: NewDocument) -> Document:
-        check_names(new.origin, new.name, new.parsed.title)
-        check_passages(new.parsed, new.passages)
-        rows = {key: unit_bytes(vector, collection.embedder.dimension) for key, vector in new.vectors.items()}
+        return self.put_all(collection, [new])[0]
+
+    def put_all(self, collection: Collection, new: Sequence[NewDocument]) -> tuple[Document, ...]:
+        vectors = []
+        for one in new:
+            check_names(one.origin, one.name, one.parsed.title)
+            check_passages(one.parsed, one.passages)
+            dimension = collection.embedder.dimension
+            vectors.append({key: unit_bytes(vector, dimension) for key, vector in one.vectors.items()})
         with self._database.writing() as connection:
-            if new.claim is not None:
-                expect_claimed(connection, new.claim)
+            for claim in [one.claim for one in new if one.claim is not None]:
+                expect_claimed(connection, claim)
             now = find_collection(connection, collection.id)
             if now.generation != collection.generation:
-                raise embedded_anew(now, new.name)
-            present = _from(connection, now.id, new.replaces or new.origin)
-            words = self._database.words
-            orphans = [] if present is None else _retire(connection, words, now.id, present.id)
-            if present is not None and present.origin == new.origin:
-                document_id = _insert_document(connection, now, new, present.name, present.shown)
-            else:
-                shown = _name(connection, now.id, Named(0, new.origin, new.name, ""))
-                document_id = _insert_document(connection, now, new, new.name, shown)
-            contents = _insert_contents(connection, now, [p.key for p in new.passages], rows)
-            _insert_passages(connection, words, now.id, document_id, new.parsed, new.passages, contents)
-            _drop_orphans(connection, now.id, orphans)
+                raise embedded_anew(now, new[0].name if new else "")
+            stored = [self._put(connection, now, one, rows) for one, rows in zip(new, vectors, strict=True)]
+            # What the replaced ones had is dropped last: the text of one may stand in another now.
+            _drop_orphans(connection, now.id, [number for _, orphans in stored for number in orphans])
             touch(connection, now.id)
-            stored = connection.execute(f"{_COLUMNS} WHERE d.id = ?", (document_id,)).fetchone()
-        return _document(stored)
+            rows = [connection.execute(f"{_COLUMNS} WHERE d.id = ?", (number,)).fetchone() for number, _ in stored]
+        return tuple(map(_document, rows))
+
+    def _put(
+        self, connection: Connection, collection: Collection, new: NewDocument, vectors: Mapping[bytes, bytes]
+    ) -> tuple[int, Sequence[int]]:
+        """Store one; its number, and those of the contents that the one before it had."""
+        words = self._database.words
+        present = _from(connection, collection.id, new.replaces or new.origin)
+        orphans = [] if present is None else _retire(connection, words, collection.id, present.id)
+        if present is not None and present.origin == new.origin:
+            document_id = _insert_document(connection, collection, new, present.name, present.shown)
+        else:
+            shown = _name(connection, collection.id, Named(0, new.origin, new.name, ""))
+            document_id = _insert_document(connection, collection, new, new.name, shown)
+        contents = _insert_contents(connection, collection, [p.key for p in new.passages], vectors)
+        _insert_passages(connection, words, collection.id, document_id, new.parsed, new.passages, contents)
+        return document_id, orphans
 
     def move(self, collection_id: int, document_id: int, origin: str, name: str) -> Document:
         check_names(origin, name)

@@ -44,6 +44,28 @@ def test_a_document_comes_back_as_it_was_put(backend: Backend, tmp_path: Path) -
         check(truth)
 
 
+def test_several_are_put_together_or_not_at_all(backend: Backend, tmp_path: Path) -> None:
+    def new(source: str, text: str, *, known: bool = False) -> NewDocument:
+        document = parsed(text)
+        passages = cut(document)
+        return NewDocument(source, source, document, passages, {} if known else embed_all(passages))
+
+    with backend.open(tmp_path) as truth:
+        collection = truth.collections.create("default", EMBEDDER, "v1")
+        put(truth, collection, "a.txt", prose(1))
+        before = truth.collections.revision(collection.id)
+        # What the old a.txt said stands in b.txt now: its vectors are known, and stay.
+        stored = truth.documents.put_all(collection, [new("a.txt", prose(2)), new("b.txt", prose(1), known=True)])
+        assert [(d.source, truth.documents.text(d.id)) for d in stored] == [("a.txt", prose(2)), ("b.txt", prose(1))]
+        assert truth.documents.list(collection.id) == stored and truth.collections.revision(collection.id) > before
+        check(truth)
+        with pytest.raises(StoreError, match="no vector; nothing was written"):
+            truth.documents.put_all(collection, [new("c.txt", prose(3)), new("d.txt", prose(4), known=True)])
+        assert truth.documents.list(collection.id) == stored
+        assert truth.documents.put_all(collection, []) == ()
+        check(truth)
+
+
 def test_a_new_version_replaces_the_old_one_whole(backend: Backend, tmp_path: Path) -> None:
     with backend.open(tmp_path) as truth:
         collection = truth.collections.create("default", EMBEDDER, "v1")
