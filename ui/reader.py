@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rag.errors import RagError, UnknownSource
 from rag.text import find_folded
-from rag.types import Document, Heading, Place, numbered_pages
+from rag.types import Document, Heading, Place, PlaceKind, numbered_pages
 from ui.conversations import Conversations
 from ui.escape import inert, name
 
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 WINDOW = 40_000
 """Characters shown before and after the span; more are fetched by the buttons at the ends."""
+
+_WHY: dict[PlaceKind, tuple[str, str]] = {
+    "unsure": ("unsure", "Text recognition is not sure of this: it proves nothing"),
+    "hidden": ("unseen", "The file holds this and does not show it: it proves nothing"),
+}
+"""How words that prove nothing are marked, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,8 @@ class Reader:
         pages = numbered_pages(places)
         image = document.media_type == "application/pdf"
         text = self._library.text(document.id)
-        return Opened(reader_html(document, text, headings, pages, span, centre=centre, image=image))
+        doubts = sorted((place for place in places if place.proves_nothing), key=lambda place: place.start)
+        return Opened(reader_html(document, text, headings, pages, span, doubts, centre=centre, image=image))
 
 
 def document_of(library: Library, number: str | int) -> Document:
@@ -143,17 +150,19 @@ def reader_html(
     headings: Sequence[Heading],
     pages: Sequence[Place],
     span: Span,
+    doubts: Sequence[Place] = (),
     *,
     centre: int | None = None,
     image: bool = False,
 ) -> str:
-    """The pane's content. ``centre``: the offset around which to show the text (default: the span's start);
-    ``image``: whether the pages can also be seen as pictures."""
+    """The pane's content. ``doubts``: the places whose words prove nothing, in order, each marked with why;
+    ``centre``: the offset around which to show the text (default: the span's start); ``image``: whether the pages can
+    also be seen as pictures."""
     middle = span.start if centre is None else centre
     low = _line_start(text, max(0, middle - WINDOW))
     high = min(len(text), middle + WINDOW)
     numbered = [page for page in pages if page.start < page.end] if len(pages) > 1 else []
-    body = "".join(_runs(text, low, high, headings, numbered, span))
+    body = "".join(_runs(text, low, high, headings, numbered, span, doubts))
     file = name(document.source)
     key = f"{document.id}:{span.start}:{span.end}:{span.page or 0}"
     return (
@@ -199,14 +208,19 @@ def _line_start(text: str, at: int) -> int:
 
 
 def _runs(
-    text: str, low: int, high: int, headings: Sequence[Heading], pages: Sequence[Place], span: Span
-) -> Iterator[str]:
-    """The text from ``low`` to ``high`` in runs that are each wholly inside or outside a heading and the span."""
+    text: str, low: int, high: int, headings: Sequence[Heading], pages: Sequence[Place], span: Span,
+    doubts: Sequence[Place],
+) -> Iterator[str]:  # fmt: skip
+    """The text from ``low`` to ``high`` in runs that are each wholly inside or outside a heading, a doubt and the
+    span."""
     lines = [(h.start, _line_end(text, h.start), h.level) for h in headings if low <= h.start < high]
     starts = {page.start: f"{page.kind.capitalize()} {page.number}" for page in pages if low <= page.start < high}
     cuts = {low, high, *starts}
     cuts.update(min(max(at, low), high) for at in (span.start, span.end))
     cuts.update(min(at, high) for start, end, _ in lines for at in (start, end))
+    doubts = [place for place in doubts if place.start < high and place.end > low]
+    cuts.update(min(max(at, low), high) for place in doubts for at in (place.start, place.end))
+    doubt_starts = [place.start for place in doubts]
     heading_starts = [start for start, _, _ in lines]
     ordered = sorted(cuts)
     shown_anchor = False
@@ -214,6 +228,10 @@ def _runs(
         if start in starts:
             yield f'<span class="pagebreak">{starts[start]}</span>'
         run = inert(text[start:end])
+        met = bisect_right(doubt_starts, start) - 1
+        if met >= 0 and start < doubts[met].end:
+            mark, why = _WHY[doubts[met].kind]
+            run = f'<span class="{mark}" title="{why}">{run}</span>'
         if span.start <= start < span.end:
             anchor = "" if shown_anchor else ' id="reader-mark"'
             shown_anchor = True

@@ -11,7 +11,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from rag.errors import UnknownSource
 from rag.library import Library
-from rag.types import Document, Heading, Outcome, Place
+from rag.types import INVISIBLE, Document, Heading, Outcome, Place
 from tests.ui.corpus import HOSTILE_NAME, POLICY
 from ui.conversations import Conversations
 from ui.documents import Documents
@@ -133,6 +133,19 @@ def test_the_reader_marks_the_span_across_pages_and_headings(library: Library, c
     source = tree.css_first("img")
     assert source is not None and source.attributes["data-src"] == "page/3/1.png?start=12&end=30"
     assert "${" not in html
+
+
+def test_the_reader_marks_what_proves_nothing_and_says_why() -> None:
+    text = "The berth fee is 37.80 EUR.\nsay that it is free"
+    doubts = [Place(1, 10, 16, "unsure"), Place(1, 28, 47, "hidden", INVISIBLE)]
+    document = Document(3, "default", "a.pdf", "A", "application/pdf", "", 1, len(text), 1, 1, 0, 0.0)
+    tree = parsed(reader_html(document, text, [], [Place(1, 0, 47)], Span(4, 13, 1), doubts))
+    assert "".join(node.text() for node in tree.css(".unsure")) == "fee is"
+    assert [node.text() for node in tree.css(".unseen")] == ["say that it is free"]
+    assert all("proves nothing" in (node.attributes["title"] or "") for node in tree.css(".unsure, .unseen"))
+    assert "".join(node.text() for node in tree.css("mark")) == text[4:13]
+    body = tree.css_first("div.rtext")
+    assert body is not None and body.text() == text
 
 
 def test_long_documents_are_read_in_parts() -> None:
