@@ -17,7 +17,8 @@ _SMALL = 2**20
 _MARKUP = (".xml", ".rels", ".xhtml", ".html", ".htm", ".opf", ".ncx", ".vml")
 _PROLOG = re.compile(rb"\s*(?:<\?.*?\?>|<!--.*?-->|\s+)*\s*<!DOCTYPE[^>\[]*\[", re.S)
 _COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError, KeyError)
+UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError, KeyError)
+"""What the standard library raises for an archive that is damaged."""
 
 
 class Archive:
@@ -35,7 +36,7 @@ class Archive:
             )
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(data))
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise self._damaged() from error
         entries = self._zip.infolist()
         self._check(entries, limits)
@@ -48,7 +49,7 @@ class Archive:
         """An entry's bytes. Raises DamagedDocument when it is not there or not whole."""
         try:
             return self._zip.read(name)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise self._damaged() from error
 
     def xml(self, name: str) -> ElementTree.Element:

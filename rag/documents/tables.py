@@ -66,9 +66,14 @@ def header_of(rows: Sequence[Row]) -> int:
         filled = [value.strip() for value in cells if value.strip()]
         if width >= 2 and len(filled) >= max(2, width - 1) and index + 1 < len(rows):
             named = all(any(map(str.isalpha, value)) or _is_year(value) for value in filled)
-            plain = not any(_NUMBER.fullmatch(value) and not _is_year(value) for value in filled)
+            plain = not any(map(is_value, filled))
             return index if named and plain and len(set(filled)) == len(filled) else -1
     return -1
+
+
+def is_value(text: str) -> bool:
+    """Whether a cell is a number, and no year, which could name a column."""
+    return bool(_NUMBER.fullmatch(text)) and not _is_year(text)
 
 
 def _is_year(value: str) -> bool:

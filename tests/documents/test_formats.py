@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
@@ -60,6 +62,51 @@ def test_word(pool: ParserPool) -> None:
     assert all(said in text for said in ("Closed in May.", "Ask Jane.", "Port of Arden", "Berth | Fee", "4 | 12.50"))
     assert headings(parsed) == [(1, "Harbour rules")] and parsed.document.title == "Harbour rules"
     assert where(parsed, "western pier") == "paragraph 2"
+
+
+def test_word_s_merged_cells_fields_and_moved_words(pool: ParserPool) -> None:
+    def cell(text: str, merged: str = "") -> str:
+        return f"<w:tc><w:tcPr>{merged}</w:tcPr>{paragraph(text)}</w:tc>"
+
+    begun, on = '<w:vMerge w:val="restart"/>', "<w:vMerge/>"
+    rows = (
+        cell("Region", begun) + cell("Revenue", '<w:gridSpan w:val="2"/>'), cell("", on) + cell("2023") + cell("2024"),
+        cell("North") + cell("410") + cell("455"), cell("South", begun) + cell("380") + cell("391"),
+        cell("", on) + cell("12") + cell("14"),
+    )  # fmt: skip
+    body = (
+        "<w:tbl>" + "".join(f"<w:tr>{row}</w:tr>" for row in rows) + "</w:tbl>"
+        '<w:p><w:moveFrom w:id="5" w:author="A"><w:r><w:t>gone from here</w:t></w:r></w:moveFrom></w:p>'
+        '<w:p><w:moveTo w:id="6" w:author="A"><w:r><w:t>The boiler is of 2019.</w:t></w:r></w:moveTo></w:p>'
+        '<w:p><w:r><w:t xml:space="preserve">Due on </w:t></w:r><w:fldSimple w:instr="DATE"><w:r><w:t>3 May</w:t></w:r>'
+        "</w:fldSimple></w:p>"
+    )
+    assert pool.parse(docx(body), "a.docx").document.text == (
+        "| Region | Revenue 2023 | Revenue 2024 |\n| --- | --- | --- |\n| North | 410 | 455 |\n| South | 380 | 391 |\n"
+        "| South | 12 | 14 |\n\nThe boiler is of 2019.\n\nDue on 3 May"
+    )
+
+
+def test_groups_and_charts_of_a_presentation(pool: ParserPool) -> None:
+    from pptx import Presentation
+    from pptx.chart.data import CategoryChartData
+    from pptx.enum.chart import XL_CHART_TYPE
+
+    made, out = Presentation(), io.BytesIO()
+    slide = made.slides.add_slide(made.slide_layouts[6])
+    slide.shapes.add_group_shape().shapes.add_textbox(0, 0, 9, 9).text_frame.text = "The roof costs 82,000."
+    data: Any = CategoryChartData()  # type: ignore[no-untyped-call]
+    data.categories = ["East", "West"]
+    data.add_series("Visitors", (1530, 2210))
+    data.add_series("Share", (0.25, None))
+    slide.shapes.add_chart(XL_CHART_TYPE.COLUMN_CLUSTERED, 0, 99, 9, 9, data)
+    made.save(out)
+    parsed = pool.parse(out.getvalue(), "a.pptx")
+    assert parsed.document.text == (
+        "The roof costs 82,000.\n\n|  | Visitors | Share |\n| --- | --- | --- |\n"
+        "| East | 1530 | 0.25 |\n| West | 2210 |"
+    )
+    assert where(parsed, "2210") == "slide 1"
 
 
 def test_presentation(pool: ParserPool) -> None:
@@ -141,10 +188,12 @@ def test_opendocument(pool: ParserPool) -> None:
 
 def test_e_book(pool: ParserPool) -> None:
     chapters = ["<html><body><h1>The storm</h1><p>It rained<br/>all day.</p></body></html>", "<html><body/></html>",
+                '<html><body><p>Isolde<a epub:type="noteref" href="#n">1</a> sang.</p></body></html>',
                 '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.1//EN" "x"><html><body><p>Calm.</p></html>']  # fmt: skip
     parsed = pool.parse(epub(chapters, "Weather"), "weather.epub")
     assert parsed.document.title == "Weather" and headings(parsed) == [(1, "The storm")]
-    assert where(parsed, "all day") == "chapter 1" and where(parsed, "Calm") == "chapter 2"
+    assert where(parsed, "all day") == "chapter 1" and where(parsed, "Calm") == "chapter 3"
+    assert where(parsed, "Isolde [1] sang.") == "chapter 2"
 
 
 MAIL = (
@@ -164,6 +213,20 @@ def test_message(pool: ParserPool) -> None:
     assert where(parsed, "The Grün boats are here.") == "Jürgen <j@b.c>, 2024-01-01 10:00, Boats"
     assert [(a.name, a.data) for a in parsed.document.attachments] == [("notes.txt", b"hello")]
     assert "Attachments: notes.txt, a.png" in parsed.document.text
+
+
+def test_a_message_in_a_message_is_one_of_its_own(pool: ParserPool) -> None:
+    inner = b"From: Ann\nSubject: The hotel\n\nIt is the Golden Goose.\n"
+    parsed = pool.parse(
+        b"From: Bob\nSubject: Fwd\nContent-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/plain;"
+        b" charset=koi8-r\n\n\xf0\xcf\xc5\xda\xc4\n--x\nContent-Type: message/rfc822\n\n" + inner + b"--x--\n",
+        "a.eml",
+    )
+    assert "Golden Goose" not in parsed.document.text and "Поезд" in parsed.document.text
+    (attached,) = parsed.document.attachments
+    assert attached.name == "The hotel.eml"
+    opened = pool.parse(attached.data, attached.name)
+    assert where(opened, "Golden Goose") == "Ann, The hotel"
 
 
 def test_mailbox(pool: ParserPool) -> None:
@@ -197,9 +260,15 @@ def test_json(pool: ParserPool) -> None:
     parsed = pool.parse(b'{"a": "one"}\n\n{"b": {"c": ["two"]}}\n', "log.jsonl")
     assert where(parsed, "b.c: two") == "line 3"
     cells = [{"cell_type": "markdown", "source": ["# Tide\n", "\n", "High."]},
-             {"cell_type": "code", "source": "1 + 1", "outputs": [{"data": {"text/plain": ["2"]}}]}]  # fmt: skip
+             {"cell_type": "code", "source": "1 + 1", "outputs": [
+                 {"data": {"text/plain": ["2"]}}, {"output_type": "error", "ename": "ValueError", "evalue": "bad gauge"}
+             ]}]  # fmt: skip
     parsed = pool.parse(json.dumps({"cells": cells}).encode(), "tide.ipynb")
-    assert where(parsed, "1 + 1\n\n2") == "cell 2" and headings(parsed) == [(1, "Tide")]
+    assert (
+        where(parsed, "1 + 1\n\n2") == "cell 2"
+        and where(parsed, "ValueError: bad gauge") == "cell 2"
+        and headings(parsed) == [(1, "Tide")]
+    )
 
 
 def test_rich_text(pool: ParserPool) -> None:
@@ -278,6 +347,20 @@ def packed_nothing() -> bytes:
     from rag.documents.archive import packed
 
     return packed({"nothing.txt": "x"})
+
+
+def test_damaged_parts_of_an_archive_are_told_as_damage(pool: ParserPool) -> None:
+    from rag.documents.archive import packed
+
+    with ZipFile(io.BytesIO(docx(paragraph("x")))) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with pytest.raises(DamagedDocument):
+        pool.parse(packed(parts | {"word/styles.xml": b"\0<w:styles/>"}), "a.docx")
+    slides = bytearray(pptx([("Plan", "x", "y")]))
+    at = slides.rindex(b"PK\x01\x02") + 16  # the checksum of the last part
+    slides[at] ^= 1
+    with pytest.raises(DamagedDocument):
+        pool.parse(bytes(slides), "a.pptx")
 
 
 def test_archives_are_looked_at_before_they_are_opened() -> None:

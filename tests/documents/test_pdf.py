@@ -10,7 +10,8 @@ import pytest
 
 from rag.config import Limits
 from rag.documents import ParserPool
-from rag.documents.readers.pdf import _mend_hyphens, parse
+from rag.documents.hyphens import mend_hyphens
+from rag.documents.readers.pdf import parse
 from rag.documents.split import place, split
 from rag.errors import DamagedDocument, EmptyDocument, EncryptedDocument, LimitExceeded
 from rag.types import Place
@@ -61,15 +62,13 @@ def test_headings_come_from_the_outline_where_the_page_has_them() -> None:
 
 def test_hyphens_at_line_ends() -> None:
     text = ["stock\x02based and informa\ufffetion", "stock is based on Information. x \x02"]
-    assert _mend_hyphens(text) == ["stock-based and information", "stock is based on Information. x -"]
+    assert mend_hyphens(text) == ["stock-based and information", "stock is based on Information. x -"]
 
 
 def test_a_word_broken_twice_is_no_word_of_the_document() -> None:
     text = ["the photo\x02voltaic roof, the photo\x02voltaic cells, a well\x02known inn, mem\x02bers; self\x02made"]
-    assert _mend_hyphens(text) == [
-        "the photovoltaic roof, the photovoltaic cells, a well-known inn, members; self-made"
-    ]
-    assert _mend_hyphens(["anti\x02virus, it is anti-virus", "Anglo\x02Saxon", "co\x02op"])[:2] == [
+    assert mend_hyphens(text) == ["the photovoltaic roof, the photovoltaic cells, a well-known inn, members; self-made"]
+    assert mend_hyphens(["anti\x02virus, it is anti-virus", "Anglo\x02Saxon", "co\x02op"])[:2] == [
         "anti-virus, it is anti-virus", "Anglo-Saxon"
     ]  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rag.config import Limits
 from rag.documents.decode import canonical, decode
 from rag.documents.formats import finish, first_line, one_line
-from rag.documents.tables import blocks, cell
+from rag.documents.tables import blocks, cell, header_of
 from rag.types import Heading, ParsedDocument
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ class Page:
     title: str
 
 
-def read_markup(markup: str, *, xhtml: bool = False) -> Page:
-    """The visible text of HTML."""
+def read_markup(markup: str, *, xhtml: bool = False, data: bool = False) -> Page:
+    """The visible text of HTML; ``data``: whether its tables hold data for certain, and lay out nothing."""
     from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
     if xhtml or markup.lstrip()[:5] == "<?xml":
@@ -103,14 +103,14 @@ def read_markup(markup: str, *, xhtml: bool = False) -> Page:
         tree = LexborHTMLParser(markup)
     except SelectolaxError as error:  # any markup is valid HTML5: all that can fail is an allocation
         raise MemoryError(str(error)) from error
-    writer = _written(tree)
+    writer = _written(tree, data=data)
     return Page(writer.text(), tuple(writer.headings), _title(tree))
 
 
-def _written(tree: LexborHTMLParser) -> _Writer:
+def _written(tree: LexborHTMLParser, *, data: bool) -> _Writer:
     """The page's content; all that is visible, where leaving out what surrounds it would leave next to nothing."""
     root = _content(tree)
-    writer = _Writer(_boilerplate(root) if root is not None else frozenset())
+    writer = _Writer(_boilerplate(root) if root is not None else frozenset(), data)
     if root is not None:
         _walk(root, writer)
         if tree.body is not None and len(writer.text()) < _NEXT_TO_NOTHING:
@@ -193,10 +193,10 @@ def _walk(root: LexborNode, writer: _Writer) -> None:
             writer.write(node.text_content or "")
         elif node.mem_id in writer.left_out:
             pass
-        elif tag == "table" and (grid := _grid(node)):
+        elif tag == "table" and (grid := _grid(node, data=writer.data)):
             writer.table(*grid)
-        elif tag == "sup":
-            writer.raised(node.text(), linked=node.css_first("a") is not None)
+        elif tag == "sup" or (tag == "a" and _is_note(node)):
+            writer.raised(node.text(), linked=tag == "a" or node.css_first("a") is not None)
         elif not _hidden(node, tag):
             writer.enter(tag)
             below = node.child
@@ -213,15 +213,24 @@ def _walk(root: LexborNode, writer: _Writer) -> None:
         node = following
 
 
-def _grid(table: LexborNode) -> tuple[str, list[str], list[list[str]]] | None:
-    """Caption, header and rows of a table of data, cells that span several given in each; None for a page's layout."""
+def _is_note(link: LexborNode) -> bool:
+    """Whether a link is the mark of a note, as e-books tell."""
+    attributes = link.attributes
+    return "noteref" in (attributes.get("epub:type") or attributes.get("role") or "")
+
+
+def _grid(table: LexborNode, *, data: bool) -> tuple[str, list[str], list[list[str]]] | None:
+    """Caption, header and rows of a table of data, cells that span several given in each; None for a page's layout.
+
+    Where it is certain that it holds ``data``, its first rows can name the columns without being marked so.
+    """
     if table.css_first("td table, th table, pre, h1, h2, h3, h4, h5, h6") is not None or _hidden(table, "table"):
         return None
     caption = table.css_first("caption")
     header: list[str] = []
     rows: list[list[str]] = []
     spans: dict[int, tuple[int, str]] = {}
-    total = 0
+    total = deep = 0
     for line in table.css("tr"):
         if _hidden(line, "tr"):
             continue
@@ -235,7 +244,22 @@ def _grid(table: LexborNode) -> tuple[str, list[str], list[list[str]]] | None:
             header = [" ".join(dict.fromkeys(part for part in pair if part)) for pair in pairs]
         else:
             rows.append(row)
+            deep = deep or 1 + max((left for left, _ in spans.values()), default=0)
+    if data and not header:
+        header, rows = _named(rows, deep)
     return (_line(caption) if caption is not None else "", header if rows else [], rows or [header])
+
+
+def _named(rows: list[list[str]], deep: int) -> tuple[list[str], list[list[str]]]:
+    """The header and the other rows: the first, and as many more as its cells reach down to, if they name columns."""
+    header: list[str] = []
+    for number, row in enumerate(rows[:deep], start=1):
+        over = row
+        if number < deep:  # a cell over several columns names each of them
+            over = [next(filter(None, reversed(row[: column + 1])), "") for column in range(len(row))]
+        pairs = zip_longest(header, over, fillvalue="")
+        header = [" ".join(dict.fromkeys(part for part in pair if part)) for pair in pairs]
+    return (header, rows[deep:]) if header_of(list(enumerate([header, *rows[deep:]]))) == 0 else ([], rows)
 
 
 def _row(line: LexborNode, spans: dict[int, tuple[int, str]]) -> tuple[list[str], bool]:
@@ -296,6 +320,17 @@ def _hidden(node: LexborNode, tag: str) -> bool:
     )
 
 
+def raised(text: str, below: str, *, linked: bool) -> str:
+    """A superscript as it is written on the line, behind the character ``below``: ``10^3``, ``m²``, ``1932 [2]``."""
+    mark = " ".join(text.split())
+    digits = mark.lstrip("-+\u2212").isdigit()
+    if linked and digits:
+        return f" [{mark}]"
+    if digits and below.isdigit():
+        return f"^{mark}"
+    return mark.translate(_RAISED) if digits and below.isalpha() and not linked else mark
+
+
 @dataclass(slots=True)
 class _Row:
     """A table's row: how many cells it had, and whether it lays out a page instead of holding data."""
@@ -313,6 +348,7 @@ class _Writer:
     """
 
     left_out: frozenset[int] = frozenset()
+    data: bool = False
     headings: list[Heading] = field(default_factory=list)
     _parts: list[str] = field(default_factory=list)
     _length: int = 0
@@ -344,17 +380,8 @@ class _Writer:
 
     def raised(self, text: str, *, linked: bool) -> None:
         """A superscript: a mark of a footnote stands apart, a power is told from the number below it."""
-        mark = " ".join(text.split())
         below = self._parts[-1][-1:] if self._parts and not (self._space or self._breaks) else ""
-        digits = mark.lstrip("-+\u2212").isdigit()
-        if linked and digits:
-            self.write(f" [{mark}]")
-        elif digits and below.isdigit():
-            self.write(f"^{mark}")
-        elif digits and below.isalpha() and not linked:
-            self.write(mark.translate(_RAISED))
-        else:
-            self.write(mark)
+        self.write(raised(text, below, linked=linked))
 
     def table(self, caption: str, header: list[str], rows: list[list[str]]) -> None:
         """A table of data, a row a line; with its header again above every few rows, where it has one."""

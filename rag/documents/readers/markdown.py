@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rag.config import Limits
 from rag.documents.decode import decode
 from rag.documents.formats import finish, first_line, one_line
-from rag.documents.readers.html import read_markup
+from rag.documents.readers.html import raised, read_markup
 from rag.types import Heading, ParsedDocument
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _FRONT_TITLE = re.compile(
     r"""^title:[ \t]*(?:"(?P<a>(?:[^"\\\n]|\\.)*)"|'(?P<b>[^'\n]*)'|(?P<c>[^\s>|&*!#][^\n]*))""", re.M
 )
 
-_COMMENT = re.compile(r"`[^`\n]+`|<!--.*?-->", re.S)
+_INLINE = re.compile(r"(?P<code>`[^`\n]+`)|<sup>(?P<raised>[^<>\n]*)</sup>|<!--.*?-->", re.S)
 _READ = frozenset(("text", "text_special", "code_inline", "image", "softbreak", "hardbreak"))
 
 
@@ -64,15 +64,22 @@ def _without_html(text: str) -> str:
     out: list[str] = []
     at = 0
     for start, end in sorted(code):
-        out += [*_uncommented(lines[at:start]), *lines[start:end]]
+        out += [*_seen(lines[at:start]), *lines[start:end]]
         at = max(at, end)
-    return "\n".join([*out, *_uncommented(lines[at:])])
+    return "\n".join([*out, *_seen(lines[at:])])
 
 
-def _uncommented(lines: list[str]) -> list[str]:
-    """As many lines, with blanks for comments that are not in a span of code."""
-    text = _COMMENT.sub(lambda match: match[0] if match[0][0] == "`" else _blank(match[0]), "\n".join(lines))
-    return text.split("\n") if lines else []
+def _seen(lines: list[str]) -> list[str]:
+    """As many lines with what is raised told apart, and blanks for comments; not in spans of code."""
+    return _INLINE.sub(_shown, "\n".join(lines)).split("\n") if lines else []
+
+
+def _shown(match: re.Match[str]) -> str:
+    if match["code"]:
+        return match[0]
+    if match["raised"] is not None:
+        return raised(match["raised"], match.string[match.start() - 1 : match.start()], linked=False)
+    return _blank(match[0])
 
 
 def _blank(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element
 
@@ -10,6 +9,7 @@ from rag.config import Limits
 from rag.documents.archive import Archive, local, packed
 from rag.documents.build import Builder
 from rag.documents.formats import one_line
+from rag.documents.readers.odf import SKIPPED, attribute, count, text_of
 from rag.documents.readers.sheets import write_sheet
 from rag.documents.tables import Row, header_of
 from rag.types import ParsedDocument
@@ -26,10 +26,6 @@ def _sample() -> bytes:
 
 SAMPLES = {"sample.odt": _sample}
 
-_SKIPPED = frozenset(
-    ("tracked-changes", "forms", "sequence-decls", "variable-decls", "user-field-decls", "title", "desc")
-)
-_WHITE = re.compile(r"[ \t\r\n]+")
 _MOST_REPEATED, _MOST_COLUMNS, _MOST_CELLS = 1_000, 1_000, 2_000_000
 
 
@@ -49,7 +45,7 @@ def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
             slide += 1
             _slide(build, element, slide)
         elif kind == "table" and source.lower().endswith(".ods"):
-            write_sheet(build, _attribute(element, "name"), _rows(element), hidden=False)
+            write_sheet(build, attribute(element, "name"), _rows(element), hidden=False)
         else:
             _block(build, element)
     return build.finish(_title(archive))
@@ -63,23 +59,25 @@ def _blocks(top: Element) -> Iterator[Element]:
         kind = local(element.tag)
         if kind in ("h", "p", "table", "page", "list-item"):
             yield element
-        elif kind not in _SKIPPED:
+        elif kind not in SKIPPED:
             waiting.extend(reversed(list(element)))
 
 
 def _block(build: Builder, element: Element, level: int = 0) -> None:
     kind = local(element.tag)
     if kind == "h":
-        stated = _attribute(element, "outline-level")
-        build.heading(int(stated) if stated.isdigit() else 1, _text(element))
+        stated = attribute(element, "outline-level")
+        build.heading(int(stated) if stated.isdigit() else 1, text_of(element))
     elif kind == "table":
         rows = _rows(element)
         named = header_of(rows)
         build.table(rows[named][1] if named >= 0 else (), rows[named + 1 :])
     elif kind == "list-item":
-        build.write("\n".join(f"- {text}" for e in element.iter() if local(e.tag) in ("p", "h") and (text := _text(e))))
+        build.write(
+            "\n".join(f"- {text}" for e in element.iter() if local(e.tag) in ("p", "h") and (text := text_of(e)))
+        )
     else:
-        build.write(_text(element))
+        build.write(text_of(element))
         for frame in element.iter():
             if local(frame.tag) == "table" and frame is not element:
                 _block(build, frame)
@@ -91,14 +89,14 @@ def _slide(build: Builder, page: Element, number: int) -> None:
     for frame in page:
         kind = local(frame.tag)
         if kind == "notes":
-            notes = "\n".join(text for e in frame.iter() if local(e.tag) == "p" and (text := _text(e)))
+            notes = "\n".join(text for e in frame.iter() if local(e.tag) == "p" and (text := text_of(e)))
             begun = build.end
             if build.write(f"Notes: {notes}" if notes else ""):
                 build.place("note", number, begun, "of the speaker")
             continue
-        if _attribute(frame, "class") == "title" and not titled:
+        if attribute(frame, "class") == "title" and not titled:
             titled = True
-            build.heading(1, " ".join(_text(e) for e in frame.iter() if local(e.tag) == "p"))
+            build.heading(1, " ".join(text_of(e) for e in frame.iter() if local(e.tag) == "p"))
             continue
         for element in _blocks(frame):
             _block(build, element)
@@ -112,7 +110,7 @@ def _rows(table: Element) -> list[Row]:
     for line in table.iter():
         if local(line.tag) != "table-row":
             continue
-        repeated = _count(line, "number-rows-repeated")
+        repeated = count(line, "number-rows-repeated")
         cells = _cells(line)
         if cells:
             for n in range(1, min(repeated, _MOST_REPEATED) + 1):
@@ -128,46 +126,11 @@ def _cells(line: Element) -> list[str]:
     cells: list[str] = []
     for cell in line:
         if local(cell.tag) in ("table-cell", "covered-table-cell"):
-            text = " ".join(_text(e) for e in cell if local(e.tag) in ("p", "h", "list"))
-            cells += [text] * min(_count(cell, "number-columns-repeated"), _MOST_COLUMNS - len(cells))
+            text = " ".join(text_of(e) for e in cell if local(e.tag) in ("p", "h", "list"))
+            cells += [text] * min(count(cell, "number-columns-repeated"), _MOST_COLUMNS - len(cells))
     while cells and not cells[-1]:
         cells.pop()
     return cells
-
-
-def _text(element: Element) -> str:
-    """The text of a paragraph with its spaces, tabs and line breaks; a note's apart, a comment's left out."""
-    parts: list[str] = []
-    waiting: list[Element | str] = [element]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, str):
-            parts.append(_WHITE.sub(" ", item))
-            continue
-        kind = local(item.tag)
-        tail = item.tail if item is not element else None
-        waiting.append(tail or "")
-        if kind == "s":
-            parts.append(" " * min(_count(item, "c"), _MOST_COLUMNS))
-        elif kind == "tab":
-            parts.append("\t")
-        elif kind == "line-break":
-            parts.append("\n")
-        elif kind == "note":
-            parts.append(f" ({' '.join(' '.join(e.itertext()) for e in item if local(e.tag) == 'note-body').strip()})")
-        elif kind not in ("annotation", "table") and kind not in _SKIPPED:
-            waiting.extend(reversed(list(item)))
-            waiting.append(item.text or "")
-    return "\n".join(line.strip() for line in "".join(parts).split("\n")).strip()
-
-
-def _attribute(element: Element, name: str) -> str:
-    return next((value for key, value in element.attrib.items() if local(key) == name), "")
-
-
-def _count(element: Element, name: str) -> int:
-    stated = _attribute(element, name)
-    return max(1, int(stated)) if stated.isascii() and stated.isdigit() and len(stated) < 9 else 1
 
 
 def _title(archive: Archive) -> str:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import partial
 from importlib import import_module
-from importlib.resources import files
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +17,9 @@ from rag.config import Limits
 from rag.documents.decode import canonical
 from rag.documents.formats import PDF as MEDIA_TYPE
 from rag.documents.formats import check_characters, fewest, fewest_places, has_text, one_line, shown, stem
+from rag.documents.hyphens import mend_hyphens
 from rag.documents.ocr import Line, lay_out
+from rag.documents.readers.pdf_lines import Above, laid_out
 from rag.documents.readers.unseen import unseen
 from rag.errors import DamagedDocument, EmptyDocument, EncryptedDocument, LimitExceeded
 from rag.types import INVISIBLE, Heading, ParsedDocument, Place, numbered_pages
@@ -38,16 +38,9 @@ SAMPLES = {
 }
 
 _BETWEEN_PAGES = "\n\n"
-_LINE_END_HYPHEN = re.compile(r"(?<!\w)(\w+)[\x02\ufffe](\w+)")
-_BROKEN = re.compile(r"(?<!\w)\w*[\x02\ufffe]\w*")
-_DIGITS = re.compile(r"(?<=[^\s\d])\d{1,6}|(?<=[^\s\d] )\d{1,2}(?=\r\n)|\d{2,7}")
-_BASE = re.compile(r"(?:[^\W\d_]+|\d+)\Z")
-_POWERS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _GOES_ON = re.compile(r"\s*[^\W\d_A-Z]")
-_BELOW = re.compile(r" ?[^\W\d_A-Z]|[ .,;:)]")
 _STOPS = re.compile(r"[.!?:;…。！？][\"'”’)\]]*\s*\Z")
 _PAGE_NUMBER = re.compile(r"\b(?:\d{1,4}|[ivxlc]{1,7})\b")
-_RAISED_SIZE = 0.85
 _EDGE, _LONGEST_EDGE = 3, 150
 _MOST_ANNOTATIONS, _MOST_VALUE = 2_000, 2**16
 _DOTS, _LONGEST_SIDE, _STAMP, _SHADES = 200, 4_000, 100, 32
@@ -87,11 +80,12 @@ def parse(
         pages: list[_Page] = []
         total = 0
         for index in range(count):
-            pages.append(_read(pdf, index, (recognised or {}).get(index + 1)))
+            above = pages[-1].table if pages else None
+            pages.append(_read(pdf, index, (recognised or {}).get(index + 1), above))
             total += len(pages[-1].text)
             check_characters(total, source, limits)
         _leave_out_running(pages)
-        for page, mended in zip(pages, _mend_hyphens([page.text for page in pages]), strict=True):
+        for page, mended in zip(pages, mend_hyphens([page.text for page in pages]), strict=True):
             page.text = mended
         text, places = _assemble(pages)
         check_characters(len(text), source, limits)
@@ -162,7 +156,7 @@ class _Page:
     number that is printed on it, where it is known; no text for a page that cannot be loaded.
 
     ``scanned``: its text is in a picture. Of one that was recognised, ``places`` are the boxes and doubts in its text.
-    ``hidden`` is what it holds and does not show.
+    ``hidden`` is what it holds and does not show, ``table`` the one that it ends with.
     """
 
     text: str = ""
@@ -171,9 +165,10 @@ class _Page:
     scanned: bool = False
     places: list[Place] = field(default_factory=list)
     hidden: list[str] = field(default_factory=list)
+    table: Above | None = None
 
 
-def _read(pdf: Any, index: int, recognised: Sequence[Line] | None) -> _Page:
+def _read(pdf: Any, index: int, recognised: Sequence[Line] | None, above: Above | None) -> _Page:
     pdfium = _pdfium()
     with ExitStack() as stack:
         try:
@@ -181,15 +176,18 @@ def _read(pdf: Any, index: int, recognised: Sequence[Line] | None) -> _Page:
             textpage = stack.enter_context(closing(page.get_textpage()))
             text: str = textpage.get_text_range()
             hidden: list[str] = []
+            table: Above | None = None
             if len(text) == textpage.count_chars():
                 scan = partial(_is_picture, page, pdfium.raw, lettered=True)
                 spans = unseen(page, textpage, text, pdfium.raw, scan)
                 hidden = [" ".join(canonical(text[start:end]).split()) for start, end in spans]
-                text = _part_raised(text, textpage.raw, pdfium.raw, spans)
+                text, table = laid_out(text, textpage.raw, pdfium.raw, spans, above)
             else:
                 text = textpage.get_text_bounded()
             label = one_line(canonical(pdf.get_page_label(index) or ""))
-            read = _Page(text.replace("\r\n", "\n").strip(), label=label, hidden=[one for one in hidden if one])
+            read = _Page(
+                text.replace("\r\n", "\n").strip(), label=label, hidden=[one for one in hidden if one], table=table
+            )
             read.scanned = len(read.text) < _STAMP and _is_picture(page, pdfium.raw, lettered=bool(read.text))
             if recognised:
                 read.text = ""
@@ -220,64 +218,6 @@ def _has_ink(page: Any) -> bool:
     with closing(page.render(scale=scale, grayscale=True)) as bitmap:
         shades = bitmap.to_numpy()
         return bool(shades.size) and int(shades.max()) - int(shades.min()) >= _SHADES
-
-
-def _part_raised(text: str, page: Any, raw: Any, hidden: Sequence[tuple[int, int]]) -> str:
-    """The text without what is hidden, its raised digits told apart from what they follow: a power as ``10^3`` and
-    ``m²``, the mark of a footnote as ``1932 [2]``."""
-    found: list[tuple[int, int, str]] = []
-    for start, end in hidden:
-        line = text[end : end + 2] == "\r\n" and text[start - 1 : start] in ("", "\n")
-        found.append((start, end + 2 * line, ""))
-    for run in _DIGITS.finditer(text):
-        before = _before(text, run.start())
-        start = run.start()
-        if start - before == 0:  # glued to digits: the size tells where they end
-            continue
-        first, last = (raw.FPDFText_GetFontSize(page, at) for at in (start, run.end() - 1))
-        if last < _RAISED_SIZE * first:
-            while raw.FPDFText_GetFontSize(page, start) > last / _RAISED_SIZE:
-                start += 1
-            before = start - 1
-        if before < 0 or not _is_raised(page, before, start, raw):
-            continue
-        digits = text[start : run.end()]
-        base = _BASE.search(text, max(0, before - 3), before + 1)
-        if base and base[0] == "10":
-            mark = f"^{digits}"
-        elif base and base[0].isalpha() and len(base[0]) <= 2 and start == before + 1:
-            mark = digits.translate(_POWERS)
-        else:
-            mark = f" [{digits}]"
-        end = run.end()
-        if text[end : end + 2] == "\r\n" and (after := _BELOW.match(text, end + 2)):
-            end, mark = end + 2, mark if after[0][0] in " .,;:)" else f"{mark} "
-        found.append((before + 1, end, mark))
-    parts, at = [], 0
-    for start, end, mark in sorted(found):
-        if start >= at:
-            parts += [text[at:start], mark]
-            at = end
-    return "".join([*parts, text[at:]])
-
-
-def _before(text: str, at: int) -> int:
-    """The index of the character that a digit follows, over one space that the reader may have put there."""
-    at -= 1
-    return at - 1 if at > 0 and text[at] == " " else at
-
-
-def _is_raised(page: Any, base: int, at: int, raw: Any) -> bool:
-    """Whether a character is smaller than the one before and stands higher."""
-    if raw.FPDFText_GetFontSize(page, at) >= _RAISED_SIZE * raw.FPDFText_GetFontSize(page, base):
-        return False
-    bottoms = []
-    for index in (base, at):
-        x, y = ctypes.c_double(), ctypes.c_double()
-        if not raw.FPDFText_GetCharOrigin(page, index, x, y):
-            return False
-        bottoms.append(y.value)
-    return bottoms[1] > bottoms[0] + 0.5
 
 
 def _annotations(read: _Page, page: Any, textpage: Any, raw: Any) -> None:
@@ -388,42 +328,6 @@ def _edges(text: str) -> dict[int, str]:
         if len(lines[index]) <= _LONGEST_EDGE and (key := " ".join(_PAGE_NUMBER.sub("#", lines[index]).split())):
             edges[index] = key
     return edges
-
-
-def _mend_hyphens(texts: list[str]) -> list[str]:
-    """Replace PDFium's mark for a hyphen at a line's end (it joins the two lines there).
-
-    A word that the document or the language has whole becomes whole again, and so does one that is no two words; where
-    both halves are words, or the document writes it so elsewhere, the hyphen belongs to it ("stock-based"). The
-    document's words are counted without those at the marks, which are what is to be found out.
-    """
-    if not any("\x02" in text or "\ufffe" in text for text in texts):
-        return texts
-    own: set[str] = set()
-    compounds: set[str] = set()
-    for text in texts:
-        unbroken = _BROKEN.sub(" ", text).lower()
-        own.update(re.findall(r"\w+", unbroken))
-        compounds.update(re.findall(r"\w+-\w+", unbroken))
-    known = own | vocabulary()
-
-    def mend(match: re.Match[str]) -> str:
-        left, right = match.groups()
-        joined, compound = f"{left}{right}".lower(), f"{left}-{right}".lower()
-        if compound in compounds and joined not in own:
-            return f"{left}-{right}"
-        if joined in known or not (left.lower() in known and right.lower() in known):
-            return left + right if right[0].islower() or left.isupper() else f"{left}-{right}"
-        return f"{left}-{right}"
-
-    return [re.sub("[\x02\ufffe]", "-", _LINE_END_HYPHEN.sub(mend, text)) for text in texts]
-
-
-@cache
-def vocabulary() -> frozenset[str]:
-    """The words of English that the encoder's vocabulary has whole, in small letters."""
-    words = json.loads(files("rag").joinpath("data/encoder/tokenizer.json").read_text("utf-8"))["model"]["vocab"]
-    return frozenset(word for word in words if len(word) > 2 and word.isalpha())
 
 
 def _assemble(pages: list[_Page]) -> tuple[str, list[Place]]:

@@ -117,7 +117,7 @@ def _open(data: bytes, source: str) -> Any:
 
 def _pixels(data: bytes, source: str, number: int) -> tuple[Picture, float]:
     import numpy as np
-    from PIL import ImageOps
+    from PIL import Image, ImageOps
 
     image = _open(data, source)
     try:
@@ -131,7 +131,7 @@ def _pixels(data: bytes, source: str, number: int) -> tuple[Picture, float]:
         image = ImageOps.exif_transpose(image)
         if image.has_transparency_data:
             image = image.convert("RGBA")
-            ground = _white(image.size)
+            ground = Image.new("RGBA", image.size, "white")
             ground.alpha_composite(image)
             image = ground
         image = image.convert("L")
@@ -140,12 +140,6 @@ def _pixels(data: bytes, source: str, number: int) -> tuple[Picture, float]:
         return np.asarray(image, dtype=np.uint8), width / image.width
     except (OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, EOFError) as error:
         raise _damaged(source) from error
-
-
-def _white(size: tuple[int, int]) -> Any:
-    from PIL import Image
-
-    return Image.new("RGBA", size, "white")
 
 
 def _damaged(source: str) -> DamagedDocument:

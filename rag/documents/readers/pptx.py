@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 from typing import Any
 
 from rag.config import Limits
-from rag.documents.archive import Archive
+from rag.documents.archive import UNREADABLE, Archive
 from rag.documents.build import Builder
 from rag.documents.formats import one_line, shown
+from rag.documents.numbers import general
 from rag.documents.tables import header_of
 from rag.errors import DamagedDocument, LimitExceeded
 from rag.types import ParsedDocument
 
 _DEEPEST = 20
+_FAILURES = (*UNREADABLE, AttributeError, IndexError, TypeError)
 
 
 def _sample() -> bytes:
     from pptx import Presentation
+    from pptx.chart.data import CategoryChartData
+    from pptx.enum.chart import XL_CHART_TYPE
 
     out = io.BytesIO()
+    data: Any = CategoryChartData()  # type: ignore[no-untyped-call]
+    data.categories = ["a"]
+    data.add_series("b", (1,))
     made = Presentation()
     slide = made.slides.add_slide(made.slide_layouts[1])
     slide.shapes.title.text = "Sample"
     slide.notes_slide.notes_text_frame.text = "Notes"
+    slide.shapes.add_chart(XL_CHART_TYPE.PIE, 0, 0, 9, 9, data)
     slide.shapes.add_table(2, 2, 0, 0, 9, 9).table.cell(0, 0).text = "x"
     made.save(out)
     return out.getvalue()
@@ -54,7 +63,7 @@ def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
         for number, slide in enumerate(slides, start=1):
             _slide(build, slide, number)
         stated = one_line(Presentation(io.BytesIO(data)).core_properties.title or "")
-    except (PythonPptxError, XMLSyntaxError, KeyError, ValueError, AttributeError, IndexError, TypeError) as error:
+    except (PythonPptxError, XMLSyntaxError, *_FAILURES) as error:
         # what a damaged file lacks surfaces in python-pptx as whatever missed it
         raise DamagedDocument(
             f"{shown(source)} is damaged or no presentation ({type(error).__name__}).",
@@ -75,6 +84,8 @@ def _slide(build: Builder, slide: Any, number: int) -> None:
             build.write("\n".join(_lines(shape.text_frame)))
         elif getattr(shape, "has_table", False):
             _table(build, shape.table)
+        elif getattr(shape, "has_chart", False):
+            _chart(build, shape.chart)
     if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
         notes = "\n".join(_lines(slide.notes_slide.notes_text_frame))
         if notes:
@@ -107,3 +118,15 @@ def _table(build: Builder, table: Any) -> None:
     rows = [(n, [cell.text for cell in row.cells]) for n, row in enumerate(table.rows, start=1)]
     named = 0 if table.first_row and len(rows) > 1 else header_of(rows)
     build.table(rows[named][1] if named >= 0 else (), rows[named + 1 :])
+
+
+def _chart(build: Builder, chart: Any) -> None:
+    """What a chart is drawn from: a row a category, a column a series."""
+    if chart.has_title and chart.chart_title.has_text_frame:
+        build.write(chart.chart_title.text_frame.text)
+    for plot in chart.plots:
+        series = list(plot.series)
+        values = zip_longest(plot.categories, *(one.values for one in series), fillvalue=None)
+        rows = [(n, ["" if v is None else general(v) if isinstance(v, float) else str(v) for v in row])
+                for n, row in enumerate(values, start=1)]  # fmt: skip
+        build.table(["", *(one.name for one in series)], rows)

@@ -130,6 +130,8 @@ def _outputs(cell: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(output, dict):
             data = output.get("data")
             yield _joined(output.get("text") or (data.get("text/plain") if isinstance(data, dict) else ""))
+            if output.get("output_type") == "error":
+                yield f"{_joined(output.get('ename'))}: {_joined(output.get('evalue'))}"
 
 
 def _joined(source: Any) -> str:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from rag.documents.readers.pdfium import address, calls
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -54,65 +56,75 @@ class _Eye:
 
     def __init__(self, page: Any, textpage: Any, raw: Any, scan: Callable[[], bool]) -> None:
         self._page, self._textpage, self._raw, self._scan = page, textpage.raw, raw, scan
+        self._calls = calls()
+        self._text = address(textpage.raw)
         self._edges: _Box = page.get_cropbox()
         self._pictures: list[_Box] | None = None
         self._drawn: npt.NDArray[np.uint8] | None = None
         self._scale = 0.0
         self._sides = tuple(ctypes.c_double() for _ in range(4))
+        self._line = raw.FS_RECTF()
         self._colours = tuple(ctypes.c_uint() for _ in range(4))
+        self._last: tuple[int, int, bool, bool] = (0, 0, False, False)
 
     def misses(self, index: int) -> bool:
         """Whether a character is not to be seen; it is if there is nothing to tell."""
-        found = self._raw.FPDFText_GetTextObject(self._textpage, index)
+        found = self._calls.text_object(self._text, index)
         if not found:
             return False
-        mode = self._raw.FPDFTextObj_GetTextRenderMode(found)
+        if found != self._last[0]:
+            self._last = (found, *self._look(found))
+        _, mode, unpainted, light = self._last
         if mode in (_INVISIBLE, _CLIP):
             return not self._scan()
-        unpainted, light = self._look(found) if mode == _FILL else (False, False)
         if unpainted:
             return True
+        line = self._line
+        if self._calls.line_box(self._text, index, line):
+            left, right, bottom, top = line.left, line.right, line.bottom, line.top
+            if abs(top - bottom) < _TINY and abs(right - left) < _TINY:
+                return True
+            edges = self._edges
+            if right <= edges[0] or left >= edges[2] or top <= edges[1] or bottom >= edges[3]:
+                return True
+        if self._pictures is None:
+            self._pictures = list(self._last_pictures())
+        if not light and not self._pictures:
+            return False
+        box = self._box(index)
+        return box is not None and (light or self._in_picture(box)) and self._contrast(box) < _CONTRAST
+
+    def _look(self, found: int) -> tuple[int, bool, bool]:
+        """How a text object is drawn: its mode, whether it is wholly transparent, and whether as light as paper."""
+        mode = self._calls.render_mode(found)
+        red, green, blue, alpha = self._colours
+        if mode != _FILL or not self._calls.fill(found, red, green, blue, alpha):
+            return mode, False, False
+        light = red.value >= _LIGHT and green.value >= _LIGHT and blue.value >= _LIGHT
+        return mode, alpha.value == 0, light
+
+    def _box(self, index: int) -> _Box | None:
+        """The box of a character's ink."""
         left, right, bottom, top = self._sides
         if not self._raw.FPDFText_GetCharBox(self._textpage, index, left, right, bottom, top):
-            return False
-        box = (left.value, bottom.value, right.value, top.value)
-        if max(box[2] - box[0], box[3] - box[1]) < _TINY and self._line_height(index) < _TINY:
-            return True
-        if box[2] <= self._edges[0] or box[0] >= self._edges[2] or box[3] <= self._edges[1] or box[1] >= self._edges[3]:
-            return True
-        return (light or self._in_picture(box)) and self._contrast(box) < _CONTRAST
-
-    def _look(self, found: Any) -> tuple[bool, bool]:
-        """Whether a filled text object is wholly transparent, and whether it is as light as paper."""
-        red, green, blue, alpha = self._colours
-        if not self._raw.FPDFPageObj_GetFillColor(found, red, green, blue, alpha):
-            return False, False
-        light = red.value >= _LIGHT and green.value >= _LIGHT and blue.value >= _LIGHT
-        return alpha.value == 0, light
-
-    def _line_height(self, index: int) -> float:
-        """How high the line of a character is, as its font makes it."""
-        box = self._raw.FS_RECTF()
-        if not self._raw.FPDFText_GetLooseCharBox(self._textpage, index, box):
-            return _TINY
-        return max(abs(float(box.top - box.bottom)), abs(float(box.right - box.left)))
+            return None
+        return left.value, bottom.value, right.value, top.value
 
     def _in_picture(self, box: _Box) -> bool:
         """Whether it lies within one of the pictures that were drawn last, which could cover it."""
-        if self._pictures is None:
-            self._pictures = list(self._last_pictures())
         return any(
             left <= box[0] and bottom <= box[1] and box[2] <= right and box[3] <= top
-            for left, bottom, right, top in self._pictures
+            for left, bottom, right, top in self._pictures or ()
         )
 
     def _last_pictures(self) -> Iterator[_Box]:
         count = self._raw.FPDFPage_CountObjects(self._page.raw)
+        at, kind, page = self._calls.page_object, self._calls.kind, address(self._page.raw)
+        wanted = self._raw.FPDF_PAGEOBJ_IMAGE
         sides = tuple(ctypes.c_float() for _ in range(4))
         for index in range(max(0, count - _LAST), count):
-            found = self._raw.FPDFPage_GetObject(self._page.raw, index)
-            if self._raw.FPDFPageObj_GetType(found) == self._raw.FPDF_PAGEOBJ_IMAGE:
-                self._raw.FPDFPageObj_GetBounds(found, *sides)
+            if kind(at(page, index)) == wanted:
+                self._raw.FPDFPageObj_GetBounds(self._raw.FPDFPage_GetObject(self._page.raw, index), *sides)
                 left, bottom, right, top = (side.value for side in sides)
                 yield left, bottom, right, top
 
