@@ -304,7 +304,7 @@ def briefs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
 KNOWN = (
     ("Is Chabahar really one of Pakistan's ports?", {"khan-election-and-moscow.md"}),
     ("Are US-Pakistani relations getting better or worse?",
-     {"new-us-pakistan-relationship.md", "khan-election-and-moscow.md"}),
+     {"new-us-pakistan-relationship.md", "khan-visit-to-washington.md"}),
     ("Do the Taliban have sanctuaries in Pakistan, or is that denied?",
      {"new-us-pakistan-relationship.md", "afghanistan-end-state-collage.md"}),
     ("Is Imran Khan still prime minister in the page about the new relationship?", {"new-us-pakistan-relationship.md"}),
