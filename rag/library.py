@@ -104,9 +104,6 @@ if TYPE_CHECKING:
     from rag.transfer import Moved
 
 
-_TOLD_AT_ONCE = 500
-"""New passages that the dense index is told of together while documents go in; the end tells it the rest."""
-
 _OF_A_DATABASE = {"database": "", "chroma": "", "queue": False}
 """What is set for a library in a database is not meant for a folder that is named."""
 

@@ -11,6 +11,7 @@ _HYPHEN_BREAK = re.compile(r"(?<=\w)[\u00ad\u2010-]\n\s*(?=[a-z])")
 _INVISIBLE = re.compile(
     "[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _QUOTES = str.maketrans({
     "\u2018": "'", "\u2019": "'", "\u201a": "'", "\u201b": "'", "\u201c": '"', "\u201d": '"', "\u201e": '"',
     "\u00ab": '"', "\u00bb": '"', "\u2010": "-", "\u2011": "-", "\u2012": "-", "\u2013": "-", "\u2014": "-",
@@ -98,6 +99,12 @@ def remove_invisible(text: str) -> str:
 def words(text: str) -> list[str]:
     """The words of a text, NFKC-folded and lower-cased, in order."""
     return WORD.findall(unicodedata.normalize("NFKC", text).lower())
+
+
+def safe(text: str) -> str:
+    """Text without control, escape and direction characters, which could reprogram a terminal; line breaks and tabs
+    stay."""
+    return _CONTROL.sub("", remove_invisible(text))
 
 
 def counted(number: int, noun: str) -> str:

@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rag.documents.formats import shown
-from rag.text import counted, remove_invisible
+from rag.text import counted
+from rag.text import safe as safe
 from rag.types import (
     INGEST_STATUSES,
     Answer,
@@ -34,7 +35,6 @@ from rag.types import (
 if TYPE_CHECKING:
     from rag.sync import MirroredFolder
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SOFT_BREAK = re.compile(r"(?<!\n)\n(?![\n\s]|[-*•] |\d+[.)] )")
 _WIDTH = 100
 _NARROWEST = 20
@@ -47,11 +47,6 @@ _FLAGS = {
     Support.PARTIAL: "only partly supported",
 }
 _STATES = {"ok": "ok  ", "warn": "warn", "bad": "BAD "}
-
-
-def safe(text: str) -> str:
-    """Text without control, escape and direction characters; line breaks and tabs stay."""
-    return _CONTROL.sub("", remove_invisible(text))
 
 
 def one_line(text: str, width: int = _WIDTH) -> str:

@@ -32,26 +32,9 @@ _HOME = {
 }  # fmt: skip
 
 __all__ = [
-    "Comparison",
-    "Exit",
-    "GoldSet",
-    "Question",
-    "Record",
-    "Run",
-    "Settings",
-    "State",
-    "Verdict",
-    "accept",
-    "compare",
-    "lint",
-    "load_baseline",
-    "load_gold",
-    "read_run",
-    "run",
-    "save_baseline",
-    "verdict",
-    "write_run",
-]
+    "Comparison", "Exit", "GoldSet", "Question", "Record", "Run", "Settings", "State", "Verdict", "accept", "compare",
+    "lint", "load_baseline", "load_gold", "read_run", "run", "save_baseline", "verdict", "write_run",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -326,7 +326,7 @@ class Run:
     ``ids`` are all questions the gold set has, also those that were not selected. A baseline is a run whose records
     were accepted one by one; ``accepted`` says so for each id. ``findings`` are the gold sources that did not stand in
     the documents when it ran; ``documents`` gives the SHA-256 of each document then (of the gold files alone, in a
-    collection of over 1,000).
+    collection of over 1,000). ``where`` are the options that named documents and model, for the commands of its report.
     """
 
     gold: str
@@ -346,6 +346,7 @@ class Run:
     ids: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     documents: Mapping[str, str] = field(default_factory=dict)
+    where: str = ""
 
     def by_id(self) -> dict[str, list[Record]]:
         """The records of each question, in order of repeats."""
@@ -422,8 +423,3 @@ def flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]
             yield from flat(item, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", "" if item is None else str(item)
-
-
-def counted(number: int, noun: str, plural: str = "") -> str:
-    """``1 question``, ``2 questions``."""
-    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"

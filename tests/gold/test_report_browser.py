@@ -83,7 +83,11 @@ def test_it_prints_what_broke_in_full_and_the_rest_as_a_list(page: Page, report:
     page.locator("#all details.case summary").first.click()
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate(broken) == 0 and page.evaluate(listed) == 1
-    page.emulate_media(media="print")
+    colour = "getComputedStyle(document.querySelector('h1')).color"
+    page.emulate_media(color_scheme="light")
+    on_screen = page.evaluate(colour)
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate(colour) == on_screen, "paper is white, whatever the screen is"
     expect(page.locator(".filters")).to_be_hidden()
     page.set_viewport_size({"width": 688, "height": 900})  # A4 between its margins
     assert page.evaluate("document.documentElement.scrollWidth") <= 688

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from rag.gold.files.runs import accept
 from rag.gold.metrics.comparison import compare, noise_floor, verdict
 from rag.gold.metrics.definitions import Stage
 from rag.gold.report.ci import junit_report, markdown_report
 from rag.gold.report.content import LABELS, Report, alike, build_report, ranks, unwrapped, word_diff
 from rag.gold.report.html import html_report, scatter_chart
-from rag.gold.report.terminal import print_report
+from rag.gold.report.terminal import print_accepted, print_report
 from rag.gold.types import Question, Record, Run
 from tests.gold.made import FAULTS, FINGERPRINT, REFUSED, question, record, run_of, unanswerable, worse
 
@@ -47,9 +48,9 @@ def report() -> Report:
     return build_report(second, comparison, verdict(second, comparison))
 
 
-def terminal(report: Report, *, statistics: bool = False) -> str:
+def terminal(report: Report, *, statistics: bool = False, width: int = 160) -> str:
     out = StringIO()
-    print_report(report, Console(file=out, width=160), statistics=statistics)
+    print_report(report, Console(file=out, width=width), statistics=statistics)
     return out.getvalue()
 
 
@@ -72,6 +73,22 @@ def test_the_terminal_says_verdict_then_changes_then_stages(report: Report) -> N
     assert "4 worse to 1 better, p = 0.375 by McNemar" in asked
     assert "all 8 questions came out the same to the letter" in asked
     assert "By tag" in asked and "total_ms" in asked and "By tag" not in text
+
+
+def test_a_narrow_terminal_keeps_commands_whole_and_lines_indented(report: Report) -> None:
+    text = terminal(report, width=40)
+    assert "\n    rag gold accept gold.yaml q0 q1 q2 q3 watch --reason '...'\n" in text
+    assert "\n  Find out what did it; where the new \n  answers are right:\n" in text
+
+
+def test_texts_with_little_in_common_stand_one_behind_the_other() -> None:
+    before, after = (
+        run_of([question("a")], [record("a")]),
+        run_of([question("a")], [record("a", text="Nobody knows, neither here nor in any other document.")]),
+    )
+    accepted, out = accept(after, accept(before, None, reason="x").baseline, reason="y"), StringIO()
+    print_accepted(accepted, before, after, Console(file=out, width=80))
+    assert "[-It is x. [1]-] {+Nobody knows, neither here" in out.getvalue()
 
 
 def test_a_difference_is_marked_with_and_without_colours(report: Report) -> None:

@@ -104,6 +104,8 @@ def tuesday(desk: Desk) -> None:
     assert "`rag gold rebase gold.yaml --corpus corpus --write`" in markdown
     page = (desk.room / "r.html").read_text(encoding="utf-8")
     assert "<del>25</del>" in page and "<ins>28</ins>" in page
+    code, told = desk.gold("report", "gold.yaml")
+    assert code == 4 and "rag gold rebase gold.yaml --corpus corpus --write" in told, "its options are kept"
     code, told = desk.gate("--allow-corpus-change")
     assert code == 1 and told.startswith("Worse: The gold of 1 question no longer stands")
     code, told = desk.gold("accept", "gold.yaml", "leave", "--reason", "x")

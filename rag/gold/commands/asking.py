@@ -47,7 +47,7 @@ class Settings:
     """How to run. ``k`` and ``repeats`` default to the gold set's; ``out`` keeps the run (and resumes one that was
     interrupted there); ``noise`` runs everything twice to measure the noise floor; ``check`` looks for gold that
     does not stand in the documents;
-    ``model`` is the configured one, which replay compares with the recorded."""
+    ``model`` is the configured one, which replay compares with the recorded; ``where`` is kept with the run."""
 
     collection: str | None = None
     k: int | None = None
@@ -59,6 +59,7 @@ class Settings:
     check: bool = True
     out: Path | None = None
     model: str = ""
+    where: str = ""
 
 
 @dataclass(slots=True)
@@ -224,6 +225,7 @@ def _plan(gold: GoldSet, backend: Backend, settings: Settings, judge: Judge | No
     plan = Run(
         gold=gold.path, questions=gold.questions, records=(), fingerprint=mark, k=k, depth=depth, repeats=repeats,
         mode=settings.mode, retrieval_only=settings.retrieval_only, started=time.time(), ids=gold.ids,
+        where=settings.where,
     )  # fmt: skip
     return plan, recording
 

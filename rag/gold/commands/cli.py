@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from rag.errors import ConfigError, GoldError, PathError, PromptError, RagError
-from rag.gold.types import counted
+from rag.text import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,9 +48,9 @@ class GoldGroup(click.Group):
         try:
             return super().invoke(ctx)
         except RagError as error:
-            from rag.gold.report.terminal import shown
+            from rag.text import safe
 
-            click.echo(f"Error: {shown(error.explain())}", err=True)
+            click.echo(f"Error: {safe(error.explain())}", err=True)
             raise click.exceptions.Exit(_exit_code(error)) from error
         except KeyboardInterrupt:
             if ctx.invoked_subcommand in ("run", "sweep"):
@@ -177,14 +177,14 @@ def lint_command(gold_file: Path, syntax_only: bool, corpus: Path | None, **flag
     from rag.gold.files.lint import lint
     from rag.gold.metrics.comparison import Exit
     from rag.gold.metrics.matching import LibraryCorpus
-    from rag.gold.report.terminal import shown
+    from rag.text import safe
 
     loaded, problems = read_gold(gold_file)
     if not syntax_only and loaded.questions:
         with library_for(configuration(flags), corpus) as library:
             problems = (*problems, *lint(loaded, LibraryCorpus(library)))
     for problem in sorted(problems, key=lambda problem: problem.line):
-        click.echo(shown(problem.show(str(gold_file))), err=problem.severity == "error")
+        click.echo(safe(problem.show(str(gold_file))), err=problem.severity == "error")
     errors = sum(problem.severity == "error" for problem in problems)
     told = (counted(len(loaded.questions), "question"), counted(errors, "error"))
     click.echo(f"{', '.join(told)}, {counted(len(problems) - errors, 'warning')}.")
@@ -329,17 +329,17 @@ def rebase_command(
     """Propose what stands in the documents now for the gold (of questions IDS) that no longer does."""
     from rag.gold.commands.gate import library_for, rebase
     from rag.gold.files.disk import write_whole
-    from rag.gold.report.terminal import shown
+    from rag.text import safe
 
     with library_for(configuration(flags), corpus) as library:
         found = rebase(gold_file, library, ids)
     told = unified_diff(found.before.splitlines(), found.after.splitlines(), str(gold_file), "proposed", "", "", 1, "")
     for line in told:
-        click.echo(shown(line))
+        click.echo(safe(line))
     for finding in found.lost:
-        click.echo(shown(f"{gold_file}:{finding.line}: {finding.message} Nothing like it is left; mend it by hand."))
+        click.echo(safe(f"{gold_file}:{finding.line}: {finding.message} Nothing like it is left; mend it by hand."))
     for problem in found.doubts:
-        click.echo(shown(problem.show(str(gold_file))))
+        click.echo(safe(problem.show(str(gold_file))))
     if write and found.mended:
         write_whole(gold_file, found.after.encode())
     number = counted(found.mended, "source")
@@ -479,7 +479,7 @@ def import_command(kind: str, file: Path, gold_file: Path, corpus: Path | None, 
     from rag.gold.files.exchange import import_file
     from rag.gold.files.gold_set import append_questions
     from rag.gold.metrics.matching import LibraryCorpus
-    from rag.gold.report.terminal import shown
+    from rag.text import safe
 
     config = configuration(flags)
     if corpus is not None or has_documents(config):
@@ -489,7 +489,7 @@ def import_command(kind: str, file: Path, gold_file: Path, corpus: Path | None, 
         imported = import_file(file, kind)
     append_questions(gold_file, imported.questions)
     for note in imported.notes:
-        click.echo(shown(note), err=True)
+        click.echo(safe(note), err=True)
     number = counted(len(imported.questions), "question")
     click.echo(f"{number} added to {gold_file}, {counted(len(imported.notes), 'note')}.")
 

@@ -77,20 +77,18 @@ def fill(library: Library, corpus: Path, progress: Callable[[IngestEvent], None]
 class Outcome:
     """A run, how it compares with the baseline (None before the first accept), and the verdict.
 
-    ``rescored`` says why the baseline's answers were scored again; empty if they were not. ``where`` are the options
-    that name the documents, for the commands that the report proposes.
+    ``rescored`` says why the baseline's answers were scored again; empty if they were not.
     """
 
     run: Run
     comparison: Comparison | None
     verdict: Verdict
     rescored: str = ""
-    where: str = ""
 
     @property
     def report(self) -> Report:
         """The report of it."""
-        return build_report(self.run, self.comparison, self.verdict, self.where)
+        return build_report(self.run, self.comparison, self.verdict)
 
 
 def check(
@@ -279,6 +277,7 @@ class RunRequest:
             check=not self.no_lint,
             out=self.out or run_path(self.gold_file, retrieval_only=self.retrieval_only, shard=self.shard),
             model=self.config.llm,
+            where=self.where,
         )
 
 
@@ -297,7 +296,7 @@ def launch(requests: Sequence[RunRequest], progress: Progress | None = None) -> 
         if first.judge is not None:
             chat = stack.enter_context(open_chat(first.config, first.judge))
             judge = Judge(chat, load_prompt("judge", config.prompts))
-        outcomes = [
+        return [
             check(
                 questions,
                 library,
@@ -309,7 +308,6 @@ def launch(requests: Sequence[RunRequest], progress: Progress | None = None) -> 
             )
             for questions, request in zip(gold, requests, strict=True)
         ]
-    return [replace(outcome, where=first.where) for outcome in outcomes]
 
 
 def launch_pair(
@@ -321,7 +319,7 @@ def launch_pair(
     """
     first, second = (_candidate(request, name, config, progress) for name, config in candidates)
     names = (candidates[0][0], candidates[1][0])
-    return replace(hold(second, first, None, None, allow_corpus_change=True, names=names), where=request.where)
+    return hold(second, first, None, None, allow_corpus_change=True, names=names)
 
 
 def _candidate(request: RunRequest, name: str, config: Config, progress: Progress | None) -> Run:

@@ -17,8 +17,8 @@ from rag.gold.commands.gate import Outcome, hold
 from rag.gold.files.gold_set import load_gold
 from rag.gold.files.runs import load_baseline, passages_of
 from rag.gold.metrics.comparison import Exit, State
-from rag.gold.report.terminal import shown
 from rag.gold.types import GoldSet, Question, Record, Run
+from rag.text import safe
 
 
 class GoldFailure(Exception):
@@ -97,7 +97,7 @@ class GoldCase:
         """The question's part of the report."""
         lines = [f"{self.question.id}: {self.question.question}", *outcome_lines(self.outcome)]
         reply = self.record.reply
-        return shown("\n".join([*lines, *self.record.notes, *([f"Answer: {reply.text}"] if reply else [])]))
+        return safe("\n".join([*lines, *self.record.notes, *([f"Answer: {reply.text}"] if reply else [])]))
 
 
 def outcome_lines(outcome: Outcome) -> Iterator[str]:

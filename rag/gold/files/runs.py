@@ -451,6 +451,7 @@ def _merge(run: Run, baseline: Run | None, chosen: Sequence[str], acceptance: Ac
         records=tuple(records),
         passages={**(baseline.passages if baseline else {}), **run.passages},
         accepted=accepted,
+        where="",
         noise=run.noise or (baseline.noise if baseline else None),
     )
 

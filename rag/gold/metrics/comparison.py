@@ -10,7 +10,8 @@ from typing import Any
 
 from rag.gold.metrics.definitions import Stage, metric
 from rag.gold.metrics.statistics import ALPHA, Interval, binomial_tail, bootstrap, holm, mcnemar
-from rag.gold.types import Noise, Question, Record, Run, Severity, corpus_digest, counted, flat, mean_metrics
+from rag.gold.types import Noise, Question, Record, Run, Severity, corpus_digest, flat, mean_metrics
+from rag.text import counted
 
 _ORDER = (
     "model", "server", "embedder", "judge", "prompts", "options", "corpus", "parsed_text", "splitter", "retrieval",

@@ -82,7 +82,7 @@ def _suite(report: Report) -> dict[str, Any]:
             _Test(case.question.id, group, kind, message, case.label, _body(case), case.question.line, seconds)
         )
     if decided.code and not any(test.kind in ("failure", "error") for test in tests):
-        told = "\n".join((*decided.reasons, *report.steps()))
+        told = "\n".join((*decided.reasons, *(": ".join(filter(None, step)) for step in report.steps())))
         tests.append(_Test("verdict", "gold", "failure", decided.headline, "verdict", told))
     return {
         "name": run.gold, "file": run.gold, "tests": tests,

@@ -22,7 +22,8 @@ from rag.gold.metrics.comparison import (
 from rag.gold.metrics.definitions import Metric, Stage, known_names, metric
 from rag.gold.metrics.retrieval import first_occurrences
 from rag.gold.metrics.statistics import Interval, bootstrap, power_text, quantile
-from rag.gold.types import Noise, Question, Record, Run, counted
+from rag.gold.types import Noise, Question, Record, Run
+from rag.text import counted
 
 Label = Literal["regression", "error", "stale", "flaky", "failing", "new", "fixed", "passing"]
 LABELS: tuple[Label, ...] = ("regression", "error", "stale", "flaky", "failing", "new", "fixed", "passing")
@@ -94,8 +95,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All of it, in the order in which a person wants to know. ``where`` are the options that name the documents, as
-    the commands of ``steps`` need them."""
+    """All of it, in the order in which a person wants to know."""
 
     run: Run
     comparison: Comparison | None
@@ -106,7 +106,6 @@ class Report:
     costs: tuple[Cost, ...]
     power: str
     noise: str
-    where: str = ""
 
     def counts(self) -> dict[Label, int]:
         """How many cases carry each label."""
@@ -159,39 +158,40 @@ class Report:
         }
         return "; ".join(f"at {value}: {names}" for value, names in told.items() if names)
 
-    def steps(self) -> tuple[str, ...]:
-        """What to do about the verdict, each with its command if there is one."""
+    def steps(self) -> tuple[tuple[str, str], ...]:
+        """What to do about the verdict, each with its command, which is empty where there is none."""
         return tuple(_steps(self))
 
 
-def _steps(report: Report) -> Iterator[str]:
+def _steps(report: Report) -> Iterator[tuple[str, str]]:
     run, gold = report.run, report.run.gold
-    where = f" {report.where}" if report.where else ""
+    here = f"{gold} {run.where}".strip()
+    accepting = f"rag gold accept {gold} --all --reason '...'"
     if report.names is not None:
         return
     mendable = [finding for finding in run.findings if finding.mendable]
     lost = dict.fromkeys(finding.id for finding in run.findings if not finding.mendable)
     if mendable:
         number = counted(len(mendable), "source")
-        yield f"Read what stands there now, take {number} over, and run again: rag gold rebase {gold}{where} --write"
+        yield f"Read what stands there now, take {number} over, and run again", f"rag gold rebase {here} --write"
     if lost:
-        yield f"Nothing like their gold is left, so give them another source or remove them: {listed(list(lost))}"
+        yield f"Nothing like their gold is left, so give them another source or remove them: {listed(list(lost))}", ""
     if report.verdict.code is Exit.NOT_COMPARABLE:
-        yield f"To compare over the new documents all the same: rag gold run {gold}{where} --allow-corpus-change"
+        yield "To compare over the new documents all the same", f"rag gold run {here} --allow-corpus-change"
     if run.errors:
-        yield "Mend what is said under 'Could not be asked', then give the same command again."
+        yield "Mend what is said under 'Could not be asked', then give the same command again.", ""
     if report.comparison is None:
-        yield f"Read the answers; where they are right: rag gold accept {gold} --all --reason '...'"
+        yield "Read the answers; where they are right", accepting
     elif report.verdict.code is Exit.NOT_COMPARABLE and not run.findings:
-        yield f"Where the answers are right, make them the baseline: rag gold accept {gold} --all --reason '...'"
+        yield "Where the answers are right, make them the baseline", accepting
     elif worse := [case.question.id for case in report.cases if case.label == "regression"]:
         ids = " ".join(worse[:5]) + (" ..." if len(worse) > 5 else "")
-        yield f"Find out what did it; where the new answers are right: rag gold accept {gold} {ids} --reason '...'"
+        yield "Find out what did it; where the new answers are right", f"rag gold accept {gold} {ids} --reason '...'"
     elif any(case.label in ("fixed", "new") for case in report.cases):
-        yield f"Keep what got better or is new: rag gold accept {gold} --all --reason '...'"
+        yield "Keep what got better or is new", accepting
 
 
-def build_report(run: Run, comparison: Comparison | None, verdict: Verdict, where: str = "") -> Report:
+def build_report(run: Run, comparison: Comparison | None, verdict: Verdict) -> Report:
     """Put the report of ``run`` together, with a comparison if there is a baseline."""
     cases = tuple(_compared(p, run.k) for p in comparison.pairs) if comparison is not None else _alone(run)
     noise = comparison.noise if comparison is not None else run.noise
@@ -205,7 +205,6 @@ def build_report(run: Run, comparison: Comparison | None, verdict: Verdict, wher
         costs=_costs(run, comparison),
         power=power_text(comparison.regressions, comparison.fixes) if comparison is not None else "",
         noise=describe_noise(noise),
-        where=where,
     )
 
 

@@ -58,8 +58,6 @@ def html_report(report: Report) -> str:
     body = templates().get_template("report.html").render(
         report=report, counts=counts, labels=[label for label in LABELS if counts[label]], stages=list(Stage),
         tone=_TONES.get(report.verdict.code, "unclear"), metrics=list(_metrics(report)),
-        steps=[(text, command and f"rag gold{command}") for text, _, command in
-               (step.partition(": rag gold") for step in report.steps())],
         facts=" · ".join((run.gold, when, f"{seconds:.1f} s", kind, f"k = {run.k}")),
         sliced=list(dict.fromkeys(name for part in report.slices for name in part.means)),
         tags=list(dict.fromkeys(tag for case in report.cases for tag in case.question.tags)),

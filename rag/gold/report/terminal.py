@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -14,12 +16,11 @@ from rag.gold.metrics.comparison import Exit, listed
 from rag.gold.metrics.definitions import Metric, Stage
 from rag.gold.metrics.statistics import Interval, least_rate
 from rag.gold.metrics.tuning import Fit, Sweep, sweep_rows
-from rag.gold.report.content import Case, Report, ranks, word_diff
-from rag.gold.types import Run, counted
-from rag.text import remove_invisible
+from rag.gold.report.content import Case, Edit, Report, alike, ranks, word_diff
+from rag.gold.types import Run
+from rag.text import counted, safe
 
 _COLOURS = {Exit.CLEAN: "green", Exit.REGRESSION: "red", Exit.INFRASTRUCTURE: "yellow", Exit.NOT_COMPARABLE: "yellow"}
-_CONTROL = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)))
 _EDITS = {"same": "", "gone": "red strike", "come": "green"}
 _BRACKETS = {"same": ("", ""), "gone": ("[-", "-]"), "come": ("{+", "+}")}
 """As wdiff writes a difference of words where there are no colours."""
@@ -29,12 +30,7 @@ def print_report(report: Report, console: Console, *, details: int = 10, statist
     """Verdict first, then what to do, what changed, the questions by stage (at most ``details`` of each in full) and
     the metrics that are not at their best; with ``statistics`` all of them, with intervals, tests, tags and times."""
     for part in _parts(report, details, statistics, plain=console.color_system is None):
-        console.print(part)
-
-
-def shown(text: str) -> str:
-    """Text without control characters, which could reprogram a terminal; line breaks and tabs stay."""
-    return remove_invisible(text.translate(_CONTROL))
+        console.print(part, crop=False)
 
 
 def print_accepted(accepted: Accepted, baseline: Run | None, run: Run, console: Console) -> None:
@@ -45,9 +41,9 @@ def print_accepted(accepted: Accepted, baseline: Run | None, run: Run, console: 
         before = old[name][0].reply if name in old else None
         after = new[name][0].reply
         line = Text(f"{'changed' if name in old else 'new    '}  {name}  ", style="bold")
-        console.print(line.append(shown(asked[name]), style="not bold"))
+        console.print(line.append(safe(asked[name]), style="not bold"))
         told = _difference(before.text if before else None, after.text if after else "", console.color_system is None)
-        console.print(Text("         ").append_text(told))
+        console.print(_Under(told, 9))
     if accepted.refused:
         why = "since they ended in an error or their gold does not stand in the documents"
         console.print(Text(f"Refused, {why}: {', '.join(accepted.refused)}.", style="yellow"))
@@ -58,11 +54,15 @@ def print_accepted(accepted: Accepted, baseline: Run | None, run: Run, console: 
 
 
 def _difference(old: str | None, new: str, plain: bool) -> Text:
-    """``new`` with what changed since ``old`` marked: by colours, or in ``plain`` text by brackets."""
+    """``new`` with what changed since ``old`` marked, by colours or in ``plain`` text by brackets; one behind the other
+    where they have too little in common."""
     made = Text()
-    for kind, words in word_diff(old, new) if old is not None else [("same", new)]:
+    edits: list[Edit] = [("same", new)] if old is None else word_diff(old, new)
+    if old is not None and not alike(edits):
+        edits = [("gone", old), ("same", " "), ("come", new)]
+    for kind, words in edits:
         before, after = _BRACKETS[kind] if plain else ("", "")
-        made.append(shown(f"{before}{' '.join(words.splitlines())}{after}"), style=_EDITS[kind])
+        made.append(safe(f"{before}{' '.join(words.splitlines())}{after}"), style=_EDITS[kind])
     return made
 
 
@@ -70,7 +70,7 @@ def _parts(report: Report, details: int, statistics: bool, *, plain: bool) -> It
     colour = _COLOURS.get(report.verdict.code, "red")
     yield Text(report.verdict.headline, style=f"bold {colour}")
     for reason in report.verdict.reasons[1:]:
-        yield Text(f"  {reason}", style=colour)
+        yield _Under(Text(reason, style=colour), 2)
     yield Text(report.tally)
     if report.comparison is not None:
         for what, names in (("not run", report.comparison.not_run), ("no longer asked", report.comparison.removed)):
@@ -78,7 +78,11 @@ def _parts(report: Report, details: int, statistics: bool, *, plain: bool) -> It
                 yield Text(f"In the baseline, but {what}: {listed(names, 10)}.")
     if steps := report.steps():
         yield Text("\nWhat to do", style="bold")
-        yield from (Text(f"  {step}") for step in steps)
+        for text, command in steps:
+            yield _Under(f"{text}:" if command else text, 2)
+            if command:
+                # On a line of its own, which the terminal itself wraps: it can be copied whole.
+                yield Group(Text(f"    {command}", no_wrap=True, overflow="ignore"))
     yield from _stale(report, plain)
     yield from _changes(report)
     for stage in Stage:
@@ -95,15 +99,28 @@ def _parts(report: Report, details: int, statistics: bool, *, plain: bool) -> It
             yield from (Text("\nTime and tokens: median and 95th percentile", style="bold"), _costs(report))
 
 
+@dataclass(frozen=True, slots=True)
+class _Under:
+    """Text whose further lines stand under its first."""
+
+    text: str | Text
+    indent: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        inner = options.update_width(max(1, options.max_width - self.indent))
+        for line in console.render_lines(self.text, inner, pad=False):
+            yield from (Segment(" " * self.indent), *line, Segment.line())
+
+
 def _stale(report: Report, plain: bool) -> Iterator[RenderableType]:
     if report.run.findings:
         yield Text(f"\nGold that does not stand in the documents ({len(report.run.findings)})", style="bold yellow")
     for finding in report.run.findings:
-        yield Text(shown(f"  {report.run.gold}:{finding.line}: {finding.message}"))
+        yield _Under(safe(f"{report.run.gold}:{finding.line}: {finding.message}"), 2)
         if finding.file_now or finding.page_now:
-            yield Text(shown(f"    It stands in {finding.file_now or f'page {finding.page_now}'} now."))
+            yield _Under(safe(f"It stands in {finding.file_now or f'page {finding.page_now}'} now."), 4)
         elif finding.quote_now:
-            yield Text("    ").append_text(_difference(finding.quote, finding.quote_now, plain))
+            yield _Under(_difference(finding.quote, finding.quote_now, plain), 4)
 
 
 def _to_read(report: Report, details: int, plain: bool) -> Iterator[RenderableType]:
@@ -126,7 +143,7 @@ def _changes(report: Report) -> Iterator[RenderableType]:
     title = f"What differs, {' → '.join(report.names)}" if report.names else "Changed since the baseline"
     yield Text(f"\n{title}", style="bold")
     for change in report.comparison.changes:
-        yield Text(shown(f"  {change.key}: {_short(change.old)} → {_short(change.new)}"))
+        yield Text(safe(f"  {change.key}: {_short(change.old)} → {_short(change.new)}"))
 
 
 def _stage(report: Report, stage: Stage, details: int, *, plain: bool) -> Iterator[RenderableType]:
@@ -142,20 +159,20 @@ def _stage(report: Report, stage: Stage, details: int, *, plain: bool) -> Iterat
 
 
 def _case(case: Case, plain: bool) -> RenderableType:
-    head = Text(f"  {case.question.id}", style="bold")
+    head = Text(case.question.id, style="bold")
     tags = f" [{', '.join(case.question.tags)}]" if case.question.tags else ""
-    head.append(shown(f"{tags} {case.question.question}"), style="")
+    head.append(safe(f"{tags} {case.question.question}"), style="")
     moved = [f"{name} {case.before[name]:.3g} → {case.after[name]:.3g}" for name in case.worse]
-    lines = [head, *([Text(f"    {'; '.join(moved or case.missed)}", style="dim")] if moved or case.missed else [])]
+    lines = [Text("; ".join(moved or case.missed), style="dim")] if moved or case.missed else []
     notes = case.new.notes if case.new else ()
-    lines.extend(Text(shown(f"    {note}"), style="yellow") for note in notes)
+    lines.extend(Text(safe(note), style="yellow") for note in notes)
     moves = [f"{file} {_rank(old)} → {_rank(new)}" for file, old, new, gold in ranks(case) if gold and old != new]
     if case.old is not None and moves:
-        lines.append(Text(shown(f"    rank of gold file: {'; '.join(moves)}")))
+        lines.append(Text(safe(f"rank of gold file: {'; '.join(moves)}")))
     old = case.old.reply.text if case.old and case.old.reply else None
     if case.new and case.new.reply and case.new.reply.text:
-        lines.append(Text("    ").append_text(_difference(old, case.new.reply.text, plain)))
-    return Group(*lines)
+        lines.append(_difference(old, case.new.reply.text, plain))
+    return Group(_Under(head, 2), *(_Under(line, 4) for line in lines))
 
 
 def _errors(report: Report) -> Iterator[RenderableType]:
@@ -163,14 +180,14 @@ def _errors(report: Report) -> Iterator[RenderableType]:
     if failed:
         yield Text(f"\nCould not be asked ({len(failed)})", style="bold yellow")
         for case in failed[:10]:
-            yield Text(shown(f"  {case.question.id}: {case.new.error if case.new else ''}"))
+            yield Text(safe(f"  {case.question.id}: {case.new.error if case.new else ''}"))
 
 
 def _metrics(report: Report, statistics: bool) -> Iterator[RenderableType]:
     rows = [row for row in report.rows if statistics or (row.moved and not row.steady)]
     yield Text(f"\nMetrics: mean{' and 95 % interval' if statistics else ''}", style="bold")
     if not statistics and report.steady:
-        yield Text(f"  {report.steady}")
+        yield _Under(report.steady, 2)
     if not rows:
         return
     paired = report.comparison is not None
@@ -186,7 +203,7 @@ def _metrics(report: Report, statistics: bool) -> Iterator[RenderableType]:
         table.add_row(row.metric.name, *old, now, *(change if paired else []), str(row.after.n), style=style)
     yield table
     if not statistics:
-        yield Text("  --statistics adds intervals, tests, tags and times.", style="dim")
+        yield _Under(Text("--statistics adds intervals, tests, tags and times.", style="dim"), 2)
 
 
 def show_interval(interval: Interval, metric: Metric, *, signed: bool = False, whole: bool = True) -> str:
@@ -275,7 +292,8 @@ def print_advice(advice: Advice, console: Console) -> None:
             name = proposal.question.id
             console.print(Text(f"- id: {name}").append(f"  # passed {proposal.passed} of {proposal.asked}", "dim"))
             limits = ", ".join(f'"{key}": {value:g}' for key, value in proposal.thresholds.items())
-            console.print(f"  severity: {proposal.severity}" + (f"\n  thresholds: {{{limits}}}" if limits else ""))
+            written = f"  severity: {proposal.severity}" + (f"\n  thresholds: {{{limits}}}" if limits else "")
+            console.print(written, soft_wrap=True)
     console.print(f"\nTwo identical runs differ in {advice.wavering:.1%} of the questions, as far as these runs show.")
     for claim, needed in advice.claims.items():
         console.print(f"To show that {100 * claim:g} % more of the questions pass takes about {needed} questions.")
