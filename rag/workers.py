@@ -29,9 +29,9 @@ from rag.types import IngestEvent
 
 logger = logging.getLogger(__name__)
 
-LEASE_SECONDS = 30.0
+LEASE_SECONDS = 20.0
 """A worker that was not heard of for so long is taken for dead."""
-_BEAT_SECONDS = 5.0
+_BEAT_SECONDS = 4.0
 _LOOK_SECONDS = 0.5
 _AWAY_SECONDS = 2.0
 _MOST = 8

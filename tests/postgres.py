@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -26,10 +27,21 @@ def programs() -> Path | None:
 
 
 class Server:
-    """A running server."""
+    """A running server, that can be killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, control: Callable[..., None]) -> None:
         self.folder = folder
+        self._control = control
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        settings = f"-c listen_addresses='' -c unix_socket_directories='{self.folder}' -c fsync=off"
+        log = str(self.folder / "log")
+        self._control("-w", "-t", "120", "-l", log, "-o", f"{settings} -c max_connections=200", "start")
+
+    def kill(self) -> None:
+        """End it at once, in the middle of whatever it does."""
+        self._control("-m", "immediate", "stop")
 
     def address(self, schema: str) -> str:
         """The address of the library in a schema, which is made."""
@@ -62,9 +74,9 @@ def server(folder: Path) -> Iterator[Server]:
         assert done.returncode == 0, done.stdout + done.stderr
 
     run("initdb", "-D", str(data), "-U", USER, "--auth=trust", "--encoding=UTF8", "--no-sync", "--locale=C")
-    settings = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off -c max_connections=200"
-    run("pg_ctl", "-D", str(data), "-w", "-t", "120", "-l", str(folder / "log"), "-o", settings, "start")
+    running = Server(folder, partial(run, "pg_ctl", "-D", str(data)))
+    running.start()
     try:
-        yield Server(folder)
+        yield running
     finally:
-        run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+        running.kill()

@@ -71,7 +71,7 @@ class PostgresDatabase(Engine[PostgresConnection]):
         with self._write_lock, self._translated():
             connection = self._the_writer()
             try:
-                connection.raw.execute("BEGIN")
+                self._open_transaction(connection, "BEGIN")
                 connection.raw.execute("SELECT pg_advisory_xact_lock(%s, hashtext(current_schema()))", (_LOCK,))
                 yield connection
                 connection.raw.execute("COMMIT")
@@ -119,7 +119,17 @@ class PostgresDatabase(Engine[PostgresConnection]):
         return connect(self.address, _WAIT_SECONDS)
 
     def _begin(self, connection: PostgresConnection) -> None:
-        connection.raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        self._open_transaction(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    def _open_transaction(self, connection: PostgresConnection, statement: str) -> None:
+        """Begin, on a new connection where the server has gone and come back since the last use of this one."""
+        try:
+            connection.raw.execute(statement)
+        except psycopg.OperationalError:
+            if not connection.closed:
+                raise
+            connection.raw = self._reader().raw
+            connection.raw.execute(statement)
 
     def _undo(self, connection: PostgresConnection) -> None:
         if not connection.idle:

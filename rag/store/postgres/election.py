@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from hashlib import blake2b
+from os import getpid
+from socket import gethostname
 
 import psycopg
 
@@ -66,6 +68,10 @@ class Election:
         self._connection = connect(self._address, _WAIT_SECONDS)
         for setting in _NOTICED:
             self._connection.execute(setting)
+        self._connection.execute(
+            "SELECT set_config('application_name', ?, false)",
+            (f"rag index, process {getpid()} on {gethostname()}"[:63],),
+        )
         identity = self._ask(
             "SELECT system_identifier::text || '/' || current_database() || '/' || current_schema()"
             " FROM pg_control_system()"
