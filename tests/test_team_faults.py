@@ -149,6 +149,7 @@ class Readers:
                     self.stale.append(f"{hit.passage.text} when {before} was acknowledged")
 
 
+@pytest.mark.timeout(14_400)
 def test_whatever_is_killed_all_goes_on(team: Team, tmp_path: Path, soak: bool) -> None:
     chance, acknowledged, written = random.Random(15), dict[str, int](), dict[str, int]()
     folder = tmp_path / "docs"

@@ -25,6 +25,7 @@ PARTS = (
     "memory",
     "library",
     "scale",
+    "team",
 )
 APART = ("install",)
 """Only when named: it downloads."""
