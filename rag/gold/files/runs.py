@@ -430,19 +430,17 @@ def _merge(run: Run, baseline: Run | None, chosen: Sequence[str], acceptance: Ac
         # What came out the same stays as it was written, and why it was accepted too: a later reason speaks of changes.
         same = name in old and _alike(old[name], groups[name])
         records.extend(old[name] if same else groups[name])
-        known = accepted.get(name)
-        if same and known is not None and not named:
-            accepted[name] = replace(known, corpus=acceptance.corpus, configuration=acceptance.configuration)
-        else:
-            accepted[name] = acceptance
+        kept = accepted.get(name) if same and not named else None
+        kept = kept and replace(kept, corpus=acceptance.corpus, configuration=acceptance.configuration)
+        accepted[name] = kept or acceptance
     questions = {q.id: q for q in (*(baseline.questions if baseline else ()), *run.questions)}
     there = {record.id for record in records}
     before = {q.id: q for q in baseline.questions} if baseline is not None else {}
-    kept = [name for name in before if name not in chosen]
+    others = [name for name in before if name not in chosen]
     # What is kept was scored by the scorer, the k and the gold of its time: then all is scored again before it is used.
-    mixed = baseline is not None and bool(kept) and (
+    mixed = baseline is not None and bool(others) and (
         (baseline.fingerprint.get("scorer"), baseline.k) != (run.fingerprint.get("scorer"), run.k)
-        or any(questions[name] != before[name] for name in kept)
+        or any(questions[name] != before[name] for name in others)
     )  # fmt: skip
     return replace(
         run,
