@@ -196,7 +196,8 @@ def build_retriever(
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The hits of a question; of its ``candidates`` the encoder has seen ``read``, all of them where it is off."""
+    """The hits of a question; of its ``candidates`` the encoder has seen ``read``, the likeliest first, all of them
+    where it is off."""
 
     hits: list[Hit]
     candidates: int = 0
@@ -204,8 +205,9 @@ class Found:
 
     @property
     def notice(self) -> str:
-        """What is to be said of an order that may still change; empty where it may not."""
-        if self.read >= self.candidates:
+        """What is to be said of an order that is likely to change: where not even twice as many as the hits were seen;
+        else empty."""
+        if self.read >= min(self.candidates, 2 * len(self.hits)):
             return ""
         return (
             f"The ranking model has read {self.read} of the {self.candidates} passages that may answer: their order, "

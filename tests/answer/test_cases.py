@@ -208,7 +208,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
         ("pdf", "What is the name of the boat?", ("Sea Thistle",), ()),
         ("pdf", "When will the pond be drained?", ("drained in August", "drained in September"), ()),
         ("pdf", "When was the bridge opened?", ("opened in 1932",), ("19322",)),
-        ("html", "When is the last South ferry?", ("| South | 07:00 | 23:00 |",), ("Home", "Sport")),
+        ("html", "When is the last South ferry?", ("| South | 07:00 | 23:00 |",), ("Home", "Sport", "21:30", "7:15")),
         ("html", "How many buoys?", ("10^3 buoys",), ()),
         ("boilerplate", "Where will the old crane be shown?", ("museum beside the lock",), ("cookies", "Subscribe")),
     ],

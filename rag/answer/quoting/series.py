@@ -42,6 +42,7 @@ _MOSTLY = 0.8
 _ROWS_COVERED = 0.5
 """The same of a row with its head, which says in a word what a sentence says in many."""
 _UNIT = re.compile(r"\s?([^\W\d_]+)")
+_CLOCK = re.compile(r"(\d{1,3}):([0-5]\d)(?::([0-5]\d))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +143,27 @@ class SeriesReader:
         if wanted is None or next(codes_in(question), None) is not None:
             return None
         ranked = rank(self._vectors, analyse(wanted.rest, self._frequency, self._count), hits)
-        template = _template(ranked, wanted)
-        if template is None or (wanted.order != "count" and self._outright(question, wanted, hits)):
-            return None
+        unsorted = None
+        for template in _templates(ranked, wanted):
+            # A sentence may say it outright; the rows of a table say it for certain.
+            if not is_row(template.unit.text) and wanted.order != "count" and self._outright(question, wanted, hits):
+                continue
+            series = self._like(template, wanted, ranked)
+            if series is not None and series.quotes:
+                return series
+            unsorted = unsorted or series
+        return unsorted
+
+    def _like(self, template: Candidate, wanted: Ranging, ranked: Ranked) -> Series | None:
+        """The series of what is like ``template``; None where that are fewer than three."""
         if is_row(template.unit.text):
             members, seen, passages = self._rows(template)
         else:
             members, seen, passages = self._sentences(template, ranked)
-        members = _named(ranked.question, members)
         if len(members) < _FEWEST:
+            return None
+        members = _named(ranked.question, members)
+        if len(members) < 2 and wanted.order in ("most", "least"):
             return None
         return self._answered(wanted, ranked.question, template, members, seen, passages)
 
@@ -212,7 +225,7 @@ class SeriesReader:
         else:
             by, figures = self._figures(wanted, question, template, members)
             told = [m for m in figures if m.figure is not None]
-            if len(told) < max(_FEWEST, _MOSTLY * len(members)):
+            if len(told) < _MOSTLY * len(members):
                 said = f"The question is about all of {what}, which could not be sorted by a figure."
                 return Series(said, wanted.rest, read=len(members), seen=seen, passages=passages)
             chosen, words = _sorted(wanted, told)
@@ -236,7 +249,7 @@ class SeriesReader:
             }
             fitting = {
                 place: values for place, values in columns.items()
-                if sum(v is not None for v in values) >= max(_FEWEST, _MOSTLY * len(members))
+                if sum(v is not None for v in values) >= _MOSTLY * len(members)
             }  # fmt: skip
             place = self._nearest(wanted, question, {place: head[place] for place in fitting})
             if place is None:
@@ -273,14 +286,27 @@ class SeriesReader:
         return list(texts)[int(order[0])]
 
 
-def _template(ranked: Ranked, wanted: Ranging) -> Candidate | None:
-    """The best sentence that says the like as two others of the hits, and speaks of what is asked."""
+def _templates(ranked: Ranked, wanted: Ranging) -> list[Candidate]:
+    """The best row and the best sentence that say the like as two others of the hits, and speak of what is asked: the
+    row first where it says as much of it as a sentence must, since rows of a table are of one kind for certain."""
     if not ranked.candidates:
-        return None
+        return []
     own = windows_of(ranked)
     covered = _with_heads(ranked, own)
-    scores = score(ranked)
-    for row in map(int, np.argsort(-scores, kind="stable")[:_TRIED]):
+    order = [int(row) for row in np.argsort(-score(ranked), kind="stable")]
+    rows = [row for row in order if is_row(ranked.candidates[row].unit.text)][:_TRIED]
+    found = [
+        _first(ranked, wanted, tried, own, covered) for tried in (rows, [r for r in order if r not in rows][:_TRIED])
+    ]
+    first, second = found
+    if first is not None and second is not None and covered[first] < _COVERED:
+        found = [second, first]
+    return [ranked.candidates[row] for row in found if row is not None]
+
+
+def _first(ranked: Ranked, wanted: Ranging, tried: Sequence[int], own: Array, covered: Array) -> int | None:
+    """The first of the candidates ``tried`` that can stand for a series."""
+    for row in tried:
         candidate = ranked.candidates[row]
         if says_nothing(candidate) or covered[row] < (_ROWS_COVERED if is_row(candidate.unit.text) else _COVERED):
             continue
@@ -289,7 +315,7 @@ def _template(ranked: Ranked, wanted: Ranging) -> Candidate | None:
             continue
         like = [place for place, c in enumerate(ranked.candidates) if _parallel(candidate, c)]
         if len(like) >= _FEWEST and (wanted.order != "count" or min(own[like]) >= _MOSTLY):
-            return candidate
+            return row
     return None
 
 
@@ -353,7 +379,10 @@ def _fitting(values: Sequence[Value], wanted: Ranging) -> list[Value]:
 
 
 def _amounts(cell: str, wanted: Ranging) -> Value | None:
-    """The one value of a cell that holds nothing but it and its unit."""
+    """The one value of a cell that holds nothing but it and its unit; of a time on the clock its seconds."""
+    if wanted.bound is None and (clock := _CLOCK.fullmatch(cell)):
+        hours, minutes, seconds = (int(part or 0) for part in clock.groups())
+        return Value("number", 0, len(cell), Decimal(3600 * hours + 60 * minutes + seconds))
     found = values_of(cell)
     own = _fitting(found, wanted)
     if not own and len(found) == 1 and found[0].kind == "year" and wanted.measure != "time":
