@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -40,8 +40,14 @@ hit AS (
     GROUP BY a.n, p.passage_id HAVING max(a.need) = 0 OR count(*) = max(a.need)
 )"""
 
-_SCORED = f"""WITH {_HITS},
-whole AS (SELECT passages::float8 AS passages, terms::float8 / greatest(passages, 1) AS length
+_SINGLE_HITS = f"""asked(n, term, need) AS (SELECT * FROM unnest(%(n)s::int[], %(terms)s::text[], %(need)s::int[])),
+hit AS NOT MATERIALIZED (
+    SELECT a.n, p.passage_id, p.length, ({HEAD_WEIGHT} * p.head + p.body)::float8 AS often
+    FROM asked a JOIN posting p ON p.collection_id = %(collection)s AND p.term = a.term
+)"""
+"""The same where each asked for is one term: nothing to group, and a search among some passages reads only theirs."""
+
+_SCORED = """whole AS (SELECT passages::float8 AS passages, terms::float8 / greatest(passages, 1) AS length
     FROM indexed WHERE collection_id = %(collection)s),
 rarity AS (SELECT n, greatest(ln(((SELECT passages FROM whole) - count(*) + 0.5) / (count(*) + 0.5)), 1e-6) AS idf
     FROM hit GROUP BY n)
@@ -121,7 +127,7 @@ class Postings:
 
     def count(self, connection: Connection, collection_id: int, term: Term) -> int:
         asked = _asked(connection, collection_id, [term])
-        found = _raw(connection).execute(f"WITH {_HITS} SELECT count(*) FROM hit", asked).fetchone()
+        found = _raw(connection).execute(f"WITH {_hits(asked)} SELECT count(*) FROM hit", asked).fetchone()
         return int(found[0]) if found else 0
 
     def best(
@@ -131,7 +137,8 @@ class Postings:
         asked = _asked(connection, collection_id, terms)
         only = "" if within is None else "WHERE passage_id = ANY(%(within)s)"
         rows = _raw(connection).execute(
-            f"{_SCORED} {only} GROUP BY passage_id ORDER BY score DESC, passage_id LIMIT %(limit)s",
+            f"WITH {_hits(asked)}, {_SCORED} {only} GROUP BY passage_id"
+            " ORDER BY score DESC, passage_id LIMIT %(limit)s",
             {**asked, "limit": limit, **({} if within is None else {"within": within.tolist()})},
         )
         return dict(rows.fetchall())
@@ -141,15 +148,19 @@ class Postings:
     ) -> dict[int, float]:
         asked = _asked(connection, collection_id, terms)
         rows = _raw(connection).execute(
-            f"{_SCORED} WHERE passage_id = ANY(%(ids)s) GROUP BY passage_id",
+            f"WITH {_hits(asked)}, {_SCORED} WHERE passage_id = ANY(%(ids)s) GROUP BY passage_id",
             {**asked, "ids": [int(number) for number in ids]},
         )
         return dict(rows.fetchall())
 
     def holders(self, connection: Connection, collection_id: int, term: Term) -> Ids:
         asked = _asked(connection, collection_id, [term])
-        rows = _raw(connection).execute(f"WITH {_HITS} SELECT passage_id FROM hit ORDER BY 1", asked).fetchall()
+        rows = _raw(connection).execute(f"WITH {_hits(asked)} SELECT passage_id FROM hit ORDER BY 1", asked).fetchall()
         return np.array(rows, dtype=np.int64).reshape(-1)
+
+
+def _hits(asked: Mapping[str, Any]) -> str:
+    return _SINGLE_HITS if all(need == 1 for need in asked["need"]) else _HITS
 
 
 def _raw(connection: Connection) -> psycopg.Connection[tuple[Any, ...]]:
@@ -157,7 +168,7 @@ def _raw(connection: Connection) -> psycopg.Connection[tuple[Any, ...]]:
     return connection.raw
 
 
-def _asked(connection: Connection, collection_id: int, terms: Sequence[Term]) -> dict[str, object]:
+def _asked(connection: Connection, collection_id: int, terms: Sequence[Term]) -> dict[str, Any]:
     """The terms as the parameters of ``_HITS``: a term's parts must all be there (``need``), or be any beginning so."""
     places: list[int] = []
     words: list[str] = []
