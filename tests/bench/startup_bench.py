@@ -27,7 +27,7 @@ QUESTIONS = (
 
 def main() -> None:
     """Measure and print."""
-    beside = os.environ.get("RAG_BESIDE")
+    beside = os.environ.pop("RAG_BESIDE", "")  # which no command knows as a setting
     commands = {"": str(Path(sys.executable).with_name("rag")), **({f" ({beside})": beside} if beside else {})}
     with tempfile.TemporaryDirectory() as home:
         environs = {
