@@ -18,7 +18,8 @@ Changes = dict[Any, Any]
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 ALWAYS: dict[str, Any] = {**QUIET, "trigger_mode": "multiple"}
-"""Options of events: quiet; quiet, and run though the last one still runs."""
+"""Options of events: quiet; quiet, and run though the last one still runs. Without the second Gradio drops what is
+clicked meanwhile."""
 
 
 class Shown:

@@ -11,7 +11,7 @@ import gradio as gr
 from rag.errors import RagError
 from ui import parts
 from ui.components import Components
-from ui.panels.changes import ALWAYS, QUIET, Changes, Shown, told, view_of, warn
+from ui.panels.changes import ALWAYS, Changes, Shown, told, view_of, warn
 from ui.site import Site
 
 
@@ -28,7 +28,7 @@ class ConversationsPanel:
         ui = self._parts
         grow(ui.new.click(self.new, None, ui.for_chat, **ALWAYS))
         grow(ui.history.pick(self.pick, None, ui.for_chat, **ALWAYS))
-        ui.history.rename(self.rename, ui.conversation, ui.history, **QUIET)
+        ui.history.rename(self.rename, ui.conversation, ui.history, **ALWAYS)
         grow(ui.history.delete(self.delete, ui.conversation, ui.for_chat, **ALWAYS))
         ui.find.find(self.find, ui.conversation, ui.history, **ALWAYS)
         place: list[Any] = [ui.conversation, ui.collection]

@@ -45,7 +45,7 @@ class DocumentsPanel:
             (ui.documents.sync, self.sync),
             (ui.documents.unsync, self.unsync),
         ):
-            act(method, ui.collection, out, **QUIET).then(*follow, **ALWAYS)
+            act(method, ui.collection, out, **ALWAYS).then(*follow, **ALWAYS)
         # Followed without the chat among the outputs: Gradio would lock its buttons until the last file is in.
         added = ui.upload.added(*follow, **ALWAYS)
         added.then(self.show, ui.collection, out, **ALWAYS).then(*suggest, **ALWAYS)

@@ -12,7 +12,7 @@ import gradio as gr
 from rag.errors import RagError
 from ui import parts
 from ui.components import Components
-from ui.panels.changes import ALWAYS, QUIET, Changes, Shown, restored, told, turn_of, view_of, warn
+from ui.panels.changes import ALWAYS, Changes, Shown, restored, told, turn_of, view_of, warn
 from ui.scope import Scope, scope_html
 from ui.site import Site
 
@@ -45,10 +45,10 @@ class QuestionsPanel:
         ui.collection.change(self.choose_all, None, scoped, **ALWAYS)
         ui.box.stop(self.stop, ui.conversation, None, **ALWAYS)
         rated = [ui.feedback, ui.sources, ui.chat]
-        ui.chat.like(self.like, ui.conversation, rated, **QUIET)
-        ui.sources.gold(self.gold, ui.conversation, rated, **QUIET)
-        ui.feedback.note(self.note, ui.conversation, rated, **QUIET)
-        ui.feedback.skip(lambda: "", None, ui.feedback, **QUIET)
+        ui.chat.like(self.like, ui.conversation, rated, **ALWAYS)
+        ui.sources.gold(self.gold, ui.conversation, rated, **ALWAYS)
+        ui.feedback.note(self.note, ui.conversation, rated, **ALWAYS)
+        ui.feedback.skip(lambda: "", None, ui.feedback, **ALWAYS)
 
     def grow(self, begun: Any) -> None:
         """Let the answer that an event began grow, with as few outputs as possible, and show its end with all."""

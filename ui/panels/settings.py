@@ -31,7 +31,7 @@ class SettingsPanel:
         ui.status.pull(self.pull, None, out, **QUIET)
         ui.status.cancel(self.cancel, None, None, **QUIET)
         ui.status.check(self.status, None, out, **QUIET)
-        ui.model.input(self.use, ui.model, out, **QUIET)
+        ui.model.input(self.use, ui.model, out, **ALWAYS)
         ui.timer.tick(self.tick, None, [ui.status, ui.notices], **QUIET)
         ui.timer.tick(self.seen, ui.collection, ui.encoder, **QUIET)
         ui.collection.change(self.seen, ui.collection, ui.encoder, **QUIET)
