@@ -384,7 +384,7 @@ def _account_html(
     )
     return _document(
         "Account",
-        f'<h1>{inert(user.name)}</h1><p>You are {inert(user.role)}. <a href="./">Back to the documents</a></p>'
+        f'<h1>{inert(user.name)}</h1><p>Role: {inert(user.role)}. <a href="./">Back to the documents</a></p>'
         f'{_said(said)}<form method="post" action="logout"><button>Sign out</button></form>'
         f"{_act('everywhere')}<button>Sign out everywhere</button></form><h2>Password</h2>{_act('password')}"
         '<label>Now<input name="old" type="password" autocomplete="current-password" required></label>'
