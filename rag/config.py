@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
@@ -44,6 +45,9 @@ class Limits:
 
 DATABASES = ("postgresql://", "postgres://")
 """What the address of a database begins with."""
+
+OF_A_FOLDER: Mapping[str, Any] = MappingProxyType({"database": "", "chroma": "", "queue": False})
+"""The settings of a folder that is named: what is set for a library in a database is not meant for it."""
 
 
 @dataclass(frozen=True, slots=True)

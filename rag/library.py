@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rag.accounts import Access, Accounts, OwnConversations
 from rag.arguments import expecting
-from rag.config import Config, load_config
+from rag.config import OF_A_FOLDER, Config, load_config
 from rag.doctor import examine, index_facts, notices
 from rag.documents import SPLITTER_VERSION, ParserPool, Recognition
 from rag.encode import Filler
@@ -104,9 +104,6 @@ if TYPE_CHECKING:
     from rag.transfer import Moved
 
 
-_OF_A_DATABASE = {"database": "", "chroma": "", "queue": False}
-"""What is set for a library in a database is not meant for a folder that is named."""
-
 _RECOGNISED = "recognised"
 _IN_HAND = "in-hand"
 _COMPARED = 8
@@ -183,7 +180,7 @@ class Library:
         if path is not None and is_database(path):
             settings["database"] = path
         elif path is not None:
-            settings = {**_OF_A_DATABASE, **settings, "library": Path(path)}  # a folder that is named is meant
+            settings = {**OF_A_FOLDER, **settings, "library": Path(path)}
         config = base.with_(llm=name, encoder=encoder_name, **settings)
         if not config.database and (config.chroma or config.queue):
             what = "chroma" if config.chroma else "queue"
@@ -1094,7 +1091,7 @@ def move_library(source: str, target: str, *, config: Config) -> Iterator[MoveEv
         last = MoveEvent("", 0, 0)
         for last in copy_library(there, here):
             yield last
-        alike = config.with_(database="", chroma="", queue=False, encoder="off", llm=QUOTES)
+        alike = config.with_(**OF_A_FOLDER, encoder="off", llm=QUOTES)
         asked = _compared([_place(source), _place(target)], alike)
         finish_copy(here)
     yield replace(last, questions=asked)

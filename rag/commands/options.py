@@ -100,17 +100,17 @@ question_argument = click.argument(
 def settings(library: str | None, collection: str | None, llm: str | None, embedder: str | None) -> Config:
     """The configuration with these flags on top; those before the command's name (``rag --library X ask``) count too,
     and less than those after it."""
-    from rag.config import DATABASES, load_config
+    from rag.config import DATABASES, OF_A_FOLDER, load_config
 
     context = click.get_current_context(silent=True)
     before = (context.find_root().obj if context is not None else None) or {}
     after = {"library": library, "collection": collection, "llm": llm, "embedder": embedder}
-    flags: dict[str, str] = {**before, **{k: v for k, v in after.items() if v is not None}}
+    flags: dict[str, Any] = {**before, **{k: v for k, v in after.items() if v is not None}}
     place = flags.pop("library", "")
     if place.startswith(DATABASES):
         flags["database"] = place
     elif place:
-        flags |= {"library": place, "database": "", "chroma": "", "queue": "off"}  # a folder that is named is meant
+        flags |= {**OF_A_FOLDER, "library": place}
     return load_config(flags)
 
 

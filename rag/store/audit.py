@@ -1,7 +1,8 @@
-"""Does a dense index hold what the truth holds, and does it find it?"""
+"""A dense index is told what the truth holds. Does it hold that, and does it find it?"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -132,6 +133,32 @@ def examine(truth: Truth, collection: Collection, index: VectorIndex, sample: in
         sampled=sampled,
         self_hits=hits,
     )
+
+
+def drain(
+    truth: Truth, collection: Collection, index: VectorIndex, most: int, ready: Callable[[int, int], None]
+) -> int:
+    """Tell an index what the outbox holds, ``most`` changes at once; how many they were.
+
+    ``ready`` is called before each batch with its changes and those that were told before it, and may raise to stop.
+    Raises Outdated, and IndexFailure.
+    """
+    told = 0
+    while True:
+        with truth.snapshot():
+            expect_current(truth, collection)
+            changes = truth.outbox.changes(collection.id, most)
+            came = [change.id for change in changes if not change.removed]
+            ids, vectors = truth.vectors.some(collection.id, came)
+        if not changes:
+            return told
+        ready(len(changes), told)
+        if len(ids):
+            index.upsert(ids, vectors)
+        if removed := [change.id for change in changes if change.removed]:
+            index.delete(np.array(removed, dtype=np.int64))
+        truth.outbox.told(collection.id, changes[-1].seq)
+        told += len(changes)
 
 
 def expect_current(truth: Truth, collection: Collection) -> None:

@@ -14,10 +14,18 @@ import time
 from collections.abc import Container
 from typing import Protocol
 
-import numpy as np
-
 from rag.errors import RagError, StoreError, UnknownCollection
-from rag.store.audit import AuditReport, IndexFailure, Outdated, State, VectorIndex, examine, expect_current, outdated
+from rag.store.audit import (
+    AuditReport,
+    IndexFailure,
+    Outdated,
+    State,
+    VectorIndex,
+    drain,
+    examine,
+    expect_current,
+    outdated,
+)
 from rag.store.chroma import LARGEST, ChromaServer, ServedIndex, Unreachable
 from rag.store.truth import Collection, Pointer, Truth
 
@@ -123,6 +131,10 @@ class Served:
     def problem(self, collection: Collection) -> str:
         """Why the index cannot be used; empty when it can."""
         return self._problems.get(collection.id, "") or self._unreachable
+
+    def outlook(self, collection: Collection) -> str:
+        """What becomes of an index that cannot be used, as the beginning of a sentence."""
+        return "It is asked again, or rebuilt from the library, by itself;"
 
     def audit(self, collection: Collection, sample: int) -> AuditReport:
         """Compare the index with the truth; what cannot be opened is reported, not raised."""
@@ -264,7 +276,7 @@ class Served:
                 index = self._examined(collection, pointer) if current and pointer is not None else None
                 if index is None:
                     index = self._build(collection)
-                told = self._drain(collection, index)
+                told = drain(self._truth, collection, index, _BATCH, lambda *_: self._check())
                 if self._counts(collection, index):
                     self._problems.pop(collection_id, None)
                     return told
@@ -334,25 +346,6 @@ class Served:
         self._problems.pop(collection.id, None)
         self._sweep()
         return index
-
-    def _drain(self, collection: Collection, index: ServedIndex) -> int:
-        """Tell the index what the outbox holds, batch by batch."""
-        told = 0
-        while True:
-            with self._truth.snapshot():
-                expect_current(self._truth, collection)
-                changes = self._truth.outbox.changes(collection.id, _BATCH)
-                came = [change.id for change in changes if not change.removed]
-                ids, vectors = self._truth.vectors.some(collection.id, came)
-            if not changes:
-                return told
-            self._check()
-            if len(ids):
-                index.upsert(ids, vectors)
-            if removed := [change.id for change in changes if change.removed]:
-                index.delete(np.array(removed, dtype=np.int64))
-            self._truth.outbox.told(collection.id, changes[-1].seq)
-            told += len(changes)
 
     def _counts(self, collection: Collection, index: ServedIndex) -> bool:
         """Whether the index has as many vectors as there are passages, as far as it is looked after now."""

@@ -100,10 +100,10 @@ class Claim(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class NewJob:
+class QueuedFile:
     """A file for a worker to read: where it was found (``origin``, ``name``, ``source``, ``signature`` as
-    ``rag.documents.SourceFile`` has them, ``path`` there, ``modified`` in UNIX seconds), its bytes, and how it is put
-    in. ``same_name`` as ``rag.ingest.SameName``."""
+    ``rag.documents.SourceFile`` has them, ``path`` there, ``modified`` in UNIX seconds), and how it is put in.
+    ``same_name`` as ``rag.ingest.SameName``."""
 
     source: str
     origin: str
@@ -113,23 +113,21 @@ class NewJob:
     modified: float
     same_name: str
     metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob(QueuedFile):
+    """One to be put in the queue, with its bytes."""
+
     data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """A file that a worker took to read, without its bytes. ``attempts`` counts this one."""
+class Job(QueuedFile):
+    """One that a worker took to read, without its bytes. ``attempts`` counts this one."""
 
     claim: Claim
     collection: str
-    source: str
-    origin: str
-    name: str
-    path: str
-    signature: str
-    modified: float
-    same_name: str
-    metadata: Mapping[str, Any]
     size: int
     attempts: int
 

@@ -14,10 +14,8 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from rag.errors import DiskFull, RagError, StoreError
-from rag.store.audit import AuditReport, IndexFailure, Outdated, State, VectorIndex, examine, expect_current, outdated
+from rag.store.audit import AuditReport, IndexFailure, Outdated, State, VectorIndex, drain, examine, outdated
 from rag.store.checksum import Hashes, checksum, intact
 from rag.store.common import INDEX_FOLDER
 from rag.store.rebuild import APART_FROM, build, build_apart
@@ -87,6 +85,11 @@ class Upkeep:
     def problem(self, collection: Collection) -> str:
         """Why the index that was there cannot be used, until a sound one takes its place; empty when there is none."""
         return self._entry(collection.id).problem
+
+    def outlook(self, collection: Collection) -> str:
+        """What becomes of an index that cannot be used, as the beginning of a sentence."""
+        now = "It is being rebuilt" if self.state(collection) == "rebuilding" else "The next start rebuilds it"
+        return f"{now} from the library;"
 
     def sync(self, collection: Collection) -> int:
         """Tell the index every change it has not been told; how many there were. Rebuilds an unsound index first.
@@ -299,25 +302,14 @@ class Upkeep:
 
     def _drain(self, entry: _Entry, collection: Collection, index: VectorIndex) -> int:
         """Tell the index what the outbox holds, batch by batch, and settle it on the disk."""
-        told = 0
-        while True:
-            with self._truth.snapshot():
-                expect_current(self._truth, collection)
-                changes = self._truth.outbox.changes(collection.id, BATCH)
-                came = [change.id for change in changes if not change.removed]
-                ids, vectors = self._truth.vectors.some(collection.id, came)
-            if not changes:
-                break
+
+        def ready(changes: int, before: int) -> None:
             self._check_stop()
-            if not told:
-                self._expect_room(len(changes), collection)
+            if not before:
+                self._expect_room(changes, collection)
                 self._truth.outbox.begin(collection.id)
-            if len(ids):
-                index.upsert(ids, vectors)
-            if removed := [change.id for change in changes if change.removed]:
-                index.delete(np.array(removed, dtype=np.int64))
-            self._truth.outbox.told(collection.id, changes[-1].seq)
-            told += len(changes)
+
+        told = drain(self._truth, collection, index, BATCH, ready)
         if told:
             index.flush()
             self._truth.outbox.settle(collection.id, checksum(entry.folder, entry.hashes))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -56,8 +55,7 @@ class QuestionsPanel:
         growing.then(self.settle, None, self._parts.for_chat, **ALWAYS)
 
     async def load(self, conversation: str, _: str, request: gr.Request) -> Changes:
-        update = await self._site.chat.open(conversation or "", view_of(request))
-        return self._shown.chat(None if update is None else replace(update, box=None))  # what is typed stays
+        return self._shown.chat(await self._site.chat.open(conversation or "", view_of(request)))
 
     async def ask(self, question: str, conversation: str, collection: str, scope: str, request: gr.Request) -> Changes:
         chosen, view = Scope.parse(scope), view_of(request)

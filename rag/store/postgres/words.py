@@ -31,8 +31,9 @@ _LONGEST = 500
 
 _BATCH = 2_000
 
-_HITS = f"""asked(n, term, need) AS (SELECT * FROM unnest(%(n)s::int[], %(terms)s::text[], %(need)s::int[])),
-hit AS (
+_ASKED = "asked(n, term, need) AS (SELECT * FROM unnest(%(n)s::int[], %(terms)s::text[], %(need)s::int[]))"
+
+_HITS = f"""{_ASKED}, hit AS (
     SELECT a.n, p.passage_id, max(p.length) AS length,
         CASE WHEN max(a.need) > 0 THEN min({HEAD_WEIGHT} * p.head + p.body)
              ELSE sum({HEAD_WEIGHT} * p.head + p.body) END::float8 AS often
@@ -40,8 +41,7 @@ hit AS (
     GROUP BY a.n, p.passage_id HAVING max(a.need) = 0 OR count(*) = max(a.need)
 )"""
 
-_SINGLE_HITS = f"""asked(n, term, need) AS (SELECT * FROM unnest(%(n)s::int[], %(terms)s::text[], %(need)s::int[])),
-hit AS NOT MATERIALIZED (
+_SINGLE_HITS = f"""{_ASKED}, hit AS NOT MATERIALIZED (
     SELECT a.n, p.passage_id, p.length, ({HEAD_WEIGHT} * p.head + p.body)::float8 AS often
     FROM asked a JOIN posting p ON p.collection_id = %(collection)s AND p.term = a.term
 )"""

@@ -199,8 +199,8 @@ def _lost(claim: Claim) -> JobLost:
 def _job(row: Sequence[Any], worker: str) -> Job:
     number, collection, source, origin, name, path, signature, modified, same_name, metadata, size, attempts = row
     return Job(
-        Claim(int(number), worker), collection, source, origin, name, path, signature, modified, same_name,
-        json.loads(metadata), int(size), int(attempts) + 1,
+        source, origin, name, path, signature, modified, same_name, json.loads(metadata),
+        Claim(int(number), worker), collection, int(size), int(attempts) + 1,
     )  # fmt: skip
 
 
