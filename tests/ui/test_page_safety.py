@@ -94,6 +94,15 @@ def test_a_phone_shows_the_chat_and_the_sources_as_a_sheet(browser: Browser, quo
         expect(sheet).not_to_be_visible()
         pilot.page.locator("#acts [data-act=sheet]").tap()
         expect(sheet).to_be_visible()
+        pilot.cards.first.locator("[data-open]").tap()
+        expect(pilot.page.locator("#reader .rhead h2")).to_be_visible()
+        pilot.page.wait_for_function("document.querySelector('#reader').getAnimations().length === 0")
+        head = pilot.page.evaluate("""() => {
+            const all = [...document.querySelectorAll('#reader .rhead :is(h2, button)')];
+            return [all[0].getBoundingClientRect().width, all.filter(e => e.scrollWidth > e.clientWidth + 1 ||
+                e.getBoundingClientRect().right > innerWidth).map(e => e.textContent)];
+        }""")
+        assert head[0] > 60 and head[1] == [], "the document's name, and what is done with it, are all there"
 
 
 CONTRAST = """() => {
