@@ -17,7 +17,7 @@ from rag.store.truth import Encoded, Truth
 from rag.types import EncodeEvent
 
 if TYPE_CHECKING:
-    from llama_index.core.base.embeddings.base import BaseEmbedding
+    from rag.models.embed import Embedder
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ _DIGEST = 16
 class PassageEncoder:
     """A model's vectors of the passages of ``truth``. Thread-safe."""
 
-    def __init__(self, truth: Truth, model: BaseEmbedding, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, truth: Truth, model: Embedder, *, clock: Callable[[], float] = time.monotonic) -> None:
         from rag.models.embed import describe_embedder
 
         facts = describe_embedder(model)
@@ -47,7 +47,7 @@ class PassageEncoder:
         self._truth = truth
         self._clock = clock
         self._model = model
-        self._hurried: BaseEmbedding = getattr(model, "hurried", model)
+        self._hurried: Embedder = getattr(model, "hurried", model)
         self._remembered: OrderedDict[int, Encoded] = OrderedDict()
         self._guard = threading.Lock()
 
@@ -95,7 +95,7 @@ class PassageEncoder:
             total = max(total, done)
             yield EncodeEvent(done, total, (self._clock() - started) / done * (total - done))
 
-    def _encode(self, model: BaseEmbedding, texts: list[str]) -> list[Encoded]:
+    def _encode(self, model: Embedder, texts: list[str]) -> list[Encoded]:
         from rag.models.embed import embed_documents
 
         vectors = embed_documents(model, texts)

@@ -91,15 +91,16 @@ from rag.workers import LEASE_SECONDS, QueuedIngestor, Worker
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-    from llama_index.core.base.embeddings.base import BaseEmbedding
     from llama_index.core.llms.llm import LLM
     from llama_index.core.node_parser import NodeParser
     from llama_index.core.readers.base import BaseReader
     from llama_index.core.schema import Document as LlamaDocument
 
-    from rag.answer.engine import CitedQueryEngine
+    from rag.answer.engine import AnswerEngine
+    from rag.answer.llama import CitedQueryEngine, PassageRetriever
     from rag.encode import PassageEncoder
     from rag.models.choose import Choice
+    from rag.models.embed import Embedder
     from rag.retrieve import HybridRetriever
     from rag.transfer import Moved
 
@@ -127,8 +128,8 @@ class Library:
         truth: Truth,
         lock: WriterLock | None,
         llm: LLM | None,
-        embed_model: BaseEmbedding | None,
-        encoder: BaseEmbedding | None = None,
+        embed_model: Embedder | None,
+        encoder: Embedder | None = None,
         node_parser: NodeParser | None = None,
     ) -> None:
         self._node_parser = node_parser
@@ -144,7 +145,7 @@ class Library:
         self._ingesting = threading.Lock()
         self._reindexing = threading.Lock()
         self._pools: dict[tuple[int, int], ParserPool] = {}
-        self._engines: dict[tuple[object, ...], CitedQueryEngine] = {}
+        self._engines: dict[tuple[object, ...], AnswerEngine] = {}
         self._accounts: Accounts | None = None
         self._beside = ExitStack()
         self._whole = self
@@ -158,8 +159,8 @@ class Library:
         *,
         config: Config | None = None,
         llm: LLM | str | None = None,
-        embed_model: BaseEmbedding | None = None,
-        encoder: BaseEmbedding | str | None = None,
+        embed_model: Embedder | None = None,
+        encoder: Embedder | str | None = None,
         write: bool | None = None,
         node_parser: NodeParser | None = None,
         **settings: Any,
@@ -713,7 +714,7 @@ class Library:
         ``Token`` texts number the passages as ``Retrieved`` listed them; ``Done`` holds the checked answer with
         citations numbered in order of appearance.
         """
-        engine = self.query_engine(collection, sources=sources, where=where)
+        engine = self._answering(collection, sources, where)
         for event in engine.stream(self._checked(question), history):
             if isinstance(event, Done):
                 within = self._within(self.collections.get(collection), sources, where)
@@ -722,17 +723,20 @@ class Library:
 
     def retriever(
         self, collection: str | None = None, *, sources: Sequence[str] = (), where: Mapping[str, Any] | None = None
-    ) -> HybridRetriever:
+    ) -> PassageRetriever:
         """The LlamaIndex retriever behind ``search``, over the chosen documents."""
         target = self.collections.get(collection)
-        return self._retriever(target, self._within(target, sources, where))
+        found_by = self._retriever(target, self._within(target, sources, where))
+        with self._models.importing:
+            from rag.answer.llama import PassageRetriever
+        return PassageRetriever(found_by)
 
     def verify(self, text: str, collection: str | None = None) -> Answer:
         """Hold sentences against the documents, without a model: how each is supported, and by which characters.
 
         Raises QuestionError when ``text`` is empty or longer than a question may be.
         """
-        return self._proven(self.query_engine(collection).verify(self._checked(text)), collection)
+        return self._proven(self._answering(collection).verify(self._checked(text)), collection)
 
     def known_documents(self) -> Iterator[KnownDocument]:
         """Every document of every collection with its text, to check exported answers against (``rag.proof``)."""
@@ -810,8 +814,10 @@ class Library:
         ``usual`` are LlamaIndex's own arguments: ``similarity_top_k``, ``node_postprocessors``, ``streaming``; others
         raise ConfigError.
         """
-        llm, choice = self._models.llm()
-        engine = self._engine(collection, sources, where, llm, choice.name)
+        answering = self._answering(collection, sources, where)
+        with self._models.importing:
+            from rag.answer.llama import CitedQueryEngine
+        engine = CitedQueryEngine(answering)
         return engine.with_(**usual) if usual else engine
 
     def quoted(self, question: str, collection: str | None = None) -> Answer:
@@ -823,6 +829,13 @@ class Library:
         found = next(event.answer for event in engine.stream(self._checked(question), ()) if isinstance(event, Done))
         return self._proven(found, collection)
 
+    def _answering(
+        self, collection: str | None = None, sources: Sequence[str] = (), where: Mapping[str, Any] | None = None
+    ) -> AnswerEngine:
+        """The engine behind ``ask``, over the chosen documents."""
+        llm, choice = self._models.llm()
+        return self._engine(collection, sources, where, llm, choice.name)
+
     def _engine(
         self,
         collection: str | None,
@@ -830,16 +843,15 @@ class Library:
         where: Mapping[str, Any] | None,
         llm: LLM | None,
         name: str,
-    ) -> CitedQueryEngine:
+    ) -> AnswerEngine:
         """The engine of a collection and a choice of its documents that answers with ``llm``, else by quoting."""
-        with self._guard:  # one thread at a time: LlamaIndex's modules import each other in circles
-            from rag.answer.build import build_engine
+        from rag.answer.build import build_engine
 
         target = self.collections.get(collection)
         revision = self._truth.collections.revision(target.id)
         asked = repr((sources, where))
         key = (target.id, revision, repr(sorted(target.settings.items())), id(llm), name, asked)
-        with self._guard:
+        with self._guard, self._models.importing:
             if key not in self._engines:
                 if len(self._engines) >= _ENGINES:
                     self._engines.clear()
@@ -878,7 +890,7 @@ class Library:
         """Load the models and the indexes now, so that the first question does not wait. Raises ModelError."""
         llm, _ = self._models.llm()
         if self.config.collection in self.collections.names():
-            self.query_engine()
+            self._answering()
             self.search("warm up", 1)
         if self.writable:
             self._filler.wake()
@@ -988,7 +1000,7 @@ class Library:
                 self._access.note("document-added", f"{target.name}: {event.source}")
             yield event
 
-    def _parser_pool(self, embedder: BaseEmbedding) -> ParserPool:
+    def _parser_pool(self, embedder: Embedder) -> ParserPool:
         size = passage_size(self.config, embedder)
         with self._guard:
             if size not in self._pools:

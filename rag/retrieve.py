@@ -10,16 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.base.embeddings.base import BaseEmbedding
-from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
 from rag.arguments import expecting
 from rag.config import Config
 from rag.encode import PassageEncoder
 from rag.errors import QuestionError
 from rag.language.questions import wanted_of
-from rag.models.embed import embed_query
+from rag.models.embed import Embedder, embed_query
 from rag.models.encoder import KNOWN_PASSAGE, KNOWN_QUESTION
 from rag.store.dense import DenseIndex
 from rag.store.truth import Collection, Encoded, Home, Lexical, Truth
@@ -66,9 +63,9 @@ class Fusion:
     again: float = 0.2
 
 
-@expecting(question=QuestionError, str_or_query_bundle=QuestionError)
-class HybridRetriever(BaseRetriever):
-    """Finds passages of one collection. ``hits`` gives this program's values, ``retrieve`` LlamaIndex nodes."""
+@expecting(question=QuestionError)
+class HybridRetriever:
+    """Finds passages of one collection. ``rag.answer.llama`` has it as LlamaIndex's retriever."""
 
     def __init__(
         self,
@@ -76,14 +73,13 @@ class HybridRetriever(BaseRetriever):
         dense: DenseIndex,
         lexical: Lexical,
         collection: Collection,
-        embedder: BaseEmbedding,
+        embedder: Embedder,
         *,
         encoder: PassageEncoder | None = None,
         top_k: int = 6,
         fusion: Fusion | None = None,
         within: npt.NDArray[np.int64] | None = None,
     ) -> None:
-        super().__init__()
         self._truth = truth
         self._dense = dense
         self._lexical = lexical
@@ -95,13 +91,9 @@ class HybridRetriever(BaseRetriever):
         self._within = within
 
     @property
-    def embedder(self) -> BaseEmbedding:
+    def embedder(self) -> Embedder:
         """What embeds the questions."""
         return self._embedder
-
-    def retrieve(self, str_or_query_bundle: str | QueryBundle) -> list[NodeWithScore]:
-        """The hits as LlamaIndex's nodes. Raises as ``hits`` does."""
-        return super().retrieve(str_or_query_bundle)
 
     def hits(self, question: str, k: int | None = None) -> list[Hit]:
         """The best ``k`` passages, best first, near-duplicates left out. Empty for an empty collection."""
@@ -175,13 +167,10 @@ class HybridRetriever(BaseRetriever):
         by_home = dict(zip(different, found, strict=True))
         return np.array([by_home[home] for home in homes], dtype=np.float64)
 
-    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        return [to_node(hit) for hit in self.hits(query_bundle.query_str)]
-
 
 def build_retriever(
     config: Config, truth: Truth, dense: DenseIndex, lexical: Lexical, collection: Collection,
-    embedder: BaseEmbedding, encoder: PassageEncoder | None = None, within: npt.NDArray[np.int64] | None = None,
+    embedder: Embedder, encoder: PassageEncoder | None = None, within: npt.NDArray[np.int64] | None = None,
 ) -> HybridRetriever:  # fmt: skip
     """The retriever of a collection as configured; a fusion weight fitted for the collection beats the setting.
 
@@ -319,27 +308,3 @@ def _alike(a: frozenset[str], b: frozenset[str]) -> bool:
         return False
     # Another figure or a "not" makes it a text that contradicts the other, and no copy of it.
     return not any(word in _TURNS or any(c.isdigit() for c in word) for word in a ^ b)
-
-
-def to_node(hit: Hit) -> NodeWithScore:
-    """A hit as LlamaIndex's node with score; the metadata hold what a citation needs."""
-    return NodeWithScore(node=_node(hit.passage), score=hit.score)
-
-
-def _node(passage: Passage) -> TextNode:
-    metadata = {
-        "source": passage.source,
-        "title": passage.title,
-        "page": passage.page,
-        "heading": " > ".join(passage.heading),
-        "document_id": passage.document_id,
-    }
-    return TextNode(
-        id_=str(passage.id),
-        text=passage.text,
-        start_char_idx=passage.start,
-        end_char_idx=passage.end,
-        metadata=metadata,
-        excluded_embed_metadata_keys=list(metadata),
-        excluded_llm_metadata_keys=["document_id"],
-    )

@@ -42,7 +42,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("rag.commands", "rag.__main__", "rag.api", "ui"),
 )
 ONLY_IN = {
-    "llama_index": ("rag.models", "rag.retrieve", "rag.answer.engine"),
+    "llama_index": ("rag.models", "rag.answer.llama"),
     "chromadb": ("rag.store",),
     "sqlite3": ("rag.store",),
     "gradio": ("ui",),

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.retrieve import Fusion, distinct, fuse, min_max, spread, subjects, to_node
+from rag.answer.llama import to_node
+from rag.retrieve import Fusion, distinct, fuse, min_max, spread, subjects
 from rag.types import Hit, Passage
 
 

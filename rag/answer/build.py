@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rag.answer.abstain import ABSENT_BELOW, DEFAULT_THRESHOLD, Abstainer
 from rag.answer.courtesy import is_courtesy
-from rag.answer.engine import CitedQueryEngine, Settings, Tools
+from rag.answer.engine import AnswerEngine, Chat, Settings, Tools
 from rag.answer.passages import whole
 from rag.answer.quoting import Quoter, Reach, SeriesReader
 from rag.answer.reading import Reader
@@ -43,7 +43,7 @@ def build_engine(
     llm: LLM | None,
     model: str,
     verifying: Callable[[], LLM],
-) -> CitedQueryEngine:
+) -> AnswerEngine:
     """The engine that answers from ``collection`` with ``llm``, or by quoting when that is None. ``verifying`` opens
     the model that the setting ``verify`` names."""
     vectors = static_vectors()
@@ -76,11 +76,21 @@ def build_engine(
         answer_prompt=load_prompt(_prompt_name(config, llm), config.prompts),
         condense_prompt=load_prompt("condense", config.prompts),
         secret=secret,
+        chat=_chat(llm),
         courtesy=(lambda message: False) if encoder is None else partial(is_courtesy, encoder),
         judge=_judge(config, llm, secret),
         judging=verifying if config.verify.startswith(OLLAMA) else None,
     )
-    return CitedQueryEngine(retriever, llm, tools, _settings(config, collection, llm, model))
+    return AnswerEngine(retriever, llm, tools, _settings(config, collection, llm, model))
+
+
+def _chat(llm: LLM | None) -> Chat | None:
+    """How the model is talked with; LlamaIndex is not imported for quoting."""
+    if llm is None:
+        return None
+    from rag.answer.llama import chat
+
+    return chat
 
 
 def _secret(truth: Truth) -> bytes:

@@ -1,4 +1,4 @@
-"""The query engine: condense, retrieve, abstain or answer, verify. LlamaIndex's ``BaseQueryEngine`` from outside."""
+"""The engine of answers: condense, retrieve, abstain or answer, verify. ``rag.answer.llama`` has it as LlamaIndex's."""
 
 from __future__ import annotations
 
@@ -7,14 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
-
-from llama_index.core.base.base_query_engine import BaseQueryEngine
-from llama_index.core.base.llms.types import ChatMessage, MessageRole
-from llama_index.core.base.response.schema import RESPONSE_TYPE, Response, StreamingResponse
-from llama_index.core.llms.llm import LLM
-from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
-from llama_index.core.schema import QueryBundle
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rag.answer.abstain import Abstainer
 from rag.answer.compose import (
@@ -52,12 +45,11 @@ from rag.answer.writing import (
     write,
 )
 from rag.arguments import expecting
-from rag.errors import ArgumentError, ConfigError, EmptyAnswer, ModelError, PromptError, PromptTooLong, QuestionError
+from rag.errors import EmptyAnswer, ModelError, PromptError, PromptTooLong, QuestionError
 from rag.language.sentences import sentences
 from rag.models.embed import asking
-from rag.models.foreign import finish_reason, replies
-from rag.prompts import Prompt, from_braces, in_braces
-from rag.retrieve import HybridRetriever, to_node
+from rag.prompts import Prompt
+from rag.retrieve import HybridRetriever
 from rag.tokens import TokenCounter, caution
 from rag.types import (
     Answer,
@@ -79,8 +71,7 @@ CONFIDENT = 0.7
 """From this probability that the documents answer, a model that says nothing of use is overruled by quotes."""
 
 if TYPE_CHECKING:
-    # Only named: to import it runs through LlamaIndex's circles, which two threads at once cannot.
-    from llama_index.core.postprocessor.types import BaseNodePostprocessor
+    from llama_index.core.llms.llm import LLM
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +98,12 @@ class Settings:
         return self.window - self.reserve
 
 
+class Chat(Protocol):
+    """How a model is talked with: what it says to ``messages``, as it comes. Raises ModelError."""
+
+    def __call__(self, llm: LLM, messages: Sequence[Message], **options: Any) -> Generator[Chunk, None, None]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What checks and quotes need, built once for a collection."""
@@ -123,18 +120,19 @@ class Tools:
     answer_prompt: Prompt
     condense_prompt: Prompt
     secret: bytes
+    chat: Chat | None = None
+    """Not needed for quoting."""
     courtesy: Callable[[str], bool] = lambda _: False
     judge: Judge | None = None
     judging: Callable[[], LLM] | None = None
     """The model that judges, where it is another one; opened when first asked. Raises ModelError."""
 
 
-@expecting(question=QuestionError, text=QuestionError, str_or_query_bundle=QuestionError, history=None)
-class CitedQueryEngine(BaseQueryEngine):
+@expecting(question=QuestionError, text=QuestionError, history=None)
+class AnswerEngine:
     """Answers from one collection. ``llm=None`` quotes the best sentences instead of writing.
 
-    ``stream`` yields this program's events; ``query`` gives LlamaIndex's ``Response`` (or, with ``streaming=True``,
-    its ``StreamingResponse``) with the ``Answer`` in ``metadata["answer"]``.
+    ``reordered`` may drop, order and score anew the hits of a question before they are read.
     """
 
     def __init__(
@@ -144,45 +142,36 @@ class CitedQueryEngine(BaseQueryEngine):
         tools: Tools,
         settings: Settings,
         *,
-        streaming: bool = False,
         top_k: int | None = None,
-        postprocessors: Sequence[BaseNodePostprocessor] = (),
+        reordered: Callable[[str, list[Hit]], list[Hit]] | None = None,
     ) -> None:
-        super().__init__(callback_manager=None)
         self._retriever = retriever
         self._llm = llm
         self._tools = tools
         self._settings = settings
-        self._streaming = streaming
         self._top_k = top_k
-        self._postprocessors = tuple(postprocessors)
+        self._reordered = reordered
 
     def with_(
-        self,
-        *,
-        similarity_top_k: int | None = None,
-        node_postprocessors: Sequence[BaseNodePostprocessor] = (),
-        streaming: bool = False,
-        **others: Any,
-    ) -> CitedQueryEngine:
-        """The same engine with LlamaIndex's usual arguments. ``node_postprocessors`` may drop, order and score passages
-        anew. Raises ConfigError for ``response_mode`` and all else: the prompt and the checks are one piece."""
-        if others:
-            raise ConfigError(
-                f"query_engine does not take {', '.join(sorted(others))}.",
-                hint="Answers are written in one way, each sentence cited; update_prompts changes the prompt.",
-            )
-        for given in node_postprocessors:
-            if not callable(getattr(given, "postprocess_nodes", None)):
-                raise ArgumentError(f"A node postprocessor is LlamaIndex's, not {type(given).__name__}.")
-        return CitedQueryEngine(
-            self._retriever, self._llm, self._tools, self._settings,
-            streaming=streaming, top_k=similarity_top_k, postprocessors=node_postprocessors,
+        self, top_k: int | None = None, reordered: Callable[[str, list[Hit]], list[Hit]] | None = None
+    ) -> AnswerEngine:
+        """The same engine that finds ``top_k`` passages, ``reordered``."""
+        return AnswerEngine(
+            self._retriever, self._llm, self._tools, self._settings, top_k=top_k, reordered=reordered
         )  # fmt: skip
 
-    def query(self, str_or_query_bundle: str | QueryBundle) -> RESPONSE_TYPE:
-        """LlamaIndex's ``Response``. Raises what ``stream`` does."""
-        return super().query(str_or_query_bundle)
+    @property
+    def prompts(self) -> dict[str, Prompt]:
+        """The templates by their names."""
+        return {prompt.name: prompt for prompt in (self._tools.answer_prompt, self._tools.condense_prompt)}
+
+    def use_prompts(self, prompts: Mapping[str, Prompt]) -> None:
+        """Take templates of the same names from now on. Raises PromptError for another name."""
+        known = self.prompts
+        if unknown := set(prompts) - set(known):
+            raise PromptError(f"There is no prompt {', '.join(sorted(unknown))}; there are: {', '.join(known)}.")
+        answer, condense = (prompts.get(name, prompt) for name, prompt in known.items())
+        self._tools = replace(self._tools, answer_prompt=answer, condense_prompt=condense)
 
     def stream(self, question: str, history: Sequence[Said] = ()) -> Generator[AnswerEvent, None, None]:
         """Answer ``question``: ``Condensed`` if it was rewritten, ``Retrieved``, ``Token`` pieces, then ``Done``.
@@ -204,7 +193,8 @@ class CitedQueryEngine(BaseQueryEngine):
             for _ in waiting:
                 yield Token("")
         found = self._retriever.found(asked, self._top_k)
-        hits = self._processed(asked, self._whole(with_holders(asked, found.hits, self._retriever.holding)))
+        hits = self._whole(with_holders(asked, found.hits, self._retriever.holding))
+        hits = hits if self._reordered is None else self._reordered(asked, hits)
         clock.lap("retrieve")
         yield Retrieved(tuple(hits))
         named = identified(asked, hits)
@@ -470,87 +460,13 @@ class CitedQueryEngine(BaseQueryEngine):
     ) -> Generator[Chunk, None, None]:
         """What the answering model, or another one, says."""
         llm = model or self._llm
-        assert llm is not None
-        with closing(replies(llm, [_sent(message) for message in messages], **options)) as responses:
-            for response in responses:
-                counts = response.additional_kwargs or {}
-                yield Chunk(
-                    clean_reply(response.delta or ""),
-                    int(counts.get("prompt_tokens") or 0),
-                    int(counts.get("completion_tokens") or 0),
-                    finish_reason(response),
-                    [[(one.token, one.logprob) for one in token] for token in response.logprobs or ()],
-                )
-
-    def _query(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
-        events = self.stream(query_bundle.query_str)
-        if self._streaming:
-            hits = next((e.hits for e in events if isinstance(e, Retrieved)), ())
-            metadata: dict[str, Any] = {}
-            return StreamingResponse(_texts(events, metadata), [to_node(h) for h in hits], metadata)
-        answer = next(e.answer for e in events if isinstance(e, Done))
-        return Response(answer.text, [to_node(h) for h in answer.hits], {"answer": answer})
-
-    async def _aquery(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
-        from asyncio import to_thread
-
-        return await to_thread(self._query, query_bundle)
-
-    def _processed(self, asked: str, hits: list[Hit]) -> list[Hit]:
-        """The hits as the postprocessors leave them; a passage that was not found cannot be added."""
-        if not self._postprocessors:
-            return hits
-        known = {str(hit.passage.id): hit for hit in hits}
-        nodes = [to_node(hit) for hit in hits]
-        for postprocessor in self._postprocessors:
-            nodes = postprocessor.postprocess_nodes(nodes, query_str=asked)
-        kept = [(known[node.node.node_id], node.score) for node in nodes if node.node.node_id in known]
-        return [hit if score is None else replace(hit, score=float(score)) for hit, score in kept]
-
-    def _get_prompt_modules(self) -> dict[str, Any]:
-        return {}
-
-    def _get_prompts(self) -> dict[str, BasePromptTemplate]:
-        """The templates, their variables in braces as LlamaIndex writes them."""
-        prompts = (self._tools.answer_prompt, self._tools.condense_prompt)
-        return {prompt.name: PromptTemplate(in_braces(prompt)) for prompt in prompts}
-
-    def _update_prompts(self, prompts: Mapping[str, BasePromptTemplate]) -> None:
-        """Take templates of the same names and variables. Raises PromptError."""
-        changed = {
-            prompt.name: from_braces(prompt.name, prompts[prompt.name].get_template())
-            for prompt in (self._tools.answer_prompt, self._tools.condense_prompt)
-            if prompt.name in prompts
-        }
-        if unknown := set(prompts) - set(changed):
-            raise PromptError(
-                f"There is no prompt {', '.join(sorted(unknown))}; there are: {', '.join(self.get_prompts())}."
-            )
-        self._tools = replace(
-            self._tools,
-            answer_prompt=changed.get(self._tools.answer_prompt.name, self._tools.answer_prompt),
-            condense_prompt=changed.get(self._tools.condense_prompt.name, self._tools.condense_prompt),
-        )
-
-
-def _sent(message: Message) -> ChatMessage:
-    """The message for LlamaIndex; a role that it does not know, of a model's own template, goes beside it."""
-    if message.role in {role.value for role in MessageRole}:
-        return ChatMessage(role=MessageRole(message.role), content=message.content)
-    return ChatMessage(content=message.content, additional_kwargs={"role": message.role})
+        assert llm is not None and self._tools.chat is not None
+        return self._tools.chat(llm, messages, **options)
 
 
 def _borne_out(answer: Answer) -> bool:
     """Whether what it cites supports a sentence of it."""
     return any(sentence.support in (Support.SUPPORTED, Support.QUOTED) for sentence in answer.sentences)
-
-
-def _texts(events: Iterator[AnswerEvent], metadata: dict[str, Any]) -> Generator[str, None, None]:
-    for event in events:
-        if isinstance(event, Token):
-            yield event.text
-        elif isinstance(event, Done):
-            metadata["answer"] = event.answer
 
 
 _BESIDE = "wrote something that does not answer the question"

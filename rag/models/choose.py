@@ -11,6 +11,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,10 +29,10 @@ from rag.models.host import host_and_port, is_loopback, redact, resolve_host
 from rag.platform.machine import memory_bytes
 
 if TYPE_CHECKING:
-    from llama_index.core.base.embeddings.base import BaseEmbedding
     from llama_index.core.llms.llm import LLM
 
     from rag.models.client import ModelInfo, OllamaClient, Running
+    from rag.models.embed import Embedder
     from rag.store.truth import EmbedderInfo
 
 QUOTES = "quotes"
@@ -104,7 +105,7 @@ def _chosen_llm(config: Config, client: OllamaClient | None) -> tuple[LLM | None
 
 def choose_embedder(
     config: Config, recorded: str | None = None, *, client: OllamaClient | None = None
-) -> tuple[BaseEmbedding, Choice]:
+) -> tuple[Embedder, Choice]:
     """The embedding model; ``recorded`` is the name stored with the collection, which must then be opened as that.
 
     Raises EmbedderMismatch when the configuration names another one, a ModelError when it cannot be used.
@@ -122,7 +123,7 @@ def choose_embedder(
     return _auto_embedder(config, client)
 
 
-def choose_encoder(config: Config, *, client: OllamaClient | None = None) -> BaseEmbedding | None:
+def choose_encoder(config: Config, *, client: OllamaClient | None = None) -> Embedder | None:
     """The model that ranks what was found; None when it is off. Raises a ModelError when it cannot be used."""
     if config.encoder == OFF:
         return None
@@ -209,7 +210,7 @@ def _too_small(models: Sequence[ModelInfo], config: Config) -> str:
     )
 
 
-def _auto_embedder(config: Config, client: OllamaClient | None) -> tuple[BaseEmbedding, Choice]:
+def _auto_embedder(config: Config, client: OllamaClient | None) -> tuple[Embedder, Choice]:
     own = None
     try:
         _probe(resolve_host(config.ollama_host))
@@ -236,7 +237,7 @@ def _open_llm(config: Config, client: OllamaClient | None, name: str) -> LLM:
         return OllamaLLM.open(used, name, config)
 
 
-def _open_embedder(config: Config, client: OllamaClient | None, name: str) -> BaseEmbedding:
+def _open_embedder(config: Config, client: OllamaClient | None, name: str) -> Embedder:
     if name == BUILTIN:
         return _builtin()
     if name.startswith(OPENAI):
@@ -255,7 +256,7 @@ def _open_embedder(config: Config, client: OllamaClient | None, name: str) -> Ba
         return OllamaEmbedding.open(used, plain, config, prefixes=_prefixes(config, plain))
 
 
-def _builtin() -> BaseEmbedding:
+def _builtin() -> Embedder:
     from rag.models.embed import BuiltinEmbedding
 
     return BuiltinEmbedding()
@@ -333,7 +334,7 @@ class ModelRegistry:
     the caller's to close; the others are closed by ``close``. Thread-safe."""
 
     def __init__(
-        self, config: Config, llm: LLM | None, embed_model: BaseEmbedding | None, encoder: BaseEmbedding | None = None
+        self, config: Config, llm: LLM | None, embed_model: Embedder | None, encoder: Embedder | None = None
     ) -> None:
         for given, wanted in (
             (llm, "stream_chat"),
@@ -349,11 +350,17 @@ class ModelRegistry:
         self._given_llm = llm
         self._given_embedder = embed_model
         self._given_encoder = encoder
-        self._encoder: BaseEmbedding | None = None
+        self._encoder: Embedder | None = None
         self._guard = threading.RLock()
         self._llm: tuple[LLM | None, Choice] | None = None
         self._verifying: LLM | None = None
-        self._embedders: dict[str, tuple[BaseEmbedding, Choice]] = {}
+        self._embedders: dict[str, tuple[Embedder, Choice]] = {}
+
+    @property
+    def importing(self) -> AbstractContextManager[bool]:
+        """To be held while LlamaIndex is imported: its modules import each other in circles, which two threads at once
+        cannot."""
+        return self._guard
 
     def llm(self) -> tuple[LLM | None, Choice]:
         """The chat model (None: answers are quoted) and why it was chosen. Raises ModelError."""
@@ -407,7 +414,7 @@ class ModelRegistry:
         if before is not None and before[0] is not self._given_llm:
             _close(before[0])
 
-    def embedder(self, recorded: str | None) -> tuple[BaseEmbedding, Choice]:
+    def embedder(self, recorded: str | None) -> tuple[Embedder, Choice]:
         """The embedder of a collection that was embedded by ``recorded``; None for one that is yet to be made.
 
         Raises EmbedderMismatch when another one was asked for, ModelError when it cannot be used.
@@ -428,7 +435,7 @@ class ModelRegistry:
                 self._embedders[key] = choose_embedder(self.config, recorded)
             return self._embedders[key]
 
-    def new_embedder(self, name: str) -> tuple[BaseEmbedding, Choice]:
+    def new_embedder(self, name: str) -> tuple[Embedder, Choice]:
         """Another embedder, for a reindex. From now on no embedder is insisted on but what each collection records."""
         with self._guard:
             model, choice = choose_embedder(self.config.with_(embedder=name))
@@ -436,7 +443,7 @@ class ModelRegistry:
             self._embedders[choice.name] = (model, choice)
             return model, choice
 
-    def encoder(self) -> BaseEmbedding | None:
+    def encoder(self) -> Embedder | None:
         """The model that ranks what was found; None when it is off. Raises ModelError when it cannot be used."""
         with self._guard:
             if self._given_encoder is not None:
@@ -459,7 +466,7 @@ class ModelRegistry:
             self._llm = None
 
 
-def embedder_info(model: BaseEmbedding) -> EmbedderInfo:
+def embedder_info(model: Embedder) -> EmbedderInfo:
     """What the truth keeps of an embedder."""
     from rag.models.embed import describe_embedder
     from rag.store.truth import EmbedderInfo

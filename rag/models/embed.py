@@ -1,21 +1,20 @@
-"""Embedding with any LlamaIndex ``BaseEmbedding``: one array in, checked and of unit length out; the built-in ones."""
+"""Embedding with any LlamaIndex ``BaseEmbedding`` or a built-in model: texts in, one array out, checked and of unit
+length.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from llama_index.core.base.embeddings.base import BaseEmbedding
-from pydantic import PrivateAttr, ValidationError
 
 from rag.errors import ModelError
 from rag.models import encoder as sentence
 from rag.models.encoder import Encoder, shared_encoder
-from rag.models.foreign import translated
 from rag.models.static import DIMENSION, NAME, StaticVectors, static_vectors
 from rag.platform.machine import cores
 
@@ -27,14 +26,52 @@ _PROBE = "How long is a vector of this model?"
 _HINT = "Choose another embedding model, or update this one."
 
 
-class BuiltinEmbedding(BaseEmbedding):
-    """Static 256-dimensional embeddings computed in this process; needs no server and no download."""
+class Embedder(Protocol):
+    """What is asked of an embedding model: as much of LlamaIndex's ``BaseEmbedding``, which every other model is, as is
+    used here. The built-in ones are not made of it, since a question in a terminal would wait for its import (0.5 s).
 
-    _vectors: StaticVectors = PrivateAttr()
+    What else a model may have: ``embed_array``, ``asking``, ``hurried``, ``known``, ``dimension``, ``digest``, and the
+    prefixes of questions and documents.
+    """
 
-    def __init__(self, vectors: StaticVectors | None = None, **kwargs: Any) -> None:
-        super().__init__(model_name=NAME, **kwargs)
-        self._vectors = vectors or static_vectors()
+    @property
+    def model_name(self) -> str:
+        """The model's name."""
+
+    def get_query_embedding(self, query: str) -> list[float]:
+        """The vector of a question."""
+
+    def get_text_embedding_batch(self, texts: list[str]) -> list[list[float]]:
+        """The vectors of documents."""
+
+
+class _Own:
+    """An embedding model that computes in this process."""
+
+    def embed_array(self, texts: Sequence[str]) -> Matrix:
+        """Unit vectors of texts as one array, shape (len(texts), dimension)."""
+        raise NotImplementedError
+
+    def get_query_embedding(self, query: str) -> list[float]:
+        """The vector of a question."""
+        return self.get_text_embedding(query)
+
+    def get_text_embedding(self, text: str) -> list[float]:
+        """The vector of a document."""
+        return self.get_text_embedding_batch([text])[0]
+
+    def get_text_embedding_batch(self, texts: list[str]) -> list[list[float]]:
+        """The vectors of documents."""
+        return [[float(x) for x in row] for row in self.embed_array(texts)]
+
+
+class BuiltinEmbedding(_Own):
+    """Static 256-dimensional embeddings; needs no server and no download."""
+
+    model_name = NAME
+
+    def __init__(self, vectors: StaticVectors | None = None) -> None:
+        self.vectors = vectors or static_vectors()
 
     @property
     def dimension(self) -> int:
@@ -44,47 +81,21 @@ class BuiltinEmbedding(BaseEmbedding):
     @property
     def digest(self) -> str:
         """SHA-256 of the weights."""
-        return self._vectors.digest
-
-    @property
-    def vectors(self) -> StaticVectors:
-        """The token vectors behind it."""
-        return self._vectors
+        return self.vectors.digest
 
     def embed_array(self, texts: Sequence[str]) -> Matrix:
         """Unit vectors of documents as one array, shape (len(texts), 256)."""
-        return self._vectors.embed(texts)
-
-    def _get_text_embedding(self, text: str) -> list[float]:
-        return self._row(text)
-
-    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return [[float(x) for x in row] for row in self._vectors.embed(texts)]
-
-    def _get_query_embedding(self, query: str) -> list[float]:
-        return self._row(query)
-
-    async def _aget_query_embedding(self, query: str) -> list[float]:
-        return self._row(query)
-
-    def _row(self, text: str) -> list[float]:
-        return [float(x) for x in self._vectors.embed([text])[0]]
+        return self.vectors.embed(texts)
 
 
-class EncoderEmbedding(BaseEmbedding):
+class EncoderEmbedding(_Own):
     """The sentence encoder that ships (English, 384 dimensions), on ``threads`` threads of this process."""
 
-    threads: int = 1
-    _encoder: Encoder = PrivateAttr()
+    model_name = sentence.NAME
 
-    def __init__(self, encoder: Encoder | None = None, **kwargs: Any) -> None:
-        super().__init__(model_name=sentence.NAME, **kwargs)
-        self._encoder = encoder or shared_encoder()
-
-    @classmethod
-    def class_name(cls) -> str:
-        """The name LlamaIndex records."""
-        return "EncoderEmbedding"
+    def __init__(self, encoder: Encoder | None = None, threads: int = 1) -> None:
+        self.encoder = encoder or shared_encoder()
+        self.threads = threads
 
     @property
     def dimension(self) -> int:
@@ -94,37 +105,24 @@ class EncoderEmbedding(BaseEmbedding):
     @property
     def digest(self) -> str:
         """SHA-256 of the weights."""
-        return self._encoder.digest
+        return self.encoder.digest
 
     @property
     def hurried(self) -> EncoderEmbedding:
         """The same, on every core up to four, for when somebody waits."""
-        return EncoderEmbedding(self._encoder, threads=min(_MOST_THREADS, cores()))
-
-    @property
-    def encoder(self) -> Encoder:
-        """The model behind it."""
-        return self._encoder
+        return EncoderEmbedding(self.encoder, threads=min(_MOST_THREADS, cores()))
 
     def known(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """How well, in [0, 1], it knows each text's language; see ``Encoder.known``."""
-        return self._encoder.known(texts)
+        return self.encoder.known(texts)
 
     def embed_array(self, texts: Sequence[str]) -> Matrix:
         """Unit vectors of texts as one array, shape (len(texts), 384)."""
-        return self._encoder.embed(texts, self.threads)
+        return self.encoder.embed(texts, self.threads)
 
-    def _get_text_embedding(self, text: str) -> list[float]:
-        return [float(x) for x in self._encoder.embed([text])[0]]
-
-    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return [[float(x) for x in row] for row in self.embed_array(texts)]
-
-    def _get_query_embedding(self, query: str) -> list[float]:
-        return [float(x) for x in self._encoder.embed_question(query)]
-
-    async def _aget_query_embedding(self, query: str) -> list[float]:
-        return self._get_query_embedding(query)
+    def get_query_embedding(self, query: str) -> list[float]:
+        """The vector of a question, remembered for a while."""
+        return [float(x) for x in self.encoder.embed_question(query)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +136,7 @@ class EmbedderFacts:
     document_prefix: str
 
 
-def embed_documents(model: BaseEmbedding, texts: Sequence[str]) -> Matrix:
+def embed_documents(model: Embedder, texts: Sequence[str]) -> Matrix:
     """Unit vectors of passages, shape (len(texts), dimension), float32, C-contiguous.
 
     A blank text is not sent to the model and gives zeros, which are similar to nothing. Raises ModelError when the
@@ -151,7 +149,7 @@ def embed_documents(model: BaseEmbedding, texts: Sequence[str]) -> Matrix:
     return out
 
 
-def embed_query(model: BaseEmbedding, text: str) -> Matrix:
+def embed_query(model: Embedder, text: str) -> Matrix:
     """The unit vector of a question, shape (dimension,), float32; a blank one gives zeros. Raises ModelError."""
     if not text.strip():
         return np.zeros(_dimension(model), dtype=np.float32)
@@ -161,7 +159,7 @@ def embed_query(model: BaseEmbedding, text: str) -> Matrix:
     return vector
 
 
-def asking(model: BaseEmbedding, text: str) -> Generator[None, None, None]:
+def asking(model: Embedder, text: str) -> Generator[None, None, None]:
     """What there is to wait for before ``embed_query``: yields while the model's server is silent, raises ModelError.
 
     A model that computes here yields nothing. Closing the generator ends the request.
@@ -171,7 +169,7 @@ def asking(model: BaseEmbedding, text: str) -> Generator[None, None, None]:
         yield from steps(text)
 
 
-def describe_embedder(model: BaseEmbedding) -> EmbedderFacts:
+def describe_embedder(model: Embedder) -> EmbedderFacts:
     """Name, digest, dimension and prefixes; asks for one embedding where the model does not tell its dimension.
 
     The name is ``builtin``, ``ollama:NAME``, or ``CLASS/MODEL`` for any other model.
@@ -185,7 +183,7 @@ def describe_embedder(model: BaseEmbedding) -> EmbedderFacts:
     )
 
 
-def _embed_filled(model: BaseEmbedding, texts: list[str]) -> Matrix:
+def _embed_filled(model: Embedder, texts: list[str]) -> Matrix:
     if not texts:
         return np.zeros((0, _dimension(model)), dtype=np.float32)
     embed_array = getattr(model, "embed_array", None)
@@ -195,8 +193,15 @@ def _embed_filled(model: BaseEmbedding, texts: list[str]) -> Matrix:
 
 
 @contextmanager
-def _refusing(model: BaseEmbedding) -> Iterator[None]:
+def _refusing(model: Embedder) -> Iterator[None]:
     """LlamaIndex checks what a model gives as well, and says so in its own way."""
+    if isinstance(model, _Own):
+        yield
+        return
+    from pydantic import ValidationError
+
+    from rag.models.foreign import translated
+
     with translated(model):
         try:
             yield
@@ -204,7 +209,7 @@ def _refusing(model: BaseEmbedding) -> Iterator[None]:
             raise ModelError(f"{_name(model)} gave something that is no vector.", hint=_HINT) from error
 
 
-def _checked(model: BaseEmbedding, rows: object, count: int) -> Matrix:
+def _checked(model: Embedder, rows: object, count: int) -> Matrix:
     try:
         with np.errstate(over="ignore"):
             vectors = np.asarray(rows, dtype=np.float32)
@@ -230,19 +235,22 @@ def _unit(vectors: Matrix) -> Matrix:
     return np.ascontiguousarray(wide / np.where(norms > 0, norms, 1), dtype=np.float32)
 
 
-def _name(model: BaseEmbedding) -> str:
+def _name(model: Embedder) -> str:
     """The name under which ``choose_embedder`` finds the model again, where it can."""
     if (kind := type(model).__name__) == "OllamaEmbedding":
         return f"ollama:{model.model_name}"
     if kind == "OpenAILikeEmbedding":
         return f"openai:{model.model_name}@{getattr(model, 'api_base', '')}"
-    return BUILTIN if kind == "BuiltinEmbedding" else f"{model.class_name()}/{model.model_name}"
+    if kind == "BuiltinEmbedding":
+        return BUILTIN
+    named = getattr(model, "class_name", None)  # LlamaIndex's own word for a class, which others may set
+    return f"{kind if named is None else named()}/{model.model_name}"
 
 
-def _known_dimension(model: BaseEmbedding) -> int:
+def _known_dimension(model: Embedder) -> int:
     value = getattr(model, "dimension", 0)
     return value if isinstance(value, int) else 0
 
 
-def _dimension(model: BaseEmbedding) -> int:
+def _dimension(model: Embedder) -> int:
     return _known_dimension(model) or _embed_filled(model, [_PROBE]).shape[1]

@@ -262,7 +262,7 @@ def test_it_can_be_stopped_wherever_it_waits(tmp_path: Path, docs: Path, where: 
 
 
 def counter_of(opened: Library) -> TokenCounter:
-    return opened.query_engine()._tools.counter
+    return opened.query_engine()._engine._tools.counter
 
 
 def chats(server: FakeOllama) -> list[Record]:

@@ -138,11 +138,14 @@ def test_prompts_can_be_read_and_replaced(tmp_path: Path) -> None:
         before = engine.get_prompts()
         assert set(before) == {"answer", "condense"} and "{sources}" in before["answer"].get_template()
         engine.update_prompts(before)
-        assert engine._tools.answer_prompt.render(sources="a", question="b", nonce="c") == load_prompt("answer").render(
-            sources="a", question="b", nonce="c"
-        )
+        assert engine._engine._tools.answer_prompt.render(sources="a", question="b", nonce="c") == load_prompt(
+            "answer"
+        ).render(sources="a", question="b", nonce="c")
         engine.update_prompts({"answer": PromptTemplate("Cost: $5 {{x}}\n---\n{sources} {question} {nonce}")})
-        assert engine._tools.answer_prompt.render(sources="a", question="b", nonce="c") == ("Cost: $5 {x}", "a b c")
+        assert engine._engine._tools.answer_prompt.render(sources="a", question="b", nonce="c") == (
+            "Cost: $5 {x}",
+            "a b c",
+        )
         with pytest.raises(PromptError):
             engine.update_prompts({"answer": PromptTemplate("no variables")})
         with pytest.raises(PromptError, match="refine"):

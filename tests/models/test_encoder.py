@@ -90,7 +90,7 @@ def test_it_says_which_languages_it_knows() -> None:
     assert chinese == arabic == figures == 0
 
 
-def test_it_is_an_embedding_of_llama_index() -> None:
+def test_what_is_stored_of_the_encoder() -> None:
     model = EncoderEmbedding()
     facts = describe_embedder(model)
     assert (facts.name, facts.dimension) == ("EncoderEmbedding/all-minilm-l6-v2-int8", DIMENSION)
