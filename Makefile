@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export RAG_LIBRARY ?= ./.rag
+# Containers set it, and then every start of the program compiles all of it anew.
+export PYTHONDONTWRITEBYTECODE :=
 PORT ?=
 
 .PHONY: help ui ask test lint live bench soak screenshots lock dist clean

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser
 
 from rag.encode import PassageEncoder
+from rag.platform.libraries import keep_gradio_from_writing_stubs
 from tests.browser import CHROMIUM, chromium
 from tests.postgres import Server, server
 
@@ -27,6 +28,7 @@ settings.load_profile("suite")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    keep_gradio_from_writing_stubs()
     # Started in the background, a shell has SIGINT ignored, and every child inherits that: Ctrl-C would do nothing.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     guard = TESTS / "netguard"

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 def isolated() -> list[str]:
     """The command that takes the network away, or a skip where the system does not allow it."""
     if shutil.which("unshare"):
-        tried = subprocess.run(["unshare", "-rn", "true"], capture_output=True, timeout=10)
+        tried = subprocess.run(["unshare", "-rn", "true"], capture_output=True, timeout=60)
         if tried.returncode == 0:
             return ["unshare", "-rn"]
     pytest.skip("needs `unshare -rn` (util-linux, user namespaces) to take the network away")

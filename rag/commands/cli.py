@@ -485,6 +485,9 @@ def ui(host: str | None, port: int | None, seeds: bool | None, browser: bool, op
 
 def _page() -> Callable[..., None]:
     """What serves the page. Raises ConfigError where its packages are not installed."""
+    from rag.platform.libraries import keep_gradio_from_writing_stubs
+
+    keep_gradio_from_writing_stubs()
     try:
         from ui.app import serve
     except ModuleNotFoundError as error:

@@ -1,17 +1,49 @@
-"""Libraries that are not this program's: found where each system keeps them, and kept from calling home."""
+"""Libraries that are not this program's: found where each system keeps them, and kept from what nobody asked for."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
 from typing import Any
+
+_STUBS = "gradio.component_meta"
 
 
 def silence_onnxruntime() -> None:
     """Keep onnxruntime from telling its makers of each session, as 1.32 does, past Python's sockets. To be
     called before its first import in a process."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+
+class _WithoutStubs(MetaPathFinder):
+    """Finds Gradio's maker of type stubs once, and has it make none."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name != _STUBS:
+            return None
+        sys.meta_path.remove(self)
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            run = spec.loader.exec_module
+
+            def run_without(module: ModuleType) -> None:
+                run(module)
+                module.__dict__["create_or_modify_pyi"] = lambda *_: None
+
+            spec.loader.exec_module = run_without  # type: ignore[method-assign]
+        return spec
+
+
+def keep_gradio_from_writing_stubs() -> None:
+    """Keep Gradio from parsing its own sources at each import, to write type stubs for editors beside them: a third of
+    its import. To be called before its first import in a process; later it changes nothing."""
+    if _STUBS not in sys.modules:
+        sys.meta_path.insert(0, _WithoutStubs())
 
 
 def load_tesseract() -> Any:

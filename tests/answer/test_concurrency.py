@@ -100,7 +100,7 @@ def test_over_the_queue_is_busy_at_once_and_the_others_are_answered(
 
         with ThreadPoolExecutor(QUEUE + over) as pool:
             waiting = [pool.submit(ask, number) for number in range(QUEUE + over)]
-            assert server.wait_for(lambda: sum(future.done() for future in waiting) == over, 30)
+            assert server.wait_for(lambda: sum(future.done() for future in waiting) == over, 60)
             assert all(not future.result() for future in waiting if future.done())
             assert len(server.sent("/api/chat")) == before, "what waits has not been sent"
             holder.close()

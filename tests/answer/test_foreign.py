@@ -173,7 +173,7 @@ def test_coroutines_leave_the_loop_free_and_cancelling_one_stops_the_model(tmp_p
 
             assert asyncio.run(both()) > 1
             record = server.sent("/api/chat")[0]
-            assert server.wait_for(lambda: record.disconnected > 0, 5)
+            assert server.wait_for(lambda: record.disconnected > 0, 60)
             server.delay = 0
             assert OPENED in asyncio.run(opened.aask(QUESTION)).text
 

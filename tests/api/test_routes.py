@@ -117,7 +117,7 @@ def canary() -> Iterator[tuple[str, list[object]]]:
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/x", seen
         ended.set()
-        thread.join(10)
+        thread.join(60)
 
 
 def test_a_files_description_in_a_body_is_only_data(

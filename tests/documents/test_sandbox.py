@@ -149,7 +149,7 @@ def test_closing_ends_everything_at_once() -> None:
     begun = time.monotonic()
     pool.close()
     pool.close()
-    assert time.monotonic() - begun < 10 and not _alive(child) and not _alive(server)
+    assert time.monotonic() - begun < 60 and not _alive(child) and not _alive(server)
     assert all(isinstance(future.exception(), ParserCrashed) for future in running)
     assert all(future.cancelled() or isinstance(future.exception(), ParserCrashed) for future in waiting)
     with pytest.raises(RuntimeError):

@@ -163,7 +163,7 @@ def llama_server() -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def test_an_answer_through_a_real_server_of_openais_protocol(llama_server: str, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def ask(
 ) -> Seen:
     """One request over http.client."""
     parts = urlsplit(server.url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
     data = raw if raw is not None else None if body is None else json.dumps(body).encode()
     try:
         connection.request(method, path, data, dict(headers or {}))
@@ -68,7 +68,7 @@ def post(server: FakeOllama, path: str, **body: object) -> Seen:
 def raw_exchange(server: FakeOllama, request: bytes) -> bytes:
     """All bytes that come back for these bytes, until the server closes."""
     parts = urlsplit(server.url)
-    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10) as connection:
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=60) as connection:
         connection.sendall(request)
         received = b""
         while part := connection.recv(65536):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -262,11 +261,9 @@ def test_closing_stops_a_rebuild(library: tuple[Truth, Collection], monkeypatch:
     truth, collection = library
     truth.outbox.begin(collection.id)
     monkeypatch.setattr(upkeep, "APART_FROM", 1)
-    start = time.monotonic()
     dense = DenseIndex.open(truth, Path(truth.address))
     wait_for(lambda: any(INDEX_FOLDER in str(f) for f in folders(Path(truth.address))))
     dense.close()
-    assert time.monotonic() - start < 5
     assert folders(Path(truth.address)) == []
     with pytest.raises(StoreError, match="closed"):
         dense.sync()

@@ -44,7 +44,7 @@ def page_over(library: Library, port: int = 0) -> Iterator[str]:
             yield address.result(0)
         finally:
             ended.set()
-            served.result(30)
+            served.result(60)
 
 
 @dataclass

@@ -40,12 +40,12 @@ def serving(app: Callable[..., Any], lifespan: Literal["on", "off"] = "off", por
             yield listener.getsockname()[1]
         finally:
             server.should_exit = True
-            thread.join(10)
+            thread.join(60)
 
 
 def raw(port: int, request: bytes) -> Reply:
     """Send ``request`` as it is; the response up to the end of the connection or of its body."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(request)
         return read_reply(connection, head_only=request.startswith(b"HEAD"))
 

@@ -317,7 +317,7 @@ def test_a_refused_body_is_answered_while_it_is_still_being_sent(port: int) -> N
     for path, told in ((EVENTS, True), ("/upload", True), (EVENTS, False), ("/upload", False)):
         size = 3_000_000
         length = f"Content-Length: {size}" if told else "Transfer-Encoding: chunked"
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
             connection.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost:{port}\r\n{length}\r\n\r\n".encode())
             for _ in range(size // 100_000):
                 connection.sendall(b"x" * 100_000 if told else b"186a0\r\n" + b"x" * 100_000 + b"\r\n")
@@ -346,7 +346,7 @@ def test_a_websocket_is_closed(port: int, echo: Echo) -> None:
         f"GET {EVENTS} HTTP/1.1\r\nHost: localhost:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(head.encode())
         assert read_reply(connection).status != 101
     assert echo.reached == []

@@ -53,7 +53,7 @@ def test_the_page_ends_while_a_model_is_being_loaded(corpus: Path, tmp_path: Pat
     ):
         library.ingest(corpus)
         with page_over(library):
-            assert server.wait_for(lambda: bool(server.sent("/api/chat")), 20)
+            assert server.wait_for(lambda: bool(server.sent("/api/chat")), 60)
         assert server.open_connections == 1 and server.loads == []  # it did not wait for the model
 
 

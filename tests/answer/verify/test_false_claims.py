@@ -15,7 +15,6 @@ from rag.types import Passage
 from tests.bench.claims_data import Claimed, about_briefs, about_paragraphs
 
 READER, VERIFIER = Reader(static_vectors()), Verifier(static_vectors())
-TRUE = [one for claims in (about_briefs, about_paragraphs) for one in claims() if one.right]
 _VERB = re.compile(r"\b(?:is|are|was|were|has|had|have|can|could|will|would|may)\b(?! been)")
 _STRANGERS = ("Oslo", "Ramos", "Denver")
 _NUMBERS = {"two": "four", "three": "six", "four": "nine", "five": "eight", "six": "ten", "eight": "three"}
@@ -63,8 +62,13 @@ def denied(one: Claimed) -> Iterator[str]:
         yield f"{one.sentence[: verb.end()]} not{one.sentence[verb.end() :]}"
 
 
+@pytest.fixture(scope="module")
+def true() -> list[Claimed]:
+    return [one for claims in (about_briefs, about_paragraphs) for one in claims() if one.right]
+
+
 @pytest.mark.parametrize("change", [other_values, other_names, denied])
-def test_one_change_and_it_is_not_supported(change: Callable[[Claimed], Iterator[str]]) -> None:
-    tried = [(changed, one) for one in TRUE for changed in change(one)]
+def test_one_change_and_it_is_not_supported(change: Callable[[Claimed], Iterator[str]], true: list[Claimed]) -> None:
+    tried = [(changed, one) for one in true for changed in change(one)]
     assert len(tried) > 20
     assert [changed for changed, one in tried if holds(one, changed)] == []

@@ -141,7 +141,7 @@ def test_another_process_reads_the_newest_state(backend: Backend, tmp_path: Path
                 child.stdin.flush()
                 assert json.loads(child.stdout.readline()) == answer_all(truth, dense, lexical, "word1 word20 word300")
             child.stdin.close()
-            assert child.wait(10) == 0
+            assert child.wait(60) == 0
         dense.close()
 
 
@@ -211,7 +211,7 @@ def test_a_snapshot_stays_as_it_was_while_others_write(backend: Backend, library
         with truth.snapshot():
             assert truth.vectors.all(collection.id)[0].tolist() == before[1]
         assert truth.passages.ids(collection.id).tolist() == before[1]
-    other.join(20)
+    other.join(60)
     assert truth.collections.revision(collection.id) > before[0]
     assert len(truth.vectors.all(collection.id)[0]) > len(before[1])
 
