@@ -206,11 +206,10 @@ def test_a_download_can_be_cancelled_and_goes_on_later() -> None:
             done = next(step for step in steps if step.completed == 100)
             assert done.total == 400 and not done.done
             server.delay = 120  # but for what is on its way, nothing moves any more
-            assert any(step == before for before, step in pairwise(steps)), "a sign of life"
+            kept = next(step for before, step in pairwise(steps) if step == before).completed  # a sign of life
         record = server.sent("/api/pull")[0]
         assert server.wait_for(lambda: record.disconnected > 0, 60) and server.open_connections <= 1
-        server.delay = 0
-        assert next(step for step in client.pull("big") if step.completed).completed == 100
+        assert next(step for step in client.pull("big") if step.completed).completed >= kept > 0
         assert client.models() == ()
 
 
