@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -43,12 +44,18 @@ def page(folder: Path, server: FakeOllama) -> Iterator[tuple[subprocess.Popen[st
         child.communicate()
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library with the collection, to be copied."""
+    folder = tmp_path_factory.mktemp("made")
+    with Library.open(folder, llm="quotes", embedder="builtin") as library:
+        library.ingest(write_corpus(tmp_path_factory.mktemp("docs")))
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write_corpus(tmp_path / "docs")
-    with Library.open(tmp_path / "library", llm="quotes", embedder="builtin") as library:
-        library.ingest(tmp_path / "docs")
-    return tmp_path / "library"
+def folder(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "library"))
 
 
 def ask(port: int) -> None:
@@ -69,7 +76,7 @@ def test_nothing_accepted_is_lost_and_nothing_left_behind(folder: Path, number: 
         ask(port)
         assert server.wait_for(lambda: any(record.lines > 3 for record in server.sent("/api/chat")), 60)
         for name in names:
-            text = f"# {name}\n\n" + f"The chapter {name} is about rivers and lakes.\n\n" * 500
+            text = f"# {name}\n\n" + f"The chapter {name} is about rivers and lakes.\n\n" * 100
             assert request(port, f"/upload?name={quote(name)}", "POST", body=text.encode()).status == 200
         with socket.create_connection(("127.0.0.1", port)) as half:
             head = f"POST /upload?name=half.md HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Length: 100000\r\n\r\n"
