@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from rag.config import Limits
 from rag.documents.decode import canonical
@@ -51,12 +51,21 @@ class Builder:
         begin = min(start, self._length)
         self.places.append(Place(number, begin, self._length, kind, one_line(label)))
 
-    def table(self, header: Sequence[str], rows: Iterable[Row], kind: PlaceKind | None = None, label: str = "") -> None:
-        """Rows with their header above every few; ``kind`` is that of the rows' places, if they have any."""
+    def table(
+        self, header: Sequence[str], rows: Iterable[Row], kind: PlaceKind | None = None, label: str = "",
+        hidden: Container[int] = (),
+    ) -> None:  # fmt: skip
+        """Rows with their header above every few; ``kind`` is that of the rows' places, if they have any, and
+        ``hidden`` are the numbers of those that their file does not show."""
         for block in blocks(header, rows):
             start = self.end
             if self.write(block.text) and kind:
-                self.places.append(Place(block.number, start + block.start, self._length, kind, one_line(label)))
+                at = start + block.start
+                self.places.append(Place(block.number, at, self._length, kind, one_line(label)))
+                for number, line in enumerate(block.text[block.start :].split("\n"), start=block.number):
+                    if number in hidden:
+                        self.places.append(Place(number, at, at + len(line), "hidden"))
+                    at += len(line) + 1
 
     def section(self, text: str, headings: Sequence[Heading] = (), *, deeper: int = 0) -> None:
         """A text with headings of its own, ``deeper`` by so many levels."""

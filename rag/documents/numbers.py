@@ -18,6 +18,7 @@ _CELL = re.compile(
 _TOKEN = re.compile(
     r'"([^"]*)"|\\(.)|_.|\*.|\[\$([^\]-]*)(?:-[^\]]*)?\]|\[[^\]]*\]|([#0?][#0?,.]*(?:[eE][+-][#0?]+)?|\.[#0?]+)|(General)|(%)|([^;])'
 )
+_EXACT = 2**53
 _DATE = re.compile(r"[ymdhs]", re.I)
 
 
@@ -33,8 +34,12 @@ class Formats:
     def code(self, sheet: str, row: int, column: int) -> str:
         """The format of the cell in row (from 1) and column (from 0); "" for a general one."""
         if sheet not in self._sheets:
-            self._sheets[sheet] = self._read(self._parts.get(sheet, ""))
+            self._sheets[sheet] = self._read(self.part(sheet))
         return self._sheets[sheet].get((row, column), "")
+
+    def part(self, sheet: str) -> str:
+        """The part of the archive that holds a sheet; "" if none is known to."""
+        return self._parts.get(sheet, "")
 
     def _read(self, part: str) -> dict[tuple[int, int], str]:
         if part not in self._archive.names:
@@ -79,8 +84,8 @@ def shown(value: float, code: str) -> str:
 
 
 def general(value: float) -> str:
-    """A number without a format of its own."""
-    return f"{value:.15g}"
+    """A number without a format of its own; a whole one with all its digits, as far as it is known to the last."""
+    return f"{value:.0f}" if abs(value) < _EXACT and value == int(value) else f"{value:.15g}"
 
 
 def _digits(value: float, pattern: str) -> str:

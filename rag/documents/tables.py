@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from rag.documents.decode import canonical
+
 _ROWS, _CHARACTERS = 5, 700
 """Of a block: as many rows as an answer quotes with their header, and less than a passage."""
 _WIDEST = 600
@@ -26,7 +28,7 @@ class Block:
 
 def cell(text: str) -> str:
     """A cell's text on one line, in which no bar can be taken for the end of the cell."""
-    return " ".join(text.split()).replace("|", "\\|")
+    return " ".join(canonical(text).split()).replace("|", "\\|")
 
 
 def blocks(header: Sequence[str], rows: Iterable[Row]) -> Iterator[Block]:

@@ -74,11 +74,16 @@ def matrix_of(rows: Sequence[object], collection: Collection) -> Vector:
     if len(sound) < len(rows):
         raise damaged_vectors(collection)
     matrix = np.frombuffer(b"".join(sound), dtype="<f4").reshape(-1, collection.embedder.dimension)
-    with np.errstate(over="ignore", invalid="ignore"):
-        lengths = np.einsum("ij,ij->i", matrix, matrix)
-    if not np.all((np.abs(lengths - 1) < ROUNDING) | (lengths == 0)):
+    if not are_units(matrix):
         raise damaged_vectors(collection)
     return matrix
+
+
+def are_units(matrix: Vector) -> bool:
+    """Whether every row is as ``unit_bytes`` makes them: of length 1, or zero."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.einsum("ij,ij->i", matrix, matrix)
+    return bool(np.all((np.abs(lengths - 1) < ROUNDING) | (lengths == 0)))
 
 
 def stored_places(places: Iterable[Place]) -> str:

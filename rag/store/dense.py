@@ -70,7 +70,7 @@ class DenseIndex:
     def open(cls, truth: Truth, folder: Path | None) -> Self:
         """Open the dense search of the library in ``folder``; without one it is exact always. Chroma is loaded when it
         is first needed."""
-        exact = ExactSearch(truth)
+        exact = ExactSearch(truth, folder)
         return cls(truth, exact, Upkeep(truth, folder, ChromaIndex) if truth.writer and folder is not None else None)
 
     @classmethod
@@ -90,7 +90,8 @@ class DenseIndex:
         """
         index = self._index_for(collection)
         large = self._too_large(collection)
-        if within is not None and (large or (index is not None and len(within) <= _FEW_PASSAGES)):
+        few = index is not None and within is not None and len(within) <= _FEW_PASSAGES
+        if within is not None and (large or (few and not self._exact.loaded(collection.id))):
             return self._among(collection, vector, limit, within)
         if within is not None or index is None or self._upkeep is None:
             return self._exactly(collection, vector, limit, within)
@@ -120,7 +121,12 @@ class DenseIndex:
         alive = {one.id: one for one in self._truth.collections.list()}
         self._exact.keep_only(alive)
         self._upkeep.keep_only(alive)
-        return sum(self._upkeep.sync(one) for one in alive.values() if collection is None or one.id == collection.id)
+        told = 0
+        for one in alive.values():
+            if collection is None or one.id == collection.id:
+                told += self._upkeep.sync(one)
+                self._exact.save(one)
+        return told
 
     def _tell_nobody(self) -> None:
         """Forget what an index would have to be told, where there is none: its first is built from the truth."""
@@ -172,7 +178,9 @@ class DenseIndex:
         """
         if self._upkeep is not None:
             for collection in self._truth.collections.list():
+                self._exact.drop_saved(collection)
                 self.rebuild(collection)
+                self._exact.save(collection)
             self._upkeep.empty_quarantine()
 
     def close(self) -> None:

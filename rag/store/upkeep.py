@@ -357,5 +357,5 @@ class Upkeep:
         kept = self._truth.outbox.prune() | self._building
         if self._root.is_dir():
             for folder in self._root.iterdir():
-                if folder.name not in kept:
+                if folder.is_dir() and folder.name not in kept:
                     shutil.rmtree(folder, ignore_errors=True)

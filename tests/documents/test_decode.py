@@ -123,9 +123,9 @@ def test_canonical_text() -> None:
     assert canonical("e\u0301 \u00e9 \u2028\u00a0\t") == "e\u0301 \u00e9 \u2028\u00a0\t"
 
 
-@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf"]), min_size=1))
 def test_utf8_round_trip(text: str) -> None:
-    if not text.startswith("\ufeff") and not set(text) & {"\ufffe", "\uffff"}:
+    if not set(text) & {"\ufffe", "\uffff"}:
         assert decode(text.encode(), "a.txt") == text
 
 

@@ -1,4 +1,4 @@
-"""What a Word file holds and formats as hidden: taken out of it, and told apart."""
+"""What mammoth would show wrongly or not at all: hidden text is taken out of a Word file, formulas are made text."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 from rag.documents.archive import Archive, local, packed
 
+_WORDS = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _PIECES = ("t", "tab", "br")
 _WITH_TEXT = frozenset(f"word/{part}.xml" for part in ("document", "footnotes", "endnotes", "comments"))
 _FIELD = re.compile(rb"</?(?:\w+:)?fldSimple\b[^<>]*>")
@@ -16,19 +17,22 @@ _FIELD = re.compile(rb"</?(?:\w+:)?fldSimple\b[^<>]*>")
 def without_hidden(archive: Archive, data: bytes) -> tuple[bytes, list[str]]:
     """The file without the text that is formatted as hidden, which mammoth would show, and that text.
 
-    What simple fields show, which mammoth would not, stands there without them.
+    What simple fields and formulas show, which mammoth would not, stands there as text.
     """
     styles = frozenset(_hidden_styles(archive))
     hidden: list[str] = []
     changed: dict[str, bytes] = {}
     for name in sorted(archive.names & _WITH_TEXT):
         raw = archive.read(name)
-        if b"vanish" not in raw and not styles:
+        formulas = b"oMath" in raw
+        if b"vanish" not in raw and not styles and not formulas:
             if b"fldSimple" in raw:
                 changed[name] = _FIELD.sub(b"", raw)
             continue
         root = archive.xml(name)
-        gone_here = False
+        if formulas:
+            _spell_out(root)
+        gone_here = formulas
         for paragraph in [element for element in root.iter() if local(element.tag) == "p"]:
             gone = [run for run in paragraph.iter() if local(run.tag) == "r" and _is_hidden(run, styles)]
             if text := " ".join(filter(None, map(text_of, gone))):
@@ -41,6 +45,40 @@ def without_hidden(archive: Archive, data: bytes) -> tuple[bytes, list[str]]:
     if not changed:
         return data, []
     return packed({name: changed[name] if name in changed else archive.read(name) for name in archive.names}), hidden
+
+
+def _spell_out(root: ElementTree.Element) -> None:
+    """Make each formula a run of text."""
+    for element in list(root.iter()):
+        if local(element.tag) == "oMathPara":
+            element.tag = f"{_WORDS}smartTag"  # what is in one is read
+        elif local(element.tag) == "oMath":
+            text, tail = _on_a_line(element), element.tail
+            element.clear()
+            element.tag, element.tail = f"{_WORDS}r", tail
+            ElementTree.SubElement(element, f"{_WORDS}t").text = text
+
+
+def _on_a_line(element: ElementTree.Element) -> str:
+    """A formula as it is typed: a/b, x^2, x_1, √(x)."""
+    kind = local(element.tag)
+    if kind == "t":
+        return element.text or ""
+    parts = {local(child.tag): _on_a_line(child) for child in element}
+    if kind == "f":
+        return "/".join(_bracketed(parts.get(name, "")) for name in ("num", "den"))
+    if kind in ("sSup", "sSub", "sSubSup"):
+        raised = f"^{_bracketed(parts['sup'])}" if "sup" in parts else ""
+        return parts.get("e", "") + (f"_{_bracketed(parts['sub'])}" if "sub" in parts else "") + raised
+    if kind == "rad":
+        return f"{parts.get('deg', '')}√{_bracketed(parts.get('e', ''))}"
+    if kind == "d":
+        return f"({', '.join(_on_a_line(child) for child in element if local(child.tag) == 'e')})"
+    return "".join(map(_on_a_line, element))
+
+
+def _bracketed(text: str) -> str:
+    return text if text.isalnum() else f"({text})"
 
 
 def _hidden_styles(archive: Archive) -> Iterator[str]:

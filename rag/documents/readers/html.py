@@ -324,8 +324,8 @@ def raised(text: str, below: str, *, linked: bool) -> str:
     """A superscript as it is written on the line, behind the character ``below``: ``10^3``, ``m²``, ``1932 [2]``."""
     mark = " ".join(text.split())
     digits = mark.lstrip("-+\u2212").isdigit()
-    if linked and digits:
-        return f" [{mark}]"
+    if linked and (digits or (mark.startswith("[") and mark.endswith("]"))):
+        return f" [{mark.strip('[]')}]"
     if digits and below.isdigit():
         return f"^{mark}"
     return mark.translate(_RAISED) if digits and below.isalpha() and not linked else mark
@@ -367,7 +367,7 @@ class _Writer:
 
     def write(self, text: str) -> None:
         """Add the text of a text node."""
-        if _UNWANTED.search(text):
+        if not text.isascii() or _UNWANTED.search(text):
             text = canonical(text)
         if self._preformatted:
             self._append(text)

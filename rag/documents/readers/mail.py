@@ -27,7 +27,8 @@ SAMPLES: dict[str, bytes | Callable[[], bytes]] = {
     "sample.msg": outlook.sample,
 }
 
-_FROM = re.compile(rb"^From [^\n]*\n", re.M)
+_FROM = re.compile(rb"^From [^\n]*\n(?=[!-9;-~]+:)", re.M)
+"""What begins a message of a mailbox: a header follows. A line of a letter can begin so, too."""
 
 
 def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
@@ -43,7 +44,7 @@ def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
         start = build.end
         subject = message.subject
         build.heading(1, message.subject or "(no subject)")
-        facts = (("From", message.sender), ("To", message.to), ("Date", message.date))
+        facts = (("From", message.sender), ("To", message.to), ("Cc", message.copies), ("Date", message.date))
         names = ", ".join(attachment.name for attachment in message.attachments)
         build.write("\n".join(f"{name}: {value}" for name, value in (*facts, ("Attachments", names)) if value))
         build.write(message.text)
@@ -101,7 +102,7 @@ def _message(message: EmailMessage, source: str) -> Message:
     date = header(message, "date")
     return Message(
         header(message, "from"), header(message, "to"), _day(date), header(message, "subject"),
-        "\n\n".join(plain or pages), tuple(attachments),
+        "\n\n".join(plain or pages), tuple(attachments), header(message, "cc"),
     )  # fmt: skip
 
 

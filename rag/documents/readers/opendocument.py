@@ -9,10 +9,19 @@ from rag.config import Limits
 from rag.documents.archive import Archive, local, packed
 from rag.documents.build import Builder
 from rag.documents.formats import one_line
-from rag.documents.readers.odf import SKIPPED, attribute, count, text_of
-from rag.documents.readers.sheets import write_sheet
-from rag.documents.tables import Row, header_of
-from rag.types import ParsedDocument
+from rag.documents.readers.grid import write_sheet
+from rag.documents.readers.odf import (
+    SKIPPED,
+    attribute,
+    marks_of,
+    remarks,
+    rows_of,
+    take_unseen,
+    text_of,
+    unseen_styles,
+)  # fmt: skip
+from rag.documents.tables import header_of
+from rag.types import INVISIBLE, ParsedDocument
 
 _NAMES = "urn:oasis:names:tc:opendocument:xmlns"
 
@@ -26,8 +35,6 @@ def _sample() -> bytes:
 
 SAMPLES = {"sample.odt": _sample}
 
-_MOST_REPEATED, _MOST_COLUMNS, _MOST_CELLS = 1_000, 1_000, 2_000_000
-
 
 def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
     """odt, odp or ods file to document: headings and paragraphs, slides with notes, sheets with cells as shown.
@@ -37,17 +44,26 @@ def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
     archive = Archive(data, source, limits)
     root = archive.xml("content.xml")
     build = Builder(source, limits)
+    unseen = frozenset(unseen_styles(root))
+    if "styles.xml" in archive.names:
+        unseen |= frozenset(unseen_styles(archive.xml("styles.xml")))
     body = next((e for e in root if local(e.tag) == "body"), root)
+    hidden = take_unseen(body, unseen)
     slide = 0
     for element in _blocks(body):
         kind = local(element.tag)
         if kind == "page":
             slide += 1
-            _slide(build, element, slide)
+            _slide(build, element, slide, hidden=("drawing-page", attribute(element, "style-name")) in unseen)
         elif kind == "table" and source.lower().endswith(".ods"):
-            write_sheet(build, attribute(element, "name"), _rows(element), hidden=False)
+            off = ("table", attribute(element, "style-name")) in unseen
+            write_sheet(build, attribute(element, "name"), rows_of(element), marks=marks_of(element, hidden=off))
         else:
             _block(build, element)
+    for words in hidden:
+        start = build.end
+        if build.write(words):
+            build.place("hidden", 1, start, INVISIBLE)
     return build.finish(_title(archive))
 
 
@@ -69,7 +85,7 @@ def _block(build: Builder, element: Element, level: int = 0) -> None:
         stated = attribute(element, "outline-level")
         build.heading(int(stated) if stated.isdigit() else 1, text_of(element))
     elif kind == "table":
-        rows = _rows(element)
+        rows = rows_of(element)
         named = header_of(rows)
         build.table(rows[named][1] if named >= 0 else (), rows[named + 1 :])
     elif kind == "list-item":
@@ -81,9 +97,13 @@ def _block(build: Builder, element: Element, level: int = 0) -> None:
         for frame in element.iter():
             if local(frame.tag) == "table" and frame is not element:
                 _block(build, frame)
+    for remark in remarks(element) if kind != "table" else ():
+        start = build.end
+        build.write(f"Comment: {remark}")
+        build.place("note", 1, start)
 
 
-def _slide(build: Builder, page: Element, number: int) -> None:
+def _slide(build: Builder, page: Element, number: int, *, hidden: bool) -> None:
     start = build.end
     titled = False
     for frame in page:
@@ -100,37 +120,9 @@ def _slide(build: Builder, page: Element, number: int) -> None:
             continue
         for element in _blocks(frame):
             _block(build, element)
+    if hidden:
+        build.place("hidden", number, start)
     build.place("slide", number, start)
-
-
-def _rows(table: Element) -> list[Row]:
-    """A table's rows with their numbers; those that repeat an empty row are only counted."""
-    rows: list[Row] = []
-    number = total = 0
-    for line in table.iter():
-        if local(line.tag) != "table-row":
-            continue
-        repeated = count(line, "number-rows-repeated")
-        cells = _cells(line)
-        if cells:
-            for n in range(1, min(repeated, _MOST_REPEATED) + 1):
-                rows.append((number + n, cells))
-                total += len(cells)
-            if total > _MOST_CELLS:
-                break
-        number += repeated
-    return rows
-
-
-def _cells(line: Element) -> list[str]:
-    cells: list[str] = []
-    for cell in line:
-        if local(cell.tag) in ("table-cell", "covered-table-cell"):
-            text = " ".join(text_of(e) for e in cell if local(e.tag) in ("p", "h", "list"))
-            cells += [text] * min(count(cell, "number-columns-repeated"), _MOST_COLUMNS - len(cells))
-    while cells and not cells[-1]:
-        cells.pop()
-    return cells
 
 
 def _title(archive: Archive) -> str:

@@ -31,6 +31,7 @@ class Message:
     subject: str
     text: str
     attachments: tuple[Attachment, ...]
+    copies: str = ""
 
 
 def sample() -> bytes:

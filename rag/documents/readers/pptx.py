@@ -6,9 +6,10 @@ import io
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from typing import Any
+from xml.etree import ElementTree
 
 from rag.config import Limits
-from rag.documents.archive import UNREADABLE, Archive
+from rag.documents.archive import UNREADABLE, Archive, local
 from rag.documents.build import Builder
 from rag.documents.formats import one_line, shown
 from rag.documents.numbers import general
@@ -17,7 +18,7 @@ from rag.errors import DamagedDocument, LimitExceeded
 from rag.types import ParsedDocument
 
 _DEEPEST = 20
-_FAILURES = (*UNREADABLE, AttributeError, IndexError, TypeError)
+_FAILURES = (*UNREADABLE, ElementTree.ParseError, AttributeError, IndexError, TypeError)
 
 
 def _sample() -> bytes:
@@ -86,6 +87,8 @@ def _slide(build: Builder, slide: Any, number: int) -> None:
             _table(build, shape.table)
         elif getattr(shape, "has_chart", False):
             _chart(build, shape.chart)
+        else:
+            build.write("\n".join(filter(None, _diagram(slide, shape))))
     if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
         notes = "\n".join(_lines(slide.notes_slide.notes_text_frame))
         if notes:
@@ -115,9 +118,29 @@ def _lines(frame: Any) -> Iterator[str]:
 
 
 def _table(build: Builder, table: Any) -> None:
-    rows = [(n, [cell.text for cell in row.cells]) for n, row in enumerate(table.rows, start=1)]
+    rows: list[tuple[int, list[str]]] = []
+    for number, row in enumerate(table.rows, start=1):
+        above = rows[-1][1] if rows else []
+        rows.append((number, [_cell(*pair) for pair in zip_longest(row.cells, above[: len(row.cells)], fillvalue="")]))
     named = 0 if table.first_row and len(rows) > 1 else header_of(rows)
     build.table(rows[named][1] if named >= 0 else (), rows[named + 1 :])
+
+
+def _cell(cell: Any, above: str) -> str:
+    """A cell's text; that of a cell which reaches down is told in each of its rows."""
+    if not cell.is_spanned:
+        return str(cell.text)
+    return above if cell._tc.vMerge and not cell._tc.hMerge else ""
+
+
+def _diagram(slide: Any, shape: Any) -> Iterator[str]:
+    """The texts of a diagram (SmartArt), which are in a part of their own."""
+    for element in shape._element.iter():
+        if local(element.tag) == "relIds":
+            key = next((value for name, value in element.attrib.items() if local(name) == "dm"), "")
+            for point in ElementTree.fromstring(slide.part.related_part(key).blob).iter():
+                if local(point.tag) == "pt":
+                    yield "".join(e.text or "" for e in point.iter() if local(e.tag) == "t")
 
 
 def _chart(build: Builder, chart: Any) -> None:

@@ -12,7 +12,9 @@ from rag.documents.archive import Archive, packed
 from rag.documents.build import Builder
 from rag.documents.formats import shown, stem
 from rag.documents.numbers import Formats, xlsx_formats
-from rag.documents.tables import Row, header_of
+from rag.documents.readers.grid import write_sheet
+from rag.documents.readers.marks import Marks, of_sheet
+from rag.documents.tables import Row
 from rag.errors import DamagedDocument, EncryptedDocument, LimitExceeded
 from rag.types import ParsedDocument
 
@@ -47,9 +49,8 @@ def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
     """
     from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetTypeEnum, SheetVisibleEnum
 
-    formats = None
-    if not data.startswith(_COMPOUND):
-        formats = xlsx_formats(Archive(data, source, limits))
+    archive = None if data.startswith(_COMPOUND) else Archive(data, source, limits)
+    formats = xlsx_formats(archive) if archive else None
     try:
         book = CalamineWorkbook.from_filelike(io.BytesIO(data))
         build = Builder(source, limits)
@@ -66,7 +67,8 @@ def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
                 )
             corner = read.start or (0, 0)
             hidden = sheet.visible != SheetVisibleEnum.Visible
-            write_sheet(build, sheet.name, _cells(rows, corner, formats, sheet.name), corner[1], hidden=hidden)
+            marks = of_sheet(archive, formats.part(sheet.name), hidden=hidden) if archive and formats else Marks(hidden)
+            write_sheet(build, sheet.name, _cells(rows, corner, formats, sheet.name), corner[1], marks)
     except PasswordError as error:
         raise EncryptedDocument(
             f"{shown(source)} is encrypted and needs a password.", hint="Save it without the password and add that."
@@ -89,24 +91,6 @@ def _cells(rows: list[list[Any]], corner: tuple[int, int], formats: Formats | No
     ]
 
 
-def write_sheet(build: Builder, name: str, rows: list[Row], left: int = 0, *, hidden: bool = False) -> None:
-    """A sheet's rows below its name; ``left`` is the index of the column that their first cells are in."""
-    if not rows:
-        return
-    start = build.end
-    build.heading(1, name)
-    width = max(len(cells) for _, cells in rows)
-    first = min(next((n for n, text in enumerate(cells) if text), width) for _, cells in rows)
-    rows = [(number, cells[first:]) for number, cells in rows]
-    label = f"{name}!{column(left + first)}:{column(left + width - 1)}"
-    named = header_of(rows)
-    if named > 0:
-        build.table((), rows[:named], "sheet", label)
-    build.table(rows[named][1] if named >= 0 else (), rows[named + 1 :], "sheet", label)
-    if hidden:
-        build.place("hidden", 1, start)
-
-
 def _shown(value: Any, formats: Formats | None, sheet: str, row: int, column_index: int) -> str:
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
@@ -126,13 +110,3 @@ def _shown(value: Any, formats: Formats | None, sheet: str, row: int, column_ind
         minutes, seconds = divmod(round(value.total_seconds()), 60)
         return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
     return str(value)
-
-
-def column(index: int) -> str:
-    """A column's letters: 0 is A, 26 is AA."""
-    letters = ""
-    index += 1
-    while index:
-        index, rest = divmod(index - 1, 26)
-        letters = chr(65 + rest) + letters
-    return letters

@@ -9,7 +9,7 @@ from typing import Any
 
 from rag.config import Limits
 from rag.documents.build import Builder
-from rag.documents.decode import decode
+from rag.documents.decode import canonical, decode
 from rag.documents.formats import shown, stem
 from rag.documents.readers import markdown
 from rag.errors import DamagedDocument
@@ -17,7 +17,7 @@ from rag.types import ParsedDocument
 
 SAMPLES = {"sample.json": b'{"a": [1, {"b": "c"}]}'}
 
-_MOST_NAMED, _SHORT = 4, 200
+_SHORT = 200
 
 
 def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
@@ -42,25 +42,30 @@ def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
 
 def _load(text: str, source: str, where: str = "") -> Any:
     try:
-        return json.loads(text)
-    except ValueError as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else "a number is too long"
+        # numbers as they are written: 1.50 is no 1.5, and twenty digits are no float
+        return json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
+    except json.JSONDecodeError as error:
         raise DamagedDocument(
-            f"{shown(source)}{where} is no JSON: {reason}.", hint="Mend it, or give the file the suffix of what it is."
+            f"{shown(source)}{where} is no JSON: {error.msg}.",
+            hint="Mend it, or give the file the suffix of what it is.",
         ) from error
 
 
 def _value(build: Builder, top: Any) -> None:
-    """Each object that holds plain values becomes a block, named by its path; what is in it follows."""
+    """Each object or list becomes a block of its plain values, and what is in it follows. What has a name is headed by
+    its path, a record of a list only where it holds more than values, or stands below another's heading."""
     waiting: list[tuple[str, int, Any]] = [("", 0, top)]
+    above = ""
     while waiting:
         path, depth, value = waiting.pop()
         flat, deep = _parted(value)
         start = build.end
-        if depth and deep and depth <= _MOST_NAMED and isinstance(value, Mapping):
+        below_it = not above or path.startswith((f"{above}.", f"{above}["))
+        if path and (deep or not path.endswith("]") or not below_it):
             build.heading(depth, path)
-        lines = [f"{name}: {_plain(item)}" if name else _plain(item) for name, item in flat]
-        if build.write("\n".join(lines)) and path:
+            above = path
+        build.write("\n".join(f"{name}: {_plain(item)}" if name else _plain(item) for name, item in flat))
+        if path and build.end != start:
             build.place("key", 1, start, path)
         below = isinstance(value, Sequence)
         waiting += [
@@ -91,7 +96,7 @@ def _is_plain(value: Any) -> bool:
 
 def _plain(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(map(_plain, value))
+        return ", ".join(map(_plain, value)) or "[]"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -102,7 +107,8 @@ def _inline(value: Any) -> str:
     while waiting:
         path, item = waiting.pop()
         flat, deep = _parted(item)
-        parts += [f"{path}{name}: {_plain(v)}" if path or name else _plain(v) for name, v in flat]
+        named = ((f"{path}{name}".rstrip("."), v) for name, v in flat)
+        parts += [f"{name}: {_plain(v)}" if name else _plain(v) for name, v in named]
         waiting += [(f"{path}{name}.", v) for name, v in reversed(deep)]
     return " ".join("; ".join(parts).split())
 
@@ -136,4 +142,4 @@ def _outputs(cell: Mapping[str, Any]) -> Iterator[str]:
 
 def _joined(source: Any) -> str:
     parts = source if isinstance(source, list) else [source]
-    return "".join(part for part in parts if isinstance(part, str))
+    return canonical("".join(part for part in parts if isinstance(part, str)))

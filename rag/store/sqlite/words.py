@@ -13,6 +13,10 @@ from rag.store.tables.connection import Connection, numbers
 from rag.store.terms import HEAD_WEIGHT, Term, columns
 from rag.store.truth import Ids
 
+_MANY = 2_000
+"""Of more passages to choose from, those that match are told first: handing over a hundred thousand numbers takes
+60 ms, comparing them a tenth of it."""
+
 
 class Fts5:
     """``rag.store.tables.connection.Words``: a contentless FTS5 table for each collection."""
@@ -56,6 +60,8 @@ class Fts5:
         self, connection: Connection, collection_id: int, terms: Sequence[Term], limit: int, within: Ids | None = None
     ) -> dict[int, float]:
         table = schema.fts(collection_id)
+        if within is not None and len(within) > _MANY:
+            within = np.intersect1d(self._matching(connection, table, _match(terms)), within, assume_unique=True)
         rows = connection.execute(
             f"SELECT rowid, max(0.0, -{_bm25(table)}) AS score FROM {table} WHERE {table} MATCH ?"
             f"{'' if within is None else ' AND +rowid IN (SELECT value FROM json_each(?))'}"
@@ -78,10 +84,12 @@ class Fts5:
         return dict(rows.fetchall())
 
     def holders(self, connection: Connection, collection_id: int, term: Term) -> Ids:
+        return self._matching(connection, schema.fts(collection_id), term.match)
+
+    def _matching(self, connection: Connection, table: str, match: str) -> Ids:
         """As one text the numbers come four times as fast as row by row."""
-        table = schema.fts(collection_id)
-        found = connection.execute(f"SELECT group_concat(rowid) FROM {table} WHERE {table} MATCH ?", (term.match,))
-        return np.sort(np.fromstring(str(found.fetchone()[0]), dtype=np.int64, sep=","))
+        found = connection.execute(f"SELECT group_concat(rowid) FROM {table} WHERE {table} MATCH ?", (match,))
+        return np.sort(np.fromstring(str(found.fetchone()[0] or ""), dtype=np.int64, sep=","))
 
 
 def _bm25(table: str) -> str:

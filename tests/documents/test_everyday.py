@@ -1,0 +1,218 @@
+"""Everyday files with what everyday files hold besides plain words: remarks, hidden parts, formulas, several tables."""
+
+from __future__ import annotations
+
+import io
+import json
+from itertools import pairwise
+
+import pytest
+
+from rag.documents import Parsed, ParserPool
+from rag.documents.archive import packed
+from rag.types import INVISIBLE
+from tests.documents.office import docx, odf, paragraph
+from tests.documents.test_formats import headings, where
+
+
+def hidden(parsed: Parsed) -> list[tuple[str, bool]]:
+    """What is marked as hidden, and whether no program shows it."""
+    text = parsed.document.text
+    return [(text[p.start : p.end], p.label == INVISIBLE) for p in parsed.document.places if p.kind == "hidden"]
+
+
+def test_places_are_right_behind_what_the_text_leaves_out(pool: ParserPool) -> None:
+    """Soft hyphens and marks of direction are no part of a text; what comes behind them is where it was said to be."""
+    run = "<w:p><w:r><w:t>con</w:t></w:r><w:r><w:softHyphen/></w:r><w:r><w:t>tainers \u202aleave</w:t></w:r></w:p>"
+    parsed = pool.parse(docx(run + paragraph("At dawn", "Heading1") + paragraph("Last.")), "a.docx")
+    text = parsed.document.text
+    assert text == "containers leave\n\nAt dawn\n\nLast." and headings(parsed) == [(1, "At dawn")]
+    assert [text[p.start : p.end] for p in parsed.document.places] == ["containers leave", "At dawn", "Last."]
+    parsed = pool.parse(b"<p>con&shy;tai&#8203;ners</p><h2>At dawn</h2><p>x", "a.html")
+    assert parsed.document.text.startswith("containers\n") and headings(parsed) == [(2, "At dawn")]
+    page = {"cells": [{"cell_type": "markdown", "source": "x\u00ady\r\n\n# At dawn"}, {"source": "z"}]}
+    parsed = pool.parse(json.dumps(page).encode(), "a.ipynb")
+    assert headings(parsed) == [(1, "At dawn")] and where(parsed, "z") == "cell 2"
+    parsed = pool.parse("Par\u00adt,Price\nA\u00adB,1\n".encode(), "a.csv")
+    (row,) = (p for p in parsed.document.places if p.kind == "row")
+    assert parsed.document.text[row.start : row.end] == "| AB | 1 |"
+
+
+def test_a_formula_in_word_is_text(pool: ParserPool) -> None:
+    space = 'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"'
+    runs = {name: f"<m:r><m:t>{text}</m:t></m:r>" for name, text in {"e": "c", "n": "a", "d": "b"}.items()}
+    formula = (
+        f"<m:sSup><m:e>{runs['e']}</m:e><m:sup><m:r><m:t>2</m:t></m:r></m:sup></m:sSup>"
+        f"<m:f><m:num>{runs['n']}</m:num><m:den>{runs['d']}<m:r><m:t>+1</m:t></m:r></m:den></m:f>"
+    )
+    body = f'<w:p {space}><w:r><w:t xml:space="preserve">It is </w:t></w:r><m:oMath>{formula}</m:oMath></w:p>'
+    root = f"<m:rad><m:deg/><m:e>{runs['e']}</m:e></m:rad>"
+    body += f"<w:p {space}><m:oMathPara><m:oMath>{root}</m:oMath></m:oMathPara></w:p>"
+    assert pool.parse(docx(body), "a.docx").document.text == "It is c^2a/(b+1)\n\n√c"
+
+
+def workbook() -> bytes:
+    """Two tables on a sheet, a hidden row, remarks on a cell, and a number of sixteen digits."""
+    import xlsxwriter
+
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out) as book:
+        sheet = book.add_worksheet("Budget")
+        rows = (
+            ("Budget of the club",), (), ("Item", "Cost"), ("Boats", 120), ("Paint", 30), (), ("Sails", 45), (),
+            ("", "", "", "Name", "Phone"), ("", "", "", "Zoe", 1234567890123456), (), ("Source: the treasurer",),
+        )  # fmt: skip
+        for r, row in enumerate(rows):
+            for c, value in enumerate(row):
+                if value != "":
+                    sheet.write(r, c, value)
+        sheet.write_comment("A4", "Second hand")
+        sheet.set_row(4, None, None, {"hidden": True})
+    return out.getvalue()
+
+
+def test_tables_remarks_and_hidden_rows_of_a_sheet(pool: ParserPool) -> None:
+    parsed = pool.parse(workbook(), "club.xlsx")
+    text = parsed.document.text
+    assert "| Name | Phone |\n| --- | --- |\n| Zoe | 1234567890123456 |" in text
+    assert text.count("| Item | Cost |") == 2 and "| Sails | 45 |" in text  # the same table goes on behind a gap
+    assert "\n\nSource: the treasurer\n\n" in text
+    assert hidden(parsed) == [("| Paint | 30 |", False)]
+    assert where(parsed, "Second hand").endswith("note on Budget!A4")
+    assert where(parsed, "| Zoe") == "Budget!D10:E10" and where(parsed, "| Sails") == "Budget!A7:B7"
+
+
+def test_a_thread_of_remarks_is_told_once(pool: ParserPool) -> None:
+    from zipfile import ZipFile
+
+    with ZipFile(io.BytesIO(workbook())) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    name = "xl/worksheets/_rels/sheet1.xml.rels"
+    kind = "http://schemas.microsoft.com/office/2017/10/relationships/threadedComment"
+    link = f'<Relationship Id="t" Type="{kind}" Target="../threads/one.xml"/></Relationships>'
+    parts[name] = parts[name].replace(b"</Relationships>", link.encode())
+    said = "".join(f'<threadedComment ref="A4"><text>{text}</text></threadedComment>' for text in ("Really?", "Yes."))
+    parts["xl/threads/one.xml"] = f"<ThreadedComments>{said}</ThreadedComments>".encode()
+    text = pool.parse(packed(parts), "club.xlsx").document.text
+    assert "Comment on A4: Really?\nYes." in text and "Second hand" not in text
+
+
+def test_open_documents_remarks_frames_and_hidden_parts(pool: ParserPool) -> None:
+    frame = "<draw:frame><draw:text-box><text:p>In a frame.</text:p></draw:text-box></draw:frame>"
+    styles = (
+        '<office:automatic-styles><style:style style:name="T1" style:family="text"><style:text-properties'
+        ' text:display="none"/></style:style><style:style style:name="ta2" style:family="table">'
+        '<style:table-properties table:display="false"/></style:style></office:automatic-styles>'
+    )
+    space = 'xmlns:style="urn:oasis:names:tc:opendocument:xmlns:style:1.0"'
+
+    def styled(body: str) -> bytes:
+        from zipfile import ZipFile
+
+        with ZipFile(io.BytesIO(odf(body))) as archive:
+            content = archive.read("content.xml").decode()
+        content = content.replace("<office:document-content ", f"<office:document-content {space} ", 1)
+        return packed({"content.xml": content.replace("<office:body>", f"{styles}<office:body>", 1)})
+
+    parsed = pool.parse(styled(
+        f"<office:text><text:p>Before{frame}</text:p><text:p>Plain <text:span text:style-name='T1'>secret</text:span>"
+        "words<office:annotation><text:p>Ask Jane</text:p></office:annotation>.</text:p>"
+        "<text:section text:display='none'><text:p>Old terms</text:p></text:section></office:text>"
+    ), "a.odt")  # fmt: skip
+    assert parsed.document.text.startswith("Before\nIn a frame.\n\nPlain words.\n\nComment: Ask Jane\n\n")
+    assert hidden(parsed) == [("secret", True), ("Old terms", True)] and where(parsed, "Ask Jane") == "note"
+    cell = "<table:table-cell>{}<text:p>{}</text:p></table:table-cell>".format
+    remark = "<office:annotation><text:p>Estimated</text:p></office:annotation>"
+    rows = (
+        f"<table:table-row>{cell('', 'Ship')}{cell('', 'Tons')}</table:table-row>"
+        f"<table:table-row>{cell('', 'Elsin')}{cell(remark, '900')}</table:table-row>"
+        f"<table:table-row table:visibility='collapse'>{cell('', 'Varde')}{cell('', '70')}</table:table-row>"
+    )
+    parsed = pool.parse(styled(
+        f"<office:spreadsheet><table:table table:name='Ships'>{rows}</table:table><table:table table:name='Old'"
+        f" table:style-name='ta2'>{rows}</table:table></office:spreadsheet>"
+    ), "a.ods")  # fmt: skip
+    assert [text.split("\n")[0] for text, _ in hidden(parsed)] == ["| Varde | 70 |", "Old"]
+    assert where(parsed, "Estimated") == "note on Ships!B2"
+
+
+def test_slides_with_a_diagram_and_a_cell_that_reaches_down(pool: ParserPool) -> None:
+    from pptx import Presentation
+    from pptx.opc.package import Part
+    from pptx.opc.packuri import PackURI
+    from pptx.oxml import parse_xml
+
+    made = Presentation()
+    slide = made.slides.add_slide(made.slide_layouts[6])
+    table = slide.shapes.add_table(3, 2, 0, 0, 900, 900).table
+    for r, row in enumerate((("Port", "Depth"), ("Elsin", "9"), ("", "11"))):
+        for c, text in enumerate(row):
+            table.cell(r, c).text = text
+    table.cell(1, 0).merge(table.cell(2, 0))
+    spaces = (
+        'xmlns:dgm="http://schemas.openxmlformats.org/drawingml/2006/diagram"'
+        ' xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
+    )
+    points = "".join(f"<dgm:pt><dgm:t><a:p><a:r><a:t>{t}</a:t></a:r></a:p></dgm:t></dgm:pt>" for t in ("Plan", "Build"))
+    data = f"<dgm:dataModel {spaces}><dgm:ptLst>{points}</dgm:ptLst></dgm:dataModel>".encode()
+    part = Part(PackURI("/ppt/diagrams/data1.xml"), "application/vnd.openxmlformats-officedocument.drawingml."
+                "diagramData+xml", slide.part.package, data)  # fmt: skip
+    kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    number = slide.part.relate_to(part, f"{kind}/diagramData")
+    slide.shapes._spTree.append(parse_xml(
+        f'<p:graphicFrame xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main" {spaces}'
+        f' xmlns:r="{kind}">'
+        '<p:nvGraphicFramePr><p:cNvPr id="9" name="d"/><p:cNvGraphicFramePr/><p:nvPr/></p:nvGraphicFramePr>'
+        '<p:xfrm><a:off x="0" y="9000"/><a:ext cx="9" cy="9"/></p:xfrm><a:graphic><a:graphicData'
+        f' uri="http://schemas.openxmlformats.org/drawingml/2006/diagram"><dgm:relIds r:dm="{number}"/></a:graphicData>'
+        "</a:graphic></p:graphicFrame>"
+    ))  # fmt: skip
+    out = io.BytesIO()
+    made.save(out)
+    text = pool.parse(out.getvalue(), "a.pptx").document.text
+    assert "| Elsin | 9 |\n| Elsin | 11 |" in text and text.endswith("Plan\nBuild")
+
+
+def test_a_line_of_a_letter_ends_no_message_of_a_mailbox(pool: ParserPool) -> None:
+    box = (
+        b"From a@b Mon\nFrom: Ann\nCc: Eve\nSubject: One\n\nHello\n\nFrom the desk of Ann: nothing new.\n\n"
+        b"From a@b Tue\nSubject: Two\n\nlast\n"
+    )
+    parsed = pool.parse(box, "a.mbox")
+    assert headings(parsed) == [(1, "One"), (1, "Two")] and where(parsed, "From the desk") == "Ann, One"
+    assert "Cc: Eve" in parsed.document.text
+
+
+def test_json_is_told_by_its_names_and_numbers_stay_as_written(pool: ParserPool) -> None:
+    data = (
+        b'{"price": 1.50, "id": 123456789012345678901, "none": [], "owner": {"home": {"town": "Caf\\u00e9"}},'
+        b' "crew": [{"n": "Ann"}, {"n": "Bo", "boss": {"n": "Cy"}}, {"n": "Di"}], "grid": [[1, 2], [3, 4]]}'
+    )
+    parsed = pool.parse(data, "a.json")
+    text = parsed.document.text
+    assert "price: 1.50\nid: 123456789012345678901\nnone: []" in text
+    assert where(parsed, "town: Café") == "key owner.home" and where(parsed, "n: Cy") == "key crew[1].boss"
+    assert where(parsed, "1, 2") == "key grid"
+    starts = [h.start for h in parsed.document.headings]
+    assert all(a < b for a, b in pairwise(starts))
+    under = {h.title: text[h.start : end] for h, end in zip(
+        parsed.document.headings, [*starts[1:], len(text)], strict=True)}  # fmt: skip
+    assert "n: Di" in under["crew[2]"] and "1, 2" in under["grid"] and "Ann" in under["crew"]
+    parsed = pool.parse(b'{"id": 7, "deep": {"k": [1, {"z": 2}]}}\n', "a.jsonl")
+    assert parsed.document.text == "id: 7; deep.k: 1; deep.k.1.z: 2"
+
+
+@pytest.mark.parametrize(
+    ("markup", "text", "unseen"),
+    [
+        (rb"{\rtf1 Seen {\v secret} words{\footnote The note.}\par end}", "Seen  words (The note.)\nend", ["secret"]),
+        (rb"{\rtf1 a\v  b\v0  c \u55357?\u56832?}", "a c \U0001f600", ["b"]),
+        (rb"{\rtf1 a\v b\plain c}", "ac", ["b"]),
+    ],
+)
+def test_rich_text_with_notes_hidden_words_and_rare_characters(
+    pool: ParserPool, markup: bytes, text: str, unseen: list[str]
+) -> None:
+    parsed = pool.parse(markup, "a.rtf")
+    assert parsed.document.text == "\n\n".join([text, *unseen])
+    assert hidden(parsed) == [(words, True) for words in unseen]
