@@ -845,6 +845,7 @@ class Library:
         name: str,
     ) -> AnswerEngine:
         """The engine of a collection and a choice of its documents that answers with ``llm``, else by quoting."""
+        self._models.load_soon()
         from rag.answer.build import build_engine
 
         target = self.collections.get(collection)

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from watchfiles import watch
-
 from rag.config import Limits
 from rag.documents import IGNORE_FILE, Discovery, SourceFile, discover_folder, read_file
 from rag.errors import DocumentError, PathError, RagError
@@ -270,6 +268,8 @@ def changes(
 
     Whatever happens from the first on is told. Raises PathError for a folder that is not there.
     """
+    from watchfiles import watch
+
     begun = False
     try:
         for batch in watch(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import cache
 
 WORD = re.compile(r"\w+")
 _HYPHEN_BREAK = re.compile(r"(?<=\w)[\u00ad\u2010-]\n\s*(?=[a-z])")
@@ -17,6 +18,12 @@ _QUOTES = str.maketrans({
     "\u00ab": '"', "\u00bb": '"', "\u2010": "-", "\u2011": "-", "\u2012": "-", "\u2013": "-", "\u2014": "-",
     "\u2212": "-", "\u2026": "...",
 })  # fmt: skip
+
+
+@cache
+def compiled(pattern: str) -> re.Pattern[str]:
+    """The pattern, compiled when it is first needed: large ones take longer than many a question."""
+    return re.compile(pattern)
 
 
 def fold(text: str) -> str:

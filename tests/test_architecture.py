@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rag.commands.cli import run
 from tests.hidden import POSIX_MODULES, POSIX_NAMES
 from tests.house import ROOT, circles, files, floors, graph, imports, module_name, sheet
 
@@ -158,3 +159,20 @@ def test_locks_hold_hashes_and_no_addresses() -> None:
         assert all("==" in line for line in pins)
         assert text.count("--hash=sha256:") >= len(pins)
     assert not (ROOT / "uv.lock").exists()
+
+
+def test_an_answer_by_quoting_imports_nothing_that_it_does_not_use(tmp_path: Path) -> None:
+    """The start of ``rag ask`` is imports for the most part. The marker parser's patterns take longest to compile."""
+    note = tmp_path / "note.md"
+    note.write_text("The keeper of Skerry is Mrs Dahl.", encoding="utf-8")
+    flags = ["--library", str(tmp_path / "library"), "--llm", "quotes", "--embedder", "builtin"]
+    assert run(["ingest", str(note), *flags]) == 0
+    code = (
+        "import sys; from rag.commands.cli import run; from rag.text import compiled;"
+        "assert run(['ask', 'Who is the keeper of Skerry?', *sys.argv[1:]]) == 0;"
+        "unused = {'llama_index.core.schema', 'llama_index_instrumentation', 'pydantic', 'chromadb', 'httpx', 'ollama',"
+        " 'fastapi', 'opentelemetry', 'kubernetes', 'gradio', 'tiktoken', 'sqlalchemy', 'requests'} & set(sys.modules);"
+        "assert not unused, unused; sys.exit(compiled.cache_info().currsize > 8)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *flags], capture_output=True, text=True, cwd=ROOT, timeout=240)
+    assert done.returncode == 0 and "Mrs Dahl" in done.stdout, done.stderr

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rag.text import compiled
+
 _SPACE = "[ \t\u00a0\u200b-\u200f\u2060\ufeff]{0,3}"
 _NAMES = (
     "Sources", "Source", "SOURCES", "SOURCE", "Quellen", "Quelle", "Fuentes", "Fuente", "Fontes", "Fonte", "Fonti",
@@ -25,33 +27,29 @@ _REST = r"[^\n\[\]【】]{0,120}"
 _TAIL = rf"(?::\d{{1,3}}(?=†))?{_SPACE}(?:†{_REST}|[,:;|–—，：-]{_SPACE}[^\W\d_]{_REST}|\([^\n()\[\]【】]{{0,120}}\))?"
 _NAMED = rf"{_WORD}{_SPACE}[:#.：]?{_SPACE}"
 _INSIDE = rf"{_SPACE}\^?{_SPACE}(?:{_NAMED}{_LISTED}(?:{_TAIL}|[ \u00a0][^\W\d_]{_REST})|{_LISTED}{_TAIL})"
-_BRACKETED = re.compile(
-    rf"\[\[(?P<double>{_INSIDE})\]\]|\[(?P<square>{_INSIDE})\]|【(?P<lens>{_INSIDE})】|［(?P<wide>{_INSIDE})］"
-    rf"|〔(?P<shell>{_INSIDE})〕",
-    re.IGNORECASE,
+_BRACKETED = (
+    rf"(?i)\[\[(?P<double>{_INSIDE})\]\]|\[(?P<square>{_INSIDE})\]|【(?P<lens>{_INSIDE})】|［(?P<wide>{_INSIDE})］"
+    rf"|〔(?P<shell>{_INSIDE})〕"
 )
 _WITHIN = rf"{_SPACE}[\[【［]{_SPACE}\^?{_LISTED}{_SPACE}[\]】］]"
 _GROUP = rf"(?:{_WITHIN}(?:{_AND}|{_SPACE})){{1,9}}"
 _PAGE = rf"(?:[,:;]{_SPACE}[^\W\d_][^\n()\[\]【】]{{0,120}})?"
-_NAMED_ROUND = re.compile(
-    rf"\((?P<inside>{_SPACE}(?:{_LEAD}{_SPACE})?(?:(?:{_NAMED})?{_GROUP}|{_NAMED}{_LISTED}{_SPACE}{_PAGE}))\)",
-    re.IGNORECASE,
+_NAMED_ROUND = (
+    rf"(?i)\((?P<inside>{_SPACE}(?:{_LEAD}{_SPACE})?(?:(?:{_NAMED})?{_GROUP}|{_NAMED}{_LISTED}{_SPACE}{_PAGE}))\)"
 )
-_ROUND = re.compile(rf"{_NAMED_ROUND.pattern}|\((?P<bare>{_SPACE}{_LISTED}{_SPACE}{_PAGE})\)", re.IGNORECASE)
-_BARE = re.compile(
+_ROUND = rf"{_NAMED_ROUND}|\((?P<bare>{_SPACE}{_LISTED}{_SPACE}{_PAGE})\)"
+_BARE = (
     rf"(?:{'|'.join(_NAMES)})[ \u00a0](?:\[\d{{1,3}}\](?:(?:,? |,)?\[\d{{1,3}}\]){{0,9}}"
     r"|#?\d{1,3}(?:(?: and | & |, )\d{1,3}){0,9}(?![\w.,]?\d|\w))"
 )
-_LINK = re.compile(r"\([^\s()]{0,300}\)")
+_LINK = r"\([^\s()]{0,300}\)"
 _BEGUN = "|".join(sorted({name[:length] for name in _NAMES for length in range(1, len(name))}))
-_TRIGGER = re.compile(rf"[\[【［〔(`~]|(?<!\w)(?:{'|'.join(_NAMES)}|(?:{_BEGUN})\Z)")
-_FIRST_LIST = re.compile(
-    rf"[\s\u200b-\u200f\u2060\ufeff^]*(?:{_LEAD}{_SPACE})?(?:{_NAMED})?(?P<list>{_LISTED})", re.IGNORECASE
-)
-_INNER_LIST = re.compile(rf"[\[【［]{_SPACE}\^?({_LISTED})", re.IGNORECASE)
-_BETWEEN = re.compile(rf"{_SPACE}(?:(?P<comma>[,;，、；]){_SPACE})?")
-_DIGITS = re.compile(r"\d+")
-_RANGE = re.compile(rf"(\d+){_SPACE}[-–]{_SPACE}(\d+)")
+_TRIGGER = rf"[\[【［〔(`~]|(?<!\w)(?:{'|'.join(_NAMES)}|(?:{_BEGUN})\Z)"
+_FIRST_LIST = rf"(?i)[\s\u200b-\u200f\u2060\ufeff^]*(?:{_LEAD}{_SPACE})?(?:{_NAMED})?(?P<list>{_LISTED})"
+_INNER_LIST = rf"(?i)[\[【［]{_SPACE}\^?({_LISTED})"
+_BETWEEN = rf"{_SPACE}(?:(?P<comma>[,;，、；]){_SPACE})?"
+_DIGITS = r"\d+"
+_RANGE = rf"(\d+){_SPACE}[-–]{_SPACE}(\d+)"
 _CODE_LINE = 400
 _LONGEST_RUN = 16
 _INDENT = 4
@@ -118,7 +116,7 @@ class MarkerParser:
 
         None means that more input is needed to decide.
         """
-        trigger = _TRIGGER.search(buffer, start)
+        trigger = compiled(_TRIGGER).search(buffer, start)
         if trigger is None:
             return len(buffer), None, start
         at = trigger.start()
@@ -133,13 +131,13 @@ class MarkerParser:
 
     def _bracketed(self, buffer: str, at: int, final: bool) -> tuple[int, Marker | None, int] | None:
         pattern = self._round if buffer[at] == "(" else _BRACKETED
-        found = pattern.match(buffer, at)
+        found = compiled(pattern).match(buffer, at)
         if found is None:
             undecided = not final and _may_become_marker(buffer, at)
             return None if undecided else (at + 1, None, at)
         end = found.end()
         if end < len(buffer) and buffer[end] == "(" and buffer[at] != "(":
-            link = _LINK.match(buffer, end)
+            link = compiled(_LINK).match(buffer, end)
             if link is not None and _is_address(link[0]):
                 end = link.end()
             elif link is None and not final and _unfinished_link(buffer, end):
@@ -154,20 +152,20 @@ class MarkerParser:
         if at == 0 and (self._before.isalnum() or self._before == "_"):
             return at + 1, None, at
         window = buffer[at : at + 64]
-        if not final and len(window) < 64 and _BARE_PREFIX.fullmatch(window):
+        if not final and len(window) < 64 and compiled(_BARE_PREFIX).fullmatch(window):
             return None
-        found = _BARE.match(buffer, at)
+        found = compiled(_BARE).match(buffer, at)
         if found is None:
             return at + 1, None, at
-        marker = self._counted(_DIGITS.findall(found[0]))
+        marker = self._counted(compiled(_DIGITS).findall(found[0]))
         if marker.invalid and "[" not in found[0]:
             return at + 1, None, at
         return found.end(), marker, at
 
     def _marker(self, inside: str) -> Marker:
-        lists = _INNER_LIST.findall(inside) or [_FIRST_LIST.match(inside)["list"]]  # type: ignore[index]
-        wanted = [number for listed in lists for number in _DIGITS.findall(listed)]
-        for low, high in (ends for listed in lists for ends in _RANGE.findall(listed)):
+        lists = compiled(_INNER_LIST).findall(inside) or [compiled(_FIRST_LIST).match(inside)["list"]]  # type: ignore[index]
+        wanted = [number for listed in lists for number in compiled(_DIGITS).findall(listed)]
+        for low, high in (ends for listed in lists for ends in compiled(_RANGE).findall(listed)):
             if int(low) < int(high) <= int(low) + _WIDEST_RANGE:
                 wanted.extend(map(str, range(int(low) + 1, int(high))))
         return self._counted(wanted)
@@ -227,13 +225,11 @@ class MarkerParser:
 
 _LETTERS = r"[^\W\d_]{1,14}[\s:#.：^\u200b-\u200f\u2060\ufeff]*"
 _BLANK = r"[\^\s\u200b-\u200f\u2060\ufeff]*"
-_INSIDE_PREFIX = re.compile(
+_INSIDE_PREFIX = (
     rf"[\[【［〔]{{1,2}}{_BLANK}#?(?:{_LETTERS}){{0,2}}(?:\d[^\n\[\]【】]*)?[\]］】〕]?"
     rf"|\({_BLANK}#?(?:{_LETTERS}){{0,4}}[#\[【［\^\s\u200b-\u200f\u2060\ufeff]*(?:{_LETTERS})?(?:\d[^\n()]*)?"
 )
-_BARE_PREFIX = re.compile(
-    rf"(?:{_BEGUN})|(?:{'|'.join(_NAMES)})(?:[ \u00a0](?:#?(?:\d[\d, &and]*(?:[,.] ?)?)?|\[[\d\[\], ]*)?)?"
-)
+_BARE_PREFIX = rf"(?:{_BEGUN})|(?:{'|'.join(_NAMES)})(?:[ \u00a0](?:#?(?:\d[\d, &and]*(?:[,.] ?)?)?|\[[\d\[\], ]*)?)?"
 
 
 def _next_marker(buffer: str, end: int, final: bool) -> int | None:
@@ -241,13 +237,13 @@ def _next_marker(buffer: str, end: int, final: bool) -> int | None:
 
     None means that more input is needed to decide.
     """
-    between = _BETWEEN.match(buffer, end)
+    between = compiled(_BETWEEN).match(buffer, end)
     after, comma = (between.end(), between["comma"]) if between else (end, None)
     if after == len(buffer):
         return end if final else None
     if comma is None:
         return end
-    if _BRACKETED.match(buffer, after):
+    if compiled(_BRACKETED).match(buffer, after):
         return after
     return None if not final and buffer[after] in "[【［〔" and _may_become_marker(buffer, after) else end
 
@@ -255,7 +251,7 @@ def _next_marker(buffer: str, end: int, final: bool) -> int | None:
 def _may_become_marker(buffer: str, at: int) -> bool:
     """Whether text that ends here can still grow into a bracketed marker."""
     tail = buffer[at : at + _LONGEST + 1]
-    return at + len(tail) == len(buffer) and len(tail) <= _LONGEST and bool(_INSIDE_PREFIX.fullmatch(tail))
+    return at + len(tail) == len(buffer) and len(tail) <= _LONGEST and bool(compiled(_INSIDE_PREFIX).fullmatch(tail))
 
 
 def _unfinished_link(buffer: str, at: int) -> bool:

@@ -9,13 +9,15 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING
 
 from rag.config import Limits
 from rag.documents.formats import media_type, readable, shown
 from rag.errors import DocumentError, LimitExceeded, PathError, UnsupportedFormat
 from rag.platform.files import as_text, long, open_plain, real_path
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 MEGABYTE = 2**20
 IGNORE_FILE = ".ragignore"
@@ -242,6 +244,8 @@ class _Rules:
 
 
 def _patterns(lines: Sequence[str], where: str) -> GitIgnoreSpec:
+    from pathspec import GitIgnoreSpec
+
     try:
         return GitIgnoreSpec.from_lines(lines)
     except ValueError as error:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from itertools import islice
 from pathlib import PurePosixPath
 
@@ -84,6 +83,8 @@ _TOLD = {
 @cache
 def formats() -> tuple[Format, ...]:
     """This package's formats and those of installed plug-ins, which can add suffixes but not take over known ones."""
+    from importlib.metadata import entry_points
+
     known = {suffix for kind in FORMATS for suffix in kind.suffixes}
     added = []
     for entry in sorted(entry_points(group=PLUGINS)):

@@ -443,6 +443,13 @@ class ModelRegistry:
             self._embedders[choice.name] = (model, choice)
             return model, choice
 
+    def load_soon(self) -> None:
+        """Begin to load the included encoder in the background, where it is what ranks: a question is about to come."""
+        if self._given_encoder is None and self.config.encoder == BUILTIN:
+            from rag.models.encoder import shared_encoder
+
+            shared_encoder().load_soon()
+
     def encoder(self) -> Embedder | None:
         """The model that ranks what was found; None when it is off. Raises ModelError when it cannot be used."""
         with self._guard:

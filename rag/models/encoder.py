@@ -68,6 +68,17 @@ class Encoder:
         self._questions: dict[str, Matrix] = {}
         self._guard = threading.Lock()
         self._loading = threading.Lock()
+        self._begun = False
+
+    def load_soon(self) -> None:
+        """Begin to load the model in the background: most of that needs no interpreter, so other work goes on. What
+        fails then fails again, and is told, when the model is used."""
+        with self._guard:
+            begun, self._begun = self._begun, True
+        if not begun:
+            pool = ThreadPoolExecutor(1, "encoder-load")
+            pool.submit(lambda: self._session)
+            pool.shutdown(wait=False)
 
     @cached_property
     def digest(self) -> str:
@@ -102,7 +113,7 @@ class Encoder:
         # One thread a run: several texts at once are spread over threads here, without ones that spin while idle.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        return InferenceSession(self._path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        return InferenceSession(str(self._path), options, providers=["CPUExecutionProvider"])
 
     def embed(self, texts: Sequence[str], threads: int = 1) -> Matrix:
         """The unit mean vector of each text, shape (len(texts), 384), float32; a blank text gives zeros."""

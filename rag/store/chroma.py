@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import urlsplit
 
-import httpx
 import numpy as np
 import numpy.typing as npt
 
@@ -17,6 +16,7 @@ from rag.store.checksum import settle
 from rag.store.truth import Vector
 
 if TYPE_CHECKING:
+    import httpx
     from chromadb.api.client import Client
     from chromadb.api.collection_configuration import CreateCollectionConfiguration
     from chromadb.api.models.Collection import Collection
@@ -120,6 +120,7 @@ class ChromaServer:
         with failures(address):
             from chromadb import HttpClient
             from chromadb.config import Settings
+            from httpx import Timeout
 
             expect_answer(address)
             client: Any = HttpClient(
@@ -131,7 +132,7 @@ class ChromaServer:
             clients = (client, client._admin_client)
             self._sessions: list[httpx.Client] = [one._server._session for one in clients]
             for session in self._sessions:
-                session.timeout = httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS)
+                session.timeout = Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS)
 
     def close(self) -> None:
         """Give up the connections."""
@@ -229,6 +230,8 @@ class ServedIndex:
 
 def expect_answer(address: str) -> None:
     """Raise Unreachable unless a Chroma server answers there, within seconds."""
+    import httpx
+
     try:
         httpx.get(f"{address.rstrip('/')}/api/v2/heartbeat", timeout=_CONNECT_SECONDS).raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -243,9 +246,12 @@ def failures(place: Path | str) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, SystemExit, GeneratorExit, IndexFailure):
         raise
-    except httpx.TransportError as error:
-        raise Unreachable(f"The Chroma server at {place} does not answer: {error or type(error).__name__}.") from error
     except BaseException as error:
+        from httpx import TransportError
+
+        if isinstance(error, TransportError):
+            why = str(error) or type(error).__name__
+            raise Unreachable(f"The Chroma server at {place} does not answer: {why}.") from error
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
             raise IndexFailure(f"Chroma failed in {place}: {error}") from error
         raise

@@ -4,66 +4,61 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 import unicodedata
 from collections.abc import Sequence
 from itertools import count
 
-from rag.text import remove_invisible
+from rag.text import compiled, remove_invisible
 
 _KEPT_CONTROLS = "\n\t"
 # What shows nothing: variation selectors, joiners, fillers and marks that Unicode calls ignorable.
-_IGNORABLE = re.compile(
+_IGNORABLE = (
     "[\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 _BARS = "|\uff5c\u2502\u00a6"
 _ANGLE_OPEN = "<\uff1c"
 _ANGLE_CLOSE = ">\uff1e"
-_BAR_TOKEN = re.compile(f"[{_ANGLE_OPEN}](?=[{_BARS}])|[{_BARS}](?=[{_ANGLE_CLOSE}])")
-_ANGLE_TOKEN = re.compile(
-    f"[{_ANGLE_OPEN}](?=/?(?:s|bos|eos|pad|unk|mask|sep|cls|sop|eop|eo[tmd]|image|img|audio|video|think(?:ing)?"
+_BAR_TOKEN = f"[{_ANGLE_OPEN}](?=[{_BARS}])|[{_BARS}](?=[{_ANGLE_CLOSE}])"
+_ANGLE_TOKEN = (
+    f"(?i)[{_ANGLE_OPEN}](?=/?(?:s|bos|eos|pad|unk|mask|sep|cls|sop|eop|eo[tmd]|image|img|audio|video|think(?:ing)?"
     "|tools?|system|user|assistant|human|bot|model|channel|message|turn|unused\\d+"
-    f"|(?=[^{_ANGLE_CLOSE}]{{0,60}}[_:▁=])[\\w▁:=.-]{{1,60}})[{_ANGLE_CLOSE}])",
-    re.IGNORECASE,
+    f"|(?=[^{_ANGLE_CLOSE}]{{0,60}}[_:▁=])[\\w▁:=.-]{{1,60}})[{_ANGLE_CLOSE}])"
 )
-_SQUARE_TOKEN = re.compile(
-    r"\[(?=/?(?:INST|SYS|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS?|TOOL_RESULTS?|TOOL_CONTENT|ARGS|IMG|IMG_BREAK"
+_SQUARE_TOKEN = (
+    r"(?i)\[(?=/?(?:INST|SYS|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS?|TOOL_RESULTS?|TOOL_CONTENT|ARGS|IMG|IMG_BREAK"
     r"|IMG_END|PREFIX|MIDDLE|SUFFIX|CLS|SEP|MASK|PAD|UNK|BOS|EOS|gMASK|sMASK|THINK)\])"
-    r"|\[(?=\||e~\[)|\|(?=\])|\](?=<\]|~!?b[\[\]])",
-    re.IGNORECASE,
+    r"|\[(?=\||e~\[)|\|(?=\])|\](?=<\]|~!?b[\[\]])"
 )
-_FENCE_RUN = re.compile(f"[{_ANGLE_OPEN}{_ANGLE_CLOSE}]{{2,}}")
+_FENCE_RUN = f"[{_ANGLE_OPEN}{_ANGLE_CLOSE}]{{2,}}"
 # All but printable ASCII, Latin letters, dashes and quotes, which are visible for sure: looking at each is slow.
-_UNUSUAL = re.compile("[^\t\n -~\u00a0-\u0377\u2010-\u2027]")
-_UNWANTED = re.compile(
+_UNUSUAL = "[^\t\n -~\u00a0-\u0377\u2010-\u2027]"
+_UNWANTED = (
     "[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2060-\u206f\ud800-\udfff\ufdd0-\ufdef\ufeff"
     "\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
 )
 # Whole tokens only: halves of them are operators in many a programming language.
-_CONTROL_WORDS = re.compile(
+_CONTROL_WORDS = (
     r"[<\uff1c][|\uff5c][\w\u2581 ]{2,40}[|\uff5c][>\uff1e]|<</?SYS>>|<(?:start|end)_of_turn>|<<<\w* ?(?:SOURCE|END)\b"
     r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS)\]"
 )
 # Tags and overrides in any number; of the zero-width ones many, since a few stand between words of some scripts.
-_DECEIVING = re.compile(
-    "[\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]|(?:[\u200b\u2060\ufeff][^\u200b\u2060\ufeff]{0,3}){4}"
-)
+_DECEIVING = "[\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]|(?:[\u200b\u2060\ufeff][^\u200b\u2060\ufeff]{0,3}){4}"
 _LABEL_LENGTH = 200
 _NONCE_LENGTH = 8
-_BRACKETED = re.compile(r"[\[【［〔](?=\s*\^?\d{1,3}\s*[\]】］〕])|(?<=\d)[\]】］〕]")
-_ANGLES = re.compile(r"<+")
-_FENCE_END = re.compile(r">+|[\n<]")
-_FENCE_WORDS = re.compile(r"\b(?:SOURCE|END|CONVERSATION|PASSAGE)\b")
+_BRACKETED = r"[\[【［〔](?=\s*\^?\d{1,3}\s*[\]】］〕])|(?<=\d)[\]】］〕]"
+_ANGLES = r"<+"
+_FENCE_END = r">+|[\n<]"
+_FENCE_WORDS = r"\b(?:SOURCE|END|CONVERSATION|PASSAGE)\b"
 _LONGEST_FENCE = 300
 
 
 def tampering(text: str) -> tuple[str, ...]:
     """What a text holds that no reader needs, and that is there to steer models or to deceive: for a mark on a card."""
     found = []
-    if _CONTROL_WORDS.search(text):
+    if compiled(_CONTROL_WORDS).search(text):
         found.append("control words of language models")
-    if _DECEIVING.search(text):
+    if compiled(_DECEIVING).search(text):
         found.append("characters that hide or reorder text")
     return tuple(found)
 
@@ -77,7 +72,7 @@ def warnings(place: str, text: str) -> list[str]:
 def clean_reply(text: str) -> str:
     """What a person or a model wrote, without characters that no text should hold: controls other than line breaks and
     tabs, lone surrogates, those that reverse the direction of what follows, and invisible tags."""
-    return _UNWANTED.sub("", text)
+    return compiled(_UNWANTED).sub("", text)
 
 
 def clean_for_prompt(text: str) -> str:
@@ -86,11 +81,11 @@ def clean_for_prompt(text: str) -> str:
     Control tokens are broken by a space (``<|im_end|>`` becomes ``< |im_end| >``) instead of removed, because
     removing one can join its neighbours into another.
     """
-    shown = _IGNORABLE.sub("", remove_invisible(text))
-    shown = _UNUSUAL.sub(lambda character: _visible(character[0]), shown)
-    shown = _FENCE_RUN.sub(lambda run: " ".join(run[0]), shown)
+    shown = compiled(_IGNORABLE).sub("", remove_invisible(text))
+    shown = compiled(_UNUSUAL).sub(lambda character: _visible(character[0]), shown)
+    shown = compiled(_FENCE_RUN).sub(lambda run: " ".join(run[0]), shown)
     for token in (_BAR_TOKEN, _ANGLE_TOKEN, _SQUARE_TOKEN):
-        shown = token.sub(lambda opening: opening[0] + " ", shown)
+        shown = compiled(token).sub(lambda opening: opening[0] + " ", shown)
     return shown
 
 
@@ -138,7 +133,7 @@ def numbered(number: int, label: str, text: str) -> str:
     nor for a marker, since numbers in square brackets become such in round ones.
     """
     said = f"{clean_label(label)}: {clean_for_prompt(text)}" if label else clean_for_prompt(text)
-    line = _BRACKETED.sub(lambda bracket: "(" if bracket[0] in "[【［〔" else ")", said)
+    line = compiled(_BRACKETED).sub(lambda bracket: "(" if bracket[0] in "[【［〔" else ")", said)
     return f"[{number}] {' '.join(line.split())}"
 
 
@@ -168,7 +163,7 @@ class FenceFilter:
         shown: list[str] = []
         while self._held:
             self._held = self._skipped(self._held)
-            angles = _ANGLES.search(self._held)
+            angles = compiled(_ANGLES).search(self._held)
             plain = self._held[: angles.start()] if angles else self._held
             if plain:
                 kept = plain if final or angles else plain[: len(plain) - self._open_nonce(plain)]
@@ -190,7 +185,7 @@ class FenceFilter:
             self._show(shown, "<")
             self._held = self._held[1:]
             return True
-        end = _FENCE_END.search(self._held, begin, begin + _LONGEST_FENCE)
+        end = compiled(_FENCE_END).search(self._held, begin, begin + _LONGEST_FENCE)
         open_end = end is None or end.end() == len(self._held)
         if open_end and not final and len(self._held) < begin + _LONGEST_FENCE:
             return False
@@ -208,7 +203,7 @@ class FenceFilter:
         begun = inside.split()[:1]
         if self._nonce and (self._nonce in inside or (cut_off and begun and self._nonce.startswith(begun[0]))):
             return True
-        return bool(_FENCE_WORDS.search(inside)) or (cut_off and not inside.strip())
+        return bool(compiled(_FENCE_WORDS).search(inside)) or (cut_off and not inside.strip())
 
     def _skipped(self, text: str) -> str:
         """Without the blanks after a fence that was dropped, and the end of the line that was its own."""

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import re
+from rag.text import compiled
 
 REFUSAL = "NOT IN THE DOCUMENTS"
-_REFUSED = re.compile(rf"\s*\W?{REFUSAL}\W?(?=\s|$)")
-_NOISE = re.compile(r"[\s*_`\"'.>#-]+")
-_MARKED = re.compile(r"\s*\[\d+\]")
+_REFUSED = rf"\s*\W?{REFUSAL}\W?(?=\s|$)"
+_NOISE = r"[\s*_`\"'.>#-]+"
+_MARKED = r"\s*\[\d+\]"
 _LONGEST = 400
 _LONGEST_ELSEWHERE = 250
-_ENGLISH = re.compile(
-    r"\W*(?:(?:i(?:'m| am) sorry|sorry|unfortunately|based on the [\w ]{3,30})\W+(?:but )?)*"
+_ENGLISH = (
+    r"(?i)\W*(?:(?:i(?:'m| am) sorry|sorry|unfortunately|based on the [\w ]{3,30})\W+(?:but )?)*"
     r"(?:there is no (?:information|mention|answer)\b"
     r"|(?:none|neither) of the (?:\w+ )?(?:sources|documents|passages)\b"
     r"|(?:the|these|your) (?:\w+ )?(?:sources?|documents?|passages?|text|context)\b[^.!?\[]{0,40}?"
-    r"\b(?:do(?:es)?(?: not|n't|n’t)|contains? no|provides? no|gives? no|says? nothing|(?:is|are) silent)\b)",
-    re.IGNORECASE,
+    r"\b(?:do(?:es)?(?: not|n't|n’t)|contains? no|provides? no|gives? no|says? nothing|(?:is|are) silent)\b)"
 )
-_HOLDERS = re.compile(r"\b(?:sources?|documents?|passages?|text|context)\b", re.IGNORECASE)
-_TURNS = re.compile(
-    r"\b(?:but|however|although|though|while|except|only|aber|jedoch|sondern|mais|cependant|pero|sino|ma|però|mas|"
-    r"porém|maar|echter|но|однако)\b|但|不过|不過|しかし|ただし|لكن|;",
-    re.IGNORECASE,
+_HOLDERS = r"(?i)\b(?:sources?|documents?|passages?|text|context)\b"
+_TURNS = (
+    r"(?i)\b(?:but|however|although|though|while|except|only|aber|jedoch|sondern|mais|cependant|pero|sino|ma|però|mas|"
+    r"porém|maar|echter|но|однако)\b|但|不过|不過|しかし|ただし|لكن|;"
 )
-_REPORTS = re.compile(
-    r"\b(?:laut|gemäß|zufolge|selon|d['’]après|según|de acuerdo|secondo|in base|segundo|de acordo|volgens|согласно)\b"
-    r"|根据|根據|据|によると|によれば|وفقا|بحسب",
-    re.IGNORECASE,
+_REPORTS = (
+    r"(?i)\b(?:laut|gemäß|zufolge|selon|d['’]après|según|de acuerdo|secondo|in base|segundo|de acordo|volgens|"
+    r"согласно)\b|根据|根據|据|によると|によれば|وفقا|بحسب"
 )
-_SENTENCE = re.compile(r"[^.!?。！？؟\n]*[.!?。！？؟]*")
+_SENTENCE = r"[^.!?。！？؟\n]*[.!?。！？؟]*"
 _WITH_WORDS = {
     "de": (
         r"quellen?|dokument(?:e|en)?|unterlagen|texte?n?|textstellen?|passagen|auszügen?|kontext",
@@ -76,12 +73,9 @@ _WITH_CHARACTERS = (
      r"ذكر|تحتوي|يحتوي|معلومات|تتضمن|يتضمن|تجيب|تشير|توفر|تقدم|توجد|يوجد|إجابة"),
 )  # fmt: skip
 """For each language: what holds the answers, a negation, and what the first fails to do."""
-_ELSEWHERE = tuple(
-    tuple(re.compile(pattern, re.IGNORECASE) for pattern in patterns)
-    for patterns in (
-        *(tuple(rf"\b(?:{words})\b" for words in row) for row in _WITH_WORDS.values()),
-        *_WITH_CHARACTERS,
-    )
+_ELSEWHERE = (
+    *(tuple(rf"(?i)\b(?:{words})\b" for words in row) for row in _WITH_WORDS.values()),
+    *_WITH_CHARACTERS,
 )
 
 
@@ -99,7 +93,7 @@ def is_refusal(text: str) -> bool:
 
 def without_refusal(text: str) -> str:
     """The text without the agreed words, which a model may put beside an answer."""
-    return _REFUSED.sub("", text)
+    return compiled(_REFUSED).sub("", text)
 
 
 def declines(text: str) -> bool:
@@ -108,24 +102,24 @@ def declines(text: str) -> bool:
 
     A reply with markers declines only if it is a single sentence that does not turn.
     """
-    plain = _MARKED.sub("", text).strip()
-    if _MARKED.search(text):
-        first = _SENTENCE.match(plain)
+    plain = compiled(_MARKED).sub("", text).strip()
+    if compiled(_MARKED).search(text):
+        first = compiled(_SENTENCE).match(plain)
         single = first is not None and first.end() == len(plain)
-        named = _declines_elsewhere(plain) or bool(_ENGLISH.match(plain) and _HOLDERS.search(plain))
-        return single and not _TURNS.search(plain) and named
-    english = len(text) <= _LONGEST and bool(_ENGLISH.match(plain))
-    return english or bool(_REFUSED.search(text)) or _declines_elsewhere(plain)
+        named = _declines_elsewhere(plain) or bool(compiled(_ENGLISH).match(plain) and compiled(_HOLDERS).search(plain))
+        return single and not compiled(_TURNS).search(plain) and named
+    english = len(text) <= _LONGEST and bool(compiled(_ENGLISH).match(plain))
+    return english or bool(compiled(_REFUSED).search(text)) or _declines_elsewhere(plain)
 
 
 def _declines_elsewhere(text: str) -> bool:
     """Whether a short text declines in another language than English."""
-    if len(text) > _LONGEST_ELSEWHERE or _TURNS.search(text) or _REPORTS.search(text):
+    if len(text) > _LONGEST_ELSEWHERE or compiled(_TURNS).search(text) or compiled(_REPORTS).search(text):
         return False
-    first = _SENTENCE.match(text)
+    first = compiled(_SENTENCE).match(text)
     said = first[0] if first else ""
-    return any(all(part.search(said) for part in language) for language in _ELSEWHERE)
+    return any(all(compiled(part).search(said) for part in language) for language in _ELSEWHERE)
 
 
 def _squeeze(text: str) -> str:
-    return _NOISE.sub("", text).upper()
+    return compiled(_NOISE).sub("", text).upper()
