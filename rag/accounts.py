@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rag.errors import AccountError, NotAllowed, SignInRefused
@@ -25,6 +25,7 @@ from rag.store.truth import (
     Conversations,
     Credential,
     Found,
+    Growing,
     Noted,
     StoredTurn,
     User,
@@ -353,9 +354,21 @@ class OwnConversations:
         return self._kept.create(collection, self._owner, title)
 
     def append(
-        self, conversation_id: int, question: str, asked: str, answer: Mapping[str, Any], owner: str = ""
-    ) -> int:
-        return self._kept.append(conversation_id, question, asked, answer, self._owner)
+        self, conversation_id: int, question: str, asked: str, answer: Mapping[str, Any], owner: str = "",
+        task: str = "",
+    ) -> int:  # fmt: skip
+        return self._kept.append(conversation_id, question, asked, answer, self._owner, task)
+
+    def keep(self, growing: Sequence[Growing]) -> tuple[str, ...]:
+        return self._kept.keep(growing)
+
+    def end(
+        self, conversation_id: int, index: int, task: str, asked: str, answer: Mapping[str, Any], owner: str = ""
+    ) -> bool:
+        return self._kept.end(conversation_id, index, task, asked, answer, self._owner)
+
+    def turn(self, conversation_id: int, index: int, owner: str = "") -> StoredTurn | None:
+        return self._kept.turn(conversation_id, index, self._owner)
 
     def list(self, owner: str = "", collection: str | None = None, limit: int = 200) -> tuple[Conversation, ...]:
         return self._kept.list(self._owner, collection, limit)

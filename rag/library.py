@@ -54,7 +54,7 @@ from rag.store.lock import WriterLock, prepare_folder
 from rag.store.move import MoveEvent
 from rag.store.move import copy as copy_library
 from rag.store.move import finish as finish_copy
-from rag.store.truth import Claim, Collection, Conversations, DeadLetter, Job, QueueFacts, Truth, User
+from rag.store.truth import Claim, Collection, Conversations, DeadLetter, Job, QueueFacts, Settings, Truth, User
 from rag.sync import (
     Mirror,
     MirroredFolder,
@@ -105,6 +105,7 @@ if TYPE_CHECKING:
     from rag.transfer import Moved
 
 
+_LLM = "chosen-llm"
 _RECOGNISED = "recognised"
 _IN_HAND = "in-hand"
 _COMPARED = 8
@@ -147,6 +148,7 @@ class Library:
         self._pools: dict[tuple[int, int], ParserPool] = {}
         self._engines: dict[tuple[object, ...], AnswerEngine] = {}
         self._accounts: Accounts | None = None
+        self._sharing = False
         self._beside = ExitStack()
         self._whole = self
         self._access: Access | None = None
@@ -876,10 +878,36 @@ class Library:
     def use_llm(self, name: str) -> None:
         """Answer with ``auto``, ``quotes``, ``ollama:NAME`` or a bare name of Ollama's from now on.
 
-        Raises ConfigError or ModelError, and then keeps the model in use.
+        After ``share_choices`` every program that shares them does. Raises ConfigError or ModelError, and then keeps
+        the model in use.
         """
         self._for_administrators("models")
         self._models.use_llm(name)
+        if self._whole._sharing:
+            self._truth.settings.set(_LLM, {"name": name, "setting": self.config.llm})
+
+    @property
+    def llm_wanted(self) -> str:
+        """The model that was asked for, whether it is there or not: in the settings, or chosen since."""
+        return self._models.wanted
+
+    def share_choices(self) -> None:
+        """From now on answer with the model that was chosen last in any page or server of a library in a database whose
+        setting ``llm`` is the same. For a library in a folder nothing changes."""
+        if self.shared is not None:
+            self._whole._sharing = True
+            self._models.follow(self._shared_llm)
+
+    def _shared_llm(self) -> str | None:
+        kept = self._truth.settings.get(_LLM) or {}
+        return str(kept["name"]) if kept.get("setting") == self.config.llm else None
+
+    @property
+    def shared(self) -> Settings | None:
+        """What the pages and servers of a library in a database tell each other; None for a library in a folder. Not in
+        a user's view."""
+        self._for_administrators("what pages tell each other", ever=False)
+        return self._truth.settings if self.config.database else None
 
     @property
     def embedder_choice(self) -> Choice:

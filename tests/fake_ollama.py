@@ -35,7 +35,7 @@ _PULL_STEPS = 4
 
 
 class FakeOllama:
-    """The server. ``delay`` is seconds a token, ``load_seconds`` what a cold load takes.
+    """The server. ``delay`` is seconds a token and may be changed, ``load_seconds`` what a cold load takes.
 
     ``models`` are names or FakeModels; ``library`` names what can be pulled (None: everything but ``no-such*``), with
     its bytes; ``offline`` makes a pull fail as without a network; ``cloud`` lets cloud models answer.
@@ -218,7 +218,9 @@ class FakeOllama:
         self._check_cloud(model)
         if "completion" not in model.capabilities:
             raise Refusal(400, f'"{name}" does not support {verb}')
-        return answer_generation(Generation(name, model, body, verb, self.scheduler, exchange.pause, self.delay))
+        return answer_generation(
+            Generation(name, model, body, verb, self.scheduler, exchange.pause, lambda: self.delay)
+        )
 
     def _embed(self, body: Mapping[str, Any], exchange: Exchange) -> Reply:
         return answer_embed(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -39,7 +39,7 @@ class Generation:
     verb: str
     scheduler: Scheduler
     pause: Pause
-    delay: float
+    delay: Callable[[], float]
 
     @property
     def shift(self) -> bool:
@@ -105,7 +105,7 @@ def _rows(
         written = 0
         for thinking, piece in islice(pieces, room):
             written += 1
-            job.pause(job.delay)
+            job.pause(job.delay())
             yield _row(job, piece, thinking=thinking, logprobs=_told(job, prompt, piece))
         cut = next(pieces, None) is not None
     context: dict[str, Any] = {}

@@ -299,6 +299,8 @@ def every_call(view: Library, document: int, folder: Path) -> dict[str, Callable
         "summary": lambda: view.summary("vault.txt", "vault"),
         "sync": lambda: view.sync(folder, collection="vault"),
         "sync_events": lambda: list(view.sync_events(folder, collection="vault")),
+        "shared": lambda: view.shared,
+        "share_choices": lambda: view.share_choices(),
         "text": lambda: view.text(document),
         "unread": lambda: view.unread("vault"),
         "use_llm": lambda: view.use_llm("quotes"),
@@ -309,8 +311,8 @@ def every_call(view: Library, document: int, folder: Path) -> dict[str, Callable
 
 
 HARMLESS = {
-    "close", "embedder_choice", "for_user", "known_documents", "llm_choice", "notices", "open", "path", "repair",
-    "restore", "warm_up", "writable",
+    "close", "embedder_choice", "for_user", "known_documents", "llm_choice", "llm_wanted", "notices", "open", "path",
+    "repair", "restore", "warm_up", "writable",
 }  # fmt: skip
 """What names no collection and no document of another, tried below, or belongs to no view."""
 

@@ -25,9 +25,10 @@ from ui.conversations import Conversation, Conversations, Exchange
 from ui.export import answer_of
 from ui.render import answer_html, question_html
 from ui.scope import Scope
+from ui.sharing import Place, Written
 from ui.sources import section_html
 from ui.suggest import Suggestion, Suggestions, follow_ups
-from ui.tasks import Answers, AnswerTask, Save, history_of
+from ui.tasks import Answers, AnswerTask, history_of
 
 if TYPE_CHECKING:
     from rag.library import Library
@@ -108,7 +109,7 @@ class Chat:
 
         None if there is no such turn.
         """
-        found = await asyncio.to_thread(self._conversations.get, conversation)
+        found = await asyncio.to_thread(self._found, conversation)
         if found is None or not 0 <= turn < len(found.turns):
             return None
         told = found.turns[turn].record.get("scope", {})
@@ -139,7 +140,7 @@ class Chat:
 
     async def undo(self, turn: int, conversation: str, view: str) -> Update | None:
         """Take turn ``turn`` and all after it away; its question goes back into the box. None if there is no such."""
-        found = await asyncio.to_thread(self._conversations.get, conversation)
+        found = await asyncio.to_thread(self._found, conversation)
         if found is None or not 0 <= turn < len(found.turns):
             return None
         self._answers.stop(conversation)
@@ -161,7 +162,7 @@ class Chat:
         if shown is None or task is None:
             return
         showing = self._take(view, replace(shown, growing=True, settled=False))  # one follower a tab
-        found = await asyncio.to_thread(self._conversations.get, shown.conversation)
+        found = await asyncio.to_thread(self._found, shown.conversation)
         if found is not None:
             async for update in self._follow(task, self._whole(found, task), len(found.turns), showing):
                 yield update
@@ -178,7 +179,7 @@ class Chat:
         shown.settled = True
         if not shown.growing:
             await asyncio.sleep(_OVERTAKEN)
-        found = await asyncio.to_thread(self._conversations.get, shown.conversation)
+        found = await asyncio.to_thread(self._found, shown.conversation)
         if not self._current(shown):
             return None
         if found is None:
@@ -235,34 +236,45 @@ class Chat:
                 f"The question has {len(question):,} characters; the limit is {limit:,}.", hint="Shorten it."
             )
         chosen = scope.filters(self._library, collection)
+        found = self._found(conversation)
         if replaced is not None:
             self._answers.stop(conversation)
         self._answers.check_room(conversation)
         if replaced is not None:
             self._conversations.cut(conversation, replaced)
+            found = self._conversations.get(conversation)
         collection = collection or self._library.collections.get().name
-        found = self._conversations.get(conversation) or self._conversations.create(collection)
+        found = found or self._conversations.create(collection)
         turns = [(turn.question, turn.record) for turn in found.turns]
-        save: Future[Save] = Future()
+        place: Future[Place] = Future()
         more = {"scope": scope.plain()} if scope else {}
-        task = AnswerTask(found.id, question, lambda record: save.result()(record), more=more)
+        task = AnswerTask(found.id, question, lambda record: place.result().end(record), more=more)
         if events is None:
             self._answers.start(task, history_of(turns), collection, **chosen)
         else:
             self._answers.run(task, events)
         try:
-            save.set_result(self._conversations.begin(found.id, question))
+            task.place = self._conversations.begin(found.id, question)
+            place.set_result(task.place)
         except RagError as error:
-            save.set_exception(error)
+            place.set_exception(error)
             task.stop()
             raise
         return found.id
 
+    def _found(self, conversation: str) -> Conversation | None:
+        """A conversation; what another page writes in it is followed from now on."""
+        found = self._conversations.get(conversation)
+        if found is not None:
+            self._answers.join(found)
+        return found
+
     async def _show(self, conversation: str, showing: _Showing) -> Update | None:
         task = self._answers.running(conversation)
-        found = await asyncio.to_thread(self._conversations.get, conversation)
+        found = await asyncio.to_thread(self._found, conversation)
         if not self._current(showing):
             return None
+        task = task or self._answers.running(conversation)
         showing.growing = task is not None
         showing.settled = showing.settled and not showing.growing  # a new tab has nothing to settle
         if found is None:
@@ -281,7 +293,7 @@ class Chat:
         task = self._answers.running(conversation)
         return task is not None and not task.done
 
-    async def _follow(self, task: AnswerTask, base: Update, turn: int, showing: _Showing) -> AsyncIterator[Update]:
+    async def _follow(self, task: Written, base: Update, turn: int, showing: _Showing) -> AsyncIterator[Update]:
         """Messages and sections while the task runs, its turn being number ``turn`` (from 1), at most one in
         ``pause`` seconds."""
         messages, sections = base.messages or [], base.sections or []
@@ -304,7 +316,7 @@ class Chat:
             if early > 0 and not task.done and (written or not task.record.get("text")):  # the first word at once
                 await asyncio.sleep(early)
 
-    def _whole(self, found: Conversation, task: AnswerTask | None) -> Update:
+    def _whole(self, found: Conversation, task: Written | None) -> Update:
         return whole_view(found, task, self._suggestions.of(found.collection))
 
     def _take(self, view: str, showing: _Showing | None = None) -> _Showing:
@@ -325,7 +337,7 @@ def pause(characters: int) -> float:
     return min(SLOWEST, COALESCE + max(0, characters - _QUICK) / _SLOWING)
 
 
-def whole_view(found: Conversation, task: AnswerTask | None, known: Sequence[Suggestion] = ()) -> Update:
+def whole_view(found: Conversation, task: Written | None, known: Sequence[Suggestion] = ()) -> Update:
     """Everything there is to show of a conversation; the last turn comes from ``task`` while it runs. What can be asked
     next comes from the ``known`` questions."""
     turns = list(found.turns)

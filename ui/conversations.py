@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rag.errors import UnknownConversation
 from ui.lists import ConversationRow
+from ui.sharing import Place
 
 if TYPE_CHECKING:
     from rag.library import Library
     from rag.store.truth import Conversation as Stored
+    from rag.store.truth import StoredTurn
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A question and the record of its answer; ``thumb`` is 1, -1 or 0 for none."""
+    """A question and the record of its answer; ``thumb`` is 1, -1 or 0 for none; ``place`` is where the
+    answer goes that is yet to come."""
 
     question: str
     record: Mapping[str, Any]
     thumb: int = 0
     note: str = ""
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,6 @@ class Conversations:
     def __init__(self, library: Library, owner: str = "") -> None:
         self._store = library.conversations
         self._owner = owner
-        self._writing = threading.Lock()
 
     def rows(self, search: str = "") -> list[ConversationRow]:
         """The conversations, latest first; with ``search`` those in whose title or turns it occurs."""
@@ -63,40 +65,25 @@ class Conversations:
         if key is None:
             return None
         try:
-            with self._writing:  # never between the two steps of a save
-                head, turns = self._store.get(key, self._owner)
+            head, turns = self._store.get(key, self._owner)
         except UnknownConversation:
             return None
-        exchanges = tuple(
-            Exchange(t.question, t.answer, t.feedback.value if t.feedback else 0, t.feedback.note if t.feedback else "")
-            for t in turns
-        )
-        return Conversation(str(head.id), head.title, head.collection, exchanges)
+        return Conversation(str(head.id), head.title, head.collection, tuple(self._exchange(key, t) for t in turns))
 
     def create(self, collection: str) -> Conversation:
         """Begin a conversation over a collection."""
         return Conversation(str(self._store.create(collection, self._owner)), "", collection, ())
 
-    def begin(self, conversation: str, question: str) -> Callable[[Mapping[str, Any]], None]:
-        """Store a question whose answer is yet to come; what stores the answer then. Raises UnknownConversation."""
-        key = _known(conversation)
-        pending = {"question": question, "text": "", "state": "writing", "task": uuid.uuid4().hex}
-        index = self._store.append(key, question, "", pending, self._owner)
-
-        def save(record: Mapping[str, Any]) -> None:
-            with self._writing:
-                _, turns = self._store.get(key, self._owner)
-                if len(turns) != index + 1 or turns[index].answer.get("task") != pending["task"]:
-                    return  # taken away meanwhile
-                self._store.delete_turns_from(key, index, self._owner)
-                self._store.append(key, question, str(record.get("asked", "")), record, self._owner)
-
-        return save
+    def begin(self, conversation: str, question: str) -> Place:
+        """Store a question whose answer is yet to come; where that goes. Raises UnknownConversation."""
+        key, task = _known(conversation), uuid.uuid4().hex
+        pending = {"question": question, "text": "", "state": "writing"}
+        index = self._store.append(key, question, "", pending, self._owner, task)
+        return Place(self._store, key, index, task, self._owner)
 
     def cut(self, conversation: str, turn: int) -> None:
         """Delete turn ``turn`` (from 0) and all after it."""
-        with self._writing:
-            self._store.delete_turns_from(_known(conversation), turn, self._owner)
+        self._store.delete_turns_from(_known(conversation), turn, self._owner)
 
     def rename(self, conversation: str, title: str) -> None:
         """Give a conversation another title. Raises UnknownConversation."""
@@ -105,6 +92,11 @@ class Conversations:
     def delete(self, conversation: str) -> None:
         """Delete a conversation. Raises UnknownConversation."""
         self._store.delete(_known(conversation), self._owner)
+
+    def _exchange(self, conversation: int, turn: StoredTurn) -> Exchange:
+        thumb, note = (turn.feedback.value, turn.feedback.note) if turn.feedback else (0, "")
+        place = Place(self._store, conversation, turn.index, turn.task, self._owner) if turn.task else None
+        return Exchange(turn.question, turn.answer, thumb, note, place)
 
     def feedback(self, conversation: str, turn: int, thumb: int, note: str = "") -> None:
         """Keep what the reader thinks of turn ``turn`` (from 0): 1, -1, or 0 to take it back."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
+import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from rag.errors import ModelError, RagError
+from rag.errors import ModelError, RagError, StoreError
 from rag.models.choose import AUTO, BUILTIN, OLLAMA, QUOTES, ServerFacts, open_client, served_names, server_facts
 from rag.models.families import DEFAULT_CHAT_PULL, RECOMMENDED, canonical
 from rag.platform.machine import memory_bytes
 from ui.lists import Status
+from ui.sharing import LEASE_SECONDS
 from ui.signal import Signal
 from ui.warm import WarmUp
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from rag.library import Library
 
 _QUOTING = "Answers are the sentences of your documents that say it. A model would write them in its own words."
+_PULL, _CANCELLED = "pull", "pull-cancelled"
+_TOLD_SECONDS = 1.0
 _START = "Install Ollama, start it with `ollama serve`, then press “Check again”."
 
 
@@ -31,18 +36,31 @@ class Models:
         self._pull: Pull | None = None
         self.changed = Signal()
         self.warm = WarmUp(library, self.changed)
+        self._elsewhere: Status | None = None
         self._failed = ""
-        self._wanted = library.config.llm
 
     def status(self) -> Status:
         """What answers now, or what stands in the way."""
+        try:
+            return self._pulling() or self._standing()
+        except StoreError as error:
+            return Status("bad", "The library cannot be reached", error.explain())
+
+    def _pulling(self) -> Status | None:
+        """How far the download is that runs here, or in another page of the library."""
         pull = self._pull
         if pull is not None and not pull.done:
             return pull.status()
+        told = (self._library.shared.get(_PULL) if self._library.shared else None) or {}
+        there = time.time() - told.get("seen", 0.0) < LEASE_SECONDS
+        self._elsewhere = _progress(told["name"], told["percent"]) if there else None
+        return self._elsewhere
+
+    def _standing(self) -> Status:
         facts = server_facts(self._library.config)
         try:
             choice = self._library.llm_choice
-            if self._wanted == AUTO and choice.name == QUOTES and _chat_models(facts):
+            if self._library.llm_wanted == AUTO and choice.name == QUOTES and _chat_models(facts):
                 self.use(AUTO)  # Ollama was started, or a model fetched, since
                 choice = self._library.llm_choice
         except ModelError as error:
@@ -57,7 +75,7 @@ class Models:
             if choice.name.startswith(OLLAMA) and self.warm.running:
                 return Status("loading", f"{shown} is being loaded…")
             return Status("ok", f"{shown} ready", self._failed)
-        if self._wanted == QUOTES:
+        if self._library.llm_wanted == QUOTES:
             return Status("quotes", "Quoting, no model", self._failed)
         if not facts.reachable:
             return Status("quotes-only", "Quoting: Ollama is not running", f"{_QUOTING} {_START}")
@@ -83,8 +101,10 @@ class Models:
         """The name of what answers, or of what was asked for while that cannot be used."""
         try:
             return self._library.llm_choice.name.removesuffix(":latest")
+        except StoreError:
+            return self._library.config.llm
         except RagError:
-            return self._wanted
+            return self._library.llm_wanted
 
     def use(self, name: str) -> str:
         """Answer with another model from now on; what went wrong, or empty."""
@@ -92,34 +112,35 @@ class Models:
             self._library.use_llm(name)
         except RagError as error:
             return error.explain()
-        self._wanted = name
         self.warm.start()
         return ""
 
-    def pull(self, name: str) -> Pull:
-        """Start to download a model, or join the download that runs."""
+    def pull(self, name: str) -> None:
+        """Start to download a model, unless a download runs, here or in another page."""
         with self._lock:
-            if self._pull is None or self._pull.done:
+            if self._pulling() is None:
                 self._failed = ""
                 self._pull = Pull(self._library, name, self.changed, self._ended)
                 self._pull.start()
-            return self._pull
 
     @property
     def busy(self) -> bool:
         """Whether a download runs or a model is being made ready; ``changed`` tells how it goes."""
         pull = self._pull
-        return self.warm.running or (pull is not None and not pull.done)
+        return self.warm.running or self._elsewhere is not None or (pull is not None and not pull.done)
 
     def cancel(self) -> None:
-        """End the download that runs; what was fetched is kept by Ollama."""
-        pull = self._pull
-        if pull is not None:
+        """End the download that runs, here or in another page; what was fetched is kept by Ollama."""
+        pull, shared = self._pull, self._library.shared
+        if pull is not None and not pull.done:
             pull.cancel()
+        elif shared is not None and (told := shared.get(_PULL)):
+            shared.set(_CANCELLED, told.get("id"))
 
     def close(self) -> None:
-        """End what runs."""
-        self.cancel()
+        """End what runs here."""
+        if self._pull is not None:
+            self._pull.cancel()
         self.warm.close()
 
     def _ended(self, name: str, error: str) -> None:
@@ -128,7 +149,7 @@ class Models:
             self.use(f"{OLLAMA}{name}")
 
     def _trouble(self, facts: ServerFacts, error: ModelError) -> Status:
-        wanted = self._wanted.removeprefix(OLLAMA)
+        wanted = self._library.llm_wanted.removeprefix(OLLAMA)
         if not facts.reachable:
             return _down(facts)
         if wanted and not _has(facts, wanted):
@@ -137,7 +158,7 @@ class Models:
 
 
 class Pull:
-    """One download, in a thread of its own."""
+    """One download, in a thread of its own; the other pages of a library in a database are told how far it is."""
 
     def __init__(self, library: Library, name: str, changed: Signal, ended: Callable[[str, str], None]) -> None:
         self.name = name
@@ -146,6 +167,8 @@ class Pull:
         self._ended = ended
         self._layers: dict[str, tuple[int, int]] = {}
         self._stopping = False
+        self._id = secrets.token_hex(8)
+        self._told = 0.0
         self.done = False
 
     def start(self) -> None:
@@ -160,15 +183,25 @@ class Pull:
         """How far it is; per cent of the bytes that are known of."""
         total = sum(total for total, _ in self._layers.values())
         completed = sum(completed for _, completed in self._layers.values())
-        percent = 100 * completed / total if total else None
-        shown = f" – {percent:.0f} %" if percent is not None else "…"
-        return Status("pulling", f"Downloading {self.name}{shown}", "", self.name, percent=percent)
+        return _progress(self.name, 100 * completed / total if total else None)
+
+    def _tell(self, *, ended: bool = False) -> None:
+        """Tell the other pages, and hear whether one of them has cancelled it."""
+        shared, now = self._library.shared, time.monotonic()
+        if shared is None or (now - self._told < _TOLD_SECONDS and not ended):
+            return
+        self._told = now
+        with suppress(StoreError):  # a database that is away stops no download
+            seen = 0.0 if ended else time.time()
+            shared.set(_PULL, {"id": self._id, "name": self.name, "percent": self.status().percent, "seen": seen})
+            self._stopping = self._stopping or shared.get(_CANCELLED) == self._id
 
     def _run(self) -> None:
         error = "The download was cancelled."
         try:
             with open_client(self._library.config) as client, closing(client.pull(self.name)) as steps:
                 for step in steps:
+                    self._tell()
                     if self._stopping:
                         return
                     if step.digest:
@@ -179,8 +212,14 @@ class Pull:
             error = problem.explain()
         finally:
             self._ended(self.name, error)
+            self._tell(ended=True)
             self.done = True
             self._changed.notify()
+
+
+def _progress(name: str, percent: float | None) -> Status:
+    shown = f" – {percent:.0f} %" if percent is not None else "…"
+    return Status("pulling", f"Downloading {name}{shown}", "", name, percent=percent)
 
 
 def _down(facts: ServerFacts) -> Status:

@@ -21,7 +21,7 @@ from ui.embedding import Embedding
 from ui.guard import user_of
 from ui.intake import Arrival, Intake
 from ui.lists import FileRow, Status
-from ui.models import Models, Pull
+from ui.models import Models
 
 if TYPE_CHECKING:
     from rag.ingest import SameName
@@ -103,10 +103,10 @@ class OwnModels(Models):
         """As the server's, for administrators; else why not."""
         return _refused(self._library) or self._whole.use(name)
 
-    def pull(self, name: str) -> Pull:
+    def pull(self, name: str) -> None:
         """As the server's. Raises NotAllowed."""
         self._library.expect_administrator()
-        return self._whole.pull(name)
+        self._whole.pull(name)
 
     @property
     def busy(self) -> bool:

@@ -54,6 +54,7 @@ class Site:
                 hint="End the other program that writes to it, then start the page again.",
             )
         library.collections.ensure()
+        library.share_choices()
         self.library = library
         self.local = local and not library.accounts.wanted
         self.conversations = Conversations(library)

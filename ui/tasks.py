@@ -16,30 +16,25 @@ from typing import TYPE_CHECKING, Any
 from rag.errors import RagError, ServerBusy
 from rag.types import Answer, Condensed, Done, Retrieved, Token, Turn, to_plain
 from ui.lines import LineFinder
-from ui.signal import Signal
+from ui.sharing import Followed, Keeper, Written
 
 if TYPE_CHECKING:
     from rag.library import Library
     from rag.types import AnswerEvent
+    from ui.conversations import Conversation
 
 MOST_RUNNING = 32
 MOST_OF_ONE = 8
 Save = Callable[[Mapping[str, Any]], None]
 
 
-class AnswerTask:
-    """One answer on its way. ``record`` is always what there is to show; ``changed`` tells when it changes.
-
-    ``more`` is what the record says beside the answer, from its beginning on.
-    """
+class AnswerTask(Written):
+    """One answer on its way; ``more`` is what the record says beside the answer, from its beginning on."""
 
     def __init__(
         self, conversation: str, question: str, save: Save, owner: str = "", more: Mapping[str, Any] | None = None
     ) -> None:
-        self.conversation = conversation
-        self.question = question
-        self.owner = owner
-        self.changed = Signal()
+        super().__init__(conversation, question, owner)
         self._save = save
         self._lock = threading.Lock()
         self._more = dict(more or {})
@@ -51,12 +46,10 @@ class AnswerTask:
 
     @property
     def done(self) -> bool:
-        """Whether nothing more will come, and what came is stored."""
         return self._done
 
     @property
     def record(self) -> dict[str, Any]:
-        """What there is so far, as the stored record of the turn."""
         with self._lock:
             if self._pieces:
                 self._record["text"] += "".join(self._pieces)
@@ -135,8 +128,9 @@ class Answers:
         self._library = library
         self._owner = ""
         self._lock = threading.Lock()
-        self._tasks: dict[str, AnswerTask] = {}
+        self._tasks: dict[str, Written] = {}
         self._last = [time.monotonic()]
+        self._keeper = Keeper(library.conversations, self._own_tasks) if library.shared else None
 
     def of(self, library: Library, owner: str) -> Answers:
         """Those of one user, from their view of the library: another's answer is neither seen nor stopped."""
@@ -163,14 +157,30 @@ class Answers:
         with self._lock:
             self._check_room(task.conversation)
             self._tasks[task.conversation] = task
-        threading.Thread(target=self._run, args=(task, events), name="answer", daemon=True).start()
+        self._begin(task, lambda: task.run(events(), LineFinder(self._library)))
+        if self._keeper is not None:
+            self._keeper.wake()
+
+    def join(self, found: Conversation) -> None:
+        """Follow the answer that another page of the library writes in this conversation, where one does."""
+        place = found.turns[-1].place if found.turns else None
+        if self._keeper is None or place is None or found.id in self._tasks:
+            return
+        turn = place.turn()
+        if turn is None or not place.alive(turn):
+            return
+        task = Followed(found.id, place, turn, self._owner)
+        with self._lock:
+            begun = self._tasks.setdefault(found.id, task)
+        if begun is task:
+            self._begin(task, task.run)
 
     def check_room(self, conversation: str) -> None:
         """Raise ServerBusy unless ``start`` would run a task for this conversation now."""
         with self._lock:
             self._check_room(conversation)
 
-    def running(self, conversation: str) -> AnswerTask | None:
+    def running(self, conversation: str) -> Written | None:
         """The task that answers in this conversation now."""
         with self._lock:
             task = self._tasks.get(conversation)
@@ -183,11 +193,13 @@ class Answers:
             task.stop()
 
     def close(self) -> None:
-        """Stop all answers."""
-        with self._lock:
-            tasks = list(self._tasks.values())
-        for task in tasks:
+        """Stop all answers that are written here."""
+        for task in self._own_tasks():
             task.stop()
+
+    def _own_tasks(self) -> Sequence[AnswerTask]:
+        with self._lock:
+            return [task for task in self._tasks.values() if isinstance(task, AnswerTask)]
 
     def _check_room(self, conversation: str) -> None:
         running = [task for task in self._tasks.values() if not task.done]
@@ -201,9 +213,12 @@ class Answers:
         if len(running) >= MOST_RUNNING:
             raise ServerBusy(f"{len(running)} questions are being answered already.")
 
-    def _run(self, task: AnswerTask, events: Callable[[], Generator[AnswerEvent, None, None]]) -> None:
+    def _begin(self, task: Written, work: Callable[[], None]) -> None:
+        threading.Thread(target=self._run, args=(task, work), name="answer", daemon=True).start()
+
+    def _run(self, task: Written, work: Callable[[], None]) -> None:
         try:
-            task.run(events(), LineFinder(self._library))
+            work()
         finally:
             with self._lock:
                 self._last[0] = time.monotonic()

@@ -42,6 +42,7 @@ def serve(host: str, port: int | None, assistants: bool, **flags: Any) -> None:
     front, keys = front_of(flags), keys_given()
     with ended_by_signals(), opened(settings(**flags)) as library:
         library.collections.ensure()
+        library.share_choices()
         app = for_programs(library, host, keys, front, assistants=assistants)
         listener = listen(host, 7870 if port is None else port, exactly=port is not None, guarded=True)
         address = address_of(listener, front)

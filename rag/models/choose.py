@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
@@ -353,6 +353,8 @@ class ModelRegistry:
         self._encoder: Embedder | None = None
         self._guard = threading.RLock()
         self._llm: tuple[LLM | None, Choice] | None = None
+        self._chosen: Callable[[], str | None] = lambda: None
+        self._wanted = config.llm
         self._verifying: LLM | None = None
         self._embedders: dict[str, tuple[Embedder, Choice]] = {}
 
@@ -365,6 +367,8 @@ class ModelRegistry:
     def llm(self) -> tuple[LLM | None, Choice]:
         """The chat model (None: answers are quoted) and why it was chosen. Raises ModelError."""
         with self._guard:
+            if (wanted := self.wanted) != self._wanted:
+                self.use_llm(wanted)
             if self._llm is None:
                 if self._given_llm is not None:
                     name = self._given_name(self._given_llm)
@@ -401,6 +405,16 @@ class ModelRegistry:
 
         return name_of(llm)
 
+    @property
+    def wanted(self) -> str:
+        """What was asked for: in the settings, or chosen since."""
+        return self._chosen() or self._wanted
+
+    def follow(self, chosen: Callable[[], str | None]) -> None:
+        """From now on use the model that ``chosen`` names, asked before each use; not where a model was given."""
+        if self._given_llm is None:
+            self._chosen = chosen
+
     def use_llm(self, name: str) -> None:
         """Answer with a model named as in the settings, or by a bare name of Ollama's, from now on.
 
@@ -410,7 +424,7 @@ class ModelRegistry:
         config = self.config.with_(llm=name if known else f"ollama:{name}")
         chosen = choose_llm(config)
         with self._guard:
-            before, self.config, self._llm = self._llm, config, chosen
+            before, self.config, self._llm, self._wanted = self._llm, config, chosen, name
         if before is not None and before[0] is not self._given_llm:
             _close(before[0])
 

@@ -193,7 +193,11 @@ class Feedback:
 
 @dataclass(frozen=True, slots=True)
 class StoredTurn:
-    """Question ``index`` (from 0) of a conversation, what was ``asked`` in its place, and ``Answer.to_dict()``."""
+    """Question ``index`` (from 0) of a conversation, what was ``asked`` in its place, and ``Answer.to_dict()``.
+
+    While the answer is being written, ``task`` names what writes it, last heard of at ``seen``, and ``answer`` is what
+    there is so far.
+    """
 
     index: int
     question: str
@@ -201,6 +205,19 @@ class StoredTurn:
     answer: Mapping[str, Any]
     created: float
     feedback: Feedback | None = None
+    task: str = ""
+    seen: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Growing:
+    """What ``task`` has written so far of the answer of a turn: its text, and all else where that has changed."""
+
+    conversation_id: int
+    index: int
+    task: str
+    text: str
+    answer: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -520,9 +537,22 @@ class Conversations(Protocol):
         """Begin a conversation over a collection; its number. Without a title it takes that of its first question."""
 
     def append(
-        self, conversation_id: int, question: str, asked: str, answer: Mapping[str, Any], owner: str = ""
-    ) -> int:
-        """Add a question and its finished answer; the turn's index."""
+        self, conversation_id: int, question: str, asked: str, answer: Mapping[str, Any], owner: str = "",
+        task: str = "",
+    ) -> int:  # fmt: skip
+        """Add a question and its answer, which ``task`` is still to write unless it is finished; the turn's index."""
+
+    def keep(self, growing: Sequence[Growing]) -> tuple[str, ...]:
+        """Keep what there is of these answers, all of them alive now; the tasks among them whose turn is gone, or that
+        were ended by another."""
+
+    def end(
+        self, conversation_id: int, index: int, task: str, asked: str, answer: Mapping[str, Any], owner: str = ""
+    ) -> bool:
+        """Put the finished answer in the place of what ``task`` has written; False where the turn is gone, or ended."""
+
+    def turn(self, conversation_id: int, index: int, owner: str = "") -> StoredTurn | None:
+        """One turn, None if there is none."""
 
     def list(self, owner: str = "", collection: str | None = None, limit: int = 200) -> tuple[Conversation, ...]:
         """The owner's conversations, of one collection or all, the last changed first."""

@@ -215,13 +215,13 @@ def test_an_answer_cut_off_by_the_end_of_the_program_says_so(desk: Desk) -> None
 
 def test_a_stopped_answer_does_not_come_back_after_its_turn_was_cut(desk: Desk) -> None:
     found = desk.conversations.create("default")
-    save = desk.conversations.begin(found.id, PARKING)
+    place = desk.conversations.begin(found.id, PARKING)
     desk.conversations.cut(found.id, 0)
-    save({"text": "late", "state": "stopped"})
+    place.end({"text": "late", "state": "stopped"})
     assert desk.texts(found.id) == []
     second = desk.conversations.begin(found.id, LEAVE)
-    save({"text": "late", "state": "stopped"})
-    second({"text": "right"})
+    place.end({"text": "late", "state": "stopped"})
+    second.end({"text": "right"})
     stored = desk.conversations.get(found.id)
     assert stored is not None and [turn.record["text"] for turn in stored.turns] == ["right"]
 

@@ -44,11 +44,11 @@ class SettingsPanel:
 
     async def status(self) -> AsyncIterator[Changes]:
         models = self._site.models
-        seen, busy = models.changed.version, models.busy
+        seen = models.changed.version
         yield await asyncio.to_thread(self._models)
-        while busy:
+        while models.busy:
             await models.changed.wait(seen, 1.0)
-            seen, busy = models.changed.version, models.busy
+            seen = models.changed.version
             yield {self._parts.status: status_html(await asyncio.to_thread(models.status))}
         yield await asyncio.to_thread(self._models)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-VERSION = 2
+VERSION = 3
 """Counts the steps below; ``library`` holds that of a database."""
 
 _FIRST = """
@@ -272,6 +272,11 @@ CREATE TABLE worker (
 );
 """
 
+_WRITTEN = """
+ALTER TABLE turn ADD COLUMN task TEXT COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE turn ADD COLUMN seen DOUBLE PRECISION NOT NULL DEFAULT 0;
+"""
+
 TABLES = (
     "meta", "collection", "generation", "document", "text", "layout", "original", "content", "passage", "vector",
     "encoding", "outbox", "dense", "unread", "conversation", "turn", "feedback", "account", "credential",
@@ -279,5 +284,5 @@ TABLES = (
 )  # fmt: skip
 """Every table that grows."""
 
-STEPS: tuple[str, ...] = (_FIRST, _QUEUE)
+STEPS: tuple[str, ...] = (_FIRST, _QUEUE, _WRITTEN)
 """Step n takes a library from version n to version n + 1; version 0 is an empty schema."""

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psycopg
@@ -55,8 +54,7 @@ SELECT passage_id, sum(idf * often * 2.2 / (often + 1.2 * (0.25 + 0.75 * hit.len
     FROM hit JOIN rarity USING (n) CROSS JOIN whole"""
 
 
-@dataclass(frozen=True, slots=True)
-class _Posting:
+class _Posting(NamedTuple):
     """A term in one passage: how often in its head and in its body, of how many terms in all."""
 
     term: str
@@ -64,6 +62,13 @@ class _Posting:
     head: int
     body: int
     length: int
+
+
+class _Cut(NamedTuple):
+    """The terms of so many passages."""
+
+    passages: int
+    postings: Sequence[_Posting]
 
 
 class Postings:
@@ -76,19 +81,22 @@ class Postings:
         for table in ("posting", "indexed"):
             connection.execute(f"DELETE FROM {table} WHERE collection_id = ?", (collection_id,))
 
-    def write(self, connection: Connection, collection_id: int, rows: Iterable[tuple[int, str, str]]) -> None:
-        passages = terms = 0
+    def cut(self, rows: Sequence[tuple[int, str, str]]) -> _Cut:
+        return _Cut(len(rows), [one for at in range(0, len(rows), _BATCH) for one in _postings(rows[at : at + _BATCH])])
+
+    def write(self, connection: Connection, collection_id: int, cut: _Cut, first: int = 0) -> None:
         with _raw(connection).cursor() as cursor, cursor.copy(
             "COPY posting (collection_id, term, passage_id, head, body, length) FROM STDIN"
         ) as copy:  # fmt: skip
-            for batch in _batches(rows):
-                passages += len(batch)
-                for one in _postings(batch):
-                    terms += one.head + one.body
-                    copy.write_row((collection_id, one.term, one.passage, one.head, one.body, one.length))
+            # A term is of letters, digits and marks alone: nothing in it has a meaning to COPY.
+            lines = (
+                f"{collection_id}\t{term}\t{first + passage}\t{head}\t{body}\t{length}\n"
+                for term, passage, head, body, length in cut.postings
+            )
+            copy.write("".join(lines))
         connection.execute(
             "UPDATE indexed SET passages = passages + ?, terms = terms + ? WHERE collection_id = ?",
-            (passages, terms, collection_id),
+            (cut.passages, sum(one.head + one.body for one in cut.postings), collection_id),
         )
 
     def forget(self, connection: Connection, collection_id: int, document_id: int) -> bool:
@@ -96,7 +104,7 @@ class Postings:
             rows = _rows(connection, document_id)
         except LibraryDamaged:
             return False
-        gone = [one for batch in _batches(rows) for one in _postings(batch)]
+        gone = self.cut(rows).postings
         _raw(connection).execute(
             "DELETE FROM posting p USING unnest(%s::text[], %s::bigint[]) AS gone(term, passage_id)"
             " WHERE p.collection_id = %s AND p.term = gone.term AND p.passage_id = gone.passage_id",
@@ -113,7 +121,7 @@ class Postings:
         self.create(connection, collection_id)
         documents = connection.execute("SELECT id FROM document WHERE collection_id = ?", (collection_id,))
         for (document_id,) in documents.fetchall():
-            self.write(connection, collection_id, _rows(connection, document_id, as_found=True))
+            self.write(connection, collection_id, self.cut(_rows(connection, document_id, as_found=True)))
 
     def sound(self, connection: Connection, collection_id: int) -> bool:
         """Whether the postings are as many as were put in, of passages that are there."""
@@ -200,7 +208,7 @@ def _parts(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one.term for one in _postings([(1, "", text)])))
 
 
-def _postings(rows: Sequence[tuple[int, str, str]]) -> Iterator[_Posting]:
+def _postings(rows: Sequence[tuple[int, str, str]]) -> list[_Posting]:
     """Every term of these passages, as FTS5 sees them."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         connection.execute(f"CREATE VIRTUAL TABLE words USING fts5(head, body, content='', tokenize=\"{TOKENIZER}\")")
@@ -208,32 +216,28 @@ def _postings(rows: Sequence[tuple[int, str, str]]) -> Iterator[_Posting]:
         clean = [(number, *(text.encode("utf-8", "replace").decode() for text in texts)) for number, *texts in rows]
         connection.execute("BEGIN")
         connection.executemany("INSERT INTO words(rowid, head, body) VALUES (?, ?, ?)", clean)
-        counted: defaultdict[tuple[str, int], Counter[str]] = defaultdict(Counter)
-        lengths: Counter[int] = Counter()
-        for term, passage, column, often in connection.execute(
-            "SELECT term, doc, col, count(*) FROM seen GROUP BY term, doc, col"
-        ):
-            counted[_short(term), passage][column] += often
-            lengths[passage] += often
-    for (term, passage), often in counted.items():
-        yield _Posting(term, passage, often["head"], often["body"], lengths[passage])
+        found = connection.execute(
+            "SELECT term, doc, sum(col = 'head'), sum(col = 'body') FROM seen GROUP BY term, doc"
+        ).fetchall()
+    lengths: defaultdict[int, int] = defaultdict(int)
+    for _, passage, head, body in found:
+        lengths[passage] += head + body
+    made = [
+        _Posting(term, passage, head, body, lengths[passage])
+        for term, passage, head, body in found
+        if term is not None and len(term) <= _LONGEST // 4
+    ]
+    odd: defaultdict[tuple[str, int], Counter[str]] = defaultdict(Counter)
+    for term, passage, head, body in found:
+        if term is None or len(term) > _LONGEST // 4:
+            odd[_short(term), passage].update(head=head, body=body)
+    return made + [_Posting(t, p, often["head"], often["body"], lengths[p]) for (t, p), often in odd.items()]
 
 
 def _short(term: str | None) -> str:
     """A term as the index holds it. A mark that stands alone is one without a letter, which SQLite gives as NULL."""
     data = (term or "").encode()
     return term or "" if len(data) <= _LONGEST else f"{blake2b(data, digest_size=16).hexdigest()}+"
-
-
-def _batches(rows: Iterable[tuple[int, str, str]]) -> Iterator[list[tuple[int, str, str]]]:
-    batch: list[tuple[int, str, str]] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _rows(connection: Connection, document_id: int, *, as_found: bool = False) -> list[tuple[int, str, str]]:

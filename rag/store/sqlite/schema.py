@@ -279,7 +279,13 @@ CREATE TABLE worker (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _PLACES, ENCODINGS, _ORIGINS, _SEEN, _ACCOUNTS, _QUEUE)
+_WRITTEN = """
+-- Of a turn whose answer is being written: by whom, and when it was last heard of.
+ALTER TABLE turn ADD COLUMN task TEXT NOT NULL DEFAULT '';
+ALTER TABLE turn ADD COLUMN seen REAL NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _PLACES, ENCODINGS, _ORIGINS, _SEEN, _ACCOUNTS, _QUEUE, _WRITTEN)
 """Step n takes a library from version n to version n + 1; version 0 is an empty file."""
 
 VERSION = len(MIGRATIONS)

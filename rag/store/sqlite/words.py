@@ -27,8 +27,16 @@ class Fts5:
     def drop(self, connection: Connection, collection_id: int) -> None:
         connection.execute(f"DROP TABLE {schema.fts(collection_id)}")
 
-    def write(self, connection: Connection, collection_id: int, rows: Iterable[tuple[int, str, str]]) -> None:
-        connection.executemany(f"INSERT INTO {schema.fts(collection_id)}(rowid, head, body) VALUES (?, ?, ?)", rows)
+    def cut(self, rows: Sequence[tuple[int, str, str]]) -> Sequence[tuple[int, str, str]]:
+        return rows
+
+    def write(
+        self, connection: Connection, collection_id: int, cut: Sequence[tuple[int, str, str]], first: int = 0
+    ) -> None:
+        connection.executemany(
+            f"INSERT INTO {schema.fts(collection_id)}(rowid, head, body) VALUES (?, ?, ?)",
+            [(first + number, head, body) for number, head, body in cut],
+        )
 
     def forget(self, connection: Connection, collection_id: int, document_id: int) -> bool:
         try:

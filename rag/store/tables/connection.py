@@ -78,8 +78,12 @@ class Words(Protocol):
     def drop(self, connection: Connection, collection_id: int) -> None:
         """Delete the index of a collection."""
 
-    def write(self, connection: Connection, collection_id: int, rows: Iterable[tuple[int, str, str]]) -> None:
-        """Put passages in."""
+    def cut(self, rows: Sequence[tuple[int, str, str]]) -> Any:
+        """What ``write`` puts in for these passages; made before its transaction begins, since nobody else writes in
+        that."""
+
+    def write(self, connection: Connection, collection_id: int, cut: Any, first: int = 0) -> None:
+        """Put passages in that were ``cut``, their numbers counted from ``first``."""
 
     def forget(self, connection: Connection, collection_id: int, document_id: int) -> bool:
         """Take a document out; False where its text is damaged, so that nobody knows its words: the index is then to be

@@ -26,11 +26,14 @@ from rag.store.tables.connection import Connection, Database, Words, numbers
 from rag.store.tables.jobs import expect_claimed
 from rag.store.terms import columns
 from rag.store.truth import Collection, NewDocument, NewPassage
-from rag.types import Document, Heading, ParsedDocument, Place, UnreadFile
+from rag.types import Document, Heading, Place, UnreadFile
 
 _COLUMNS = """SELECT d.id, c.name, d.source, d.title, d.media_type, d.sha256, d.size, d.characters, d.passages,
     d.pages, d.empty_pages, d.added_at, d.owner, d.origin, d.name, d.metadata
     FROM document d JOIN collection c ON c.id = d.collection_id"""
+
+
+_AT_ONCE = 500
 
 
 class DocumentsTables:
@@ -116,19 +119,20 @@ class DocumentsTables:
         return self.put_all(collection, [new])[0]
 
     def put_all(self, collection: Collection, new: Sequence[NewDocument]) -> tuple[Document, ...]:
-        vectors = []
+        vectors, words = [], []
         for one in new:
             check_names(one.origin, one.name, one.parsed.title)
             check_passages(one.parsed, one.passages)
             dimension = collection.embedder.dimension
             vectors.append({key: unit_bytes(vector, dimension) for key, vector in one.vectors.items()})
+            words.append(self._database.words.cut(_searched(one)))
         with self._database.writing() as connection:
             for claim in [one.claim for one in new if one.claim is not None]:
                 expect_claimed(connection, claim)
             now = find_collection(connection, collection.id)
             if now.generation != collection.generation:
                 raise embedded_anew(now, new[0].name if new else "")
-            stored = [self._put(connection, now, one, rows) for one, rows in zip(new, vectors, strict=True)]
+            stored = [self._put(connection, now, *given) for given in zip(new, vectors, words, strict=True)]
             # What the replaced ones had is dropped last: the text of one may stand in another now.
             _drop_orphans(connection, now.id, [number for _, orphans in stored for number in orphans])
             touch(connection, now.id)
@@ -136,8 +140,9 @@ class DocumentsTables:
         return tuple(map(_document, rows))
 
     def _put(
-        self, connection: Connection, collection: Collection, new: NewDocument, vectors: Mapping[bytes, bytes]
-    ) -> tuple[int, Sequence[int]]:
+        self, connection: Connection, collection: Collection, new: NewDocument, vectors: Mapping[bytes, bytes],
+        cut: Any,
+    ) -> tuple[int, Sequence[int]]:  # fmt: skip
         """Store one; its number, and those of the contents that the one before it had."""
         words = self._database.words
         present = _from(connection, collection.id, new.replaces or new.origin)
@@ -148,7 +153,8 @@ class DocumentsTables:
             shown = _name(connection, collection.id, Named(0, new.origin, new.name, ""))
             document_id = _insert_document(connection, collection, new, new.name, shown)
         contents = _insert_contents(connection, collection, [p.key for p in new.passages], vectors)
-        _insert_passages(connection, words, collection.id, document_id, new.parsed, new.passages, contents)
+        first = _insert_passages(connection, collection.id, document_id, new.passages, contents)
+        words.write(connection, collection.id, cut, first)
         return document_id, orphans
 
     def move(self, collection_id: int, document_id: int, origin: str, name: str) -> Document:
@@ -316,30 +322,46 @@ def _insert_contents(
     connection: Connection, collection: Collection, keys: Iterable[bytes], vectors: Mapping[bytes, bytes]
 ) -> dict[bytes, int]:
     """The content number of each key, after giving every new one its vector."""
-    found: dict[bytes, int] = {}
-    for key in dict.fromkeys(keys):
-        row = connection.execute(
-            "SELECT c.id, v.content_id FROM content c"
-            " LEFT JOIN vector v ON v.generation = ? AND v.content_id = c.id WHERE c.collection_id = ? AND c.key = ?",
-            (collection.generation, collection.id, key),
-        ).fetchone()
-        number, known = row or (None, None)
-        if known is None and key not in vectors:
-            raise StoreError(
-                "A passage has no vector; nothing was written.", hint="This is a bug of the caller: embed all passages."
-            )
-        if number is None:
-            number = connection.insert("INSERT INTO content (collection_id, key) VALUES (?, ?)", (collection.id, key))
-        if known is None:
-            connection.execute("INSERT INTO vector VALUES (?, ?, ?)", (collection.generation, number, vectors[key]))
-        found[key] = number
+    wanted = list(dict.fromkeys(keys))
+    found = _contents(connection, collection, wanted)
+    bare = [key for key in wanted if found.get(key, (0, None))[1] is None]
+    if not vectors.keys() >= set(bare):
+        raise StoreError(
+            "A passage has no vector; nothing was written.", hint="This is a bug of the caller: embed all passages."
+        )
+    connection.executemany(
+        "INSERT INTO content (collection_id, key) VALUES (?, ?)",
+        [(collection.id, key) for key in wanted if key not in found],
+    )
+    found |= _contents(connection, collection, [key for key in wanted if key not in found])
+    connection.executemany(
+        "INSERT INTO vector VALUES (?, ?, ?)", [(collection.generation, found[key][0], vectors[key]) for key in bare]
+    )
+    return {key: number for key, (number, _) in found.items()}
+
+
+def _contents(
+    connection: Connection, collection: Collection, keys: Sequence[bytes]
+) -> dict[bytes, tuple[int, int | None]]:
+    """The number of each content that there is, and the same once more where it has a vector."""
+    found: dict[bytes, tuple[int, int | None]] = {}
+    for at in range(0, len(keys), _AT_ONCE):
+        some = keys[at : at + _AT_ONCE]
+        rows = connection.execute(
+            "SELECT c.key, c.id, v.content_id FROM content c"
+            " LEFT JOIN vector v ON v.generation = ? AND v.content_id = c.id"
+            f" WHERE c.collection_id = ? AND c.key IN ({', '.join('?' * len(some))})",
+            (collection.generation, collection.id, *some),
+        ).fetchall()
+        found |= {bytes(key): (number, known) for key, number, known in rows}
     return found
 
 
 def _insert_passages(
-    connection: Connection, words: Words, collection_id: int, document_id: int, parsed: ParsedDocument,
-    passages: Sequence[NewPassage], contents: Mapping[bytes, int],
-) -> None:  # fmt: skip
+    connection: Connection, collection_id: int, document_id: int, passages: Sequence[NewPassage],
+    contents: Mapping[bytes, int],
+) -> int:  # fmt: skip
+    """Store the passages of a document; the number of the first, which the others follow."""
     first = connection.take_passages(len(passages))
     connection.executemany(
         "INSERT INTO passage (id, document_id, ordinal, start, stop, page, heading, content_id, places)"
@@ -348,10 +370,15 @@ def _insert_passages(
           stored_places(p.places))
          for n, p in enumerate(passages)],
     )  # fmt: skip
-    texts = ((p.heading, parsed.text[p.start : p.end]) for p in passages)
-    rows = [(first + n, *columns(parsed.title, *text)) for n, text in enumerate(texts)]
-    words.write(connection, collection_id, rows)
     _tell_index(connection, collection_id, range(first, first + len(passages)), removed=False)
+    return first
+
+
+def _searched(new: NewDocument) -> list[tuple[int, str, str]]:
+    """The passages of a document, by their place in it, as the full-text index gets them."""
+    parsed = new.parsed
+    texts = ((p.heading, parsed.text[p.start : p.end]) for p in new.passages)
+    return [(n, *columns(parsed.title, *text)) for n, text in enumerate(texts)]
 
 
 def _retire(connection: Connection, words: Words, collection_id: int, document_id: int) -> list[int]:

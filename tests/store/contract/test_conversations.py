@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rag.errors import StoreError, UnknownConversation
 from rag.store.common import TITLE_LIMIT
-from rag.store.truth import Truth
+from rag.store.truth import Growing, Truth
 from rag.types import Answer
 from tests.store.contract.conftest import Backend
 from tests.store.material import EMBEDDER
@@ -142,3 +142,24 @@ def test_any_text_can_be_said(truth: Truth, question: str, other: str) -> None:
     assert turn.answer["text"] == question
     talks.search(other)
     talks.delete(number)
+
+
+def test_an_answer_is_kept_while_it_is_written(truth: Truth) -> None:
+    talks = truth.conversations
+    number = talks.create("default", "ann")
+    assert talks.append(number, "q", "", {"text": "", "state": "writing"}, "ann", task="t1") == 0
+    assert talks.keep([Growing(number, 0, "t1", "One", {"text": "", "hits": [1]})]) == ()
+    others = [Growing(number, 0, "t2", "x"), Growing(9, 9, "t3", "x")]
+    assert talks.keep([Growing(number, 0, "t1", "One two."), *others]) == ("t2", "t3")
+    turn = talks.turn(number, 0, "ann")
+    assert turn is not None and turn.task == "t1" and turn.seen >= turn.created
+    assert turn.answer == {"text": "One two.", "hits": [1]} == talks.get(number, "ann")[1][0].answer
+    assert talks.turn(number, 0, "bob") is None and talks.turn(number, 1, "ann") is None
+    assert not talks.end(number, 0, "t2", "", {"text": "no"}, "ann"), "by nobody else"
+    assert not talks.end(number, 0, "", "", {"text": "no"}, "ann")
+    assert not talks.end(number, 0, "t1", "", {"text": "no"}, "bob")
+    assert talks.end(number, 0, "t1", "q!", answer("Done."), "ann")
+    turn = talks.turn(number, 0, "ann")
+    assert turn is not None and (turn.task, turn.asked, turn.answer) == ("", "q!", answer("Done."))
+    assert not talks.end(number, 0, "t1", "", {"text": "late"}, "ann") and talks.keep([Growing(number, 0, "t1", "")])
+    assert talks.keep([Growing(number, 0, "", "x")]) == ("",), "what nobody writes is left alone"
