@@ -66,6 +66,9 @@ class Config:
     ``document_weight`` >= 0 is what a document that is about what is asked adds to its passages' scores.
     ``abstain_below``: probability in [0, 1] under which the answer is "not in the documents"; -1 means the
     value fitted for the collection, or else the shipped one. ``allow_remote`` lets ``*-cloud`` models see documents.
+    ``addresses`` says which pages of the web may be put in by typing their address on the page: none (``off``), those
+    of the ``public`` network, or those of this machine and its network, too (``private``).
+
     ``verify``: ``rules``, ``llm`` (the answering model gives a second opinion on sentences in doubt) or ``ollama:NAME``
     (that model does); ``verify_all`` asks it about every sentence that cites something and is no quotation.
     ``prompt``: ``auto`` takes the one for the model's size, ``full`` or ``small`` insist. ``smallest_llm``: ``auto``
@@ -109,6 +112,7 @@ class Config:
     prompts: Path | None = None
     prompt: str = "auto"
     smallest_llm: float = 1.0
+    addresses: str = "off"
     host: str = "127.0.0.1"
     port: int = 7860
     limits: Limits = field(default_factory=Limits)
@@ -311,6 +315,8 @@ def _check_ranges(config: Config) -> None:
         raise ConfigError("database must be the address of a PostgreSQL database: postgresql://USER@HOST/NAME.")
     if config.chroma and not _SERVER.fullmatch(config.chroma):
         raise ConfigError("chroma must be the address of a Chroma server: http://HOST:PORT.")
+    if config.addresses not in ("off", "public", "private"):
+        raise ConfigError(f"addresses must be 'off', 'public' or 'private', not {config.addresses!r}.")
     if config.prompt not in ("auto", "full", "small"):
         raise ConfigError(f"prompt must be 'auto', 'full' or 'small', not {config.prompt!r}.")
     if config.verify not in ("rules", "llm") and not _OF_OLLAMA.fullmatch(config.verify):

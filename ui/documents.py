@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _PATIENCE = 1.0
 _COALESCE = 0.1
+_LONGEST_ADDRESS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,13 @@ class Documents:
     """Documents and collections of ``library`` for the page. All methods may block; none needs Gradio.
 
     ``folders`` brings synced ones up to date; None where who sees the page is to learn nothing of its machine's disks.
+    ``addresses``: whether pages of the web can be put in by their address.
     """
 
-    def __init__(self, library: Library, intake: Intake, folders: Folders | None) -> None:
+    def __init__(
+        self, library: Library, intake: Intake, folders: Folders | None, *, addresses: bool = False
+    ) -> None:  # fmt: skip
+        self._addresses = addresses
         self._library = library
         self._intake = intake
         self._folders = folders
@@ -101,6 +106,18 @@ class Documents:
         self._folders.sync(place, collection)
         return DocumentsUpdate(self._documents(collection))
 
+    def fetch(self, address: str, collection: str) -> DocumentsUpdate:
+        """Begin to put in the page of the web at an address."""
+        if not self._addresses:
+            return DocumentsUpdate(
+                warning='Addresses are not fetched here.\nThe setting addresses = "public" allows it.'
+            )
+        typed = address.strip()
+        if not typed.lower().startswith(("http://", "https://")) or len(typed) > _LONGEST_ADDRESS:
+            return DocumentsUpdate(warning="This is no address of the web.\nIt begins with https:// or http://.")
+        self._intake.fetch(typed, collection)
+        return DocumentsUpdate(self._documents(collection))
+
     def unsync(self, path: str, collection: str) -> DocumentsUpdate:
         """Mirror a folder no longer; its documents stay."""
         try:
@@ -146,4 +163,4 @@ class Documents:
         taken = {row.source for row in files}
         files += [FileRow("", u.source, "failed", u.error, u.hint) for u in unread if u.source not in taken]
         folders = None if self._folders is None else self._folders.rows(collection)
-        return documents_html(collection, there, files, folders)
+        return documents_html(collection, there, files, folders, addresses=self._addresses)

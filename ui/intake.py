@@ -1,4 +1,5 @@
-"""Files on their way in: received in pieces into a private folder, then ingested in the background.
+"""Files and typed addresses on their way in: files are received in pieces into a private folder; then ingested, both,
+in the background.
 
 A received file is a job that any page of this server sees, so a reload loses nothing. It lies in a folder of the
 library, under the name it came with and beside a note of what is to be done with it, until it is in the library or
@@ -52,6 +53,7 @@ class Job:
     size: int = 0
     same_name: SameName | None = None
     owner: str = ""
+    address: bool = False
 
 
 @dataclass(slots=True)
@@ -185,6 +187,11 @@ class Intake:
         (self.folder / f"{job.row.job}{_NOTE}").unlink(missing_ok=True)
         _delete(job.folder)
 
+    def fetch(self, address: str, collection: str) -> None:
+        """Queue a page of the web, which is fetched when its turn comes; unlike a file it does not outlive this."""
+        key = uuid.uuid4().hex[:12]
+        self._enqueue(Job(FileRow(key, address, "waiting"), collection, self.folder / key, address=True))
+
     # -- looking ----------------------------------------------------------------------------------------------
 
     def rows(self, collection: str, owner: str = "") -> list[FileRow]:
@@ -229,10 +236,11 @@ class Intake:
                 job = self._jobs.get(key)
             if job is not None:
                 taken = {other.row.source for other in batch}
-                if batch and ((job.collection, job.same_name, job.owner) != alike or job.row.source in taken):
+                kind = (job.collection, job.same_name, job.owner, job.address and job.row.job)
+                if batch and (kind != alike or job.row.source in taken):
                     break
                 batch.append(job)
-                alike = (job.collection, job.same_name, job.owner)
+                alike = kind
             key = self._next()
         return batch, key
 
@@ -260,6 +268,9 @@ class Intake:
             library = self._library if self._view_of is None else self._view_of(batch[0].owner)
             if collection and collection not in library.collections.names():
                 raise UnknownCollection(f"The collection {collection!r} is gone.", hint="Add it to another.")
+            if batch[0].address:
+                self._fetch(library, jobs)
+                return
             events = library.ingest_events(
                 list(jobs), collection=collection or None, same_name=batch[0].same_name, uploads=True
             )
@@ -277,6 +288,13 @@ class Intake:
         finally:
             if not self._closed:
                 self._fail(jobs.values(), "It was not read.", "Add it again; the program's log may say why.")
+
+    def _fetch(self, library: Library, jobs: dict[Path, Job]) -> None:
+        """Put in the page of the one job there is, if its address is one that may be fetched."""
+        private = library.config.addresses == "private"
+        for folder, job in list(jobs.items()):
+            report = library.ingest_address(job.row.source, private=private, collection=job.collection or None)
+            self._finish(jobs.pop(folder), report.events[0])
 
     def _finish(self, job: Job, event: IngestEvent) -> None:
         if event.code == _SAME_NAME:

@@ -70,6 +70,8 @@ def documents_html(
     documents: Sequence[Document],
     files: Sequence[FileRow],
     folders: Sequence[FolderRow] | None = (),
+    *,
+    addresses: bool = False,
 ) -> str:
     """The documents of a collection in a place of their own: what needs a word, what failed, what comes, the folders it
     mirrors, what is there, by folder where there are several.
@@ -81,6 +83,9 @@ def documents_html(
     rows = coming + _by_folder(documents, folder_of if folders is not None else inner_folder)
     empty = f'<li class="empty">No documents yet – drop files anywhere on this page: {names()}.</li>'
     synced = "" if folders is None else _synced(folders)
+    synced += (
+        '<div class="synced"><p><button type="button" data-addaddress>Add a web page…</button></p></div>' * addresses
+    )
     blocks = f'<ul class="decide" aria-label="Files to decide on">{"".join(asking)}</ul>' if asking else ""
     return (
         f'<div class="dhead"><h2>Documents in “{name(collection)}”</h2>{_sync(len(documents), files)}'

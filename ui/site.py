@@ -66,7 +66,10 @@ class Site:
         self.chat = Chat(library, self.answers, self.conversations, self.suggestions)
         self.embedding = Embedding(library)
         self.folders = Folders(library, self.intake.changed)
-        self.documents = Documents(library, self.intake, self.folders if self.local else None)
+        self.documents = Documents(
+            library, self.intake, self.folders if self.local else None,
+            addresses=library.config.addresses != "off" and not self.people,
+        )  # fmt: skip
         self.reader = Reader(library, self.conversations)
         self._pictures: OrderedDict[tuple[int, int, int, int], bytes] = OrderedDict()
         self._drawing = asyncio.Semaphore(2)

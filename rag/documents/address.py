@@ -130,7 +130,7 @@ def _resolved(url: httpx.URL, *, private: bool) -> list[_Address]:
         at = "" if str(inner) == url.host else f" ({inner})"
         raise DocumentError(
             f"{shown(url.host)}{at} is in this machine's own network, from which nothing is fetched.",
-            hint="If you trust it, allow that: --private on the command line.",
+            hint='If you trust it, allow that: --private on the command line, addresses = "private" for the page.',
         )
     return found[:3]
 

@@ -12,6 +12,7 @@ from selectolax.lexbor import LexborHTMLParser
 from rag.errors import UnknownSource
 from rag.library import Library
 from rag.types import INVISIBLE, Document, Heading, Outcome, Place
+from tests.documents.web import ARTICLE, web_site
 from tests.ui.corpus import HOSTILE_NAME, POLICY
 from ui.conversations import Conversations
 from ui.documents import Documents
@@ -258,6 +259,21 @@ def test_a_folder_of_a_server_is_not_named_through_the_page(library: Library, in
     served = Documents(library, intake, None)
     assert "rag sync" in served.sync("/etc", "default").warning
     assert library.folders("default") == () and "Sync a folder" not in (served.show("default").documents or "")
+
+
+def test_a_page_of_the_web_is_put_in_where_a_setting_allows_it(library: Library, intake: Intake) -> None:
+    with web_site() as web:
+        address = web.give("/ferries", ARTICLE)
+        off = Documents(library, intake, None)
+        assert "setting" in off.fetch(address, "default").warning and "web page" not in (
+            off.show("default").documents or ""
+        )
+        on = Documents(library, intake, None, addresses=True)
+        assert "Add a web page" in (on.show("default").documents or "")
+        for typed in ("file:///etc/passwd", "ferries", "", "https://" + "x" * 3_000):
+            assert "no address" in on.fetch(typed, "default").warning
+        on.fetch(f" {address} ", "default")  # one of this machine, which takes more than "public"
+        assert "own network" in asyncio.run(listed(on))[-1] and web.asked == []
 
 
 async def listed(documents: Documents) -> list[str]:

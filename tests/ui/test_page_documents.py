@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Route, expect
 
 from rag.library import Library
+from tests.documents.web import ARTICLE, web_site
 from tests.ui.pilot import Pilot, page_over, tab, write
 
 pytestmark = pytest.mark.browser
@@ -18,7 +19,8 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def shelf(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
     """A library to change."""
-    with Library.open(tmp_path_factory.mktemp("shelf"), llm="quotes", embedder="builtin") as opened:
+    home = tmp_path_factory.mktemp("shelf")
+    with Library.open(home, llm="quotes", embedder="builtin", addresses="private") as opened:
         opened.ingest(corpus)
         yield opened
 
@@ -336,3 +338,13 @@ def test_a_file_of_a_known_name_asks_what_to_do(browser: Browser, address: str, 
         expect(pilot.page.locator("#docs .file")).to_have_count(0)
         texts = sorted(shelf.text(d.id) for d in shelf.sources() if d.name == "gate.md")
         assert texts == [NOTES, "The gate closes at ten."]
+
+
+def test_a_page_of_the_web_is_added_by_its_address(browser: Browser, address: str, shelf: Library) -> None:
+    with web_site() as web, tab(browser, address) as pilot:
+        page = web.give("/ferries", ARTICLE)
+        with pilot.documents() as place:
+            place.locator("[data-addaddress]").click()
+            pilot.dialog(page)
+            expect(row(pilot, "ferries")).to_contain_text("1 passage")
+        assert page in [document.origin for document in shelf.sources()]

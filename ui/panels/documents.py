@@ -44,6 +44,7 @@ class DocumentsPanel:
             (ui.documents.same, self.same),
             (ui.documents.sync, self.sync),
             (ui.documents.unsync, self.unsync),
+            (ui.documents.fetch, self.fetch),
         ):
             act(method, ui.collection, out, **ALWAYS).then(*follow, **ALWAYS)
         # Followed without the chat among the outputs: Gradio would lock its buttons until the last file is in.
@@ -100,3 +101,6 @@ class DocumentsPanel:
 
     def unsync(self, collection: str, event: gr.EventData) -> Changes:
         return self._shown.documents(self._documents.unsync(told(event, "id", str), collection))
+
+    def fetch(self, collection: str, event: gr.EventData) -> Changes:
+        return self._shown.documents(self._documents.fetch(told(event, "name", str), collection))

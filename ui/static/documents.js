@@ -1,5 +1,5 @@
 // The documents in a place of their own: filter, sort, select, remove; one tab stop, arrow keys inside.
-// Events: 'remove' 'open' 'dismiss' 'same' 'scope' 'sync' 'unsync'
+// Events: 'remove' 'open' 'dismiss' 'same' 'scope' 'sync' 'unsync' 'fetch'
 const state = {filter: '', sort: 'name', picked: new Set(), at: 0, opener: null};
 const rows = () => [...element.querySelectorAll('.list > .doc[data-added]')];
 const shown = () => rows().filter(row => !row.hidden);
@@ -78,6 +78,11 @@ const addFolder = async () => {
     text: 'The whole path of a folder of this machine. This collection then holds what is in it: new, changed and removed files are taken over each time it is synced.'});
   if (path) trigger('sync', {name: path});
 };
+const addAddress = async () => {
+  const address = await window.ragPage.ask({title: 'Add a web page', ok: 'Add', value: 'https://',
+    text: 'Its address. This one page is fetched by the machine that this program runs on, without its pictures and links, and is cited with the address and the day.'});
+  if (address) trigger('fetch', {name: address});
+};
 const unsync = async path => {
   const said = await window.ragPage.ask({title: 'Sync this folder no longer?', text: path + ' stays as it is, and so do its documents here.', ok: 'Stop syncing'});
   if (said) trigger('unsync', {id: path});
@@ -94,6 +99,7 @@ element.addEventListener('click', e => {
   else if ('only' in button.dataset) ask(rows().filter(each => box(each).checked).map(each => each.querySelector('.dn').title), []);
   else if ('folderAsk' in button.dataset) ask([], [button.dataset.folderAsk]);
   else if ('addfolder' in button.dataset) addFolder();
+  else if ('addaddress' in button.dataset) addAddress();
   else if (act === 'sync') trigger('sync', {name: id});
   else if (act === 'unsync') unsync(id);
   else if (act === 'remove') remove([row]);
