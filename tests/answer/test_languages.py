@@ -78,6 +78,9 @@ def test_opposites_never_support_each_other(one: str, other: str) -> None:
 
 
 NUMBERS = [
+    ("The school has two hundred and fifty pupils.", "The school has 250 pupils."),
+    ("Half a million people live there.", "500,000 people live there."),
+    ("It opened on 3 March 1987.", "It opened on 1987-03-03."),
     ("The council approved two hundred and fifty new flats.", "The council approved 250 new flats."),
     ("The fund holds half a million euros for repairs.", "The fund holds 500,000 euros for repairs."),
     (

@@ -48,13 +48,18 @@ def where(parsed: Parsed, words: str) -> str:
     return place_name(parsed.document.places, start, start + len(words), parsed.document.text)
 
 
-def test_pictures_of_every_format_are_read(reading: ParserPool) -> None:
+def test_a_picture_is_read(reading: ParserPool) -> None:
     parsed = reading.parse(saved("PNG", drawn()), "rules.png")
     assert parsed.document.text.split("\n") == list(LINES)
     page, box = where(parsed, "37.80 EUR").split(", box ")
     left, top, width, height = map(int, box.split(","))
     assert page == "page 1" and 20 < left < 60 and 60 < top < 90 and 300 < width < 500 and 15 < height < 60
     assert parsed.document.pages == (Place(1, 0, len(parsed.document.text)),) and parsed.document.title == LINES[0]
+
+
+@pytest.mark.parametrize("reading", ENGINES[-1:], indirect=True)
+def test_pictures_of_every_format_are_read(reading: ParserPool) -> None:
+    """By one engine: the reader of pictures is the same for all."""
     parsed = reading.parse(saved("TIFF", drawn(LINES[:1]), drawn(LINES[1:])), "two.tif")
     assert where(parsed, "western pier").startswith("page 1, box") and where(parsed, "deck").startswith("page 2, box")
     turned = drawn(LINES[2:]).rotate(90, expand=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -151,7 +151,7 @@ class Reader:
 
     def _source(self, text: str) -> Source:
         units = units_of(text)
-        stems = [[word.stem for word in unit.words] for unit in units]
+        orders = [_orders(unit.words, unit.values) for unit in units]
         vocabulary: dict[str, int] = {}
         shown: list[str] = []
         rows: list[tuple[int, ...]] = []
@@ -172,8 +172,8 @@ class Reader:
         return Source(
             text=text,
             units=units,
-            pairs=tuple(frozenset(pairwise(s)) for s in stems),
-            triples=tuple(frozenset(zip(s, s[1:], s[2:], strict=False)) for s in stems),
+            pairs=tuple(frozenset(pair for order in both for pair in pairwise(order)) for both in orders),
+            triples=tuple(frozenset(three for order in both for three in _threes(order)) for both in orders),
             rows=tuple(rows),
             vocabulary=Vocabulary(vocabulary),
             word_vectors=self._vectors.embed_words(shown),
@@ -186,15 +186,17 @@ class Reader:
     def windows(self, claim: Claim, source: Source, widest: int = _WIDEST) -> list[Window]:
         """Every run of at most ``widest`` neighbouring sentences, measured against ``claim``; best first."""
         matched = self._matches(claim, source)
-        pairs = _present(list(pairwise(claim.stems)), source.pairs)
-        triples = _present(list(zip(claim.stems, claim.stems[1:], claim.stems[2:], strict=False)), source.triples)
+        orders = _orders(claim.words, claim.values)
+        pairs = [_present(list(pairwise(order)), source.pairs) for order in orders]
+        triples = [_present(_threes(order), source.triples) for order in orders]
         whole = source.vectors @ self._claim_vectors(claim)[0]
         cosines = (whole + np.maximum(whole, self._pieces(claim, source))) / 2
         found = []
         for first in range(len(source.units)):
             for last in range(first, min(first + widest, len(source.units))):
                 rows = slice(first, last + 1)
-                found.append(_window(source, first, last, matched[rows], pairs[rows], triples[rows], cosines[rows]))
+                copied = [table[rows] for table in pairs], [table[rows] for table in triples]
+                found.append(_window(source, first, last, matched[rows], *copied, cosines[rows]))
         return sorted(found, key=lambda window: -window.logit)
 
     def _pieces(self, claim: Claim, source: Source) -> Array:
@@ -234,6 +236,27 @@ class Reader:
         return table
 
 
+def _orders(words: Sequence[Word], values: Sequence[Value]) -> tuple[tuple[str, ...], ...]:
+    """What stands behind what: the words' stems; and, where there are values, these in place of their words, since
+    "250" and "two hundred and fifty" have none in common."""
+    stems = tuple(word.stem for word in words)
+    if not values:
+        return (stems,)
+    within = [next((v for v in values if v.start <= word.start < v.end), None) for word in words]
+    named = groupby(zip(within, stems, strict=True), lambda pair: _name_of(pair[0]) if pair[0] else pair[1])
+    return (stems, tuple(name for name, _ in named))
+
+
+def _name_of(value: Value) -> str:
+    if value.kind in ("date", "year"):
+        return f"={value.year}-{value.month}-{value.day}"
+    return f"={value.amount.normalize()}{'%' if value.kind == 'percent' else ''}"
+
+
+def _threes(order: Sequence[str]) -> list[tuple[str, str, str]]:
+    return list(zip(order, order[1:], order[2:], strict=False))
+
+
 def _norms(rows: Array) -> npt.NDArray[np.float32]:
     """The length of each row, never 0."""
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
@@ -249,16 +272,27 @@ def _present(wanted: Sequence[object], present: Sequence[frozenset[Any]]) -> Arr
     return np.array(table).reshape(len(present), len(wanted))
 
 
+def _share(table: Array, otherwise: float) -> float:
+    """The share of what is wanted (columns) that is in any of the sentences (rows)."""
+    return float(table.max(axis=0).mean()) if table.shape[1] else otherwise
+
+
 def _window(
-    source: Source, first: int, last: int, matched: Array, pairs: Array, triples: Array, cosines: Array
+    source: Source,
+    first: int,
+    last: int,
+    matched: Array,
+    pairs: Sequence[Array],
+    triples: Sequence[Array],
+    cosines: Array,
 ) -> Window:
     found = matched.max(axis=0)
     parts = {
         "recall": float(found.mean()) if found.size else 1.0,
         "cosine": float(max(cosines)),
     }
-    parts["pairs"] = float(pairs.max(axis=0).mean()) if pairs.shape[1] else parts["recall"]
-    parts["triples"] = copied = float(triples.max(axis=0).mean()) if triples.shape[1] else parts["pairs"]
+    parts["pairs"] = max(_share(table, parts["recall"]) for table in pairs)
+    parts["triples"] = copied = max(_share(table, parts["pairs"]) for table in triples)
     parts["patched"] = min(1.0, copied / _PATCHED) * (1 - copied)
     parts["words"] = math.log(max(1, found.size))
     weighed = {**parts, "wider": last - first}
