@@ -18,6 +18,7 @@ from rag.types import EncodeEvent
 
 if TYPE_CHECKING:
     from rag.models.embed import Embedder
+    from rag.store.served import Election
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ _REMEMBERED = 4_096
 _BATCH = 32
 _AT_ONCE = 4
 _QUIET_SECONDS = 2.0
+_TURN_SECONDS = 5.0
 _DIGEST = 16
 
 
@@ -114,11 +116,19 @@ class PassageEncoder:
 
 
 class Filler:
-    """Fills what is missing in the background, once nothing has woken it for two seconds. Thread-safe."""
+    """Fills what is missing in the background, once nothing has woken it for two seconds. Thread-safe.
 
-    def __init__(self, encoder: Callable[[], PassageEncoder | None], collections: Callable[[], Sequence[int]]) -> None:
+    Where many processes write a library, the one that wins the ``election`` fills, since all would make the same; the
+    others look every few seconds whether it has ended, and whether something is left.
+    """
+
+    def __init__(
+        self, encoder: Callable[[], PassageEncoder | None], collections: Callable[[], Sequence[int]],
+        election: Election | None = None,
+    ) -> None:  # fmt: skip
         self._encoder = encoder
         self._collections = collections
+        self._election = election
         self._guard = threading.Lock()
         self._woken, self._stop = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
@@ -159,11 +169,18 @@ class Filler:
 
     def _fill(self) -> bool:
         """Whether to go on: False when it is to stop."""
-        encoder = self._encoder()
+        encoder, election = self._encoder(), self._election
         if encoder is None:
             return True
-        for collection_id in self._collections():
-            for _ in encoder.fill(collection_id):
-                if self._stop.is_set():
+        try:
+            while election is not None and not election.won():
+                if self._stop.wait(_TURN_SECONDS):
                     return False
-        return True
+            for collection_id in self._collections():
+                for _ in encoder.fill(collection_id):
+                    if self._stop.is_set():
+                        return False
+            return True
+        finally:
+            if election is not None:
+                election.resign()

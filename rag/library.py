@@ -41,6 +41,7 @@ from rag.models.deferred import defer
 from rag.platform.files import real_path
 from rag.proof import KnownDocument, text_hash
 from rag.store.backends import (
+    FILLING,
     is_database,
     open_accounts,
     open_election,
@@ -142,7 +143,11 @@ class Library:
         self._lexical = truth.lexical
         self._guard = threading.RLock()
         self._passage_encoder: PassageEncoder | None = None
-        self._filler = Filler(self._encoder, lambda: [collection.id for collection in truth.collections.list()])
+        self._filler = Filler(
+            self._encoder,
+            lambda: [collection.id for collection in truth.collections.list()],
+            open_election(truth, FILLING) if config.database and truth.writer else None,
+        )
         self._ingesting = threading.Lock()
         self._reindexing = threading.Lock()
         self._pools: dict[tuple[int, int], ParserPool] = {}

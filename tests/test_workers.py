@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,10 @@ from rag.library import Library
 from rag.types import IngestEvent
 from tests.conftest import ROOT
 from tests.postgres import Server
+from tests.test_encode import Counting
+
+SLOW = 240
+"""Seconds that anything may take on a machine with much to do."""
 
 
 def opened(address: str, folder: Path, *, queue: bool = False) -> Library:
@@ -160,3 +165,31 @@ def test_the_commands(postgres: Server, docs: Path, tmp_path: Path) -> None:
             worker.send_signal(signal.SIGTERM)
             out, _ = worker.communicate(timeout=120)
             assert worker.returncode == 0 and len(out.splitlines()) == 16
+
+
+def test_only_one_of_many_fills_in_what_the_encoder_makes(
+    postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rag.encode._QUIET_SECONDS", 0.0)
+    monkeypatch.setattr("rag.encode._TURN_SECONDS", 0.05)
+    address, encoders = postgres.address("w_filled"), [Counting(), Counting(), Counting()]
+    with ExitStack() as stack:
+        libraries = [
+            stack.enter_context(
+                Library.open(address, library=tmp_path / str(n), llm="quotes", embedder="builtin", encoder=encoder)
+            )
+            for n, encoder in enumerate(encoders)
+        ]
+        first = libraries[0]
+        first.collections.ensure()
+        first._filler.close()  # so that all of it is left to the others
+        for number in range(40):
+            first.add(f"The gate {number} is green.", source=f"{number}.txt")
+        for library in libraries[1:]:
+            library._filler.wake()
+        ended = time.monotonic() + SLOW
+        while first.index().pending:
+            assert time.monotonic() < ended
+            time.sleep(0.02)
+    asked = sum(encoder.asked for encoder in encoders)
+    assert 40 <= asked <= 40 + len(encoders), "each text once, and one to learn what a model is"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FILE_NAME",
+    "FILLING",
     "Salvage",
     "expect_not_lost",
     "is_database",
@@ -73,11 +74,16 @@ def open_accounts(address: Path | str) -> Iterator[AccountRows]:
         yield AccountsTables(database)
 
 
-def open_election(truth: Truth) -> Election:
-    """The election of the process that tells a Chroma server what the library in a database holds."""
+FILLING = 0x52414733
+"""The number of the lock of the process that fills in the encoder's vectors."""
+
+
+def open_election(truth: Truth, number: int = ELECTION) -> Election:
+    """The election of the process that tells a Chroma server what the library in a database holds, or that does what
+    else has the ``number``."""
     from rag.store.postgres.election import Election as Lock
 
-    return Lock(truth.address, ELECTION)
+    return Lock(truth.address, number)
 
 
 def is_database(address: Path | str) -> bool:

@@ -1,8 +1,10 @@
 """A team's library beside one person's: ingest by workers, search through PostgreSQL and a Chroma server, many pages.
 
-``RAG_TEAM=100000`` says how many passages are searched. Everything runs on this machine: PostgreSQL, ``chroma run``,
-workers, pages and the fake model share its cores with what is measured. The library in the database is a copy of the
-one in the folder (``rag.store.move``), so that both answer the same questions from the same vectors.
+``python -m tests.bench.team_bench PART...`` runs some of its parts (``PARTS``). ``RAG_TEAM=100000`` says how many
+passages are searched, ``RAG_FAULTS=5`` how often each kind of process is killed. Everything runs on this machine:
+PostgreSQL, ``chroma run``, workers, pages and the fake model share its cores with what is measured. The library in the
+database is a copy of the one in the folder (``rag.store.move``), so that both answer the same questions from the same
+vectors.
 """
 
 from __future__ import annotations
@@ -10,11 +12,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -34,17 +37,21 @@ from tests.bench.tables import data, percentile, say, table
 from tests.bench.ui_model import QUESTION
 from tests.chroma import ChromaRun
 from tests.postgres import Server, server
+from tests.test_team_faults import KINDS as FAULTS
+from tests.test_team_faults import Papers, Readers, Team, settled
 from tests.ui.corpus import write_corpus
 
 SIZE = 100_000
 WORKERS = (1, 2, 4)
 PAGES, QUESTIONS = 4, 25
+KILLS = 10
 ROOT = Path(__file__).parents[2]
 
 
-def main() -> None:
+def main(parts: Sequence[str] = ()) -> None:
     """Measure and print."""
     say(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    wanted = [PARTS[part] for part in parts or PARTS]
     with (
         tempfile.TemporaryDirectory(prefix="pg") as place,
         tempfile.TemporaryDirectory() as home,
@@ -52,15 +59,13 @@ def main() -> None:
     ):
         chroma = ChromaRun(Path(home) / "chroma")
         try:
-            _gold(postgres, Path(home))
-            _ingest(postgres, chroma, Path(home))
-            _pages(postgres, chroma, Path(home))
-            _search(postgres, chroma, Path(home))
+            for part in wanted:
+                part(postgres, chroma, Path(home))
         finally:
             chroma.stop()
 
 
-def _gold(postgres: Server, home: Path) -> None:
+def _gold(postgres: Server, _: ChromaRun, home: Path) -> None:
     """The shipped gold set over both: how many of its answers are the same to the letter, with the same citations."""
     asked = [one.question for one in load_gold(ROOT / "tests" / "data" / "seeds.yaml").questions]
     told = []
@@ -207,6 +212,56 @@ def _measured(truth: Truth, dense: DenseIndex, home: Path) -> dict[str, float]:
     return figures
 
 
+def _takeover(postgres: Server, _: ChromaRun, home: Path) -> None:
+    """The process that tells Chroma is killed: how long until another does."""
+    took = []
+    with ExitStack() as stack:
+        team = Team(stack, postgres, home / "takeover")
+        team.library._dense.close()  # this process tells nobody: it is to be a worker
+        for _ in range(KILLS):
+            while len(team.candidates()) < len(team.workers):
+                time.sleep(0.1)
+            before = _teller(team)
+            started = time.monotonic()
+            team.kill("teller", random.Random(1))
+            while _teller(team) == before:
+                time.sleep(0.01)
+            took.append(time.monotonic() - started)
+    say(f"\nthe process that tells Chroma killed {KILLS} times: another took over within {max(took):.1f} s, p50"
+        f" {percentile(took, 0.5):.1f} s")  # fmt: skip
+
+
+def _teller(team: Team) -> int:
+    """The connection of the process that tells Chroma, waited for."""
+    while (found := team.teller()) is None:
+        time.sleep(0.01)
+    return found
+
+
+def _faults(postgres: Server, _: ChromaRun, home: Path) -> None:
+    """Each kind of process killed in the middle of changes; until all that was changed is in and told to the index."""
+    dense_module.EXACT_BYTES = -1
+    count = int(os.environ.get("RAG_FAULTS", "5"))
+    rows = []
+    with ExitStack() as stack:
+        team, chance = Team(stack, postgres, home / "faults"), random.Random(15)
+        papers = Papers(team, home / "faults-docs", chance)
+        for kind in FAULTS:
+            readers, took = Readers(team.library, papers.acknowledged), []
+            try:
+                for _ in range(count):
+                    killed = papers.disturbed(kind)
+                    settled(team)
+                    took.append(time.monotonic() - killed)
+            finally:
+                readers.end()
+            lost, doubled = papers.wrong()
+            rows.append((kind, count, f"{percentile(took, 0.5):.1f}", f"{max(took):.1f}", lost, doubled,
+                         f"{len(readers.stale)} of {readers.found}"))  # fmt: skip
+    say()
+    table(("killed", "times", "right again after s, p50", "most", "lost", "doubled", "stale hits"), rows)
+
+
 def _environ(address: str, chroma: ChromaRun, folder: str) -> dict[str, str]:
     return {
         **os.environ, "RAG_DATABASE": address, "RAG_CHROMA": chroma.address, "RAG_LIBRARY": folder, "RAG_LLM": "quotes",
@@ -237,5 +292,10 @@ def _line(command: list[str], environ: dict[str, str]) -> Iterator[str]:
             child.terminate()
 
 
+PARTS = {
+    "gold": _gold, "ingest": _ingest, "pages": _pages, "takeover": _takeover, "faults": _faults, "search": _search,
+}  # fmt: skip
+
+
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -30,28 +30,35 @@ _LONGEST = 500
 
 _BATCH = 2_000
 
-_ASKED = "asked(n, term, need) AS (SELECT * FROM unnest(%(n)s::int[], %(terms)s::text[], %(need)s::int[]))"
+_ASKED = """whole AS MATERIALIZED (
+    SELECT passages::float8 AS passages, terms::float8 / greatest(passages, 1) AS length
+    FROM indexed WHERE collection_id = %(collection)s
+), asked AS MATERIALIZED (
+    SELECT n, term, need, greatest(ln((passages - holders + 0.5) / (holders + 0.5)), 1e-6)::float8 AS idf
+    FROM unnest(%(n)s::int[], %(terms)s::text[], %(need)s::int[], %(holders)s::float8[])
+        AS given(n, term, need, holders) CROSS JOIN whole
+)"""
+"""Constants are cast to float8 here and below: PostgreSQL takes them for numeric, of which each step costs ten times as
+much."""
 
-_HITS = f"""{_ASKED}, hit AS (
-    SELECT a.n, p.passage_id, max(p.length) AS length,
-        CASE WHEN max(a.need) > 0 THEN min({HEAD_WEIGHT} * p.head + p.body)
-             ELSE sum({HEAD_WEIGHT} * p.head + p.body) END::float8 AS often
+_OFTEN = f"({HEAD_WEIGHT}::float8 * p.head + p.body)"
+
+_HITS = f"""{_ASKED}, hit AS NOT MATERIALIZED (
+    SELECT a.n, a.idf, p.passage_id, max(p.length) AS length,
+        CASE WHEN max(a.need) > 0 THEN min({_OFTEN}) ELSE sum({_OFTEN}) END AS often
     FROM asked a JOIN posting p ON p.collection_id = %(collection)s AND p.term = a.term
-    GROUP BY a.n, p.passage_id HAVING max(a.need) = 0 OR count(*) = max(a.need)
+    GROUP BY a.n, a.idf, p.passage_id HAVING max(a.need) = 0 OR count(*) = max(a.need)
 )"""
 
 _SINGLE_HITS = f"""{_ASKED}, hit AS NOT MATERIALIZED (
-    SELECT a.n, p.passage_id, p.length, ({HEAD_WEIGHT} * p.head + p.body)::float8 AS often
+    SELECT a.n, a.idf, p.passage_id, p.length, {_OFTEN} AS often
     FROM asked a JOIN posting p ON p.collection_id = %(collection)s AND p.term = a.term
 )"""
 """The same where each asked for is one term: nothing to group, and a search among some passages reads only theirs."""
 
-_SCORED = """whole AS (SELECT passages::float8 AS passages, terms::float8 / greatest(passages, 1) AS length
-    FROM indexed WHERE collection_id = %(collection)s),
-rarity AS (SELECT n, greatest(ln(((SELECT passages FROM whole) - count(*) + 0.5) / (count(*) + 0.5)), 1e-6) AS idf
-    FROM hit GROUP BY n)
-SELECT passage_id, sum(idf * often * 2.2 / (often + 1.2 * (0.25 + 0.75 * hit.length / whole.length))) AS score
-    FROM hit JOIN rarity USING (n) CROSS JOIN whole"""
+_SCORED = """SELECT passage_id, sum(idf * often * 2.2::float8
+    / (often + 1.2::float8 * (0.25::float8 + 0.75::float8 * hit.length / whole.length))) AS score
+    FROM hit CROSS JOIN whole"""
 
 
 class _Posting(NamedTuple):
@@ -134,35 +141,34 @@ class Postings:
         return bool(row and row[0])
 
     def count(self, connection: Connection, collection_id: int, term: Term) -> int:
-        asked = _asked(connection, collection_id, [term])
+        asked = _asked(connection, collection_id, {term: 0})
         found = _raw(connection).execute(f"WITH {_hits(asked)} SELECT count(*) FROM hit", asked).fetchone()
         return int(found[0]) if found else 0
 
     def best(
-        self, connection: Connection, collection_id: int, terms: Sequence[Term], limit: int,
+        self, connection: Connection, collection_id: int, terms: Mapping[Term, int], limit: int,
         within: Ids | None = None,
     ) -> dict[int, float]:  # fmt: skip
         asked = _asked(connection, collection_id, terms)
         only = "" if within is None else "WHERE passage_id = ANY(%(within)s)"
         rows = _raw(connection).execute(
-            f"WITH {_hits(asked)}, {_SCORED} {only} GROUP BY passage_id"
-            " ORDER BY score DESC, passage_id LIMIT %(limit)s",
+            f"WITH {_hits(asked)} {_SCORED} {only} GROUP BY passage_id ORDER BY score DESC, passage_id LIMIT %(limit)s",
             {**asked, "limit": limit, **({} if within is None else {"within": within.tolist()})},
         )
         return dict(rows.fetchall())
 
     def scores(
-        self, connection: Connection, collection_id: int, terms: Sequence[Term], ids: Iterable[int]
+        self, connection: Connection, collection_id: int, terms: Mapping[Term, int], ids: Iterable[int]
     ) -> dict[int, float]:
         asked = _asked(connection, collection_id, terms)
         rows = _raw(connection).execute(
-            f"WITH {_hits(asked)}, {_SCORED} WHERE passage_id = ANY(%(ids)s) GROUP BY passage_id",
+            f"WITH {_hits(asked)} {_SCORED} WHERE passage_id = ANY(%(ids)s) GROUP BY passage_id",
             {**asked, "ids": [int(number) for number in ids]},
         )
         return dict(rows.fetchall())
 
     def holders(self, connection: Connection, collection_id: int, term: Term) -> Ids:
-        asked = _asked(connection, collection_id, [term])
+        asked = _asked(connection, collection_id, {term: 0})
         rows = _raw(connection).execute(f"WITH {_hits(asked)} SELECT passage_id FROM hit ORDER BY 1", asked).fetchall()
         return np.array(rows, dtype=np.int64).reshape(-1)
 
@@ -176,19 +182,21 @@ def _raw(connection: Connection) -> psycopg.Connection[tuple[Any, ...]]:
     return connection.raw
 
 
-def _asked(connection: Connection, collection_id: int, terms: Sequence[Term]) -> dict[str, Any]:
+def _asked(connection: Connection, collection_id: int, terms: Mapping[Term, int]) -> dict[str, Any]:
     """The terms as the parameters of ``_HITS``: a term's parts must all be there (``need``), or be any beginning so."""
     places: list[int] = []
     words: list[str] = []
     need: list[int] = []
-    for place, term in enumerate(terms):
+    holders: list[int] = []
+    for place, (term, count) in enumerate(terms.items()):
         parts: Sequence[str] = _parts(term.text)
         if term.prefix:
             parts = _beginning(connection, collection_id, parts)
         places += [place] * len(parts)
         words += parts
         need += [0 if term.prefix else len(parts)] * len(parts)
-    return {"n": places, "terms": words, "need": need, "collection": collection_id}
+        holders += [count] * len(parts)
+    return {"n": places, "terms": words, "need": need, "holders": holders, "collection": collection_id}
 
 
 def _beginning(connection: Connection, collection_id: int, parts: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -65,8 +65,9 @@ class Fts5:
         return int(found[0])
 
     def best(
-        self, connection: Connection, collection_id: int, terms: Sequence[Term], limit: int, within: Ids | None = None
-    ) -> dict[int, float]:
+        self, connection: Connection, collection_id: int, terms: Mapping[Term, int], limit: int,
+        within: Ids | None = None,
+    ) -> dict[int, float]:  # fmt: skip
         table = schema.fts(collection_id)
         if within is not None and len(within) > _MANY:
             within = np.intersect1d(self._matching(connection, table, _match(terms)), within, assume_unique=True)
@@ -79,7 +80,7 @@ class Fts5:
         return dict(rows.fetchall())
 
     def scores(
-        self, connection: Connection, collection_id: int, terms: Sequence[Term], ids: Iterable[int]
+        self, connection: Connection, collection_id: int, terms: Mapping[Term, int], ids: Iterable[int]
     ) -> dict[int, float]:
         """The unary plus keeps FTS5 from starting anew for each id (which counts every term again, 5-13 ms for 50 ids
         at 100,000 passages): it runs through the matches once (1-4 ms)."""
@@ -104,7 +105,7 @@ def _bm25(table: str) -> str:
     return f"bm25({table}, {HEAD_WEIGHT}, 1.0)"
 
 
-def _match(terms: Sequence[Term]) -> str:
+def _match(terms: Mapping[Term, int]) -> str:
     return " OR ".join(term.match for term in terms)
 
 

@@ -96,12 +96,14 @@ class Words(Protocol):
         """How many passages hold a term."""
 
     def best(
-        self, connection: Connection, collection_id: int, terms: Sequence[Term], limit: int, within: Ids | None = ...
-    ) -> dict[int, float]:
-        """The ``limit`` (at least 1) best passages by these terms, only of ``within`` if given, with their BM25."""
+        self, connection: Connection, collection_id: int, terms: Mapping[Term, int], limit: int,
+        within: Ids | None = ...,
+    ) -> dict[int, float]:  # fmt: skip
+        """The ``limit`` (at least 1) best passages by these terms, each given with its ``count``, only of ``within`` if
+        given, with their BM25."""
 
     def scores(
-        self, connection: Connection, collection_id: int, terms: Sequence[Term], ids: Iterable[int]
+        self, connection: Connection, collection_id: int, terms: Mapping[Term, int], ids: Iterable[int]
     ) -> dict[int, float]:
         """The BM25 of those of ``ids`` that hold one of the terms."""
 

@@ -134,12 +134,13 @@ class LexicalTables:
         return count
 
 
-def affordable(terms: Sequence[tuple[int, Term]], rows: int) -> list[Term]:
-    """As many terms, rarest first, as together occur in at most ``rows`` passages; at least one."""
-    chosen: list[Term] = []
+def affordable(terms: Sequence[tuple[int, Term]], rows: int) -> dict[Term, int]:
+    """As many terms, rarest first, as together occur in at most ``rows`` passages, at least one; each with its
+    number of passages."""
+    chosen: dict[Term, int] = {}
     for frequency, term in terms:
         rows -= frequency
         if chosen and rows < 0:
             break
-        chosen.append(term)
+        chosen[term] = frequency
     return chosen
