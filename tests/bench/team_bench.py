@@ -212,7 +212,7 @@ def _measured(truth: Truth, dense: DenseIndex, home: Path) -> dict[str, float]:
     return figures
 
 
-def _takeover(postgres: Server, _: ChromaRun, home: Path) -> None:
+def _takeover(postgres: Server, chroma: ChromaRun, home: Path) -> None:
     """The process that tells Chroma is killed: how long until another does."""
     took = []
     with ExitStack() as stack:
@@ -238,7 +238,7 @@ def _teller(team: Team) -> int:
     return found
 
 
-def _faults(postgres: Server, _: ChromaRun, home: Path) -> None:
+def _faults(postgres: Server, chroma: ChromaRun, home: Path) -> None:
     """Each kind of process killed in the middle of changes; until all that was changed is in and told to the index."""
     dense_module.EXACT_BYTES = -1
     count = int(os.environ.get("RAG_FAULTS", "5"))
