@@ -21,6 +21,10 @@ _FEW = 4
 """Below the so-maniest part of all rows it is cheaper to take them out than to compare all."""
 _RUN = 8
 """Rows that follow each other need not be copied; that pays from so many a run."""
+_MOST_MISSING = 20_000
+"""So many new passages are read from the truth for a question rather than all rows brought up to date."""
+_MOST_NEW = 2_000
+"""So many new passages are read from the truth for a question to all."""
 _KEPT_SECONDS = 600.0
 """So long after the last question to chosen documents the vectors stay in memory for the next."""
 
@@ -66,16 +70,48 @@ class ExactSearch:
 
         Raises EmbedderMismatch.
         """
-        rows = self._rows(collection)
         if within is None:
-            return best(rows.ids, cosines(rows.matrix, vector), limit)
+            return self._among_all(collection, vector, limit)
         self._filtered[collection.id] = time.monotonic()
-        places = np.searchsorted(rows.ids, within)
-        places = places[places < len(rows.ids)]
-        places = places[np.isin(rows.ids[places], within, assume_unique=True)]
+        with self._truth.snapshot():
+            rows = self._rows(collection, stale=True)
+            places = _places(rows.ids, within)
+            if len(within) - len(places) > _MOST_MISSING:
+                rows = self._rows(collection)
+                places = _places(rows.ids, within)
+            missing = np.setdiff1d(within, rows.ids[places], assume_unique=True)
+            new, added = self._truth.vectors.some(collection.id, missing.tolist()) if len(missing) else (missing, None)
         if len(places) * _FEW < len(rows.ids):
-            return best(rows.ids[places], _cosines_at(rows.matrix, places, vector), limit)
-        return best(rows.ids[places], cosines(rows.matrix, vector)[places], limit)
+            scores = _cosines_at(rows.matrix, places, vector)
+        else:
+            scores = cosines(rows.matrix, vector)[places]
+        if added is None:
+            return best(rows.ids[places], scores, limit)
+        return best(np.append(rows.ids[places], new), np.append(scores, cosines(added, vector)), limit)
+
+    def _among_all(self, collection: Collection, vector: npt.NDArray[Any], limit: int) -> list[tuple[int, float]]:
+        """The nearest of all; a large collection is not brought up to date for a few changes: the new passages are read
+        beside it, and of the nearest those are passed over that are gone."""
+        with self._truth.snapshot():
+            rows = self._rows(collection, stale=True)
+            new = np.empty(0, dtype=np.int64)
+            if changed := rows.revision != self._truth.collections.revision(collection.id):
+                last = int(rows.ids[-1]) if len(rows.ids) else 0
+                new = self._truth.passages.newer(collection.id, last, _MOST_NEW + 1)
+                if rows.matrix.nbytes < saved.LEAST_BYTES or len(new) > _MOST_NEW:
+                    rows, changed = self._rows(collection), False
+            scores = cosines(rows.matrix, vector)
+            if not changed:
+                return best(rows.ids, scores, limit)
+            found, wanted = best(rows.ids, scores, limit), limit
+            while len(there := self._truth.passages.homes([number for number, _ in found])) < min(limit, len(found)):
+                if wanted >= len(rows.ids):
+                    break
+                wanted *= 4
+                found = best(rows.ids, scores, wanted)
+            ids, matrix = self._truth.vectors.some(collection.id, new.tolist())
+        found = [one for one in found if one[0] in there] + best(ids, cosines(matrix, vector), limit)
+        return sorted(found, key=lambda one: (-one[1], one[0]))[:limit]
 
     def scores(self, collection: Collection, vector: npt.NDArray[Any], ids: Sequence[int]) -> dict[int, float]:
         """The cosine of each of these passages; those that are gone are left out."""
@@ -128,32 +164,46 @@ class ExactSearch:
             )
         return now
 
-    def _rows(self, collection: Collection) -> _Rows:
+    def _rows(self, collection: Collection, *, stale: bool = False) -> _Rows:
+        """The rows as they are now; ``stale``: or as they were, if they are at hand. A passage's vector never changes:
+        only which passages there are can be out of date."""
         with self._lock, self._truth.snapshot():
             old = self._loaded.get(collection.id)
             if old is not None and not old.whole:
                 old = None
             at = self._truth.collections.revision(collection.id)
-            if old is not None and old.revision == at and old.generation == collection.generation:
+            if old is not None and old.generation == collection.generation and (stale or old.revision == at):
+                self.expect_current(collection)
                 return old
             now = self.expect_current(collection)
             if old is None or old.generation != now.generation:
                 self._loaded.pop(collection.id, None)
-                rows = self._saved(now, at) or _Rows(at, now.generation, *_twice(self._truth.vectors.all(now.id)))
+                rows = self._saved(now, at, stale=stale) or _Rows(
+                    at, now.generation, *_twice(self._truth.vectors.all(now.id))
+                )
             else:
                 rows = _refresh(self._truth, now, old, at)
             self._loaded[collection.id] = rows
             return rows
 
-    def _saved(self, collection: Collection, at: int) -> _Rows | None:
+    def _saved(self, collection: Collection, at: int, *, stale: bool) -> _Rows | None:
         """The rows as of the file beside the truth, brought up to date, if they agree with it."""
         found = saved.read(self._folder, collection) if self._folder is not None else None
         if found is None:
             return None
         rows = _Rows(found.revision, collection.generation, found.ids, found.matrix, found.matrix, found.view)
-        if found.revision != at:
+        if found.revision != at and not stale:
             rows = _refresh(self._truth, collection, rows, at)
-        return rows if saved.agrees(self._truth, collection, rows.ids, rows.matrix) else None
+        sound = saved.agrees(self._truth, collection, rows.ids, rows.matrix, some_gone=rows.revision != at)
+        return rows if sound else None
+
+
+def _places(ids: Ids, wanted: Ids) -> npt.NDArray[np.intp]:
+    """Where those of the wanted numbers are that are there; both are ascending."""
+    places = np.searchsorted(ids, wanted)
+    inside = places < len(ids)
+    places, wanted = places[inside], wanted[inside]
+    return np.asarray(places[ids[places] == wanted])
 
 
 def _twice(rows: tuple[Ids, Vector]) -> tuple[Ids, Vector, Vector]:

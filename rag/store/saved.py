@@ -57,12 +57,15 @@ def read(folder: Path, collection: Collection) -> Saved | None:
     return Saved(revision, ids, matrix, view) if np.all(ids[1:] > ids[:-1]) and are_units(matrix) else None
 
 
-def agrees(truth: Truth, collection: Collection, ids: Ids, matrix: Vector) -> bool:
-    """Whether some of these rows, the newest among them, are those that the truth has."""
+def agrees(truth: Truth, collection: Collection, ids: Ids, matrix: Vector, *, some_gone: bool) -> bool:
+    """Whether some of these rows, the newest among them, are those that the truth has; ``some_gone``: as far as it
+    still has them."""
     drawn = np.random.default_rng().integers(0, len(ids), _SAMPLE) if len(ids) else np.empty(0, dtype=np.int64)
     places = np.unique(np.append(drawn, np.arange(max(0, len(ids) - 4), len(ids))))
     found, rows = truth.vectors.some(collection.id, ids[places].tolist())
-    return np.array_equal(found, ids[places]) and np.array_equal(rows, matrix[places])
+    there = places[np.isin(ids[places], found)]
+    enough = len(there) > 0 if some_gone else len(there) == len(places)
+    return enough and np.array_equal(rows, matrix[there])
 
 
 def save(truth: Truth, folder: Path, collection: Collection) -> None:

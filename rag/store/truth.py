@@ -405,6 +405,9 @@ class Passages(Protocol):
     def ids(self, collection_id: int) -> Ids:
         """The numbers of all passages of a collection, ascending."""
 
+    def newer(self, collection_id: int, number: int, limit: int) -> Ids:
+        """The first ``limit`` of them behind a number, ascending: passages are numbered as they come."""
+
     def numbers_in(self, document_ids: Sequence[int]) -> Ids:
         """The numbers of all passages of these documents, ascending."""
 

@@ -1,4 +1,5 @@
-"""A library in use: a folder of 10,000 files mirrored, questions to chosen documents, a backup, damage and repair."""
+"""A library in use: hostile files put in, a folder of 10,000 files mirrored, questions to chosen documents, a backup,
+damage and repair."""
 
 from __future__ import annotations
 
@@ -24,6 +25,7 @@ from rag.store.sqlite.truth import SqliteTruth
 from rag.store.truth import EmbedderInfo
 from tests.bench.search_bench import PASSAGES, fill, questions
 from tests.bench.tables import percentile, say, table
+from tests.documents.material import hostile
 
 FILES = int(os.environ.get("RAG_FILES", 10_000))
 _PATIENCE = 120
@@ -33,7 +35,7 @@ _DAMAGED_DOCUMENTS = 40
 
 def main() -> None:
     """Print the times of each and what a repair saves."""
-    for part in (_mirror, _filters, _repair):
+    for part in (_hostile, _mirror, _filters, _repair):
         with tempfile.TemporaryDirectory() as home:
             part(Path(home))
 
@@ -42,6 +44,28 @@ def _timed(call: Callable[[], Any]) -> float:
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
+
+
+def _hostile(home: Path) -> None:
+    """The highest memory of this process, which opens the library, while files that bomb, recurse and lie go in."""
+    docs = home / "docs"
+    docs.mkdir()
+    with Library.open(home / "library", llm="quotes", embedder="builtin", encoder="off") as library:
+        ordinary = docs / "ordinary.txt"
+        ordinary.write_text("The ship has a crew of seven. " * 2_000, encoding="utf-8")
+        library.ingest(ordinary)
+        before = _highest()
+        for number, (name, data) in enumerate(hostile()):
+            (docs / f"{number:03} {name}").write_bytes(data)
+        report = library.ingest(docs)
+    say(f"{len(report.events)} hostile files, {report.count('failed')} refused; the most memory that this process had")
+    say(f"before them {before:.0f} MB, with them {_highest():.0f} MB")
+
+
+def _highest() -> float:
+    """The most memory that this process has had, in MB."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1000
 
 
 def _mirror(home: Path) -> None:

@@ -66,6 +66,32 @@ def test_it_stands_in_for_the_truth_and_is_brought_up_to_date(
             assert {i for i, _ in again} <= set(truth.passages.ids(collection.id).tolist())
 
 
+@pytest.mark.usefixtures("no_truth")
+def test_chosen_passages_need_no_look_at_all_the_others(
+    library: tuple[Truth, Collection], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth, collection = library
+    old = truth.passages.ids(collection.id)
+    opened = ExactSearch(truth, tmp_path)
+    opened.search(collection, QUERY, 5, old)
+    document = put(truth, collection, "new.txt", prose(1, 80))
+    within = np.append(old[7:90], truth.passages.numbers_in([document.id]))
+    put(truth, collection, "other.txt", prose(2, 80))
+    truth.documents.remove(collection.id, "other.txt")
+    _, matrix = truth.vectors.some(collection.id, within.tolist())
+    expected = within[np.argsort(-(matrix @ QUERY), kind="stable")[:25]].tolist()
+
+    def refuse(_: int) -> None:
+        raise AssertionError("all passages were listed")
+
+    monkeypatch.setattr(truth.passages, "ids", refuse)
+    for search in (opened, ExactSearch(truth, tmp_path)):
+        assert [i for i, _ in search.search(collection, QUERY, 25, within)] == expected
+    monkeypatch.undo()
+    monkeypatch.setattr("rag.store.exact._MOST_MISSING", 0)
+    assert [i for i, _ in ExactSearch(truth, tmp_path).search(collection, QUERY, 25, within)] == expected
+
+
 def _flip(data: bytes) -> bytes:
     return data[:-2] + bytes((data[-2] ^ 0x40, data[-1] ^ 0x40))
 

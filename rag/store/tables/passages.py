@@ -74,6 +74,15 @@ class PassagesTables:
             ).fetchall()
         return np.array(rows, dtype=np.int64).reshape(-1)
 
+    def newer(self, collection_id: int, number: int, limit: int) -> Ids:
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT p.id FROM passage p JOIN document d ON d.id = p.document_id"
+                " WHERE p.id > ? AND d.collection_id = ? ORDER BY p.id LIMIT ?",
+                (number, collection_id, limit),
+            ).fetchall()
+        return np.array(rows, dtype=np.int64).reshape(-1)
+
     def count(self, collection_id: int) -> int:
         with self._database.reading() as connection:
             at = revision(connection, collection_id)
