@@ -35,6 +35,7 @@ from rag.commands.options import (
 from rag.errors import ConfigError, RagError
 from rag.platform.files import real_path
 from rag.platform.signals import ENDING
+from rag.platform.terminal import writable
 
 if TYPE_CHECKING:
     from rag.config import Config
@@ -667,6 +668,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def main() -> None:
     """The console script."""
     _open_standard_streams()
+    for stream in (sys.stdout, sys.stderr):
+        writable(stream)
     sys.exit(run())
 
 

@@ -1,4 +1,4 @@
-"""The terminal in front of the program."""
+"""The terminal in front of the program, and its standard streams."""
 
 from __future__ import annotations
 
@@ -6,6 +6,21 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
+from typing import TextIO
+
+
+def writable(stream: TextIO) -> None:
+    """Have a standard stream take every character. What is piped or put into a file is UTF-8, as JSON has to be, where
+    the system would write its own code page, which on Windows holds 250 characters; in a terminal, or where
+    PYTHONIOENCODING asks for another encoding, what that lacks is written as ``\\uNNNN``."""
+    if not isinstance(stream, TextIOWrapper) or stream.encoding.lower().replace("_", "-").startswith("utf"):
+        return
+    if stream.isatty() or "PYTHONIOENCODING" in os.environ:
+        stream.reconfigure(errors="backslashreplace")
+    else:
+        stream.reconfigure(encoding="utf-8")
+
 
 if sys.platform == "win32":
 

@@ -27,8 +27,8 @@ PARTS = (
     "scale",
     "team",
 )
-APART = ("install",)
-"""Only when named: it downloads."""
+APART = ("install", "weight")
+"""Only when named: they download."""
 
 
 def main(arguments: list[str]) -> int:
