@@ -90,7 +90,7 @@ class Settings:
     @property
     def named(self) -> float:
         """The threshold for a question that names something exactly which the passages hold."""
-        return min(self.threshold, (self.absent + self.threshold) / 2)
+        return min(self.threshold, self.absent)
 
     @property
     def room(self) -> int:
@@ -201,9 +201,9 @@ class AnswerEngine:
         # Words of earlier turns that the question does not point to help to find, but are not what is asked.
         own = self._llm is None and asked != question and not leans(question)
         judged = question if own else named.question
-        probability = self._tools.abstainer.probability(judged, hits) if hits else 0.0
+        probability = self._tools.abstainer.probability(judged, named.led(hits)) if hits else 0.0
         # What it names exactly is there: that much less else is needed.
-        certain = probability >= (self._settings.named if named.met else self._settings.threshold)
+        certain = probability >= (self._settings.named if named.spelled else self._settings.threshold)
         clock.lap("abstain")
         series = self._tools.series.read(named.question, hits)
         listed = series if series is not None and series.quotes else None
@@ -261,19 +261,19 @@ class AnswerEngine:
 
     def _stands_alone(self, question: str, history: Sequence[Turn]) -> bool:
         """Whether the question is to be searched as it is: the documents answer it so, or what they hold in the
-        context of the earlier turns answers it no better. One that points back by itself does not stand alone."""
+        context of the earlier turns does not answer it. One that points back by itself does not stand alone."""
         if leans(question):
             return False
-        judge = self._tools.abstainer
-        alone = judge.probability(question, self._retriever.hits(question))
-        if alone >= self._settings.threshold:
+        judge, threshold = self._tools.abstainer, self._settings.threshold
+        if judge.probability(question, self._retriever.hits(question)) >= threshold:
             return True
         found = self._retriever.hits(in_context(question, history).question)
-        return judge.probability(question, found) <= alone
+        return judge.probability(question, found) < threshold
 
     def _condense(self, question: str, history: Sequence[Turn]) -> Generator[AnswerEvent, None, Condensed | None]:
         if self._llm is None:
-            return None if not history or self._stands_alone(question, history) else in_context(question, history)
+            earlier = [turn for turn in history if not self._tools.courtesy(turn.user)]
+            return None if not earlier or self._stands_alone(question, earlier) else in_context(question, earlier)
         tools, reply = self._tools, ""
         try:
             asked = rewriting_prompt(

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from rag.language import Parsed, Value, Word, language_of, parse, sentences
+from rag.language.tables import pattern
 from rag.types import Citation, Origin, Passage, Place
 
 _REACH = 600
-
-_POINTS_BACK = re.compile(
-    r"\W*(?:(?:and|but|so|also|yet|in|at|for|after|before|during|since|on|of|as|with|by|from|however|then|thus"
-    r"|therefore|moreover|additionally|furthermore),?\s+){0,2}"
-    r"(?:he|she|it|they|this|these|those|such|that|his|her|its|their|both)\b",
-    re.IGNORECASE,
-)
-_CONNECTS = re.compile(
-    r"\W*(?:for example|for instance|however|therefore|thus|hence|moreover|furthermore|in addition|additionally|also"
-    r"|instead|as a result|consequently|then|later|afterwards|subsequently|meanwhile|similarly|in turn)\b",
-    re.IGNORECASE,
-)
-_REFERS = re.compile(
-    r"\b(?:this|these|those|such|all of (?:this|these)) (?!(?:an?|the|who|that|which|of|in|is|are|was|were|as)\b)\w",
-    re.IGNORECASE,
-)
-_GOES_ON = re.compile(r"\W*(?:another|other|the \w+)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +39,22 @@ class Unit:
     @property
     def points_back(self) -> bool:
         """Whether a pronoun stands where its subject should be."""
-        return bool(_POINTS_BACK.match(self.text))
+        return bool(pattern("points back").match(self.text))
 
     @property
     def connects(self) -> bool:
         """Whether it opens with a word that ties it to the sentence before: "however", "for example"."""
-        return bool(_CONNECTS.match(self.text))
+        return bool(pattern("connects").match(self.text))
 
     @property
     def refers(self) -> bool:
         """Whether it speaks of "these devices" or "such a law" that it does not name itself."""
-        return bool(_REFERS.search(self.text))
+        return bool(pattern("refers").search(self.text))
 
     @property
     def goes_on(self) -> bool:
         """Whether it opens as the continuation of a thought."""
-        return self.connects or bool(_GOES_ON.match(self.text))
+        return self.connects or bool(pattern("goes on").match(self.text))
 
 
 @lru_cache(maxsize=2_048)

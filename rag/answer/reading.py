@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from rag.answer.passages import units_of
 from rag.answer.quoting.question import Question
+from rag.answer.quoting.ranking import Candidate
+from rag.answer.span_head import SpanHead, asking, neighbourhood, span_head
 from rag.answer.synonymy import Array
 from rag.language.questions import question_words
 from rag.language.words import words_of
@@ -21,27 +24,35 @@ READ = 3
 """So many passages are read, the first: a thirtieth of a second each."""
 _THREADS = 2
 _LOWEST = 0.25
-_SHORT_OF, _LEAST_RARITY, _FEWEST_TOKENS = 0.6, 0.3, 2
+_SPAN_SCALE = 5.0
+"""Log-odds of spans are told in units of so many, which is about their spread."""
+_LEAST_RARITY, _FEWEST_TOKENS = 0.3, 2
 
 
-@dataclass(frozen=True)
+class Sentence(Protocol):
+    """Sentence ``index`` of a passage, of those that ``units_of`` gives."""
+
+    @property
+    def passage(self) -> Passage: ...
+    @property
+    def index(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
 class Read:
-    """How near each token of a question is to one passage, and to each of its sentences, by their place in it."""
+    """How near each token of a question is to one passage, and to each of its sentences, by their place in it: to the
+    sentence with the heading or the head of the table that it stands under. ``span`` is the log-odds that a token of
+    the passage answers against that none does."""
 
     passage: Passage
     near: Array
     sentences: dict[int, Array]
-    question_word: float
+    span: float
 
     @property
     def mean(self) -> float:
         """To the passage, on average."""
         return float(self.near.mean())
-
-    @cached_property
-    def nearest(self) -> Array:
-        """To the sentence that they are nearest to on average; to the passage where it has no sentence."""
-        return max(self.sentences.values(), key=lambda near: float(near.mean()), default=self.near)
 
 
 @dataclass(frozen=True)
@@ -58,28 +69,26 @@ class Reading:
         if not self.read:
             return {}
         best = max(self.read, key=lambda one: one.mean)
-        sentence = max((one.nearest for one in self.read), key=lambda near: float(near.mean()))
         return {
             "read_low": _lowest(best.near),
-            "sentence_low": _lowest(sentence),
-            "sentence_gap": float(np.maximum(0, _SHORT_OF - sentence) @ self.weights),
-            "question_word": max(one.question_word for one in self.read),
             "read_lead": best.mean - float(np.mean([one.mean for one in self.read])),
+            "span": float(np.logaddexp.reduce([one.span for one in self.read])) / _SPAN_SCALE,
         }
 
-    def nearness(self, passage_id: int, place: int) -> float | None:
-        """How near the question is on average to sentence ``place`` of a passage; None where that was not read."""
-        for one in self.read:
-            if one.passage.id == passage_id and place in one.sentences:
-                return float(one.sentences[place].mean())
-        return None
+    def nearness(self, sentences: Sequence[Sentence]) -> Array:
+        """How near the question is to each sentence on average, from the farthest one on; 0 for what was not read."""
+        read = {one.passage.id: one.sentences for one in self.read}
+        near = [read.get(one.passage.id, {}).get(one.index) for one in sentences]
+        told = np.array([np.nan if one is None else one.mean() for one in near])
+        return np.nan_to_num(told - np.nanmin(told)) if np.isfinite(told).any() else np.zeros(len(near))
 
 
 class Reader:
     """Reads the first passages found for a question, once for all who ask."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, head: SpanHead | None = None) -> None:
         self._encoder = encoder
+        self._head = head or span_head()
         self.read = lru_cache(maxsize=8)(self._read)
 
     def reading(self, question: Question, hits: Sequence[Hit]) -> Reading:
@@ -90,16 +99,27 @@ class Reader:
         known, *found = self._encoder.known([question.text, *(passage.text for passage in passages)])
         sure = min(1.0, float(known) / KNOWN_QUESTION) * min(1.0, float(np.mean(found)) / KNOWN_PASSAGE)
         asked, *texts = self._encoder.tokens([question.text, *(p.index_text for p in passages)], _THREADS)
-        tokens = _asking(question, asked)
+        tokens = asking_tokens(question, asked)
         if not len(tokens.rows):
             return Reading((), tokens.weights, sure)
         vectors = asked.vectors[tokens.rows]
-        read = (_reads(tokens, vectors @ t.vectors.T, t.spans, p) for t, p in zip(texts, passages, strict=True))
+        whole = asking(vectors, tokens.asks)
+
+        def one(text: TokenVectors, passage: Passage) -> Read:
+            cosines = vectors @ text.vectors.T
+            if not cosines.shape[1]:
+                return Read(passage, np.zeros(0), {}, -np.inf)
+            inside = sentences_in(passage, text.spans)
+            odds = self._head.log_odds(whole, text.vectors, neighbourhood(cosines, tokens.weights, inside.values()))
+            near = np.asarray(cosines.max(axis=1), dtype=np.float64)
+            return Read(passage, near, _to_sentences(cosines, inside, passage), float(np.logaddexp.reduce(odds)))
+
+        read = (one(text, passage) for text, passage in zip(texts, passages, strict=True))
         return Reading(tuple(one for one in read if one.near.size), tokens.weights, sure)
 
 
 @dataclass(frozen=True, slots=True)
-class _Asking:
+class Asking:
     """The rows of a question's tokens that are no punctuation, their share by rarity, and which of them ask."""
 
     rows: npt.NDArray[np.int64]
@@ -107,7 +127,7 @@ class _Asking:
     asks: npt.NDArray[np.bool_]
 
 
-def _asking(question: Question, asked: TokenVectors) -> _Asking:
+def asking_tokens(question: Question, asked: TokenVectors) -> Asking:
     text = question.text
     rows = [row for row, (start, end) in enumerate(asked.spans) if any(map(str.isalnum, text[start:end]))]
     rarity = {term.stem: term.weight for term in question.terms}
@@ -119,21 +139,36 @@ def _asking(question: Question, asked: TokenVectors) -> _Asking:
         weights.append(max(rarity.get(word.stem, 0.0) if word else 0.0, _LEAST_RARITY))
         asks.append(word is not None and text[word.start : word.end].lower() in question_words())
     shares = np.array(weights) / (sum(weights) or 1.0)
-    return _Asking(np.array(rows, dtype=np.int64), shares, np.array(asks, dtype=bool))
+    return Asking(np.array(rows, dtype=np.int64), shares, np.array(asks, dtype=bool))
 
 
-def _reads(tokens: _Asking, cosines: npt.NDArray[np.float32], spans: npt.NDArray[np.int64], passage: Passage) -> Read:
-    if not cosines.shape[1]:
-        return Read(passage, np.zeros(0), {}, 0.0)
-    near = np.asarray(cosines.max(axis=1), dtype=np.float64)
+def sentences_in(passage: Passage, spans: npt.NDArray[np.int64]) -> dict[int, npt.NDArray[np.bool_]]:
+    """Which of a passage's tokens are in each of its sentences, by their place in it, where that are two or more."""
     head = len(passage.index_text) - len(passage.text)
-    sentences = {}
+    found = {}
     for place, unit in enumerate(units_of(passage.text)):
         inside = (spans[:, 0] >= head + unit.start) & (spans[:, 1] <= head + unit.end)
         if inside.sum() >= _FEWEST_TOKENS:
-            sentences[place] = np.asarray(cosines[:, inside].max(axis=1), dtype=np.float64)
-    asking = float(near[tokens.asks].mean()) if tokens.asks.any() else 0.5
-    return Read(passage, near, sentences, asking)
+            found[place] = inside
+    return found
+
+
+def _to_sentences(
+    cosines: npt.NDArray[np.float32], inside: Mapping[int, npt.NDArray[np.bool_]], passage: Passage
+) -> dict[int, Array]:
+    """How near each token of the question is to each sentence with what it stands under."""
+    units = units_of(passage.text)
+    sentences: dict[int, Array] = {}
+    above = np.full(len(cosines), -1.0)
+    for place in range(len(units)):
+        if place in inside:
+            sentences[place] = np.asarray(cosines[:, inside[place]].max(axis=1), dtype=np.float64)
+        own = Candidate(passage, 0, units, place)
+        if own.is_head or own.is_heading:
+            above = sentences.get(place, above)
+        elif place in sentences:
+            sentences[place] = np.maximum(sentences[place], above)
+    return sentences
 
 
 def _lowest(near: Array) -> float:

@@ -159,7 +159,8 @@ def _grammar(language: str) -> _Grammar:
     scales, parts, and_parts = (_numbers(language, kind) for kind in ("scale", "part", "and part"))
     percent = _any(list(_units("percent", language)))
     scale, month = _any(list(scales)), _any(list(months))
-    of, st = r"(?:[ ](?:of|de|di|del|do)\b)?", r"(?:st|nd|rd|th|er|º|°|\.)?"
+    of = rf"(?:[ ](?:{_any(_listed('before month'))})\b)?"
+    nth, st = _any(_listed("ordinal ending", "en")), rf"(?:{_any(_listed('ordinal ending'))}|\.)?"
     year = rf"(?:(?:,|[ ]of|[ ]de|[ ]del)?[ ](?P<y>{_YEAR}))?"
     flags = re.IGNORECASE
     full = [cells(row["names"])[0] for row in table("months") if row["language"] == language]
@@ -182,14 +183,14 @@ def _grammar(language: str) -> _Grammar:
         _units("money", language),
         tuple(re.compile(pattern, flags) for pattern in (
             rf"\b(?P<d>\d{{1,2}}){st}{of}[ ](?P<m>{month})\b\.?{year}",
-            rf"\b(?P<m>{month})\b\.?[ ](?P<d>\d{{1,2}})(?:st|nd|rd|th)?\b(?![,.]\d){year}",
+            rf"\b(?P<m>{month})\b\.?[ ](?P<d>\d{{1,2}})(?:{nth})?\b(?![,.]\d){year}",
             rf"\b(?P<m>{month})\b\.?,?(?:[ ](?:of|de|del))?[ ](?P<y>{_YEAR})\b",
             _ISO_DATE, _NUMERIC_DATE,
         )),
         re.compile(lone),
         re.compile(
             rf"(?P<minus>(?<!\S)-(?=\S)|(?<=[(\s])-)?(?P<currency>(?<!\w)(?:{currency})\s?-?)?(?<![\w.])(?<![A-Za-z]-)"
-            rf"(?P<digits>{_DIGITS})(?![.,]?\d)(?P<ordinal>(?:st|nd|rd|th)\b)?{tail}", flags),
+            rf"(?P<digits>{_DIGITS})(?![.,]?\d)(?P<ordinal>(?:{nth})\b)?{tail}", flags),
         re.compile(tail, flags),
         re.compile(
             rf"(?<!\w)(?P<part>{_any(list(parts))})(?:[ ]|(?<=-))(?P<scale>{scale})\b{scale2}(?:{sign}|{then})?", flags
@@ -198,13 +199,16 @@ def _grammar(language: str) -> _Grammar:
     )  # fmt: skip
 
 
+def _listed(kind: str, language: str = "") -> list[str]:
+    """The words of one kind of ``number_words.tsv``, of one language or of all."""
+    rows = [r for r in table("number_words") if r["kind"] == kind and language in ("", r["language"])]
+    return [word for row in rows for word in cells(row["word"])]
+
+
 def _bounds(language: str) -> dict[Bound, list[str]]:
-    found: dict[Bound, list[str]] = {"about": [], "least": [], "most": []}
-    for row in table("number_words"):
-        for bound in found:
-            if row["language"] == language and row["kind"] == bound:
-                found[bound] = cells(row["word"])
-    return found
+    kinds: tuple[Bound, ...] = ("about", "least", "most")
+    rows = [row for row in table("number_words") if row["language"] == language]
+    return {kind: [word for row in rows if row["kind"] == kind for word in cells(row["word"])] for kind in kinds}
 
 
 def _dates(text: str, grammar: _Grammar, taken: bytearray) -> Iterator[Value]:

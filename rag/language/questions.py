@@ -27,6 +27,9 @@ _NUMERIC: dict[Wanted, tuple[str, ...]] = {
 _COUNTED_WITHIN, _MOST_COUNTED, _BRACKET = 40, 3, 2
 _ASKED = 0.8
 
+QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\u037e")
+"""Of Latin, Chinese, Arabic and Greek script."""
+
 
 @cache
 def question_words() -> frozenset[str]:

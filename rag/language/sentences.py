@@ -28,6 +28,7 @@ _MARK = re.compile(
 _RULED = re.compile(r"\s*([-=*_])(?:[ \t]*\1){2,}\s*$")
 _CLOSING = re.compile(r"[*_~]{1,3}(?=\s|$)")
 _DAY = re.compile(r"\b\d{1,2}\.$")
+_FIELD = re.compile(r"\s*[^\W\d_][^:.?!]{0,40}: +(?:\S[^:]{0,60})?[^:.?!;,\s]\s*")
 _RULE = re.compile(r"[ \t]*\|?[ \t:|-]*-{2,}[ \t:|-]*")
 _DIGIT = re.compile(r"\d")
 _ENUMERATOR = re.compile(r"\s*(?:[-*+•]\s+)?\(?(?:\d{1,3}|[a-zA-Z]|[IVX]{2,5})[.)]\s*$")
@@ -166,13 +167,19 @@ def _is_row(line: str) -> bool:
 
 
 def _paragraphs(text: str, lines: list[Span]) -> Iterator[tuple[int, int, bool]]:
-    """Joins wrapped lines; a line that ends early without a stop, before a fresh start, ends its paragraph."""
+    """Joins wrapped lines; a line that ends early without a stop, before a fresh start, ends its paragraph, and so does
+    one before or between the named values of a form."""
     if not lines:
         return
     width = max(end - start for start, end in lines)
     first = lines[0][0]
-    for (start, end), (after, after_end) in pairwise(lines):
+    fields = [bool(_FIELD.fullmatch(text, *line)) for line in lines]
+    for place, ((start, end), (after, after_end)) in enumerate(pairwise(lines)):
         following = text[after:after_end].lstrip()
+        if fields[place + 1] and (fields[place] or any(fields[place + 2 : place + 3])):
+            yield first, end, True
+            first = after
+            continue
         room = 0.85 * width - (end - start) - len(following.split(maxsplit=1)[0])
         deliberate = width >= _MIN_WIDTH and room > 0 and _STARTS_ANEW.match(following)
         if deliberate and not _TERMINAL.search(text[max(start, end - 12) : end].rstrip()):

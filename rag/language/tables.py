@@ -44,7 +44,7 @@ def listed(language: str, kind: str) -> frozenset[str]:
 
 @cache
 def patterns(kind: str) -> tuple[re.Pattern[str], ...]:
-    """The patterns of one kind of ``cues.tsv``, which are in English, in order. Raises ValueError where it has none."""
+    """The patterns of one kind of ``cues.tsv``, in the order of the file. Raises ValueError where it has none."""
     found = [row["pattern"] for row in table("cues") if row["kind"] == kind]
     if not found:
         raise ValueError(f"cues.tsv has nothing of the kind '{kind}'.")

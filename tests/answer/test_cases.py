@@ -223,6 +223,95 @@ def test_what_was_asked_of_a_page(
     assert answer.outcome is not Outcome.ABSENT
 
 
+MINUTES = """# Minutes of the board, 14 May 2024
+
+Present: Ingrid Olsen (chair), Tomas Berg, Priya Nair, Luca Conti. Apologies: Karin Holm.
+
+1. The minutes of 9 April were approved without changes.
+2. Tomas Berg reported that the move to the new office in Gothenburg is on schedule.
+3. The budget for the spring campaign was raised to 42,000 EUR.
+4. The proposal to hire a second accountant was postponed until the autumn.
+"""
+SHOP = """# Questions about our shop
+
+How many articles are there in the shop? There are about 4,000 articles in the shop, and 600 in the outlet.
+
+Do articles cost more in the shop than online? No article costs more in the shop than online. Articles that cost less \
+than 20 EUR are not sent by express.
+
+Are there articles for less than 10 EUR? In the outlet many articles cost less than 10 EUR.
+
+How long is the warranty? All articles have a warranty of two years.
+"""
+ARTICLES = "Article,Price (EUR),Stock\nDesk,349.00,12\nChair,189.00,30\nShelf,99.00,7\nSofa,1290.00,1\nTable,620.00,2\n"
+HANDBOOK = """# Staff handbook
+
+## Pay
+
+Salaries are paid on the 25th of each month. The payslip is sent by e-mail on the 23rd.
+
+## Sickness
+
+Report sick before 9:00 on the first day. A doctor's certificate is needed from the third day on.
+"""
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    """Collections of a page or two each, as people try the program with."""
+    home = tmp_path_factory.mktemp("small")
+    with Library.open(home / "library", config=Config(llm="quotes", embedder="builtin")) as library:
+        for collection, texts in {
+            "minutes": {"minutes.md": MINUTES},
+            "shop": {"faq.md": SHOP, "articles.csv": ARTICLES},
+            "staff": {"handbook.md": HANDBOOK},
+        }.items():
+            folder = home / collection
+            folder.mkdir()
+            for name, text in texts.items():
+                (folder / name).write_text(text, encoding="utf-8")
+            library.ingest(folder, collection=collection)
+        yield library
+
+
+@pytest.mark.parametrize(
+    ("collection", "question"),
+    [
+        ("minutes", "What happened to the order backlog?"),
+        ("minutes", "Who is the treasurer?"),
+        ("staff", "How long is the notice period?"),
+        ("staff", "What is the pension contribution?"),
+    ],
+)
+def test_a_page_that_does_not_say_it_is_not_quoted_as_if_it_did(small: Library, collection: str, question: str) -> None:
+    assert small.ask(question, collection=collection).outcome is not Outcome.ANSWERED
+
+
+@pytest.mark.parametrize(
+    ("collection", "question", "said"),
+    [
+        ("staff", "When is the payslip sent?", ["The payslip is sent by e-mail on the 23rd."]),
+        (
+            "staff",
+            "When is a doctor's certificate needed?",
+            ["A doctor's certificate is needed from the third day on."],
+        ),
+        ("shop", "How long is the warranty?", ["All articles have a warranty of two years."]),
+    ],
+)
+def test_of_a_page_the_sentence_that_answers_is_quoted(
+    small: Library, collection: str, question: str, said: list[str]
+) -> None:
+    answer = small.ask(question, collection=collection)
+    assert answer.outcome is Outcome.ANSWERED and set(said) <= set(quotes(answer))
+
+
+def test_a_table_is_counted_though_sentences_beside_it_speak_of_the_like(small: Library) -> None:
+    answer = small.ask("How many articles cost less than 300 EUR?", collection="shop")
+    assert "Of 5 rows of this kind, 2 less than 300 EUR" in answer.text
+    assert all("Shelf" in quote or "Chair" in quote for quote in quotes(answer)) and len(answer.sentences) == 2
+
+
 def test_a_sentence_over_two_pages_is_told_with_both(pages: Library) -> None:
     answer = pages.ask("Where is the spare mantle kept?", collection="pdf")
     assert any("3-4 (printed 1-2)" in citation.place for citation in answer.citations)

@@ -198,7 +198,6 @@ def unanswerable(corpus: Corpus, questions: list[Asked]) -> Iterator[tuple[str, 
     ``paragraph``: the answer's paragraph is taken out; ``article``: the whole article; ``swap``: a name is exchanged
     for one of another article; ``made``: a question that hardly any document answers.
     """
-    names = [(name, q) for q in questions for name in _NAME.findall(q.text)]
     passages = corpus.index.passages
     asked_of: set[tuple[str, str]] = set()
     for number, question in enumerate(questions):
@@ -207,34 +206,66 @@ def unanswerable(corpus: Corpus, questions: list[Asked]) -> Iterator[tuple[str, 
         first, last = text.rfind("\n\n", 0, start), text.find("\n\n", end)
         article = frozenset(p.id for p in passages if p.source == source)
         paragraph = frozenset(i for i in article if passages[i].start < last and passages[i].end > first)
-        no = replace(question, answerable=False, sources=frozenset(), strings=(), spans=())
+        no = none(question)
         yield "paragraph", corpus.ask(no, paragraph)
         yield "article", corpus.ask(no, article)
+        if swapped := _swapped(number, questions, text):
+            yield "swap", corpus.ask(swapped)
         own = max(_NAME.findall(question.text), key=len, default="")
-        if not own:
-            continue
-        for step in range(1, 40):
-            name, other = names[(number * 7919 + step * 104_729) % len(names)]
-            if other.half == question.half and source not in other.sources and name.lower() not in text.lower():
-                yield "swap", corpus.ask(replace(no, text=question.text.replace(own, name)))
-                break
-        if (own, source) not in asked_of:
+        if own and (own, source) not in asked_of:
             asked_of.add((own, source))
             template = _HARDLY_ANSWERED[len(asked_of) % len(_HARDLY_ANSWERED)]
             yield "made", corpus.ask(replace(no, text=template.format(own)))
 
 
-def alone(vectors: StaticVectors, documents: dict[str, str], questions: list[Asked]) -> Iterator[Asked]:
+def _swapped(number: int, questions: list[Asked], text: str) -> Asked | None:
+    """Question ``number`` with its longest name exchanged for one of another article, which ``text`` does not hold."""
+    question = questions[number]
+    own = max(_NAME.findall(question.text), key=len, default="")
+    names = [(name, q) for q in questions for name in _NAME.findall(q.text)]
+    for step in range(1, 40) if own else ():
+        name, other = names[(number * 7919 + step * 104_729) % len(names)]
+        if other.half == question.half and not other.sources & question.sources and name.lower() not in text.lower():
+            return replace(none(question), text=question.text.replace(own, name))
+    return None
+
+
+def none(asked: Asked) -> Asked:
+    """The question as one that is not answered."""
+    return replace(asked, answerable=False, sources=frozenset(), strings=(), spans=())
+
+
+def alone(
+    vectors: StaticVectors, documents: dict[str, str], questions: list[Asked], encoder: Encoder | None = None
+) -> Iterator[Asked]:
     """The questions asked of a collection that holds their document only, and then of the next one's."""
     names = sorted({name for question in questions for name in question.sources})
     for number, name in enumerate(names):
-        corpus = corpus_of(vectors, {name: documents[name]})
+        corpus = corpus_of(vectors, {name: documents[name]}, encoder)
         other = names[(number + 1) % len(names)]
         for question in questions:
             if name in question.sources:
                 yield corpus.ask(question)
             elif other in question.sources:
-                yield corpus.ask(replace(question, answerable=False, sources=frozenset(), strings=(), spans=()))
+                yield corpus.ask(none(question))
+
+
+def pages(
+    vectors: StaticVectors, documents: dict[str, str], questions: list[Asked], encoder: Encoder | None = None
+) -> Iterator[tuple[str, Asked]]:
+    """Questions asked of a collection that holds one paragraph of XQuAD, with the name of the kind: ``page``, its own;
+    ``page-other``, one about another paragraph of its article; ``page-swap``, its own, a name exchanged."""
+    for number, question in enumerate(questions):
+        ((source, start, end),) = question.spans
+        text = documents[source]
+        first, last = text.rfind("\n\n", 0, start) + 2 if "\n\n" in text[:start] else 0, text.find("\n\n", end)
+        page = corpus_of(vectors, {source: text[first:last]}, encoder)
+        yield "page", page.ask(replace(question, spans=((source, start - first, end - first),)))
+        others = [q for q in questions if source in q.sources and not first <= q.spans[0][1] < last]
+        if others:
+            yield "page-other", page.ask(none(others[number * 7919 % len(others)]))
+        if swapped := _swapped(number, questions, text):
+            yield "page-swap", page.ask(swapped)
 
 
 def corpus_of(vectors: StaticVectors, documents: dict[str, str], encoder: Encoder | None = None) -> Corpus:

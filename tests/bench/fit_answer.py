@@ -1,33 +1,38 @@
 """Fits the constants of ``rag.answer.weights`` on the tune halves and prints them: ``... fit_answer [part ...]``.
 
-Parts: ``quotes`` (a softmax over the sentences of the hits), ``abstain``, ``read`` and ``verify`` (logistic
-regressions), ``tokens`` (a grid). Signs are constrained on principle: evidence for an answer never counts against it.
+Parts: ``quotes`` and ``near`` (a softmax over the sentences of the hits), ``span`` (the head that points at answers, a
+file), ``abstain``, ``read`` and ``verify`` (logistic regressions), ``rows`` and ``tokens`` (a grid). Signs are
+constrained on principle: evidence for an answer never counts against it.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
-from rag.answer.abstain import Abstainer, Features
+from rag.answer.abstain import DEFAULT_THRESHOLD, Abstainer
 from rag.answer.passages import units_of
 from rag.answer.quoting import FEATURES, Quoter, analyse, rank
 from rag.answer.quoting.ranking import Candidate
 from rag.answer.reading import Reader
+from rag.answer.span_head import FILE, SpanHead
 from rag.answer.verify import Reader as ClaimReader
 from rag.answer.verify import gates, is_claim, quoted_span
 from rag.answer.verify.tokens import TokenReader
-from rag.answer.weights import ABSTAIN, DOUBTED, FAILED, QUOTE, TOKENS, TOKENS_MIDDLE, TOKENS_MOST
-from rag.models.encoder import Encoder, TokenVectors, shared_encoder
+from rag.answer.weights import ABSTAIN, ABSTAIN_READ, DOUBTED, FAILED, QUOTE, TOKENS, TOKENS_MIDDLE, TOKENS_MOST
+from rag.models.encoder import Encoder, shared_encoder
 from rag.models.static import StaticVectors
 from tests.bench import answer_data as data
 from tests.bench.ablation_bench import SETS, Examined, examine
 from tests.bench.answer_bench import auc
 from tests.bench.claims_data import Claimed, about_briefs, about_others, about_paragraphs, of_briefs
+from tests.bench.fit_span import first_right, fit_heads, fold_of, save
+from tests.bench.remembering import Remembering
 from tests.bench.tables import say
 
 Array = npt.NDArray[np.float64]
@@ -36,8 +41,8 @@ Example = tuple[Array, npt.NDArray[np.bool_]]
 _QUOTE_SIGNS = {"question": -1, "untyped": -1, "elsewhere": -1, "long": 0}
 _ABSTAIN_SIGNS = {
     "unknown": -1, "weak": -1, "unknown_names": -1, "focus_missing": -1,
-    "gap_number": -1, "gap_time": -1, "gap_name": -1, "open": 0, "sentence_gap": -1,
-    "asked": 0, "document": 0, "score": 0, "lexical": 0, "same": 0, "size": 0,
+    "gap_number": -1, "gap_time": -1, "gap_name": -1, "open": 0, "unseen": -1,
+    "asked": 0, "score": 0, "lexical": 0, "size": 0,
 }  # fmt: skip
 _BRIEFS_COUNT = 4
 _VERIFY_SIGNS = {"patched": -1, "wider": -1}
@@ -47,27 +52,25 @@ _TRIED = 3
 _CLAIM_SHARES = {"qags": 1.0, "briefs": 0.4, "paragraphs": 0.1, "originals": 0.4, "others": 0.1}
 # How much each set weighs in the fit of the abstention, all its questions together.
 _SHARES = {
-    "xquad": 4.0, "paragraph": 0.5, "article": 0.4, "swap": 0.3, "made": 0.6, "reports-other": 2.0, "reports": 0.7,
-    "alone": 1.0, "alone-other": 0.6,
+    "xquad": 4.0, "paragraph": 0.5, "article": 0.4, "swap": 0.3, "made": 0.6, "reports-none": 2.0, "reports": 0.7,
+    "alone": 1.0, "alone-none": 0.6,
     "briefs": 0.8, "briefs-none": 0.8, "originals": 0.8, "originals-none": 0.8,
 }  # fmt: skip
 # The same where the encoder reads: with real questions, half of which their articles do not answer. XQuAD's answerable
 # ones weigh most because they must hardly ever be refused; what that does to the probability, a calibration takes back.
 _READ_SHARES = {
-    "clapnq": 3.0, "clapnq-none": 3.0, "clapnq-gone": 0.5, "xquad": 12.0, "paragraph": 0.5, "article": 0.4, "swap": 0.3,
-    "made": 0.6, "alone": 0.5, "alone-other": 0.4, "reports": 1.0, "reports-other": 1.0,
-    "briefs": 0.8, "briefs-none": 0.8, "originals": 0.8, "originals-none": 0.8,
+    "clapnq": 3.0, "clapnq-none": 3.0, "gone": 0.5, "xquad": 12.0, "paragraph": 0.5, "article": 0.4, "swap": 0.3,
+    "made": 0.6, "alone": 0.5, "alone-none": 0.4, "reports": 1.0, "reports-none": 1.0,
+    "briefs": 0.8, "briefs-none": 3.0, "originals": 0.8, "originals-none": 3.0,
+    "own": 1.0, "own-none": 1.0, "page": 1.0, "page-other": 0.5, "page-swap": 0.4,
 }  # fmt: skip
 _CALIBRATION_SHARES = {
     "clapnq": 1.0, "clapnq-none": 1.0, "xquad": 1.0, "paragraph": 0.4, "swap": 0.3, "made": 0.3, "reports": 0.6,
-    "reports-other": 0.6, "briefs": 0.5, "briefs-none": 0.25, "originals": 0.5, "originals-none": 0.25,
+    "reports-none": 0.6, "briefs": 0.5, "briefs-none": 0.25, "originals": 0.5, "originals-none": 0.25,
+    "own": 0.5, "own-none": 0.5, "page": 0.5, "page-other": 0.25, "page-swap": 0.15,
 }  # fmt: skip
-_READ_FEATURES = (
-    "passage", "unknown", "names", "focus_missing", "gap_number", "gap_time", "typed_number", "typed_name", "open",
-    "read_low", "sentence_low", "sentence_gap", "question_word", "read_lead",
-    "asked", "document", "lexical", "score", "same", "size",
-)  # fmt: skip
-"""Those that did not come out at 0."""
+_NONE = frozenset(["paragraph", "article", "swap", "made", "page-other", "page-swap", "gone"])
+"""The sets of which no question is answered; what others hold of such goes into one of their own, "-none"."""
 
 
 def main(parts: Sequence[str]) -> int:
@@ -78,8 +81,8 @@ def main(parts: Sequence[str]) -> int:
         return 0
     vectors = StaticVectors()
     known: dict[str, Callable[[StaticVectors], None]] = {
-        "quotes": fit_quotes, "rows": fit_rows, "near": fit_near, "abstain": fit_abstain, "read": fit_read,
-        "verify": fit_verify, "tokens": fit_tokens,
+        "quotes": fit_quotes, "rows": fit_rows, "span": fit_span, "near": fit_near, "abstain": fit_abstain,
+        "read": fit_read, "verify": fit_verify, "tokens": fit_tokens,
     }  # fmt: skip
     for part in parts or list(known):
         say(f"== {part} ==")
@@ -113,6 +116,37 @@ def fit_rows(vectors: StaticVectors) -> None:
         likely = np.mean([np.log(np.exp(o - o.max()) @ r / np.exp(o - o.max()).sum()) for o, r in odds[data.TUNE]])
         first = " ".join(f"{np.mean([r[np.argmax(o)] for o, r in found]):.3f}" for found in odds.values())
         say(f"labelled {weight:.0f}: log-likelihood {likely:.3f}, first {first} of {[len(f) for f in halves.values()]}")
+
+
+def fit_span(vectors: StaticVectors) -> None:
+    """The span head, written where it ships from; how often its first token is of XQuAD's answer, by half."""
+    heads = _heads(vectors)
+    save(heads.whole, FILE)
+    for half in (data.TUNE, data.HOLD):
+        own = [q for q in heads.sets["xquad"] if q.half == half]
+        found = [first_right(heads.encoder, heads.of(q), q) for q in own]
+        say(f"xquad, {('tuned on, by fold', 'held out')[half]}: the likeliest token answers {np.mean(found):.3f}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Heads:
+    """The questions by set, and the span heads fitted on them."""
+
+    encoder: Remembering
+    sets: Mapping[str, list[data.Asked]]
+    whole: SpanHead
+    folds: Sequence[SpanHead]
+
+    def of(self, asked: data.Asked) -> SpanHead:
+        """The head that has not seen a question: of the tuned half that of the other folds."""
+        return self.folds[fold_of(asked)] if asked.half == data.TUNE and asked.hits else self.whole
+
+
+@cache
+def _heads(vectors: StaticVectors) -> _Heads:
+    encoder = Remembering()
+    sets = asked_sets(vectors, encoder)
+    return _Heads(encoder, sets, *fit_heads(encoder, sets))
 
 
 def fit_near(vectors: StaticVectors) -> None:
@@ -155,67 +189,66 @@ def _line_examples(vectors: StaticVectors, reports: data.Corpus, half: int) -> I
 
 def fit_abstain(vectors: StaticVectors) -> None:
     """Questions with and without an answer, each set with its share."""
-    rows: list[Array] = []
-    labels: list[float] = []
-    shares: list[float] = []
-    for name, asked in _abstain_sets(vectors).items():
-        own = [values for q in asked if (values := _abstain_row(vectors, q)) is not None]
-        rows += own
-        labels += [float(asked[0].answerable)] * len(own)
-        shares += [_SHARES[name] / len(own)] * len(own)
-    names = list(ABSTAIN)
-    places = [[f.name for f in fields(Features)].index(name) for name in names]
-    signs = np.array([_ABSTAIN_SIGNS.get(name, 1) for name in names])
-    weights, bias = logistic(np.array(rows)[:, places], np.array(labels), np.array(shares), signs)
-    show("ABSTAIN", names, weights, bias)
+    judged = _judged(vectors, None, list(ABSTAIN))
+    weights, bias = logistic(*_weighed(judged, _SHARES), _signs(list(ABSTAIN)))
+    show("ABSTAIN", list(ABSTAIN), weights, bias)
+    _told(judged, weights, bias)
 
 
 def fit_read(vectors: StaticVectors) -> None:
     """The abstention where the encoder has read question and passages, all of them English; then its calibration, and
-    the thresholds below which one in twenty of the answerable search questions and two in a hundred of XQuAD's lie."""
-    encoder = Remembering()
-    rows: dict[str, Array] = {}
-    answerable: dict[str, bool] = {}
-    places = [[f.name for f in fields(Features)].index(name) for name in _READ_FEATURES]
-    for name, asked in read_sets(vectors, encoder).items():
-        own = [values for q in asked if (values := _abstain_row(vectors, q, encoder)) is not None]
-        rows[name], answerable[name] = np.array(own)[:, places], asked[0].answerable
-    signs = np.array([_ABSTAIN_SIGNS.get(name, 1) for name in _READ_FEATURES])
-    weights, bias = logistic(*_weighed(rows, answerable, _READ_SHARES), signs, penalty=0.003)
-    found, labels, shares = _weighed(rows, answerable, _CALIBRATION_SHARES)
+    what is held back of every set."""
+    judged = _judged(vectors, _heads(vectors), list(ABSTAIN_READ))
+    weights, bias = logistic(*_weighed(judged, _READ_SHARES), _signs(list(ABSTAIN_READ)), penalty=0.003)
+    found, labels, shares = _weighed(judged, _CALIBRATION_SHARES)
     (slope,), shift = logistic((found @ weights + bias)[:, None], labels, shares, np.array([1]), penalty=0.0)
     weights, bias = weights * slope, float(bias * slope + shift)
-    show("ABSTAIN_READ", _READ_FEATURES, weights, bias)
-    for name, share in (("clapnq", 0.05), ("xquad", 0.02)):
-        chances = 1 / (1 + np.exp(-(rows[name] @ weights + bias)))
-        say(f"{share:.0%} of {name} below {np.quantile(chances, share):.3f}")
+    show("ABSTAIN_READ", list(ABSTAIN_READ), weights, bias)
+    _told(judged, weights, bias)
 
 
-def _weighed(
-    rows: Mapping[str, Array], answerable: Mapping[str, bool], shares: Mapping[str, float]
-) -> tuple[Array, Array, Array]:
-    """The rows of the sets, their labels, and each one's share of its set's."""
-    sets = [name for name in rows if name in shares]
-    return (
-        np.concatenate([rows[name] for name in sets]),
-        np.concatenate([np.full(len(rows[name]), float(answerable[name])) for name in sets]),
-        np.concatenate([np.full(len(rows[name]), shares[name] / len(rows[name])) for name in sets]),
-    )
+Judged = tuple[int, bool, Array]
+"""The half of a question, whether it is answered, and its features."""
 
 
-class Remembering(Encoder):
-    """The encoder, with the tokens of every text kept: the fit asks many questions of the same passages."""
+def _judged(vectors: StaticVectors, heads: _Heads | None, names: Sequence[str]) -> dict[str, list[Judged]]:
+    """The questions of every set by their features of these names, those left out that there is nothing to compare."""
+    judged = {}
+    for name, asked in (asked_sets(vectors, None) if heads is None else heads.sets).items():
+        readers = (None if heads is None else Reader(heads.encoder, heads.of(q)) for q in asked)
+        rows = ((q.half, q.answerable, _features(vectors, q, r)) for q, r in zip(asked, readers, strict=True))
+        judged[name] = [(h, a, np.array([values[n] for n in names])) for h, a, values in rows if values]
+    return judged
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._kept: dict[str, TokenVectors] = {}
 
-    def tokens(self, texts: Sequence[str], threads: int = 1) -> list[TokenVectors]:
-        """Those of the texts, each computed once; half as exact, for the memory's sake."""
-        missing = [text for text in dict.fromkeys(texts) if text not in self._kept]
-        for text, found in zip(missing, super().tokens(missing, threads), strict=True):
-            self._kept[text] = TokenVectors(found.spans, found.vectors.astype(np.float16))
-        return [TokenVectors(k.spans, k.vectors.astype(np.float32)) for k in (self._kept[text] for text in texts)]
+def _signs(names: Sequence[str]) -> Array:
+    return np.array([_ABSTAIN_SIGNS.get(name, 1) for name in names])
+
+
+def _told(judged: Mapping[str, Sequence[Judged]], weights: Array, bias: float) -> None:
+    """What is held back of every set, by half, at the threshold that ships, and below which one in 20 of CLAPNQ's
+    answerable questions of the tuned half lies."""
+
+    def chances(name: str, half: int) -> Array:
+        rows = [row for h, _, row in judged[name] if h == half]
+        return np.asarray(1 / (1 + np.exp(-(np.array(rows) @ weights + bias))))
+
+    say(f"one in 20 of clapnq below {np.quantile(chances('clapnq', data.TUNE), 0.05):.3f}")
+    say(f"held back at {DEFAULT_THRESHOLD} of each set, tuned on and held out:")
+    for name in judged:
+        shares = (np.mean(chances(name, half) < DEFAULT_THRESHOLD) for half in (data.TUNE, data.HOLD))
+        say(f"  {name}: " + ", ".join(f"{share:.3f}" for share in shares))
+
+
+def _weighed(judged: Mapping[str, Sequence[Judged]], shares: Mapping[str, float]) -> tuple[Array, Array, Array]:
+    """The tuned half's rows of the sets, their labels, and each one's share of its set's."""
+    rows, labels, weights = [], [], []
+    for name, share in shares.items():
+        own = [(row, answerable) for half, answerable, row in judged[name] if half == data.TUNE]
+        rows += [row for row, _ in own]
+        labels += [float(answerable) for _, answerable in own]
+        weights += [share / len(own)] * len(own)
+    return np.array(rows), np.array(labels), np.array(weights)
 
 
 def fit_verify(vectors: StaticVectors) -> None:
@@ -298,79 +331,71 @@ def _examples(vectors: StaticVectors, asked: Iterable[data.Asked]) -> Iterable[E
             yield ranked.features, np.array(right)
 
 
-def _abstain_sets(vectors: StaticVectors) -> Mapping[str, list[data.Asked]]:
-    documents, questions = data.xquad()
-    tune = [q for q in questions if q.half == data.TUNE]
-    corpus = data.corpus_of(vectors, documents)
-    sets: dict[str, list[data.Asked]] = {"xquad": [corpus.ask(q) for q in tune]}
-    for kind, asked in data.unanswerable(corpus, tune[::3]):
-        sets.setdefault(kind, []).append(asked)
-    for asked in data.alone(vectors, documents, tune[::2]):
-        sets.setdefault("alone" if asked.answerable else "alone-other", []).append(asked)
-    reports = data.corpus_of(vectors, data.reports())
-    sets["reports"] = [reports.ask(q) for q in data.report_questions() if q.half == data.TUNE]
-    sets["reports-other"] = [_none(reports.ask(q)) for q in tune[::2]]
-    for name, (texts, own) in {"briefs": data.briefs(), "originals": data.originals()}.items():
-        small = data.corpus_of(vectors, texts)
-        sets[name] = [small.ask(q) for q in own if q.half == data.TUNE and q.answerable]
-        sets[f"{name}-none"] = [small.ask(q) for q in own if q.half == data.TUNE and not q.answerable]
-    return sets
+def asked_sets(vectors: StaticVectors, encoder: Encoder | None) -> Mapping[str, list[data.Asked]]:
+    """Questions of both halves with and without an answer, by set; each set is of one kind. Of XQuAD's, every third is
+    asked where its answer is missing and of its page alone, every fourth of its document alone and of the reports."""
+    sets: dict[str, list[data.Asked]] = {}
 
+    def add(name: str, asked: data.Asked) -> None:
+        sets.setdefault(name if asked.answerable or name in _NONE else f"{name}-none", []).append(asked)
 
-def read_sets(
-    vectors: StaticVectors, encoder: Encoder, halves: Sequence[int] = (data.TUNE,)
-) -> Mapping[str, list[data.Asked]]:
-    """Questions of some halves with and without an answer, by set; each is of one kind."""
     documents, questions = data.xquad()
-    tune = [q for q in questions if q.half in halves]
-    corpus = data.corpus_of(vectors, documents, encoder)
-    sets: dict[str, list[data.Asked]] = {"xquad": [corpus.ask(q) for q in tune]}
-    for kind, asked in data.unanswerable(corpus, tune[::3]):
-        sets.setdefault(kind, []).append(asked)
-    for asked in data.alone(vectors, documents, tune[::4]):
-        sets.setdefault("alone" if asked.answerable else "alone-other", []).append(asked)
     articles, searched = data.clapnq()
-    corpus = data.corpus_of(vectors, articles, encoder)
-    for question in (q for q in searched if q.half in halves):
-        sets.setdefault("clapnq" if question.answerable else "clapnq-none", []).append(corpus.ask(question))
-        if question.answerable:
-            own = frozenset(p.id for p in corpus.index.passages if p.source in question.sources)
-            sets.setdefault("clapnq-gone", []).append(_none(corpus.ask(question, own)))
     reports = data.corpus_of(vectors, data.reports(), encoder)
-    sets["reports"] = [reports.ask(q) for q in data.report_questions() if q.half in halves]
-    sets["reports-other"] = [_none(reports.ask(q)) for q in tune[::4]]
-    for name, (texts, own_questions) in {"briefs": data.briefs(), "originals": data.originals()}.items():
+    corpus, encyclopaedia = data.corpus_of(vectors, documents, encoder), data.corpus_of(vectors, articles, encoder)
+    for half in (data.TUNE, data.HOLD):
+        own = [q for q in questions if q.half == half]
+        for question in own:
+            add("xquad", corpus.ask(question))
+        for kind, asked in data.unanswerable(corpus, own[::3]):
+            add(kind, asked)
+        for kind, asked in data.pages(vectors, documents, own[::3], encoder):
+            add(kind, asked)
+        for asked in data.alone(vectors, documents, own[::4], encoder):
+            add("alone", asked)
+        for question in own[::4]:
+            add("reports", reports.ask(data.none(question)))
+    for question in searched:
+        (name,) = question.sources
+        add("clapnq", encyclopaedia.ask(question))
+        add("own", data.corpus_of(vectors, {name: articles[name]}, encoder).ask(question))
+        if question.answerable:
+            hidden = frozenset(p.id for p in encyclopaedia.index.passages if p.source == name)
+            add("gone", encyclopaedia.ask(data.none(question), hidden))
+    for question in data.report_questions():
+        add("reports", reports.ask(question))
+    for name, (texts, asked_of) in {"briefs": data.briefs(), "originals": data.originals()}.items():
         small = data.corpus_of(vectors, texts, encoder)
-        sets[name] = [small.ask(q) for q in own_questions if q.half in halves and q.answerable]
-        sets[f"{name}-none"] = [small.ask(q) for q in own_questions if q.half in halves and not q.answerable]
+        for question in asked_of:
+            add(name, small.ask(question))
     return sets
 
 
-def _none(asked: data.Asked) -> data.Asked:
-    return replace(asked, answerable=False)
+def _features(vectors: StaticVectors, asked: data.Asked, reader: Reader | None) -> dict[str, float]:
+    """The evidence of a question by name; none where there is nothing to compare."""
+    found = Abstainer(vectors, asked.document_frequency, asked.count, reader=reader).features(asked.text, asked.hits)
+    return {} if found is None else asdict(found)
 
 
-def _abstain_row(vectors: StaticVectors, asked: data.Asked, encoder: Encoder | None = None) -> Array | None:
-    reader = None if encoder is None else Reader(encoder)
-    judge = Abstainer(vectors, asked.document_frequency, asked.count, reader=reader)
-    features = judge.features(asked.text, asked.hits)
-    return None if features is None else np.array(list(asdict(features).values()))
-
-
-def softmax(examples: Sequence[Example], signs: Array, *, penalty: float = 0.003, steps: int = 300) -> Array:
-    """Weights that give the right rows of each example the largest share, by Adam on standardised features."""
+def softmax(
+    examples: Sequence[Example], signs: Array, *, counts: Array | None = None, penalty: float = 0.003, steps: int = 300
+) -> Array:
+    """Weights that give the right rows of each example the largest share, by Adam on standardised features; an example
+    counts ``counts`` times, by default once."""
+    shares = np.ones(len(examples)) if counts is None else counts
+    shares = shares / shares.sum()
     rows = np.concatenate([features for features, _ in examples])
     mean, spread = rows.mean(axis=0), rows.std(axis=0) + 1e-6
     scaled = [((features - mean) / spread, right) for features, right in examples]
 
     def slope(weights: Array) -> Array:
         total = penalty * weights
-        for features, right in scaled:
+        for (features, right), part in zip(scaled, shares, strict=True):
             odds = features @ weights
             share = np.exp(odds - odds.max())
             share /= share.sum()
             among = share * right
-            total = total + features.T @ (share - among / max(among.sum(), 1e-9)) / len(scaled)
+            total = total + part * (features.T @ (share - among / max(among.sum(), 1e-9)))
         return np.asarray(total, dtype=np.float64)
 
     return np.asarray(_adam(slope, len(mean), signs, 0.03, steps) / spread, dtype=np.float64)

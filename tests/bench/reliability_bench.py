@@ -16,13 +16,16 @@ from rag.models.static import static_vectors
 from tests.bench import answer_data as data
 from tests.bench.answer_bench import HALVES, auc
 from tests.bench.clapnq_bench import reliability
-from tests.bench.fit_answer import Remembering, read_sets
+from tests.bench.fit_answer import asked_sets
+from tests.bench.remembering import Remembering
 from tests.bench.tables import say, table
 
 CORPORA: Mapping[str, Sequence[str]] = {
     "CLAPNQ": ("clapnq", "clapnq-none"),
+    "CLAPNQ, each article alone": ("own", "own-none"),
     "XQuAD": ("xquad", "paragraph", "swap", "made"),
-    "sec-10-q": ("reports", "reports-other"),
+    "XQuAD, each page alone": ("page", "page-other", "page-swap"),
+    "sec-10-q": ("reports", "reports-none"),
     "samples": ("briefs", "briefs-none"),
     "originals": ("originals", "originals-none"),
 }
@@ -38,7 +41,7 @@ def main() -> None:
         say(f"skipped: not there: {missing}")
         return
     vectors, encoder = static_vectors(), Remembering()
-    sets = read_sets(vectors, encoder, (data.TUNE, data.HOLD))
+    sets = asked_sets(vectors, encoder)
     judged = {name: [_judged(encoder, one) for one in asked] for name, asked in sets.items()}
     rows = []
     for corpus, names in CORPORA.items():

@@ -17,22 +17,12 @@ from rag.answer.conflicts.reported import other_side, reports_difference, stands
 from rag.answer.conflicts.statement import Statement, statements_of
 from rag.answer.passages import citation_for
 from rag.language import Word
+from rag.language.tables import listed
 from rag.types import Citation, Claim, Disagreement, Hit, Sentence, Support
 
 _LONGEST_VALUE = 240
 _LONGEST_SUBJECT = 12
 _BULLET = re.compile(r"^(?:[-*•]|\d{1,2}[.)]) ")
-_PREPOSITIONS = ("of", "in", "on", "at", "for", "to", "by", "from", "with")
-_JOINING = frozenset(
-    (
-        *_PREPOSITIONS,
-        "and",
-        "the",
-        "a",
-        "an",
-        *(f"{p} {article}" for p in _PREPOSITIONS for article in ("the", "a", "an")),
-    )
-)
 
 
 def disagreements(
@@ -165,7 +155,8 @@ def _joined(statement: Statement, words: Sequence[Word]) -> str:
     for word in sorted(words, key=lambda w: w.start)[:_LONGEST_SUBJECT]:
         gap = " ".join(statement.text[last : word.start].split())
         if subject:
-            subject += f" {gap} " if gap in _JOINING else "-" if gap == "-" else ", " if gap else " "
+            joins = bool(gap) and listed("en", "joining").issuperset(gap.split())
+            subject += f" {gap} " if joins else "-" if gap == "-" else ", " if gap else " "
         subject += statement.text[word.start : word.end].removesuffix("'s").removesuffix("’s")
         last = word.end
     return subject

@@ -28,11 +28,18 @@ _BARE = re.compile(rf"(?<![\w.,-])\d{{{_LEAST_DIGITS},}}(?![\w-]|[.,]\d)")
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """A question in the documents' spelling, and what of it is ``missing`` there; ``met``: something else is not."""
+    """A question in the documents' spelling, and what of it is ``missing`` there; ``met``: something else is not.
+    ``spelled``: so stands there what it names, names too that it spells otherwise."""
 
     question: str
     missing: tuple[str, ...] = ()
     met: bool = False
+    spelled: tuple[str, ...] = ()
+
+    def led(self, hits: Sequence[Hit]) -> list[Hit]:
+        """The hits, those first that hold what it names."""
+        holding = [hit for hit in hits if any(find_folded(one, hit.passage.text) for one in self.spelled)]
+        return [*holding, *(hit for hit in hits if hit not in holding)]
 
     @property
     def notice(self) -> str:
@@ -78,7 +85,7 @@ def identified(question: str, hits: Sequence[Hit]) -> Identified:
     ]
     for start, end, spelled in sorted(changes, reverse=True):
         question = question[:start] + spelled + question[end:]
-    return Identified(question, tuple(missing), met)
+    return Identified(question, tuple(missing), met, tuple(spelled for _, _, spelled in changes))
 
 
 def with_holders(

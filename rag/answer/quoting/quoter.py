@@ -13,6 +13,8 @@ from rag.answer.quoting.question import analyse
 from rag.answer.quoting.ranking import FEATURES, Candidate, Ranked, is_row, rank
 from rag.answer.synonymy import Array, has_digit
 from rag.answer.weights import NEAR, QUOTE
+from rag.language.questions import QUESTION_MARKS
+from rag.language.sentences import list_mark
 from rag.models.static import StaticVectors
 from rag.types import Hit, Passage
 
@@ -98,15 +100,10 @@ class Quoter:
     def _nearness(self, ranked: Ranked, hits: Sequence[Hit]) -> Array:
         """What the encoder adds to each candidate's log-odds: by how much nearer the question is to it, in context,
         than to the farthest; nothing for what it has not read."""
-        added = np.zeros(len(ranked.candidates))
         if self._reader is None:
-            return added
+            return np.zeros(len(ranked.candidates))
         reading = self._reader.reading(ranked.question, hits)
-        near = [reading.nearness(c.passage.id, c.index) for c in ranked.candidates]
-        least = min((one for one in near if one is not None), default=0.0)
-        for row, one in enumerate(near):
-            added[row] = 0.0 if one is None else self._near * reading.known * (one - least)
-        return added
+        return self._near * reading.known * reading.nearness(ranked.candidates)
 
     def holds_answer(self, question: str, hits: Sequence[Hit], spans: Sequence[tuple[int, int, int]]) -> bool:
         """Whether one of ``spans`` (document, start, end) answers ``question`` about as well as the best sentence of
@@ -177,8 +174,11 @@ def _backing(ranked: Ranked, shares: Array, best: int) -> float:
 
 
 def says_nothing(candidate: Candidate) -> bool:
-    """Whether a candidate is a heading, the head of a table or too short to answer."""
-    return candidate.is_heading or candidate.is_head or len(candidate.unit.words) < _FEWEST_WORDS
+    """Whether a candidate is a heading, a question, the head of a table or too short to answer, but for a named value
+    ("Insured: yes")."""
+    own = candidate.unit.text.rstrip()
+    short = len(candidate.unit.words) < (_FEWEST_WORDS if ": " not in own else 2)
+    return short or own.endswith(QUESTION_MARKS) or candidate.is_heading or candidate.is_head
 
 
 def _quote(ranked: Ranked, row: int, share: float) -> Quote:
@@ -195,7 +195,7 @@ def quote_of(candidate: Candidate, share: float, named: float = 0.0) -> Quote:
     first, head = candidate.index, None
     if is_row(candidate.unit.text):
         first, head = _with_head(candidate)
-    elif candidate.before and not is_row(candidate.before.text) and not replace(candidate, index=first - 1).is_heading:
+    elif _goes_on(candidate):
         unit = candidate.unit
         if unit.points_back or unit.connects or unit.refers or named > _NAMED_BEFORE:
             first -= 1
@@ -203,6 +203,14 @@ def quote_of(candidate: Candidate, share: float, named: float = 0.0) -> Quote:
         first, head = candidate.index, _above_figures(candidate)
     start = candidate.passage.start + candidate.units[first].start
     return Quote(candidate.passage, start, candidate.end, share, head)
+
+
+def _goes_on(candidate: Candidate) -> bool:
+    """Whether a sentence goes on in the same paragraph or list item after another one."""
+    unit, before, text = candidate.unit, candidate.before, candidate.passage.text
+    if before is None or is_row(before.text) or replace(candidate, index=candidate.index - 1).is_heading:
+        return False
+    return text.count("\n", before.end, unit.start) < 2 and not list_mark(text, unit.start, unit.end)
 
 
 def _with_head(candidate: Candidate) -> tuple[int, tuple[int, int] | None]:

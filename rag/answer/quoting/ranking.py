@@ -166,7 +166,9 @@ class Similar:
         wanted = vectors.embed_words([term.word.lower() for term in terms])
         self.vectors = vectors.embed_words(list(vocabulary.values()))
         self.cosines: Array = np.asarray(wanted @ self.vectors.T, dtype=np.float64)
-        self.table = stems.matches([term.stem for term in terms], self.cosines, _SOFTNESS)
+        # Names of a kind have vectors alike, and yet one of them is no other.
+        alike = np.where([[term.name] for term in terms], 0.0, self.cosines)
+        self.table = stems.matches([term.stem for term in terms], alike, _SOFTNESS)
         for i, term in enumerate(terms):
             for stem, row in self.row.items() if term.name else ():
                 if seat_of(term.stem, stem):

@@ -287,36 +287,33 @@ class SeriesReader:
 
 
 def _templates(ranked: Ranked, wanted: Ranging) -> list[Candidate]:
-    """The best row and the best sentence that say the like as two others of the hits, and speak of what is asked: the
-    row first where it says as much of it as a sentence must, since rows of a table are of one kind for certain."""
+    """What the members of the series are to be like: the best row of a table and the best sentence of the hits that can
+    stand for one. The row comes first, since rows are of one kind for certain, unless it says less of what is asked
+    than a sentence must."""
     if not ranked.candidates:
         return []
-    own = windows_of(ranked)
-    covered = _with_heads(ranked, own)
-    order = [int(row) for row in np.argsort(-score(ranked), kind="stable")]
-    rows = [row for row in order if is_row(ranked.candidates[row].unit.text)][:_TRIED]
-    found = [
-        _first(ranked, wanted, tried, own, covered) for tried in (rows, [r for r in order if r not in rows][:_TRIED])
-    ]
-    first, second = found
-    if first is not None and second is not None and covered[first] < _COVERED:
-        found = [second, first]
-    return [ranked.candidates[row] for row in found if row is not None]
+    said = windows_of(ranked)
+    covered = _with_heads(ranked, said)
+    best = [int(place) for place in np.argsort(-score(ranked), kind="stable")]
+    rows = [place for place in best if is_row(ranked.candidates[place].unit.text)]
+    others = [place for place in best if not is_row(ranked.candidates[place].unit.text)]
+    row = next((place for place in rows[:_TRIED] if _of_many(place, ranked, wanted, said, covered)), None)
+    sentence = next((place for place in others[:_TRIED] if _of_many(place, ranked, wanted, said, covered)), None)
+    order = (row, sentence) if row is None or covered[row] >= _COVERED else (sentence, row)
+    return [ranked.candidates[place] for place in order if place is not None]
 
 
-def _first(ranked: Ranked, wanted: Ranging, tried: Sequence[int], own: Array, covered: Array) -> int | None:
-    """The first of the candidates ``tried`` that can stand for a series."""
-    for row in tried:
-        candidate = ranked.candidates[row]
-        if says_nothing(candidate) or covered[row] < (_ROWS_COVERED if is_row(candidate.unit.text) else _COVERED):
-            continue
-        sorts = wanted.order not in ("all", "count")
-        if sorts and not is_row(candidate.unit.text) and not _fitting(candidate.unit.values, wanted):
-            continue
-        like = [place for place, c in enumerate(ranked.candidates) if _parallel(candidate, c)]
-        if len(like) >= _FEWEST and (wanted.order != "count" or min(own[like]) >= _MOSTLY):
-            return row
-    return None
+def _of_many(place: int, ranked: Ranked, wanted: Ranging, said: Array, covered: Array) -> bool:
+    """Whether a candidate speaks of what is asked, holds a figure where one is compared, and is one of three or more of
+    its like among the hits; to be counted, each of them has to speak of what is asked."""
+    candidate = ranked.candidates[place]
+    row = is_row(candidate.unit.text)
+    if says_nothing(candidate) or covered[place] < (_ROWS_COVERED if row else _COVERED):
+        return False
+    if not row and wanted.order not in ("all", "count") and not _fitting(candidate.unit.values, wanted):
+        return False
+    like = [other for other, c in enumerate(ranked.candidates) if _parallel(candidate, c)]
+    return len(like) >= _FEWEST and (wanted.order != "count" or min(said[like]) >= _MOSTLY)
 
 
 def _with_heads(ranked: Ranked, covered: Array) -> Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -14,6 +13,7 @@ from rag.answer.verify.gates import UNPROVEN, Gates, gates
 from rag.answer.verify.tokens import Likeness, TokenReader
 from rag.answer.weights import DOUBTED, FAILED, TOKENS, TOKENS_MIDDLE, TOKENS_MOST
 from rag.language import Check, language_of, parse
+from rag.language.tables import pattern
 from rag.language.words import stems_listed
 from rag.models.encoder import Encoder
 from rag.models.static import StaticVectors
@@ -32,20 +32,6 @@ _NEARLY_ALL = 0.8
 _SHORTEST_QUOTE = 3
 _OPENING = " \t\n\"'“”‘’«»*_-•"
 _WHOLE = 0.8
-_NO_CLAIM = re.compile(
-    r"\s*(?:#{1,6}\s|```|~~~|\|?[\s:|-]+\|?\s*$"
-    r"|(?:sorry|sure|hello|hi|thanks?|thank you|certainly|of course|great question|i hope|let me know|please)\b"
-    r"|i(?:'m| am)? (?:sorry|cannot|can't|could not|couldn't|do not|don't|was unable|unable|found no|have no)\b"
-    r"|here (?:is|are)\b.*:\s*$"
-    r"|(?:\*\*)?(?:sources?|references?|citations?|in summary|in conclusion|summary|answer|note)(?:\*\*)?\s*:?\s*$)",
-    re.IGNORECASE,
-)
-_ABOUT_DOCUMENTS = re.compile(
-    r"\b(?:documents?|sources?|passages?|texts?|context|excerpts?|articles?|information)\b.{0,40}?"
-    r"\b(?:do(?:es)? not|don't|doesn't|did not|didn't|no|not)\b.{0,30}?"
-    r"\b(?:say|mention|contain|provide|specify|state|give|include|answer|information|details?|available|address)",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +72,7 @@ class Verdict:
 def is_claim(sentence: str) -> bool:
     """Whether a sentence states something a document could support: no heading, greeting, question, or remark
     about the documents themselves."""
-    if _NO_CLAIM.match(sentence) or _ABOUT_DOCUMENTS.search(sentence):
+    if pattern("no claim").match(sentence) or pattern("about documents").search(sentence):
         return False
     if sentence.rstrip().endswith(("?", "？", "؟")):
         return False

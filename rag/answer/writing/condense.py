@@ -2,58 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from rag.answer.writing.budget import transcript
 from rag.answer.writing.fence import FenceFilter, clean_for_prompt, nonce_for
 from rag.errors import PromptTooLong, QuestionError
+from rag.language.questions import QUESTION_MARKS
+from rag.language.tables import listed, pattern
 from rag.prompts import Prompt
 from rag.text import words
 from rag.tokens import TokenCounter
 from rag.types import Condensed, Said, Turn
 
-_PRONOUN = re.compile(
-    r"\b(it|its|they|them|their|theirs|he|him|his|she|her|hers|this|that|these|those|there|then|one|ones|such|"
-    r"former|latter|same|both|others?|else|either|neither)\b",
-    re.IGNORECASE,
-)
-_OPENING = re.compile(
-    r"^\W*(and|but|or|so|also|then|what about|how about|why\W*$|why not|how so|how come|where\W*$|when\W*$|who\W*$|"
-    r"how much\W*$|how many\W*$|how long\W*$|which one|tell me more|more|go on|really|anything else|what else|"
-    r"by whom|since when|until when|in what way|for what|to whom|for whom|with whom)\b",
-    re.IGNORECASE,
-)
-_NAME = re.compile(r"\b[A-Z][\w’'-]+(?:\s+(?:of|the|and|al|bin|de|van|von)?\s*[A-Z][\w’'-]+)*")
-_QUESTION_WORDS = frozenset(
-    """
-    who what when where why which how whom whose is are was were do does did has have had can could will
-    would should the a an of in on at for to from by with about and or but so as be been not no any there i
-    you we me my
-    """.split()
-)
 _FEW_WORDS = 2
 _HISTORY_TURNS = 3
 _ANSWER_CHARACTERS = 600
-_ENGLISH = re.compile(
-    r"\b(the|what|how|does|did|who|when|where|which|why|are|were|and|with|tell|about|explain|describe|compare)\b",
-    re.IGNORECASE,
-)
-_LABEL = re.compile(
-    r"^[\s*_>#-]*(?:(?:stand[- ]?alone|rewritten|last|final)\s+)*(?:question|query)\W{0,3}:\W*", re.IGNORECASE
-)
 _AROUND = " \t*_`\"'\u201c\u201d\u201e\u00ab\u00bb"
-_QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\u037e")
 
 
 def leans(question: str) -> bool:
     """Whether a question says itself that it leans on what was said before: by a pronoun, or an opening like "and"."""
-    return bool(_OPENING.search(question)) or bool(_PRONOUN.search(question))
+    return bool(pattern("leaning opening").search(question)) or bool(pattern("leaning word").search(question))
 
 
 def needs_context(question: str) -> bool:
     """Whether a question may lean on what was said before: it says so, or has hardly a word of its own."""
-    content = [w for w in words(question) if w not in _QUESTION_WORDS]
+    content = [w for w in words(question) if w not in listed("en", "follow-up")]
     return len(content) <= _FEW_WORDS or leans(question)
 
 
@@ -105,7 +79,7 @@ def in_context(question: str, history: Sequence[Turn]) -> Condensed:
     context: list[str] = []
     for turn in list(reversed(history))[:_HISTORY_TURNS]:
         context.append(turn.user.strip())
-        if not needs_context(turn.user):
+        if not leans(turn.user):
             break
     if not any(_names(text) for text in context):
         context.extend(_names(history[-1].bot)[:2])
@@ -121,7 +95,7 @@ def rewriting_prompt(
     The newest turns go in, as many as fit; the same arguments give the same texts. Raises PromptTooLong when not even
     the last one does.
     """
-    if not history or not (needs_context(question) or not _ENGLISH.search(question)):
+    if not history or not (needs_context(question) or not pattern("english").search(question)):
         return None
     turns = [Turn(turn.user, turn.bot[:_ANSWER_CHARACTERS]) for turn in history[-_HISTORY_TURNS:]]
     nonce = nonce_for(secret, [clean_for_prompt(text) for turn in turns for text in (turn.user, turn.bot)])
@@ -148,8 +122,10 @@ def rewritten(question: str, reply: str) -> Condensed | None:
     """
     fences = FenceFilter()
     plain = fences.feed(reply) + fences.finish()
-    lines = [line for line in (_LABEL.sub("", line).strip(_AROUND) for line in plain.splitlines()) if line]
-    found = lines[0] if len(lines) == 1 or (lines and lines[0].endswith(_QUESTION_MARKS)) else ""
+    lines = [
+        line for line in (pattern("question label").sub("", line).strip(_AROUND) for line in plain.splitlines()) if line
+    ]
+    found = lines[0] if len(lines) == 1 or (lines and lines[0].endswith(QUESTION_MARKS)) else ""
     if not found or len(found) > longest_rewriting(question):
         return Condensed(question, question, "The follow-up could not be rewritten, so it was searched as it stands.")
     return Condensed(question, found) if found != question.strip() else None
@@ -158,8 +134,8 @@ def rewritten(question: str, reply: str) -> Condensed | None:
 def _names(text: str) -> list[str]:
     """Capitalised words; a single one that opens a sentence is most likely no name."""
     found = []
-    for match in _NAME.finditer(text):
+    for match in pattern("names").finditer(text):
         opens = not text[: match.start()].rstrip(" \"'“”([").endswith(tuple("abcdefghijklmnopqrstuvwxyz,;:0123456789"))
-        if match.group().lower() not in _QUESTION_WORDS and (" " in match.group() or not opens):
+        if match.group().lower() not in listed("en", "follow-up") and (" " in match.group() or not opens):
             found.append(match.group())
     return found

@@ -6,18 +6,12 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from rag.language.tables import pattern
 from rag.text import words
 from rag.types import Passage
 
 _BULLET = re.compile(r"[\s>*_#•–—-]*(?:\d{1,3}[.):]\s)?\s*")
-_HEADER = re.compile(
-    r"(?:sources?|references?|citations?|footnotes?|quellen?(?:angaben?)?|sources citées|références?|fuentes?|"
-    r"referencias?|font[ei]s?|riferimenti|referências?|bron(?:nen)?|источники?|来源|來源|参考文献|出典|المصادر|المراجع)"
-    r"(?:\s+(?:used|cited))?(?:\s+\d{1,3})?[\s*_]*(?:[:：][\s*_]*|$)",
-    re.IGNORECASE,
-)
 _MARKERS = re.compile(r"(?:\[\d{1,3}\][\s,;:*_.–—-]*)+")
-_PLACE = re.compile(r"\b(?:source|pages?|p|pp|seiten?|s|section)\b\.?|\d{1,4}|[\s\W_]", re.IGNORECASE)
 _EMPTY = re.compile(r"[\s*_=-]*")
 _RUN, _RECITED, _FEWEST_RUNS = 4, 0.5, 4
 _LONGEST = 300
@@ -55,7 +49,7 @@ def without_references(text: str, passages: Sequence[Passage]) -> str:
         line = lines[begin - 1]
         if not _EMPTY.fullmatch(line):
             item = line[_BULLET.match(line).end() :]  # type: ignore[union-attr]
-            header = _HEADER.match(item)
+            header = pattern("sources heading").match(item)
             entry = item[header.end() :] if header else item
             named = _names_only(entry, names)
             headed = header is not None and (named is not None or (not entry and found < len(lines)))
@@ -89,4 +83,4 @@ def _names_only(item: str, names: Sequence[str]) -> bool | None:
     rest = marks = _MARKERS.sub(" ", item).lower()
     for name in names:
         rest = rest.replace(name, " ")
-    return None if _PLACE.sub("", rest) else rest != marks
+    return None if pattern("place of a source").sub("", rest) else rest != marks
