@@ -305,7 +305,7 @@ def test_refusals_of_the_server_never_add_up(tmp_path: Path, docs: Path, server:
 def test_a_question_too_long_by_itself_is_refused_before_anything_is_sent(
     tmp_path: Path, docs: Path, server: FakeOllama, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with library(tmp_path, server, num_ctx=512, num_predict=64) as opened:
+    with library(tmp_path, server, num_ctx=512, num_predict=64, abstain_below=0.0) as opened:
         before, sent = counter_of(opened).factor, len(chats(server))
         for _ in range(3):
             with pytest.raises(PromptTooLong, match="question and the instructions") as caught:
