@@ -12,7 +12,7 @@ import pytest
 
 from rag.errors import DiskFull, StoreError
 from rag.store import chroma, rebuild, upkeep
-from rag.store.audit import IndexFailure
+from rag.store.audit import AuditReport, IndexFailure
 from rag.store.backends import open_truth
 from rag.store.checksum import Hashes, checksum, files
 from rag.store.chroma import ChromaIndex
@@ -320,3 +320,12 @@ def test_a_checksum_with_known_hashes_is_that_of_the_files(tmp_path: Path) -> No
     before = checksum(tmp_path)
     (tmp_path / "b.bin").write_bytes(b"three")
     assert checksum(tmp_path, known) == checksum(tmp_path) != before
+
+
+@pytest.mark.parametrize(
+    ("sampled", "hits", "ok"),
+    [(0, 0, True), (1, 1, True), (1, 0, False), (67, 66, True), (67, 65, False), (300, 297, True), (300, 296, False)],
+)  # fmt: skip
+def test_an_index_may_miss_one_of_its_vectors_or_one_in_a_hundred(sampled: int, hits: int, *, ok: bool) -> None:
+    report = AuditReport("ready", 900, 900, sampled=sampled, self_hits=hits)
+    assert report.ok == ok
