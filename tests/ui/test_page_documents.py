@@ -313,6 +313,23 @@ def test_failures_of_one_reason_stand_together_and_go_at_once(browser: Browser, 
             expect(failures).to_have_count(0)
 
 
+def test_a_button_that_is_drawn_anew_while_it_is_pressed_is_pressed(
+    browser: Browser, address: str, tmp_path: Path
+) -> None:
+    """A list is drawn anew with each step of its files, and a click then fell into nothing."""
+    broken = tmp_path / "broken.pdf"
+    broken.write_bytes(b"%PDF-1.4 broken")
+    with tab(browser, address) as pilot:
+        upload(pilot, [str(broken)])
+        with pilot.documents() as place:
+            button = place.locator(".file [data-act=dismiss]")
+            button.hover()
+            pilot.page.mouse.down()
+            button.evaluate("button => { const list = button.closest('.file').parentElement; list.innerHTML += '' }")
+            pilot.page.mouse.up()
+            expect(button).to_have_count(0)
+
+
 def test_a_file_of_a_known_name_asks_what_to_do(browser: Browser, address: str, shelf: Library, tmp_path: Path) -> None:
     first, second, third = (tmp_path / name for name in ("first", "second", "third"))
     for folder, text in ((first, "The gate closes at eight."), (second, NOTES), (third, "The gate closes at ten.")):

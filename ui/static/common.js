@@ -64,3 +64,16 @@ window.ragPage = (() => {
   };
   return {ask, copy, calm: () => matchMedia('(prefers-reduced-motion: reduce)').matches};
 })();
+
+// A list that is drawn anew between the pressing and the letting go of a mouse button takes the button under it away, and
+// there is no click. The same button of the new list has it, if that one is under the pointer.
+(() => {
+  let pressed = null, same = '';
+  const button = target => target?.closest?.('button, [data-act]') ?? null;
+  document.addEventListener('pointerdown', e => { pressed = button(e.target); same = pressed?.outerHTML; }, true);
+  document.addEventListener('pointerup', e => {
+    const now = pressed?.isConnected === false ? button(e.target) : null;
+    pressed = null;
+    if (now?.outerHTML === same) now?.click();
+  }, true);
+})();
