@@ -213,7 +213,7 @@ def _twice(rows: tuple[Ids, Vector]) -> tuple[Ids, Vector, Vector]:
 def _cosines_at(matrix: Vector, places: npt.NDArray[np.intp], vector: npt.NDArray[Any]) -> Vector:
     """The cosines of some rows, by ascending place, without a copy of those that follow each other."""
     ends = np.append(np.flatnonzero(np.diff(places) != 1) + 1, len(places)) if len(places) else places
-    if len(ends) * _RUN > len(places):
+    if len(ends) * _RUN >= len(places):  # or there is none
         return cosines(matrix[places], vector)
     starts = np.append(0, ends[:-1])
     return np.concatenate(

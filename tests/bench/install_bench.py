@@ -34,7 +34,7 @@ def main() -> None:
             for what, extra in (("library and command line", ""), ("with the page", "[ui]"))
             for way in ("uv tool install", "pipx install", "pip install")
         ]
-    table(("", "s", "MB", "rag --help s", "answer from the samples"), rows)
+    table(("", "s", "MB", "rag --help s", "answers", "library stays when it is uninstalled"), rows)
 
 
 def _installed(home: Path, tools: Path, name: str, way: str, what: str) -> tuple[str, ...]:
@@ -62,7 +62,13 @@ def _installed(home: Path, tools: Path, name: str, way: str, what: str) -> tuple
     said = _run([str(rag), "ask", "Who is the keeper of the Skerry lighthouse?"], place, ask)
     if what.endswith("[ui]"):
         _run([str(rag.resolve().with_name("python")), "-c", "import ui.app"], place, environ)
-    return name, f"{seconds:.0f}", f"{size / 1e6:.0f}", f"{help_seconds:.2f}", "yes" if "Mrs Dahl" in said else "NO"
+    answers = "yes" if "Mrs Dahl" in said else "NO"
+    if way == "pip install":
+        _run([str(place / "env" / "bin" / "pip"), "uninstall", "-q", "-y", "rag-cited"], place, environ)
+    else:
+        _run([tool, *way.split()[1:-1], "uninstall", "rag-cited"], place, environ)
+    stays = not rag.exists() and (place / ".local" / "share" / "rag" / "library" / "library.sqlite3").exists()
+    return name, f"{seconds:.0f}", f"{size / 1e6:.0f}", f"{help_seconds:.2f}", answers, "yes" if stays else "NO"
 
 
 def _environment(rag: Path) -> Path:

@@ -311,7 +311,7 @@ def test_every_suffix_has_one_format_and_every_reader_reads_its_samples(pool: Pa
 
 def test_a_plug_in_adds_a_format_and_takes_none_over(monkeypatch: pytest.MonkeyPatch) -> None:
     entries = [EntryPoint("abc", "made_up:read", formats.PLUGINS), EntryPoint(".pdf", "bad:read", formats.PLUGINS)]
-    monkeypatch.setattr(formats, "entry_points", lambda group: entries)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: entries)
     formats.formats.cache_clear()
     try:
         assert format_of("x.ABC").reader == "made_up:read" and "bad" not in format_of("x.pdf").reader
