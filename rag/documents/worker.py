@@ -21,8 +21,8 @@ from rag.platform.children import serve
 from rag.platform.confine import confine
 from rag.types import ParsedDocument
 
-_ALWAYS = 4
-"""So many formats, the commonest, are loaded at the start; the others with their first file."""
+_ALWAYS = 3
+"""So many formats, those that load in no time, are loaded at the start; the others with their first file."""
 
 
 def parse(data: bytes, job: wire.Job) -> tuple[ParsedDocument, list[Span]]:

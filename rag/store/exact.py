@@ -25,6 +25,7 @@ _MOST_MISSING = 20_000
 """So many new passages are read from the truth for a question rather than all rows brought up to date."""
 _MOST_NEW = 2_000
 """So many new passages are read from the truth for a question to all."""
+_NONE = np.empty(0, dtype=np.int64)
 _KEPT_SECONDS = 600.0
 """So long after the last question to chosen documents the vectors stay in memory for the next."""
 
@@ -73,14 +74,17 @@ class ExactSearch:
         if within is None:
             return self._among_all(collection, vector, limit)
         self._filtered[collection.id] = time.monotonic()
-        with self._truth.snapshot():
-            rows = self._rows(collection, stale=True)
+        rows = self._rows(collection, stale=True)
+        places = _places(rows.ids, within)
+        if len(within) - len(places) > _MOST_MISSING:
+            rows = self._rows(collection)
             places = _places(rows.ids, within)
-            if len(within) - len(places) > _MOST_MISSING:
-                rows = self._rows(collection)
-                places = _places(rows.ids, within)
-            missing = np.setdiff1d(within, rows.ids[places], assume_unique=True)
-            new, added = self._truth.vectors.some(collection.id, missing.tolist()) if len(missing) else (missing, None)
+        missing = np.setdiff1d(within, rows.ids[places], assume_unique=True)
+        new, added = missing, None
+        if len(missing):
+            with self._truth.snapshot():
+                self.expect_current(collection)
+                new, added = self._truth.vectors.some(collection.id, missing.tolist())
         if len(places) * _FEW < len(rows.ids):
             scores = _cosines_at(rows.matrix, places, vector)
         else:
@@ -92,18 +96,20 @@ class ExactSearch:
     def _among_all(self, collection: Collection, vector: npt.NDArray[Any], limit: int) -> list[tuple[int, float]]:
         """The nearest of all; a large collection is not brought up to date for a few changes: the new passages are read
         beside it, and of the nearest those are passed over that are gone."""
+        rows = self._rows(collection, stale=True)
         with self._truth.snapshot():
-            rows = self._rows(collection, stale=True)
-            new = np.empty(0, dtype=np.int64)
-            if changed := rows.revision != self._truth.collections.revision(collection.id):
-                last = int(rows.ids[-1]) if len(rows.ids) else 0
-                new = self._truth.passages.newer(collection.id, last, _MOST_NEW + 1)
-                if rows.matrix.nbytes < saved.LEAST_BYTES or len(new) > _MOST_NEW:
-                    rows, changed = self._rows(collection), False
-            scores = cosines(rows.matrix, vector)
-            if not changed:
-                return best(rows.ids, scores, limit)
-            found, wanted = best(rows.ids, scores, limit), limit
+            self.expect_current(collection)
+            changed = rows.revision != self._truth.collections.revision(collection.id)
+            last = int(rows.ids[-1]) if len(rows.ids) else 0
+            new = self._truth.passages.newer(collection.id, last, _MOST_NEW + 1) if changed else _NONE
+        if changed and (rows.matrix.nbytes < saved.LEAST_BYTES or len(new) > _MOST_NEW):
+            rows, changed = self._rows(collection), False
+        scores = cosines(rows.matrix, vector)
+        found, wanted = best(rows.ids, scores, limit), limit
+        if not changed:
+            return found
+        with self._truth.snapshot():
+            self.expect_current(collection)
             while len(there := self._truth.passages.homes([number for number, _ in found])) < min(limit, len(found)):
                 if wanted >= len(rows.ids):
                     break
@@ -166,7 +172,11 @@ class ExactSearch:
 
     def _rows(self, collection: Collection, *, stale: bool = False) -> _Rows:
         """The rows as they are now; ``stale``: or as they were, if they are at hand. A passage's vector never changes:
-        only which passages there are can be out of date."""
+        only which passages there are can be out of date.
+
+        Not to be called in a snapshot: who waits for the lock with one keeps a writer from ending, and that keeps the
+        lock's holder from reading.
+        """
         with self._lock, self._truth.snapshot():
             old = self._loaded.get(collection.id)
             if old is not None and not old.whole:

@@ -17,6 +17,7 @@ from tests.fake_ollama import FakeModel, FakeOllama, Fault
 from tests.fake_ollama_http import Record
 
 AT_ONCE = 20
+AGAIN = 5
 PLACES = 2
 QUEUE = 32
 PLAIN = 4
@@ -62,15 +63,15 @@ def question(number: int) -> str:
 def test_twenty_questions_at_once(tmp_path: Path, docs: Path, server: FakeOllama, embedder: str) -> None:
     with opened(tmp_path, docs, server, llm="ollama:chat-s", embedder=embedder, concurrency=PLACES) as library:
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            for _ in range(2):
-                answers = list(pool.map(lambda n: library.ask(question(n)), range(AT_ONCE)))
+            for count in (AGAIN, AT_ONCE):
+                answers = list(pool.map(lambda n: library.ask(question(n)), range(count)))
                 for number, answer in enumerate(answers):
                     assert answer.question == question(number)
                     assert f"{number * 3 + 100} bar" in answer.text and answer.citations[0].source
         for tokens in (answer.tokens for answer in answers):
             assert tokens["prompt"] * 0.9 < tokens["estimated"] < tokens["prompt"] * 1.3
         chats = server.sent("/api/chat")
-        assert len(chats) == 2 * AT_ONCE and {record.status for record in chats} == {200}
+        assert len(chats) == AGAIN + AT_ONCE and {record.status for record in chats} == {200}
         assert server.wait_for(lambda: all(record.finished for record in chats))
         assert most_at_once(chats) == PLACES, "the program's own limit holds, and its places are used"
         assert most_at_once(server.sent("/api/embed") or chats[:1]) == 1

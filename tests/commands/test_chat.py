@@ -61,7 +61,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def home(filled: Path, tmp_path: Path, server: FakeOllama, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(filled, tmp_path / "library")
-    for name, value in (("RAG_LIBRARY", str(tmp_path / "library")), ("OLLAMA_HOST", server.url), ("TERM", "xterm")):
+    settings = {"RAG_LIBRARY": str(tmp_path / "library"), "RAG_ENCODER": "off", "OLLAMA_HOST": server.url}
+    for name, value in {**settings, "TERM": "xterm"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     return tmp_path

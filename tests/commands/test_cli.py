@@ -33,6 +33,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RAG_LIBRARY", str(tmp_path / "library"))
     monkeypatch.setenv("RAG_LLM", "quotes")
     monkeypatch.setenv("RAG_EMBEDDER", "builtin")
+    monkeypatch.setenv("RAG_ENCODER", "off")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -30,8 +30,10 @@ QUESTION = "How many days of paid annual leave do full-time staff receive?"
 @contextmanager
 def page(folder: Path, server: FakeOllama) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """``rag ui`` and its port; killed at the end if it still runs."""
-    environment = {**os.environ, "RAG_LIBRARY": str(folder), "RAG_LLM": "ollama:fake-ramble", "RAG_EMBEDDER": "builtin",
-                   "RAG_OLLAMA_HOST": server.url}  # fmt: skip
+    environment = {
+        **os.environ, "RAG_LIBRARY": str(folder), "RAG_LLM": "ollama:fake-ramble", "RAG_EMBEDDER": "builtin",
+        "RAG_ENCODER": "off", "RAG_OLLAMA_HOST": server.url,
+    }  # fmt: skip
     command = [sys.executable, "-m", "rag", "ui", "--port", "0"]
     child = subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
@@ -48,7 +50,7 @@ def page(folder: Path, server: FakeOllama) -> Iterator[tuple[subprocess.Popen[st
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library with the collection, to be copied."""
     folder = tmp_path_factory.mktemp("made")
-    with Library.open(folder, llm="quotes", embedder="builtin") as library:
+    with Library.open(folder, llm="quotes", embedder="builtin", encoder="off") as library:
         library.ingest(write_corpus(tmp_path_factory.mktemp("docs")))
     return folder
 
@@ -85,7 +87,7 @@ def test_nothing_accepted_is_lost_and_nothing_left_behind(folder: Path, number: 
             out, error = child.communicate(timeout=60)
     assert (child.returncode, out) == (0, "") and "Traceback" not in error and "Error" not in error, error
     assert not (folder / "temporary").exists()
-    with Library.open(folder, llm="quotes", embedder="builtin") as library:
+    with Library.open(folder, llm="quotes", embedder="builtin", encoder="off") as library:
         found = library.conversations.list()[0]
         answer = library.conversations.get(found.id)[1][0].answer
         assert answer["state"] == "stopped" and answer["text"]
@@ -122,7 +124,7 @@ def test_what_a_killed_program_left_is_cleared_at_the_next_start(folder: Path) -
 
 
 def test_a_signal_while_it_starts_ends_it(folder: Path) -> None:
-    environment = {**os.environ, "RAG_LIBRARY": str(folder), "RAG_LLM": "quotes"}
+    environment = {**os.environ, "RAG_LIBRARY": str(folder), "RAG_LLM": "quotes", "RAG_ENCODER": "off"}
     code = (
         "import os, signal, sys, ui.app\nfrom rag.commands.cli import main\n"
         "ui.app.Site.routes = lambda self: os.kill(os.getpid(), signal.SIGTERM)\n"

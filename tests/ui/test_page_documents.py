@@ -262,7 +262,7 @@ def test_hundreds_of_documents_are_filtered_sorted_selected_and_removed(browser:
     long = folder / "a folder with a long name, longer than the line that it is shown on"
     for number in (1, 2):
         (long / f"{'minutes of the meeting of the board ' * 4}{number}.txt").write_text(f"Meeting {number}.\n")
-    with Library.open(tmp_path / "l", llm="quotes", embedder="builtin") as library:
+    with Library.open(tmp_path / "l", llm="quotes", embedder="builtin", encoder="off") as library:
         assert not library.ingest(folder).failed
         with page_over(library) as address, tab(browser, address) as pilot:
             page = pilot.page

@@ -289,8 +289,9 @@ def test_a_files_description_in_any_body_opens_and_fetches_nothing(server: Serve
     view.remove("a.txt", "annas")
 
 
-def test_every_event_of_the_page_sent_by_the_wrong_user_tells_and_changes_nothing(server: Served) -> None:
-    """Each event of the page with what is another's in all that it takes: conversation, collection, document, card."""
+def test_every_event_of_the_page_sent_by_the_wrong_user_tells_and_changes_nothing(server: Served, soak: bool) -> None:
+    """Each event of the page with what is another's in all that it takes: conversation, collection, document, card; one
+    of these in turn, all of them in the soak."""
     library = server.library
     view = library.for_user(library.accounts.get("anna"))
     talk = str(view.conversations.create("annas"))
@@ -306,7 +307,8 @@ def test_every_event_of_the_page_sent_by_the_wrong_user_tells_and_changes_nothin
     functions = bela.get("/config").json()["dependencies"]
     asked = 0
     for function in functions:
-        for given in (talk, "annas", str(document)):
+        theirs = (talk, "annas", str(document))
+        for given in theirs if soak else (theirs[function["id"] % 3],):
             told = {
                 "id": given, "name": "annas", "index": [0, 0], "value": "x", "liked": True, "turn": 0, "thumb": 1,
                 "offset": 1, "choice": "replace", "documents": ["anna.txt"], "folders": [], "collection": "annas",
@@ -326,7 +328,7 @@ def test_every_event_of_the_page_sent_by_the_wrong_user_tells_and_changes_nothin
                     assert PEOPLE["anna"] not in line, function["api_name"]
                     if "process_completed" in line or "close_stream" in line:
                         break
-    assert asked >= 100
+    assert asked >= (100 if soak else 33)
     assert state() == before
     for name in view.collections.names():
         assert name == "annas"
