@@ -204,6 +204,26 @@ def events(port: int) -> list[dict[str, Any]]:
     return listed
 
 
+def test_what_was_chosen_is_not_chosen_once_more(port: int) -> None:
+    """The reply to a choice came when another was made already, and undid it."""
+    config = json.loads(request(port, "/config").body)
+    field = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "coll")
+    chosen = config["components"][[c["id"] for c in config["components"]].index(field)]["props"]["value"]
+    told = 0
+    for event in config["dependencies"]:
+        if field in event["outputs"] and any(target[0] == field for target in event["targets"]):
+            session = f"chosen{event['id']}"
+            data = [chosen if number == field else "" for number in event["inputs"]]
+            body = {"data": data, "fn_index": event["id"], "session_hash": session}
+            assert request(port, EVENTS, "POST", body=json.dumps(body).encode(), headers=JSON).status == 200
+            lines = request(port, f"/gradio_api/queue/data?session_hash={session}").body.decode().splitlines()
+            (done,) = (line for line in lines if "process_completed" in line)
+            output = json.loads(done.removeprefix("data: "))["output"]["data"][event["outputs"].index(field)]
+            assert isinstance(output, dict) and "value" not in output, (event["id"], output)
+            told += 1
+    assert told >= 2
+
+
 def test_a_body_reaches_no_file_and_no_address(port: int, tmp_path: Path) -> None:
     """Every event by number and every function by name: nothing is fetched and nothing copied, here and later."""
     secret = tmp_path / "secret.txt"

@@ -64,14 +64,15 @@ class Shown:
             changes[shown.history] = self.history(update.conversation or "")
         return changes or self.nothing
 
-    def documents(self, update: DocumentsUpdate) -> Changes:
-        """What documents and collections tell."""
+    def documents(self, update: DocumentsUpdate, chosen: str | None = None) -> Changes:
+        """What documents and collections tell. The collection that was ``chosen`` is not chosen once more: by now it
+        may be another."""
         shown, changes = self._parts, Changes()
         warn(update.warning)
         if update.documents is not None:
             changes[shown.documents] = update.documents
         if update.collections is not None:
-            value: dict[str, Any] = {} if update.collection is None else {"value": update.collection}
+            value: dict[str, Any] = {} if update.collection in (None, chosen) else {"value": update.collection}
             changes[shown.collection] = gr.update(choices=update.collections, **value)
         if update.collection is not None:
             changes[shown.collection_acts] = parts.collection_acts(update.collection)

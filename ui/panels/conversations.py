@@ -52,7 +52,10 @@ class ConversationsPanel:
         shown = await asyncio.to_thread(self._site.conversations.get, conversation or "")
         if shown is not None and shown.collection == collection:
             return self._shown.nothing
-        return await self._open(await asyncio.to_thread(self._site.conversations.latest, collection), request)
+        opened = await self._open(await asyncio.to_thread(self._site.conversations.latest, collection), request)
+        place = self._parts.collection  # is not chosen once more: by now it may be another
+        kept = {part: value for part, value in opened.items() if part is not place or value != collection}
+        return kept or self._shown.nothing
 
     def rename(self, conversation: str, event: gr.EventData) -> str:
         try:

@@ -55,7 +55,7 @@ class DocumentsPanel:
         return self.show(collection)
 
     def show(self, collection: str) -> Changes:
-        return self._shown.documents(self._documents.show(collection or ""))
+        return self._shown.documents(self._documents.show(collection or ""), collection)
 
     async def follow(self, collection: str) -> AsyncIterator[Any]:
         async for documents in self._documents.follow(collection):
@@ -87,7 +87,7 @@ class DocumentsPanel:
         return self._shown.documents(self._documents.delete(told(event, "id", str)))
 
     def remove(self, collection: str, event: gr.EventData) -> Changes:
-        return self._shown.documents(self._documents.remove(told(event, "id", str), collection))
+        return self._shown.documents(self._documents.remove(told(event, "id", str), collection), collection)
 
     def dismiss(self, collection: str, event: gr.EventData) -> Changes:
         return self._shown.documents(self._documents.dismiss(told(event, "id", str), collection))
