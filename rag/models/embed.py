@@ -4,6 +4,7 @@ length.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,12 +46,12 @@ class Embedder(Protocol):
         """The vectors of documents."""
 
 
-class _Own:
+class _Own(ABC):
     """An embedding model that computes in this process."""
 
+    @abstractmethod
     def embed_array(self, texts: Sequence[str]) -> Matrix:
         """Unit vectors of texts as one array, shape (len(texts), dimension)."""
-        raise NotImplementedError
 
     def get_query_embedding(self, query: str) -> list[float]:
         """The vector of a question."""

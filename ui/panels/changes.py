@@ -35,8 +35,8 @@ class Shown:
         rows = self._site.conversations.rows(search)
         return conversations_html(rows, current or "", searched=bool(search.strip()))
 
-    def chat(self, update: Update | None) -> Changes:
-        """What the chat tells."""
+    def chat(self, update: Update | None, chosen: str | None = None) -> Changes:
+        """What the chat tells. The collection that was ``chosen`` is not chosen once more: by now it may be another."""
         if update is None:
             return self.nothing
         shown, changes = self._parts, Changes()
@@ -58,15 +58,14 @@ class Shown:
         if update.conversation is not None:
             changes[shown.conversation] = update.conversation
             changes[shown.exports] = parts.exports(update.conversation)
-        if update.collection in self._site.library.collections.names():
+        if update.collection != chosen and update.collection in self._site.library.collections.names():
             changes[shown.collection] = update.collection
         if update.history_changed:
             changes[shown.history] = self.history(update.conversation or "")
         return changes or self.nothing
 
     def documents(self, update: DocumentsUpdate, chosen: str | None = None) -> Changes:
-        """What documents and collections tell. The collection that was ``chosen`` is not chosen once more: by now it
-        may be another."""
+        """What documents and collections tell; ``chosen`` as in ``chat``."""
         shown, changes = self._parts, Changes()
         warn(update.warning)
         if update.documents is not None:

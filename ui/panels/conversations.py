@@ -52,10 +52,8 @@ class ConversationsPanel:
         shown = await asyncio.to_thread(self._site.conversations.get, conversation or "")
         if shown is not None and shown.collection == collection:
             return self._shown.nothing
-        opened = await self._open(await asyncio.to_thread(self._site.conversations.latest, collection), request)
-        place = self._parts.collection  # is not chosen once more: by now it may be another
-        kept = {part: value for part, value in opened.items() if part is not place or value != collection}
-        return kept or self._shown.nothing
+        latest = await asyncio.to_thread(self._site.conversations.latest, collection)
+        return await self._open(latest, request, chosen=collection)
 
     def rename(self, conversation: str, event: gr.EventData) -> str:
         try:
@@ -78,5 +76,5 @@ class ConversationsPanel:
     def find(self, conversation: str, event: gr.EventData) -> str:
         return self._shown.history(conversation, told(event, "name", str))
 
-    async def _open(self, conversation: str, request: gr.Request) -> Changes:
-        return self._shown.chat(await self._site.chat.open(conversation, view_of(request)))
+    async def _open(self, conversation: str, request: gr.Request, *, chosen: str | None = None) -> Changes:
+        return self._shown.chat(await self._site.chat.open(conversation, view_of(request)), chosen)
