@@ -362,6 +362,8 @@ def test_a_page_of_the_web_is_added_by_its_address(browser: Browser, address: st
         page = web.give("/ferries", ARTICLE)
         with pilot.documents() as place:
             place.locator("[data-addaddress]").click()
+            dialog = pilot.sizes("#ask-dialog")
+            assert dialog["width"] <= dialog["fits"], "its field is no wider than the dialog"
             pilot.dialog(page)
             put_in = pilot.page.locator(
                 "#docs li.doc:not(.file)", has_text="ferries"
