@@ -406,9 +406,9 @@ def corpus_digest(of: Mapping[str, Any]) -> str:
     return str(corpus.get("sha256", "")) if isinstance(corpus, Mapping) else str(corpus or "")
 
 
-def configuration_digest(of: Mapping[str, Any]) -> str:
-    """A digest of what answers depend on: not of the gold set, package versions, server or commit."""
-    return digest({name: of.get(name) for name in _ANSWERS})
+def conditions_of(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries that answers depend on: not the gold set, package versions, server or commit."""
+    return {name: fingerprint.get(name) for name in _ANSWERS}
 
 
 def digest(value: Any) -> str:

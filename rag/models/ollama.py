@@ -130,23 +130,6 @@ class OllamaLLM(LLM):
         """Close the connections."""
         self._client.close()
 
-    def said(
-        self, messages: Sequence[tuple[str, str]], *, num_predict: int, top_logprobs: int
-    ) -> tuple[str, list[Sequence[tuple[str, float]]]]:
-        """The whole reply to messages, as (role, text) in the roles of the model's own template, and the odds of its
-        tokens where the server tells them."""
-        text, odds = "", list[Sequence[tuple[str, float]]]()
-        chunks = self._client.chat(
-            self.model_name,
-            [{"role": role, "content": content} for role, content in messages],
-            options=self._options(num_predict), keep_alive=self.keep_alive, think=self.think, top_logprobs=top_logprobs,
-        )  # fmt: skip
-        with closing(chunks):
-            for chunk in chunks:
-                text += chunk.text
-                odds += chunk.odds
-        return text, odds
-
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """The whole answer at once; takes what ``stream_chat`` takes."""

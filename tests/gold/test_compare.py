@@ -256,7 +256,7 @@ def test_the_scorers_version_covers_all_the_code_that_scores() -> None:
     program = (
         "import sys\nfrom rag.gold.metrics.scoring import default_evidence, scoring_code\n"
         "from rag.types import Passage\n"
-        "default_evidence().entails('It is 5 days.', [Passage(0, 0, 'a', '', 0, 0, 13, 'It is 5 days.')])\n"
+        "default_evidence().supports('It is 5 days.', [Passage(0, 0, 'a', '', 0, 0, 13, 'It is 5 days.')])\n"
         "ours = ('rag.answer.', 'rag.gold.', 'rag.text', 'rag.models.')\n"
         "used = {name for name in sys.modules if name.startswith(ours)}\n"
         "print(sorted(used - set(scoring_code())))\n"

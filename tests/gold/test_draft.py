@@ -4,16 +4,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from rag.answer.writing.generate import Odds
+from rag.answer.writing.judge import json_in
 from rag.config import Config
 from rag.errors import ModelTimeout
 from rag.gold import GoldSet, Run, compare, run, verdict
 from rag.gold.commands.draft import drafts, from_feedback
 from rag.gold.files.lint import lint
-from rag.gold.metrics.llm_judge import Chat, Judge, open_chat, read_json
+from rag.gold.metrics.llm_judge import Chat, Judge, open_chat
 from rag.gold.types import Fact, Review, Source
 from rag.library import Library
 from rag.prompts import load_prompt
@@ -29,13 +30,13 @@ def chat(*replies: object) -> Chat:
     """A model that gives these replies in turn, the last one for ever."""
     waiting = list(replies)
 
-    def ask(system: str, user: str, schema: Mapping[str, Any]) -> str:
+    def say(messages: object, **options: object) -> tuple[str, Odds]:
         reply = waiting.pop(0) if len(waiting) > 1 else waiting[0]
         if isinstance(reply, Exception):
             raise reply
-        return reply if isinstance(reply, str) else json.dumps(reply)
+        return (reply if isinstance(reply, str) else json.dumps(reply)), ()
 
-    return Chat("ollama:judge", "sha256:1", ask)
+    return Chat("ollama:judge", "sha256:1", say)
 
 
 def made(*rows: Mapping[str, object], files: tuple[str, ...] = ("security.md",), count: int = 20) -> list[object]:
@@ -102,13 +103,12 @@ def test_the_pieces_go_round_the_files_until_there_are_enough() -> None:
 
 
 def test_json_is_found_among_words() -> None:
-    assert read_json('Here: {"a": {"b": 1}} as asked') == {"a": {"b": 1}}
-    assert read_json("{broken}") is None
-    assert read_json("[1]") is None
+    assert json_in('Here: {"a": {"b": 1}} as asked') == {"a": {"b": 1}}
+    assert json_in("{broken}") == json_in("[1]") == json_in("") == json_in("}{") == {}
 
 
 def judged(healthy: Run, *replies: object) -> Run:
-    judge = Judge(chat(*replies), load_prompt("judge"))
+    judge = Judge.by(chat(*replies), load_prompt("judge"))
     return replace(healthy, records=tuple(judge.judged(record, healthy.passages) for record in healthy.records))
 
 
@@ -136,7 +136,7 @@ def test_a_verdict_that_cannot_be_read_is_an_error_and_no_number(healthy: Run, r
 @pytest.mark.parametrize("name", ["bespoke-minicheck", "granite3-guardian:8b"])
 def test_a_model_trained_to_check_claims_judges_in_its_own_way(healthy: Run, name: str) -> None:
     with FakeOllama([name]) as server, open_chat(Config(ollama_host=server.url), f"ollama:{name}") as opened:
-        judge = Judge(opened, load_prompt("judge"))
+        judge = Judge.by(opened, load_prompt("judge"))
         record = next(record for record in healthy.records if record.id == "leave")
         judged = judge.judged(record, healthy.passages)
         assert judged.metrics["judge_support"] == 1.0, judged.notes
@@ -147,7 +147,7 @@ def test_a_model_trained_to_check_claims_judges_in_its_own_way(healthy: Run, nam
 
 
 def test_the_judge_is_pinned_by_its_digest(library: Library, gold: GoldSet) -> None:
-    judge = Judge(chat({"verdict": "supported"}), load_prompt("judge"))
+    judge = Judge.by(chat({"verdict": "supported"}), load_prompt("judge"))
     found = run(gold, library, judge=judge)
     assert found.fingerprint["judge"] == {"name": "ollama:judge", "digest": "sha256:1"}
     assert found.scores()["leave"]["judge_support"] == 1.0

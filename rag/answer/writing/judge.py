@@ -217,14 +217,16 @@ def _bare(token: str) -> str:
     return token.strip(" \t\n▁Ġ").lower()
 
 
-def verdict_in(reply: str) -> str | None:
-    """The verdict in a model's reply, a JSON object perhaps among words; None when there is none that counts."""
-    start, end = reply.find("{"), reply.rfind("}")
-    if not 0 <= start < end:
-        return None
+def json_in(reply: str) -> Mapping[str, Any]:
+    """The JSON object in a model's reply, perhaps among words; empty when there is none."""
     try:
-        value = json.loads(reply[start : end + 1])
+        value = json.loads(reply[reply.find("{") : reply.rfind("}") + 1])
     except (ValueError, RecursionError):
-        return None
-    verdict = value.get("verdict") if isinstance(value, dict) else None
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def verdict_in(reply: str) -> str | None:
+    """The verdict in a model's reply; None when there is none that counts."""
+    verdict = json_in(reply).get("verdict")
     return verdict if isinstance(verdict, str) and verdict in _SUPPORT else None

@@ -16,12 +16,19 @@ from rag.gold.files.disk import claimed, unwritable
 from rag.gold.files.gold_set import load_gold
 from rag.gold.files.lint import require_sound
 from rag.gold.files.runs import Recorded, Recording, RunWriter, passages_of, read_run, under_recorded_model, write_run
-from rag.gold.metrics import scoring
 from rag.gold.metrics.comparison import noise_floor
 from rag.gold.metrics.definitions import depth_of
 from rag.gold.metrics.llm_judge import Judge
 from rag.gold.metrics.matching import Backend, Finder, LibraryCorpus
-from rag.gold.metrics.scoring import Entails, Scorer, Similarity, passage_texts, patterns_of, reply_of, scorer_version
+from rag.gold.metrics.scoring import (
+    Evidence,
+    Scorer,
+    default_evidence,
+    passage_texts,
+    patterns_of,
+    reply_of,
+    scorer_version,
+)
 from rag.gold.types import Found, GoldSet, Mode, Question, Record, Run, found_of
 from rag.types import Answer
 
@@ -69,8 +76,7 @@ class Session:
     backend: Backend
     settings: Settings
     plan: Run
-    entails: Entails
-    similarity: Similarity | None
+    evidence: Evidence
     recording: Recording | None
     finder: Finder
     judge: Judge | None = None
@@ -88,7 +94,7 @@ class Session:
             self.failures = self.failures + 1 if isinstance(error, ModelError) else 0
             return Record(question.id, repeat, error=error.explain(), error_code=error.code)
         self.failures = 0
-        scorer = Scorer(self.finder, self.plan.k, self.passages, self.entails, self.similarity)
+        scorer = Scorer(self.finder, self.plan.k, self.passages, self.evidence)
         with patterns_of(question, self.plan.gold):
             scored = scorer.score(question, replace(record, repeat=repeat))
         return self.judge.judged(scored, self.passages) if self.judge is not None else scored
@@ -139,8 +145,6 @@ def run(
     backend: Backend,
     settings: Settings | None = None,
     *,
-    entails: Entails | None = None,
-    similarity: Similarity | None = None,
     judge: Judge | None = None,
     progress: Progress | None = None,
 ) -> Run:
@@ -161,7 +165,7 @@ def run(
             f"There is nothing to ask: {gold.path} has no approved question among those that were chosen.",
             hint="Set 'status: approved' on drafts that you have read, or ask drafts too with --drafts.",
         )
-    session = open_session(gold, backend, settings, entails=entails, similarity=similarity, judge=judge)
+    session = open_session(gold, backend, settings, judge)
     total = len(gold.questions) * session.plan.repeats * (2 if settings.noise else 1)
     done = _counter(progress, total)
     if settings.out is not None:
@@ -175,15 +179,7 @@ def run(
     return finished
 
 
-def open_session(
-    gold: GoldSet,
-    backend: Backend,
-    settings: Settings,
-    *,
-    entails: Entails | None = None,
-    similarity: Similarity | None = None,
-    judge: Judge | None = None,
-) -> Session:
+def open_session(gold: GoldSet, backend: Backend, settings: Settings, judge: Judge | None = None) -> Session:
     """All that asking needs, made once. Raises what ``run`` raises."""
     corpus = LibraryCorpus(backend, settings.collection)
     finder = Finder(corpus)
@@ -191,10 +187,7 @@ def open_session(
     plan, recording = _plan(gold, backend, settings, judge)
     named = {source.file for question in gold.questions for source in question.sources}
     plan = replace(plan, findings=found, documents=corpus.hashes(named))
-    if entails is None or similarity is None:
-        evidence = scoring.default_evidence()
-        entails, similarity = entails or evidence.entails, similarity or evidence.similarity
-    return Session(backend, settings, plan, entails, similarity, recording, finder, judge)
+    return Session(backend, settings, plan, default_evidence(), recording, finder, judge)
 
 
 def _counter(progress: Progress | None, total: int) -> Callable[[str], None]:
@@ -271,7 +264,7 @@ def _pass(session: Session, gold: GoldSet, part: Path, done: Callable[[str], Non
             writer.add(record, passages_of([record], session.passages))
             kept.append(record)
         finished = time.time()
-        writer.finish(finished, None)
+        writer.finish(finished)
     finally:
         writer.close()
     return replace(plan, records=tuple(kept), passages=session.passages, finished=finished)

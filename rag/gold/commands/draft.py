@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rag.gold.metrics.llm_judge import Chat, read_json
+from rag.answer.writing import Message
+from rag.answer.writing.judge import json_in
+from rag.gold.metrics.llm_judge import Chat
 from rag.gold.metrics.matching import Corpus, Finder
 from rag.gold.types import Fact, Question, Review, Source
 from rag.prompts import Prompt
@@ -83,7 +85,8 @@ def drafts(
         if len(made) >= count:
             break
         system, user = prompt.render(passage=text, label=file, nonce=secrets.token_hex(8), count=str(each))
-        for row in _rows(chat.ask(system, user, SCHEMA)):
+        reply, _ = chat.say([Message("system", system), Message("user", user)], format=dict(SCHEMA))
+        for row in _rows(reply):
             question, fact, quote = (" ".join(str(row.get(name, "")).split()) for name in ("question", "fact", "quote"))
             if len(made) >= count:
                 break
@@ -114,7 +117,7 @@ def _draft(name: str, question: str, fact: str, source: Source) -> Question:
 
 
 def _rows(reply: str) -> list[Mapping[str, Any]]:
-    rows = (read_json(reply) or {}).get("questions")
+    rows = json_in(reply).get("questions")
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 

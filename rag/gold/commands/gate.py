@@ -19,7 +19,7 @@ from rag.gold.files.runs import NotComparable, load_baseline, read_run, run_path
 from rag.gold.metrics.comparison import Comparison, Exit, Verdict, compare, document_changes, verdict
 from rag.gold.metrics.llm_judge import Judge, open_chat
 from rag.gold.metrics.matching import Backend, Finder, LibraryCorpus
-from rag.gold.metrics.scoring import default_evidence, needs_rescoring, rescore
+from rag.gold.metrics.scoring import needs_rescoring, rescore
 from rag.gold.report.ci import failure_junit, failure_markdown, junit_report, markdown_report
 from rag.gold.report.content import Report, build_report
 from rag.gold.report.html import failure_html, html_report
@@ -135,9 +135,9 @@ def hold(
                 f"The runs cannot be compared: {why} between them.",
                 hint="Ask again with `rag gold run`, or score both by one gold set with `rag gold compare A B --gold`.",
             )
-        baseline = rescore(baseline, gold, backend, collection, k=finished.k, evidence=default_evidence())
+        baseline = rescore(baseline, gold, backend, collection, k=finished.k)
         if needs_rescoring(baseline, finished):
-            finished = rescore(finished, gold, backend, collection, k=finished.k, evidence=default_evidence())
+            finished = rescore(finished, gold, backend, collection, k=finished.k)
     finished = replace(finished, findings=renamed(finished.findings, baseline.documents, finished.documents))
     comparison = compare(baseline, finished, names=names)
     decided = verdict(finished, comparison, allow_corpus_change=allow_corpus_change)
@@ -295,7 +295,7 @@ def launch(requests: Sequence[RunRequest], progress: Progress | None = None) -> 
         judge = None
         if first.judge is not None:
             chat = stack.enter_context(open_chat(first.config, first.judge))
-            judge = Judge(chat, load_prompt("judge", config.prompts))
+            judge = Judge.by(chat, load_prompt("judge", config.prompts))
         return [
             check(
                 questions,

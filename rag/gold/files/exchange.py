@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fnmatch import fnmatch
@@ -145,15 +145,16 @@ def import_file(path: Path, kind: str, corpus: Corpus | None = None) -> Imported
 
 
 def _from_llama_index(text: str, maker: _Maker) -> None:
-    for number, example in enumerate(json.loads(text)["examples"], 1):
-        name = f"llama-{number:03d}"
-        sources = maker.located(name, example.get("reference_contexts") or [])
-        maker.add(name, example["query"], answers=[example.get("reference_answer") or ""], sources=sources)
+    _from_rows("llama", json.loads(text)["examples"], maker)
 
 
 def _from_ragas(text: str, maker: _Maker) -> None:
-    for number, row in enumerate(_rows(text), 1):
-        name = f"ragas-{number:03d}"
+    _from_rows("ragas", _rows(text), maker)
+
+
+def _from_rows(kind: str, rows: Iterable[Mapping[str, Any]], maker: _Maker) -> None:
+    for number, row in enumerate(rows, 1):
+        name = f"{kind}-{number:03d}"
         contexts = _texts(_first(row, _CONTEXTS))
         maker.add(
             name, str(_first(row, _QUESTION) or ""), answers=_texts(_first(row, _ANSWER)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +13,7 @@ from typing import IO, Any
 
 from rag.errors import GoldError
 from rag.gold.files.disk import from_plain, unwritable, write_whole
-from rag.gold.types import Acceptance, Found, Noise, Question, Record, Run, configuration_digest, corpus_digest, digest
+from rag.gold.types import Acceptance, Found, Noise, Question, Record, Run, conditions_of, corpus_digest, digest
 from rag.types import Answer, to_plain
 
 VERSION = 1
@@ -46,13 +45,11 @@ class RunWriter:
 
     def add(self, record: Record, passages: Mapping[str, str]) -> None:
         """Append a record."""
-        lines = [{"kind": "passage", "key": k, "text": t} for k, t in passages.items() if k not in self._known]
-        self._known.update(passages)
-        self._write(*lines, {"kind": "record", **to_plain(record)})
+        self._write(_told_of(record, passages, self._known))
 
-    def finish(self, finished: float, noise: Noise | None) -> None:
+    def finish(self, finished: float) -> None:
         """Append the end and close."""
-        self._write({"kind": "end", "finished": finished, "noise": to_plain(noise)})
+        self._write(_end(finished, None))
         self.close()
 
     def close(self) -> None:
@@ -61,9 +58,9 @@ class RunWriter:
         with suppress(OSError):
             self._file.close()
 
-    def _write(self, *lines: Mapping[str, Any]) -> None:
+    def _write(self, lines: str) -> None:
         try:
-            self._file.write("".join(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in lines))
+            self._file.write(lines)
             self._file.flush()
         except OSError as error:
             self.close()
@@ -72,18 +69,9 @@ class RunWriter:
 
 def write_run(path: Path, run: Run) -> None:
     """Write a whole run in one step: the old file stays until the new one is complete."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    writer = RunWriter.start(part, run)
-    try:
-        for record in run.records:
-            writer.add(record, passages_of([record], run.passages))
-        writer.finish(run.finished, run.noise)
-        part.replace(path)
-    except OSError as error:
-        raise unwritable(path, error) from error
-    finally:
-        writer.close()
-        part.unlink(missing_ok=True)
+    known: set[str] = set()
+    records = (_told_of(record, passages_of([record], run.passages), known) for record in run.records)
+    write_whole(path, "".join((_header(run), *records, _end(run.finished, run.noise))))
 
 
 def keys_of(record: Record) -> Iterator[str]:
@@ -120,9 +108,24 @@ def read_run(path: Path, *, interrupted: bool = False) -> Run:
     return replace(run, records=tuple(records), passages=passages, finished=finished, noise=noise)
 
 
-def _header(run: Run) -> dict[str, Any]:
+def _header(run: Run) -> str:
     kept = {f.name: to_plain(getattr(run, f.name)) for f in fields(Run) if f.name not in _BULK}
-    return {"kind": "run", "version": VERSION, **kept}
+    return _line({"kind": "run", "version": VERSION, **kept})
+
+
+def _told_of(record: Record, passages: Mapping[str, str], known: set[str]) -> str:
+    """The lines of a record: first its passages that are not ``known`` yet."""
+    new = [{"kind": "passage", "key": key, "text": text} for key, text in passages.items() if key not in known]
+    known.update(passages)
+    return "".join(map(_line, [*new, {"kind": "record", **to_plain(record)}]))
+
+
+def _end(finished: float, noise: Noise | None) -> str:
+    return _line({"kind": "end", "finished": finished, "noise": to_plain(noise)})
+
+
+def _line(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -160,7 +163,6 @@ def passages_of(records: Iterable[Record], texts: Mapping[str, str]) -> dict[str
     return {key: texts[key] for record in records for key in keys_of(record) if key in texts}
 
 
-_DEPENDS_ON = ("model", "prompts", "options", "corpus", "parsed_text", "embedder", "splitter", "retrieval")
 _REMEDY = "Record again with `rag gold run --mode record`."
 
 
@@ -265,11 +267,6 @@ class Recording:
         raise NotRecorded(f"The answer to '{question.id}' was recorded before a change of: {changed}.")
 
 
-def conditions_of(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of a fingerprint that an answer depends on."""
-    return {name: fingerprint.get(name) for name in _DEPENDS_ON}
-
-
 def under_recorded_model(fingerprint: Mapping[str, Any], recording: Recording, wanted: str) -> dict[str, Any]:
     """``fingerprint`` with the model of the recording in place of the one at hand, which replay does not ask.
 
@@ -286,10 +283,6 @@ def under_recorded_model(fingerprint: Mapping[str, Any], recording: Recording, w
 def _parts(question: Question, repeat: int, conditions: Mapping[str, Any]) -> dict[str, str]:
     asked = {"question": question.question, "turns": to_plain(question.turns)}
     return {"question": digest(asked), "repeat": str(repeat), **{k: digest(v) for k, v in conditions.items()}}
-
-
-def _line(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 class NotComparable(GoldError):
@@ -396,7 +389,7 @@ def accept(
     old = baseline.by_id() if baseline is not None else {}
     acceptance = Acceptance(
         reason.strip(), time.time() if now is None else now,
-        corpus_digest(run.fingerprint), configuration_digest(run.fingerprint),
+        corpus_digest(run.fingerprint), digest(conditions_of(run.fingerprint)),
     )  # fmt: skip
     merged = _merge(run, baseline, chosen, acceptance, named=bool(ids))
     return Accepted(

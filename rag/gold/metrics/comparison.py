@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal, cast
 
 from rag.gold.metrics.definitions import Stage, metric
 from rag.gold.metrics.statistics import ALPHA, Interval, binomial_tail, bootstrap, holm, mcnemar
@@ -88,6 +88,9 @@ class State(StrEnum):
     STALE = "stale"
 
 
+Label = Literal["regression", "error", "stale", "flaky", "failing", "new", "fixed", "passing"]
+
+
 @dataclass(frozen=True, slots=True)
 class Requirement:
     """``metric`` must reach ``value``. ``explicit`` ones stand in the gold set and hold absolutely; the others follow
@@ -105,8 +108,9 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One question in both runs. ``worse`` and ``better`` name the gating metrics that moved; ``stage`` is where a
-    regression happened; ``old`` and ``new`` are the first repeats."""
+    """One question in both runs, or in one run alone. ``worse`` and ``better`` name the gating metrics that moved,
+    ``missed`` the requirements that the new run does not reach; ``stage`` is where it got worse or, without an old run,
+    where it fails; ``old`` and ``new`` are the first repeats."""
 
     question: Question
     state: State
@@ -117,6 +121,14 @@ class Pair:
     after: Mapping[str, float]
     old: Record | None
     new: Record | None
+    missed: tuple[str, ...]
+
+    @property
+    def label(self) -> Label:
+        """What a report calls it: its state, and of a stable one whether it passes."""
+        if self.state is State.STABLE:
+            return "failing" if self.missed else "passing"
+        return cast(Label, self.state.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +198,12 @@ def requirements(question: Question, k: int) -> tuple[Requirement, ...]:
 
 def passes(question: Question, metrics: Mapping[str, float], k: int) -> bool:
     """Whether all requirements are met."""
-    return all(requirement.met_by(metrics) for requirement in requirements(question, k))
+    return not missed(question, metrics, k)
+
+
+def missed(question: Question, metrics: Mapping[str, float], k: int) -> tuple[str, ...]:
+    """The requirements that are not met, by their metric."""
+    return tuple(need.metric for need in requirements(question, k) if not need.met_by(metrics))
 
 
 def pass_rate(question: Question, records: Sequence[Record], k: int) -> float:
@@ -262,7 +279,7 @@ def _pair(
         state = State.STABLE
     stage = stage_of(question, before, after, worse) if state is State.REGRESSION else None
     first = (old[0] if old else None, new[0] if new else None)
-    return Pair(question, state, stage, worse, better, before, after, *first)
+    return Pair(question, state, stage, worse, better, before, after, *first, missed(question, after, k))
 
 
 def _wavers(rate: float | None) -> bool:

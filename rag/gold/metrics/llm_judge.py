@@ -1,17 +1,17 @@
-"""A second opinion by a model on whether the cited passages support each sentence: reported, never gating."""
+"""A chat model that the gold set asks: for drafts, and for a second opinion on whether the cited passages support each
+sentence, which is reported and never gates."""
 
 from __future__ import annotations
 
-import json
-import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rag.answer.writing import SCHEMA, YesOrNo
+from rag.answer.writing import SCHEMA, General, Message, YesOrNo
 from rag.answer.writing.fence import clean_for_prompt
+from rag.answer.writing.generate import Odds
 from rag.answer.writing.judge import claim_of
 from rag.errors import ConfigError, ModelError
 from rag.gold.types import Record, Reply, Said
@@ -23,26 +23,21 @@ if TYPE_CHECKING:
     from rag.config import Config
 
 
-Ask = Callable[[str, str, Mapping[str, Any]], str]
-"""System text, user text and JSON schema in; the reply out. Raises ModelError."""
-_BRACES = re.compile(r"\{.*\}", re.DOTALL)
-
-
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A chat model by ``name`` with the ``digest`` of its weights. ``check`` is there for one that was trained to check
-    claims: whether a passage supports a sentence, None where its reply tells neither."""
+    """A chat model by ``name`` with the ``digest`` of its weights. ``say`` takes messages and the model's options, and
+    gives the whole reply with the odds of its tokens; it raises ModelError."""
 
     name: str
     digest: str
-    ask: Ask
-    check: Callable[[str, str], bool | None] | None = None
+    say: Callable[..., tuple[str, Odds]]
 
 
 @contextmanager
 def open_chat(config: Config, name: str) -> Iterator[Chat]:
     """The chat model ``name`` (``ollama:NAME`` or ``auto``). Raises ConfigError when it means no model, ModelError when
     it cannot be used."""
+    from rag.answer.llama import chat
     from rag.models.choose import choose_llm
 
     llm, choice = choose_llm(config.with_(llm=name))
@@ -53,55 +48,34 @@ def open_chat(config: Config, name: str) -> Iterator[Chat]:
         )
     model = llm
 
-    def ask(system: str, user: str, schema: Mapping[str, Any]) -> str:
-        return str(model.complete(f"{system}\n\n{user}", format=schema).text)
+    def say(messages: list[Message], **options: object) -> tuple[str, Odds]:
+        chunks = list(chat(model, messages, **options))
+        return "".join(chunk.text for chunk in chunks), [odds for chunk in chunks for odds in chunk.odds]
 
     try:
-        yield Chat(choice.name, str(getattr(llm, "digest", "")), ask, _checking(choice.name, model))
+        yield Chat(choice.name, str(getattr(llm, "digest", "")), say)
     finally:
         close = getattr(llm, "close", None)
         if close is not None:
             close()
 
 
-def _checking(name: str, model: object) -> Callable[[str, str], bool | None] | None:
-    from rag.models.ollama import OllamaLLM
-
-    family = verifying_family(name.removeprefix("ollama:"))
-    if family is None or not isinstance(model, OllamaLLM):
-        return None
-    form, asked = YesOrNo(family), model
-
-    def check(passage: str, sentence: str) -> bool | None:
-        messages = [(message.role, message.content) for message in form.messages(passage, sentence)]
-        opinion = form.opinion(*asked.said(messages, **form.options))
-        return None if opinion is None else opinion[0] is Support.SUPPORTED
-
-    return check
-
-
-def read_json(reply: str) -> Mapping[str, Any] | None:
-    """The JSON object in a reply, with or without words around it; ``None`` when there is none."""
-    found = _BRACES.search(reply)
-    if found is None:
-        return None
-    try:
-        value = json.loads(found[0])
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
-
-
-_WORDS = {True: "supported", False: "unsupported", None: "unreadable verdict"}
 _VERDICTS = frozenset(SCHEMA["properties"]["verdict"]["enum"])
 
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Asks ``chat`` about every cited sentence. What it replies beside the verdict counts as an error."""
+    """Asks ``chat`` about every cited sentence, in its ``form``. What it replies beside the verdict is an error."""
 
     chat: Chat
-    prompt: Prompt
+    form: General | YesOrNo
+
+    @classmethod
+    def by(cls, chat: Chat, prompt: Prompt) -> Judge:
+        """Asked as it was trained, where it was trained to check claims; by ``prompt`` where it was not."""
+        family = verifying_family(chat.name.removeprefix("ollama:"))
+        general = General(prompt, secrets.token_bytes(16), {"format": dict(SCHEMA)})
+        return cls(chat, general if family is None else YesOrNo(family))
 
     def judged(self, record: Record, passages: Mapping[str, str]) -> Record:
         """``record`` with ``judge_support``, the share of its cited sentences judged supported.
@@ -118,18 +92,15 @@ class Judge:
             return replace(record, notes=(*record.notes, f"judge error: {errors[0]}"))
         if not verdicts:
             return record
-        share = sum(verdict == "supported" for verdict in verdicts) / len(verdicts)
+        share = sum(verdict == Support.SUPPORTED for verdict in verdicts) / len(verdicts)
         return replace(record, metrics={**record.metrics, "judge_support": share})
 
     def _verdict(self, said: Said, reply: Reply, passages: Mapping[str, str]) -> str:
         keys = dict.fromkeys(reply.citations[number].passage for number in said.citations)
-        text = "\n\n".join(passages[key] for key in keys if key in passages)
-        system, user = self.prompt.render(passage=text, sentence=said.text, nonce=secrets.token_hex(8))
+        text = clean_for_prompt("\n\n".join(passages[key] for key in keys if key in passages))
         try:
-            if self.chat.check is not None:
-                return _WORDS[self.chat.check(clean_for_prompt(text), claim_of(said.text))]
-            answer = self.chat.ask(system, user, dict(SCHEMA))
+            answer, odds = self.chat.say(self.form.messages(text, claim_of(said.text)), **self.form.options)
         except ModelError as error:
-            return f"{error}"
-        verdict = (read_json(answer) or {}).get("verdict")
-        return verdict if isinstance(verdict, str) and verdict in _VERDICTS else f"unreadable verdict {answer[:80]!r}"
+            return str(error)
+        opinion = self.form.opinion(answer, odds)
+        return f"unreadable verdict {answer[:80]!r}" if opinion is None else opinion[0].value

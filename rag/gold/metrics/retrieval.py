@@ -29,17 +29,9 @@ def length(spans: Iterable[Span]) -> int:
     return sum(end - start for start, end in merge(spans))
 
 
-def overlap(a: Iterable[Span], b: Iterable[Span]) -> int:
+def overlap(a: Sequence[Span], b: Sequence[Span]) -> int:
     """How many characters two unions of spans share."""
-    left, right = merge(a), merge(b)
-    shared = i = j = 0
-    while i < len(left) and j < len(right):
-        shared += max(0, min(left[i][1], right[j][1]) - max(left[i][0], right[j][0]))
-        if left[i][1] <= right[j][1]:
-            i += 1
-        else:
-            j += 1
-    return shared
+    return length(a) + length(b) - length((*a, *b))
 
 
 def covers(spans: Sequence[Span], quote: Span) -> bool:

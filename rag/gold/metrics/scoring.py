@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -47,8 +47,6 @@ from rag.models.static import StaticVectors, static_vectors
 from rag.text import fold
 from rag.types import Answer, Citation, Hit, Passage, Support
 
-_SUPPORTED = frozenset({Support.QUOTED, Support.SUPPORTED})
-
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -57,15 +55,19 @@ class Evidence:
     verifier: Verifier
     vectors: StaticVectors
 
-    def entails(self, sentence: str, passages: Sequence[Passage]) -> bool:
-        """Whether the passages, one of them or all joined, support the sentence."""
-        if self.verifier.check(sentence, passages).support in _SUPPORTED:
+    def supports(self, sentence: str, passages: Sequence[Passage]) -> bool:
+        """φ of ALCE: whether the passages, one of them or all joined, support the sentence; the plain case, words that
+        stand in one of them as they are, first."""
+        words = fold(sentence)
+        if any(words in fold(passage.text) for passage in passages):
+            return True
+        if self.verifier.check(sentence, passages).holds:
             return True
         if len(passages) < 2:
             return False
         text = "\n\n".join(passage.text for passage in passages)
         joined = replace(passages[0], start=0, end=len(text), text=text)
-        return self.verifier.check(sentence, [joined]).support in _SUPPORTED
+        return self.verifier.check(sentence, [joined]).holds
 
     def similarity(self, answer: str, references: Sequence[str]) -> float:
         """The best cosine of the answer to one of the references, in [-1, 1]."""
@@ -79,24 +81,18 @@ def default_evidence() -> Evidence:
     return Evidence(Verifier(vectors), vectors)
 
 
-Entails = Callable[[str, Sequence[Passage]], bool]
-"""φ of ALCE: whether the passages together support the sentence."""
-Similarity = Callable[[str, Sequence[str]], float]
-
-
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """Scores records at ``k``. ``passages`` are the texts of the run's passages by key; ``similarity`` is optional.
+    """Scores records at ``k``. ``passages`` are the texts of the run's passages by key.
 
-    Support is judged by ``entails`` from what each sentence cites, so that an answer whose citations were mixed up
+    Support is judged by ``evidence`` from what each sentence cites, so that an answer whose citations were mixed up
     on the way is not taken at its word.
     """
 
     finder: Finder
     k: int
     passages: Mapping[str, str]
-    entails: Entails
-    similarity: Similarity | None = None
+    evidence: Evidence
 
     def score(self, question: Question, record: Record) -> Record:
         """``record`` with its metrics and notes; one with an error stays without."""
@@ -119,12 +115,12 @@ class Scorer:
     def _judged(self, said: Said, reply: Reply) -> Said:
         cited = [passage_by_key(reply.citations[n].passage, self.passages) for n in said.citations]
         known = [passage for passage in cited if passage is not None]
-        entailed = said.claim and bool(known) and supports(said.text, known, self.entails)
+        entailed = said.claim and bool(known) and self.evidence.supports(said.text, known)
         carries: list[bool] = []
         for passage in cited:
             others = [other for other in known if other is not passage]
-            enough = passage is not None and (len(known) == 1 or supports(said.text, [passage], self.entails))
-            needed = enough or not (others and supports(said.text, others, self.entails))
+            enough = passage is not None and (len(known) == 1 or self.evidence.supports(said.text, [passage]))
+            needed = enough or not (others and self.evidence.supports(said.text, others))
             carries.append(entailed and passage is not None and needed)
         return replace(said, entailed=entailed, carries=tuple(carries))
 
@@ -171,8 +167,8 @@ class Scorer:
             )
         if references := references_of(question):
             metrics["token_f1"] = 0.0 if reply.silent else token_f1(reply.plain, references)
-            if self.similarity is not None and not reply.silent:
-                metrics["similarity"] = self.similarity(reply.plain, references)
+            if not reply.silent:
+                metrics["similarity"] = self.evidence.similarity(reply.plain, references)
         return metrics
 
     def _citations(self, question: Question, reply: Reply) -> dict[str, float]:
@@ -287,12 +283,6 @@ def _cited(citation: Citation, hits: Sequence[Hit]) -> Cited:
     )  # fmt: skip
 
 
-def supports(sentence: str, passages: Sequence[Passage], entails: Entails) -> bool:
-    """φ, with the plain case first: words that stand in one of the passages as they are."""
-    words = fold(sentence)
-    return any(words in fold(passage.text) for passage in passages) or entails(sentence, passages)
-
-
 def passage_key(passage: Passage) -> str:
     """The key of a passage's text in a run."""
     return f"{passage.source}:{passage.start}-{passage.end}"
@@ -354,12 +344,11 @@ def patterns_of(question: Question, path: str) -> Iterator[None]:
         raise InvalidGold(path, (Problem(question.line, f"In '{question.id}': {slow}", slow.hint),)) from slow
 
 
-def rescore(run: Run, gold: GoldSet, backend: Backend, collection: str | None, *, k: int, evidence: Evidence) -> Run:
+def rescore(run: Run, gold: GoldSet, backend: Backend, collection: str | None, *, k: int) -> Run:
     """``run``'s stored answers scored again at ``k`` by ``gold`` as it is now. Questions it no longer has stay."""
     now = gold.by_id()
     known = {question.id: question for question in run.questions}
-    finder = Finder(LibraryCorpus(backend, collection))
-    scorer = Scorer(finder, k, run.passages, evidence.entails, evidence.similarity)
+    scorer = Scorer(Finder(LibraryCorpus(backend, collection)), k, run.passages, default_evidence())
     records: list[Record] = []
     for record in run.records:
         question = now.get(record.id) or known[record.id]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from rag.gold.metrics.comparison import Exit, Miss
+from rag.gold.metrics.comparison import Exit, Miss, Pair
 from rag.gold.metrics.definitions import Stage
-from rag.gold.report.content import Case, Report, word_diff
+from rag.gold.report.content import Report, word_diff
 from rag.gold.report.html import templates
 from rag.gold.types import flat
 
@@ -102,7 +102,7 @@ def _junit(suites: list[dict[str, Any]]) -> str:
     return _NOT_XML.sub("\ufffd", templates().get_template("junit.xml").render(suites=suites)) + "\n"
 
 
-def _outcome(case: Case, misses: list[Miss], report: Report) -> tuple[str, str]:
+def _outcome(case: Pair, misses: list[Miss], report: Report) -> tuple[str, str]:
     if case.label == "error":
         return "error", case.new.error if case.new else "not asked"
     what = [f"{m.metric} {m.value:.3g}, required {m.required:.3g}" for m in misses]
@@ -116,7 +116,7 @@ def _outcome(case: Case, misses: list[Miss], report: Report) -> tuple[str, str]:
     return ("failure" if case.question.gates else "skipped"), f"{stage}{'; '.join(what)}"
 
 
-def _body(case: Case) -> str:
+def _body(case: Pair) -> str:
     old = f"Before: {case.old.reply.text}\n" if case.old and case.old.reply else ""
     new = f"Now: {case.new.reply.text}\n" if case.new and case.new.reply else ""
     notes = "\n".join(case.new.notes) if case.new else ""

@@ -6,26 +6,28 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Literal, cast
+from typing import Literal
 
 from rag.gold.metrics.comparison import (
     Comparison,
     Exit,
+    Label,
     Pair,
     State,
     Verdict,
     listed,
+    missed,
     pass_rate,
+    passes,
     requirements,
     stage_of,
 )
 from rag.gold.metrics.definitions import Metric, Stage, known_names, metric
 from rag.gold.metrics.retrieval import first_occurrences
 from rag.gold.metrics.statistics import Interval, bootstrap, power_text, quantile
-from rag.gold.types import Noise, Question, Record, Run
+from rag.gold.types import Noise, Question, Run
 from rag.text import counted
 
-Label = Literal["regression", "error", "stale", "flaky", "failing", "new", "fixed", "passing"]
 LABELS: tuple[Label, ...] = ("regression", "error", "stale", "flaky", "failing", "new", "fixed", "passing")
 _WORDS: dict[Label, str] = {"regression": "worse", "error": "not asked", "fixed": "better"}
 _WRAP = re.compile(r"(?<=\S)[^\S\n]*\n[^\S\n]*(?=\S)(?![-*+•|#>]|\d+[.)]\s)")
@@ -33,23 +35,6 @@ _ALIKE = 0.25
 _TOKEN = re.compile(r"\s+|\w+|[^\w\s]")
 _SLICED = ("fact_recall", "citation_recall", "abstention_accuracy")
 _TIMES = ("retrieve_ms", "first_token_ms", "total_ms", "prompt_tokens", "answer_tokens")
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A question with all there is to show of it. ``missed`` are the requirements it does not reach; ``stage`` is
-    where it got worse, or, without a baseline, where it fails."""
-
-    question: Question
-    label: Label
-    stage: Stage | None
-    worse: tuple[str, ...]
-    better: tuple[str, ...]
-    missed: tuple[str, ...]
-    before: Mapping[str, float]
-    after: Mapping[str, float]
-    old: Record | None
-    new: Record | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +85,7 @@ class Report:
     run: Run
     comparison: Comparison | None
     verdict: Verdict
-    cases: tuple[Case, ...]
+    cases: tuple[Pair, ...]
     rows: tuple[Row, ...]
     slices: tuple[Slice, ...]
     costs: tuple[Cost, ...]
@@ -111,7 +96,7 @@ class Report:
         """How many cases carry each label."""
         return {label: sum(case.label == label for case in self.cases) for label in LABELS}
 
-    def at(self, stage: Stage) -> tuple[Case, ...]:
+    def at(self, stage: Stage) -> tuple[Pair, ...]:
         """The regressions (without a baseline: the failures) of a stage."""
         wanted = "regression" if self.comparison is not None else "failing"
         return tuple(case for case in self.cases if case.stage is stage and case.label == wanted)
@@ -193,7 +178,7 @@ def _steps(report: Report) -> Iterator[tuple[str, str]]:
 
 def build_report(run: Run, comparison: Comparison | None, verdict: Verdict) -> Report:
     """Put the report of ``run`` together, with a comparison if there is a baseline."""
-    cases = tuple(_compared(p, run.k) for p in comparison.pairs) if comparison is not None else _alone(run)
+    cases = comparison.pairs if comparison is not None else tuple(_alone(run))
     noise = comparison.noise if comparison is not None else run.noise
     return Report(
         run=run,
@@ -223,34 +208,18 @@ def describe_noise(noise: Noise | None) -> str:
     )
 
 
-def _compared(pair: Pair, k: int) -> Case:
-    missed = _missed(pair.question, pair.after, k)
-    label = cast(Label, pair.state.value) if pair.state is not State.STABLE else "failing" if missed else "passing"
-    return Case(
-        pair.question, label, pair.stage, pair.worse, pair.better, missed, pair.before, pair.after, pair.old, pair.new
-    )
-
-
-def _alone(run: Run) -> tuple[Case, ...]:
+def _alone(run: Run) -> Iterator[Pair]:
+    """The questions of a run that is compared with none."""
     scores, groups = run.scores(), run.by_id()
-    cases: list[Case] = []
-    for question in run.questions:
-        if question.id not in groups:
-            continue
-        after = scores.get(question.id, {})
-        missed = _missed(question, after, run.k)
-        rate = pass_rate(question, groups[question.id], run.k)
-        label: Label = "flaky" if 0 < rate < 1 else "failing" if missed else "passing"
+    for question in (question for question in run.questions if question.id in groups):
+        records, after = groups[question.id], scores.get(question.id, {})
+        lost = missed(question, after, run.k)
+        state = State.FLAKY if 0 < pass_rate(question, records, run.k) < 1 else State.STABLE
         if question.id not in scores or question.id in run.stale:
-            label = "stale" if question.id in scores else "error"
+            state = State.STALE if question.id in scores else State.ERROR
         wanted = {need.metric: need.value for need in requirements(question, run.k)}
-        stage = stage_of(question, wanted, after, missed) if label == "failing" else None
-        cases.append(Case(question, label, stage, (), (), missed, {}, after, None, groups[question.id][0]))
-    return tuple(cases)
-
-
-def _missed(question: Question, metrics: Mapping[str, float], k: int) -> tuple[str, ...]:
-    return tuple(need.metric for need in requirements(question, k) if not need.met_by(metrics))
+        stage = stage_of(question, wanted, after, lost) if lost and state is State.STABLE else None
+        yield Pair(question, state, stage, (), (), {}, after, None, records[0], lost)
 
 
 def _rows(run: Run, comparison: Comparison | None) -> tuple[Row, ...]:
@@ -274,14 +243,14 @@ def _rows(run: Run, comparison: Comparison | None) -> tuple[Row, ...]:
     return tuple(sorted(rows, key=lambda row: (rank.get(order.sub("@0", row.metric.name), 99), row.metric.name)))
 
 
-def _slices(cases: Sequence[Case], k: int, paired: bool) -> tuple[Slice, ...]:
+def _slices(cases: Sequence[Pair], k: int, paired: bool) -> tuple[Slice, ...]:
     tags = dict.fromkeys(tag for case in cases for tag in case.question.tags)
     return tuple(_slice(tag, [case for case in cases if tag in case.question.tags], k, paired) for tag in tags)
 
 
-def _slice(tag: str, cases: Sequence[Case], k: int, paired: bool) -> Slice:
+def _slice(tag: str, cases: Sequence[Pair], k: int, paired: bool) -> Slice:
     def passed(scores: Sequence[tuple[Question, Mapping[str, float]]]) -> float | None:
-        known = [not _missed(question, metrics, k) for question, metrics in scores if metrics]
+        known = [passes(question, metrics, k) for question, metrics in scores if metrics]
         return sum(known) / len(known) if known else None
 
     after = [(case.question, case.after) for case in cases]
@@ -350,7 +319,7 @@ def _changed(gone: str, come: str) -> list[Edit]:
     return [edit for edit in edits if edit[1]]
 
 
-def ranks(case: Case) -> list[tuple[str, int | None, int | None, bool]]:
+def ranks(case: Pair) -> list[tuple[str, int | None, int | None, bool]]:
     """The files of both rankings with their rank before and after, and whether they are gold; gold ones first."""
     old = first_occurrences(found.source for found in case.old.ranking) if case.old else []
     new = first_occurrences(found.source for found in case.new.ranking) if case.new else []

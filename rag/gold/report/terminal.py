@@ -12,11 +12,11 @@ from rich.text import Text
 
 from rag.gold.files.runs import Accepted
 from rag.gold.metrics.advice import Advice
-from rag.gold.metrics.comparison import Exit, listed
+from rag.gold.metrics.comparison import Exit, Pair, listed
 from rag.gold.metrics.definitions import Metric, Stage
 from rag.gold.metrics.statistics import Interval, least_rate
 from rag.gold.metrics.tuning import Fit, Sweep, sweep_rows
-from rag.gold.report.content import Case, Edit, Report, alike, ranks, word_diff
+from rag.gold.report.content import Edit, Report, alike, ranks, word_diff
 from rag.gold.types import Run
 from rag.text import counted, safe
 
@@ -158,7 +158,7 @@ def _stage(report: Report, stage: Stage, details: int, *, plain: bool) -> Iterat
         yield Text(f"  and {len(cases) - details} more: {', '.join(case.question.id for case in cases[details:])}")
 
 
-def _case(case: Case, plain: bool) -> RenderableType:
+def _case(case: Pair, plain: bool) -> RenderableType:
     head = Text(case.question.id, style="bold")
     tags = f" [{', '.join(case.question.tags)}]" if case.question.tags else ""
     head.append(safe(f"{tags} {case.question.question}"), style="")
