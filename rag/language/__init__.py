@@ -22,8 +22,7 @@ from rag.language.parsed import Parsed, parse
 from rag.language.polarity import Negation, Side
 from rag.language.quantities import Value, other_unit, same_value, values_of
 from rag.language.sentences import sentences
-from rag.language.synonyms import key
-from rag.language.words import Word, stem, words_of
+from rag.language.words import Word, key, stem, words_of
 
 __all__ = [
     "CHECKED", "Check", "Negation", "Parsed", "Side", "Value", "Word", "key", "language_of", "other_unit", "parse",

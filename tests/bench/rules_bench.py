@@ -1,4 +1,5 @@
-"""Each rule of disagreement taken out, over the same answers: ``python -m tests.bench rules``.
+"""Each rule of disagreement taken out, and each constant made smaller and larger, over the same answers:
+``python -m tests.bench rules``.
 
 What moves no held-out set goes. ``told`` are the made contradictions, ``alarms`` the look-alikes told by mistake.
 """
@@ -58,6 +59,34 @@ RULES: dict[str, tuple[tuple[str, str, Any], ...]] = {
     "ends of clauses": (("statement", "pattern", _but("end of a clause")),),
     "who says it": (("statement", "patterns", _none),),
 }
+
+
+CONSTANTS: tuple[tuple[str, str, tuple[float, float]], ...] = (
+    ("statement", "_COVERED", (0.55, 0.75)),
+    ("statement", "_REACH", (1, 4)),
+    ("conflict", "SHARED", (0.6, 0.8)),
+    ("holders", "SHARED", (0.6, 0.8)),
+    ("conflict", "FEWEST_SHARED", (1, 3)),
+    ("holders", "FEWEST_SHARED", (1, 3)),
+    ("changes", "FEWEST_SHARED", (1, 3)),
+    ("conflict", "_SHARED_OF_LONGER", (0.4, 0.6)),
+    ("conflict", "_HALF", (0.35, 0.65)),
+    ("conflict", "_REPLACED", (1, 6)),
+    ("conflict", "_SUBJECT", (2, 8)),
+    ("conflict", "_OBJECT", (1, 6)),
+    ("figures", "_ABOUT", (0.05, 0.2)),
+    ("figures", "_ROUNDED", (0.005, 0.05)),
+    ("figures", "_MOST_VALUES", (2, 8)),
+    ("figures", "_EVENT", (0.55, 0.85)),
+    ("figures", "_LONGEST_NOUN", (2, 8)),
+    ("reported", "_COVERED", (0.5, 0.7)),
+    ("reported", "_HALF", (0.4, 0.6)),
+    ("reported", "_OTHER_SIDE", (0.6, 0.8)),
+)
+"""Room, name, and what it is set to beside what it is."""
+RULES.update(
+    (f"{room}.{name} = {value:g}", ((room, name, value),)) for room, name, values in CONSTANTS for value in values
+)
 
 
 @contextmanager

@@ -6,8 +6,7 @@ import pytest
 
 from rag.language import CHECKED, parse, stem
 from rag.language.polarity import opposites, pattern, sides_in
-from rag.language.synonyms import key
-from rag.language.words import words_of
+from rag.language.words import key, words_of
 
 
 @pytest.mark.parametrize(

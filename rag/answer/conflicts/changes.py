@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from rag.answer.conflicts.statement import Statement, asked_of, share_of
+from rag.answer.conflicts.statement import FEWEST_SHARED, Statement, asked_of, covers
 from rag.language import Value, same_value, values_of
 from rag.types import Passage
 
-_COVERED, _FEWEST_SHARED = 0.65, 2
 _FILE_DATE = re.compile(r"(?<!\d)((?:19|20)\d{2})(?:[-_. ]?(\d{2})(?:[-_. ]?(\d{2}))?)?(?!\d)")
 _NUMBERS = re.compile(r"[\W\d_]+")
 
@@ -56,7 +55,7 @@ def changes(earlier: Statement, later: Statement, question: str) -> bool:
     """
     asked = asked_of(question)
     shared = earlier.topic.keys() & later.topic.keys()
-    if len(shared) < _FEWEST_SHARED or any(share_of(asked, s, s.header) < _COVERED for s in (earlier, later)):
+    if len(shared) < FEWEST_SHARED or not all(covers(s, asked) for s in (earlier, later)):
         return False
     before, after = earlier.values, later.values
     if not _speaks_of(earlier.passage, later.passage):

@@ -10,13 +10,12 @@ from itertools import pairwise
 
 from rag.answer.conflicts.figures import different_figures
 from rag.answer.conflicts.holders import different_holders
-from rag.answer.conflicts.statement import Statement, asked_of, same_ties, share_of
+from rag.answer.conflicts.statement import FEWEST_SHARED, SHARED, Statement, asked_of, covers, same_ties, share_of
 from rag.language import Word, key, parse, words_of
 from rag.language.tables import pattern
 from rag.language.words import seat_of, stems_listed, words_for_country
 
-_SHARED, _SHARED_OF_LONGER, _FEWEST_SHARED = 0.7, 0.5, 2
-_COVERED, _HALF = 0.65, 0.5
+_SHARED_OF_LONGER, _HALF = 0.5, 0.5
 _REPLACED = 3
 _SUBJECT, _OBJECT = 4, 3
 _YEAR = re.compile(r"(?<!\d)(?:19|20)\d{2}(?!\d)")
@@ -82,18 +81,15 @@ def _about_the_same(one: Statement, other: Statement, asked: dict[str, Word]) ->
     if not shared:
         return False
     small, large = sorted((len(a), len(b)))
-    enough = min(_FEWEST_SHARED, small) if one.header & other.header & {*asked} else _FEWEST_SHARED
+    enough = min(FEWEST_SHARED, small) if one.header & other.header & {*asked} else FEWEST_SHARED
     for common in (len(shared), len(shared) + 1):
-        alike = common >= max(enough, _SHARED * small) and common >= _SHARED_OF_LONGER * large
+        alike = common >= max(enough, SHARED * small) and common >= _SHARED_OF_LONGER * large
         # Two sides of one view are said of one thing.
         if alike and (common == len(shared) or _opposite_sides(one, other)):
             return not _replaced(one, other)
     if len(asked) < 2:
         return False
-    covered = all(
-        share_of({*asked}, s, s.header) >= _COVERED and share_of({*asked}, s, frozenset()) >= _HALF
-        for s in (one, other)
-    )
+    covered = all(covers(s, asked) and share_of(asked, s) >= _HALF for s in (one, other))
     return covered and len(shared & asked.keys()) >= min(2, len(asked)) and not _replaced(one, other)
 
 
@@ -208,7 +204,7 @@ def _negated(one: Statement, other: Statement, asked: dict[str, Word]) -> list[t
         return []
     both = (one.topic.keys() & other.topic.keys()) - one.names.keys()
     turned = [k for k in both if (k in one.denied) != (k in other.denied)]
-    if not turned or len(both) + len(one.names.keys() & other.names.keys()) < _FEWEST_SHARED:
+    if not turned or len(both) + len(one.names.keys() & other.names.keys()) < FEWEST_SHARED:
         return []
     if asked and not any(k in asked or k in stems_listed("en", "question") for k in turned):
         return []

@@ -44,10 +44,11 @@ def disagreements(
             order = in_order(one, other)
             found = conflicts(one, other, question)
             if order and (found or changes(*order, question)):
-                told.change(*order, question)
+                subject = _subject(order[1], question)
+                told.add([(statement, statement.text) for statement in order], subject, changed=True)
                 continue
             for conflict in found:
-                told.add(one, other, conflict)
+                told.contrast(one, other, conflict)
     for one in cited:
         _reported(told, one, others, question, quoted=True)
     if not told.groups and cited:
@@ -60,17 +61,21 @@ def _beyond(told: _Told, others: Sequence[Statement], question: str) -> None:
     for view, asked in sides_asked(question):
         for one, other in combinations(others, 2):
             for conflict in opposed_views(one, other, view, asked):
-                told.add(one, other, conflict)
+                told.contrast(one, other, conflict)
                 return
     for one in others:
         _reported(told, one, others, question, quoted=False)
 
 
 def _reported(told: _Told, one: Statement, others: Sequence[Statement], question: str, *, quoted: bool) -> None:
-    if reports_difference(one, question, quoted=quoted):
-        other = other_side(one, others)
-        if other or stands_alone(one, question):
-            told.report(one, other, question)
+    """A document's own word that accounts differ, with the other side where it is found; what is told already is not
+    told again."""
+    if told.has(one) or not reports_difference(one, question, quoted=quoted):
+        return
+    other = other_side(one, others)
+    if other or stands_alone(one, question):
+        sides = [(statement, statement.text) for statement in (other, one) if statement]
+        told.groups.append(_Group(_subject(one, question), sides))
 
 
 def _distinct(found: Iterable[Statement]) -> list[Statement]:
@@ -99,34 +104,19 @@ class _Told:
     citations: Sequence[Citation]
     groups: list[_Group] = field(default_factory=list)
 
-    def add(self, one: Statement, other: Statement, conflict: Conflict) -> None:
-        sides = [(one, conflict.one), (other, conflict.other)]
-        for group in self.groups:
-            if any(side in group.sides for side in sides):
-                group.sides += [side for side in sides if side not in group.sides]
-                return
+    def contrast(self, one: Statement, other: Statement, conflict: Conflict) -> None:
         words = [word for k, word in one.topic.items() if k in conflict.subject]
-        self.groups.append(_Group(_joined(one, words), sides))
+        self.add([(one, conflict.one), (other, conflict.other)], _joined(one, words))
 
-    def change(self, earlier: Statement, later: Statement, question: str) -> None:
-        """What the later of two dated documents says otherwise than the earlier."""
-        sides = [(earlier, earlier.text), (later, later.text)]
+    def add(self, sides: list[tuple[Statement, str]], subject: str, *, changed: bool = False) -> None:
         for group in self.groups:
-            if group.changed and any(side in group.sides for side in sides):
+            if group.changed == changed and any(side in group.sides for side in sides):
                 group.sides += [side for side in sides if side not in group.sides]
                 return
-        subject = _joined(later, words_in_common(later, question))
-        self.groups.append(_Group(subject or question.rstrip("?"), sides, changed=True))
+        self.groups.append(_Group(subject, sides, changed))
 
-    def report(self, statement: Statement, other: Statement | None, question: str) -> None:
-        """A document's own word that accounts differ, with the other side where it was found."""
-        if any(known[0] == statement for group in self.groups for known in group.sides):
-            return
-        sides = [(statement, statement.text)]
-        if other:
-            sides.insert(0, (other, other.text))
-        subject = _joined(statement, words_in_common(statement, question))
-        self.groups.append(_Group(subject or question.rstrip("?"), sides))
+    def has(self, statement: Statement) -> bool:
+        return any(known == statement for group in self.groups for known, _ in group.sides)
 
     def disagreements(self) -> tuple[Disagreement, ...]:
         marker = max((c.marker for c in self.citations), default=0)
@@ -141,6 +131,11 @@ class _Told:
                 claims.append(Claim(statement.passage.source, date_of(statement.passage), _shown(value), citation))
             found.append(Disagreement(group.subject, tuple(claims), group.changed))
         return tuple(found)
+
+
+def _subject(statement: Statement, question: str) -> str:
+    """The words that the sentence shares with the question, or else the question."""
+    return _joined(statement, words_in_common(statement, question)) or question.rstrip("?")
 
 
 def _shown(value: str) -> str:

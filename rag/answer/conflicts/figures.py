@@ -6,13 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rag.answer.conflicts.statement import Statement, asked_of, share_of
+from rag.answer.conflicts.statement import DATES, Statement, asked_of, share_of
 from rag.language import Value, key, other_unit, same_value, words_of
 from rag.language.quantities import currency_of, measure_of
 from rag.language.tables import listed, pattern
 from rag.language.words import stems_listed
 
-_DATES = ("date", "year")
 _ABOUT, _ROUNDED = 0.1, 0.02
 _MOST_VALUES = 4
 # Of the words of the question, or of the shorter sentence, that make it the same event.
@@ -61,10 +60,10 @@ def different_figures(one: Statement, other: Statement, question: str) -> list[t
 def _frames(figure: Figure, statement: Statement, question: str) -> bool:
     """Whether a date only says of what time another figure is."""
     value = figure.value
-    if value.kind not in _DATES or (question and pattern("time asked").search(question)):
+    if value.kind not in DATES or (question and pattern("time asked").search(question)):
         return False
     first, last = statement.clause(value.start, value.end)
-    counted = any(v.kind not in _DATES and first <= v.start < last for v in statement.values)
+    counted = any(v.kind not in DATES and first <= v.start < last for v in statement.values)
     return counted or bool(pattern("opening date").match(statement.text[: value.start]))
 
 
@@ -125,7 +124,7 @@ def _agree(a: Figure, b: Figure) -> bool:
     x, y = a.value, b.value
     if same_value(x, y):
         return True
-    if x.kind in _DATES or y.kind in _DATES or x.kind != y.kind or not (x.number and y.number):
+    if x.kind in DATES or y.kind in DATES or x.kind != y.kind or not (x.number and y.number):
         return False
     gap = abs(x.number - y.number) / max(abs(x.number), abs(y.number))
     if "about" in x.bounds | y.bounds and gap <= _ABOUT:
@@ -147,7 +146,7 @@ def _digits(number: float) -> int:
 def _same_thing(a: Figure, one: Statement, b: Figure, other: Statement, asked: frozenset[str]) -> bool:
     """Whether two values measure the same: kind, unit, noun with its modifiers, rate, "by" or "to"."""
     x, y = a.value, b.value
-    if x.kind in _DATES and y.kind in _DATES:
+    if x.kind in DATES and y.kind in DATES:
         shared, fewest = len(one.topic.keys() & other.topic.keys()), min(len(one.topic), len(other.topic))
         if shared < _EVENT * fewest and any(share_of(asked, s, s.header) < _EVENT for s in (one, other)):
             return False
@@ -183,7 +182,7 @@ def _tied_alike(a: Figure, one: Statement, b: Figure, other: Statement) -> bool:
     """Whether nothing ties one value to a time, a case or a plan that the other is not tied to."""
     units = {*a.noun, *b.noun, a.rate, b.rate, a.value.unit, b.value.unit}
     # Beside the date of an event these tell no other event.
-    free = listed("en", "of no other event") if a.value.kind in _DATES else frozenset[str]()
+    free = listed("en", "of no other event") if a.value.kind in DATES else frozenset[str]()
     ties = [
         {word for word in s.ties(f.value.start, f.value.end) - free if key(word) not in units}
         for s, f in ((one, a), (other, b))
@@ -200,6 +199,6 @@ def _times(statement: Statement, value: Value, other: Statement) -> bool:
     opening = re.match(r"^[^,;:]{1,40},", statement.text)
     times = [
         v for v in statement.values
-        if v is not value and v.kind in _DATES and (first <= v.start < last or (opening and v.end <= opening.end()))
+        if v is not value and v.kind in DATES and (first <= v.start < last or (opening and v.end <= opening.end()))
     ]  # fmt: skip
     return all(any(same_value(v, w) for w in other.values) for v in times)

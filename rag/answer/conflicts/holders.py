@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from rag.answer.conflicts.statement import Statement, asked_of, share_of
-from rag.language import Word, key, same_value
+from rag.answer.conflicts.statement import DATES, FEWEST_SHARED, SHARED, Statement, asked_of, covers, same_values
+from rag.language import Word, key
 from rag.language.questions import wanted_of
 from rag.language.tables import listed, pattern
 from rag.language.words import words_for_country
 
-_SHARED, _FEWEST_SHARED, _COVERED = 0.7, 2, 0.65
 _JOINED = re.compile(r"[\s.'’-]+|\s(?:van|von|de|der|di|da|la)\s")
 
 
@@ -42,19 +41,13 @@ def different_holders(one: Statement, other: Statement, question: str) -> list[t
     if one.ties(*roles[0].span()) - free != other.ties(*roles[1].span()) - free:
         return []
     # An office changes hands, so that the times must agree.
-    if not all(deeds) and not _same_dates(one, other):
+    if not all(deeds) and not same_values(*([v for v in s.values if v.kind in DATES] for s in (one, other))):
         return []
     rest = [{*s.topic} - h.keys - h.rest for s, h in ((one, a), (other, b))]
     shared = rest[0] & rest[1]
-    covered = bool(asked) and all(share_of(asked, s, s.header) >= _COVERED for s in (one, other))
-    if len(shared) < _FEWEST_SHARED or len(shared) < _SHARED * min(map(len, rest)):
+    if len(shared) < FEWEST_SHARED or len(shared) < SHARED * min(map(len, rest)):
         return []
-    return [(a.shown, b.shown)] if covered or rest[0] == rest[1] else []
-
-
-def _same_dates(one: Statement, other: Statement) -> bool:
-    dates = [[v for v in s.values if v.kind in ("date", "year")] for s in (one, other)]
-    return all(any(same_value(v, w) for w in b) for a, b in (dates, dates[::-1]) for v in a)
+    return [(a.shown, b.shown)] if rest[0] == rest[1] or all(covers(s, asked) for s in (one, other)) else []
 
 
 def _holder(statement: Statement, other: Statement, role: re.Match[str]) -> _Holder | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -15,6 +15,10 @@ from rag.language.words import seat_of, stems_listed
 from rag.types import Passage
 
 _OPENING = re.compile(r"^[^,;:]{1,40},(?=\s)")
+DATES = ("date", "year")
+SHARED, FEWEST_SHARED = 0.7, 2
+"""What share of the words of the shorter of two sentences, and how many at the least, make them speak of one thing."""
+_COVERED = 0.65
 _REACH = 2
 
 
@@ -196,12 +200,23 @@ def share_of(asked: Iterable[str], statement: Statement, context: frozenset[str]
     return sum(1.0 for k in keys if k in own or any(seat_of(k, o) for o in own)) / len(keys) if keys else 0.0
 
 
+def covers(statement: Statement, asked: Iterable[str]) -> bool:
+    """Whether the sentence, with its document's title and headings, has nearly all that is asked for."""
+    return share_of(asked, statement, statement.header) >= _COVERED
+
+
 def same_ties(one: Statement, other: Statement, mine: tuple[int, int], theirs: tuple[int, int]) -> bool:
     """Whether both tie what they say at the two spans to the same times and cases, and have the same values beside."""
     if one.ties(*mine, beside=True) != other.ties(*theirs, beside=True):
         return False
-    values = [[v for v in s.values if not span[0] <= v.start < span[1]] for s, span in ((one, mine), (other, theirs))]
-    return all(any(same_value(v, w) for w in b) for a, b in (values, values[::-1]) for v in a)
+    return same_values(
+        *([v for v in s.values if not span[0] <= v.start < span[1]] for s, span in ((one, mine), (other, theirs)))
+    )
+
+
+def same_values(mine: Sequence[Value], theirs: Sequence[Value]) -> bool:
+    """Whether each has every value that the other has."""
+    return all(any(same_value(v, w) for w in b) for a, b in ((mine, theirs), (theirs, mine)) for v in a)
 
 
 @lru_cache(maxsize=256)

@@ -101,13 +101,9 @@ class _Pair:
         """Their stems."""
         return frozenset(word.stem for word in self.words)
 
-    def same(self, value: Value, other: Value) -> bool:
-        """Whether the claim's value is that of the window."""
-        return _same(value, other)
-
     def said(self, value: Value) -> bool:
         """Whether the window has the claim's value."""
-        return any(self.same(value, other) for other in self.near)
+        return any(_same(value, other) for other in self.near)
 
 
 def gates(
@@ -154,10 +150,7 @@ def _of_another_thing(pair: _Pair) -> float:
 
 def _beside_another(pair: _Pair) -> float:
     """In doubt where another value of the same sort stands with more of the claim's words than the claim's own does."""
-    doubtful = (
-        pair.said(v) and _stands_with_another(pair.claim, v, pair.window, pair.same) >= _ASTRAY
-        for v in pair.claim.values
-    )
+    doubtful = (pair.said(v) and _stands_with_another(pair.claim, v, pair.window) >= _ASTRAY for v in pair.claim.values)
     return DOUBT if any(doubtful) else 1.0
 
 
@@ -206,7 +199,7 @@ def _after(value: Value, values: Sequence[Value], words: Sequence[Word]) -> set[
     return {w.stem for w in [w for w in words if w.content and end <= w.start][:_REACH]}
 
 
-def _stands_with_another(claim: Claim, value: Value, window: Window, same: Callable[[Value, Value], bool]) -> int:
+def _stands_with_another(claim: Claim, value: Value, window: Window) -> int:
     """By how many of the claim's words another value of the same sort stands with more of them than ``value`` does.
 
     Counted in the clause of each; where they stand in different sentences, in those, less one. 0 or less: by none.
@@ -219,9 +212,9 @@ def _stands_with_another(claim: Claim, value: Value, window: Window, same: Calla
         said = len(own & {word.stem for word in unit.words})
         for other in unit.values:
             here = (place, said, _near(unit.parsed, other, own))
-            if same(value, other):
+            if _same(value, other):
                 ours.append(here)
-            elif _same_sort(value, other) and not any(same(v, other) for v in taken):
+            elif _same_sort(value, other) and not any(_same(v, other) for v in taken):
                 others.append(here)
     if not ours or not others:
         return 0
