@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from rag.text import compiled
 
+WRITTEN = re.compile(r"\s*\[\d{1,3}\]")
+"""A marker as answers show it, with the blank before it."""
 _SPACE = "[ \t\u00a0\u200b-\u200f\u2060\ufeff]{0,3}"
 _NAMES = (
     "Sources", "Source", "SOURCES", "SOURCE", "Quellen", "Quelle", "Fuentes", "Fuente", "Fontes", "Fonte", "Fonti",

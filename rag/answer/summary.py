@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.answer.compose import ended, quoted_answer, used_hits
+from rag.answer.markers import WRITTEN
 from rag.answer.quoting import Quote
 from rag.errors import QuestionError
 from rag.language.sentences import sentences
@@ -23,7 +23,6 @@ _NEW = 0.3
 """How much the difference from what was chosen counts, beside the nearness to the whole."""
 _SHORTEST, _LONGEST = 30, 400
 _PROVEN = (Support.QUOTED, Support.SUPPORTED)
-_MARKER = re.compile(r"\s*\[\d+\]")
 
 
 def document_summary(question: str, passages: Sequence[Passage], most: int = SENTENCES) -> Answer:
@@ -60,7 +59,7 @@ def conversation_summary(question: str, answers: Sequence[Answer], most: int = S
         for sentence in answer.sentences
         if sentence.support in _PROVEN and sentence.citations and "|" not in sentence.text
     ]
-    said = list({_MARKER.sub("", sentence.text).strip(): (answer, sentence) for answer, sentence in proven}.items())
+    said = list({WRITTEN.sub("", sentence.text).strip(): (answer, sentence) for answer, sentence in proven}.items())
     if not said:
         raise QuestionError("Nothing was answered from the documents in this conversation yet.", hint="Ask first.")
     text = ""

@@ -7,10 +7,10 @@ answer's reserve leaves.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rag.answer.markers import WRITTEN
 from rag.answer.writing.fence import clean_for_prompt, fence, nonce_for, numbered
 from rag.errors import PromptTooLong
 from rag.prompts import Prompt
@@ -19,7 +19,6 @@ from rag.types import Hit, Turn
 
 HISTORY_SHARE = 0.25
 """At most this share of the room after system text and question goes to the history."""
-_MARKER = re.compile(r" ?\[\d{1,3}\]")
 SMALLEST_SOURCE = 40
 """A source cut to fewer tokens than this says nothing; it is left out instead."""
 
@@ -153,7 +152,7 @@ def _said(turn: Turn) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(_MARKER.sub("", clean_for_prompt(text)).split())
+    return " ".join(WRITTEN.sub("", clean_for_prompt(text)).split())
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from rag.answer.markers import Marker, MarkerParser
+from rag.answer.markers import WRITTEN, Marker, MarkerParser
 from rag.answer.writing.budget import Assembled, Message
 from rag.answer.writing.fence import FenceFilter
 from rag.answer.writing.references import begins_instructions, recites
@@ -16,7 +16,6 @@ from rag.errors import EmptyAnswer
 from rag.tokens import fewest
 
 _WORD = re.compile(r"\w")
-_MARKER = re.compile(r"\[\d+\]")
 _BLANKS = " \t\u00a0"
 REFUSED = "found no answer in the sources"
 RECITED = (
@@ -106,7 +105,7 @@ def write(chat: Chat, prompt: Assembled, draft: Draft) -> Iterator[str]:
         draft.failure = REFUSED
         return
     draft.text = without_refusal(draft.text)
-    if not _WORD.search(_MARKER.sub("", draft.text)):
+    if not _WORD.search(WRITTEN.sub("", draft.text)):
         raise EmptyAnswer("The model ended without writing an answer.", hint="Ask again, or choose another model.")
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+from rag.answer.markers import WRITTEN
 from rag.answer.writing.budget import Message
 from rag.answer.writing.fence import clean_for_prompt, nonce_for
 from rag.answer.writing.generate import Chunk, Odds
@@ -41,7 +42,6 @@ _SHARE = {"supported": 1.0, "partial": 0.5, "unsupported": 0.0}
 _LONGEST_REPLY = 500
 _EVEN = 0.5
 _GATES = ("values", "names", "roles", "negation", "quantity", "opposite")
-_MARKER = re.compile(r" ?\[\d{1,3}\]")
 _YES_OR_NO = re.compile(r"<score>\s*(yes|no)\b|^\W*(yes|no)\b", re.IGNORECASE)
 _ANSWER_TOKENS = 24
 _ALTERNATIVES = 10
@@ -188,7 +188,7 @@ class Judge:
 
 def claim_of(sentence: str) -> str:
     """A sentence of an answer as a model is asked about it: cleaned, without markers."""
-    return clean_for_prompt(_MARKER.sub("", sentence))
+    return clean_for_prompt(WRITTEN.sub("", sentence))
 
 
 def probability_of_yes(reply: str, odds: Odds) -> float | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from rag.answer.markers import WRITTEN
 from rag.language.tables import pattern, patterns
 from rag.text import compiled
 
 REFUSAL = "NOT IN THE DOCUMENTS"
 _REFUSED = rf"\s*\W?{REFUSAL}\W?(?=\s|$)"
 _NOISE = r"[\s*_`\"'.>#-]+"
-_MARKED = r"\s*\[\d+\]"
 _LONGEST = 400
 _LONGEST_ELSEWHERE = 250
 _SENTENCE = r"[^.!?。！？؟\n]*[.!?。！？؟]*"
@@ -37,8 +37,8 @@ def declines(text: str) -> bool:
 
     A reply with markers declines only if it is a single sentence that does not turn.
     """
-    plain = compiled(_MARKED).sub("", text).strip()
-    if compiled(_MARKED).search(text):
+    plain = WRITTEN.sub("", text).strip()
+    if WRITTEN.search(text):
         first = compiled(_SENTENCE).match(plain)
         single = first is not None and first.end() == len(plain)
         named = _declines_elsewhere(plain) or bool(pattern("declines").match(plain) and pattern("holder").search(plain))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from rag.errors import ConfigError, GoldError, PathError, PromptError, RagError
-from rag.text import counted
+from rag.text import counted, safe
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,8 +48,6 @@ class GoldGroup(click.Group):
         try:
             return super().invoke(ctx)
         except RagError as error:
-            from rag.text import safe
-
             click.echo(f"Error: {safe(error.explain())}", err=True)
             raise click.exceptions.Exit(_exit_code(error)) from error
         except KeyboardInterrupt:
@@ -177,7 +175,6 @@ def lint_command(gold_file: Path, syntax_only: bool, corpus: Path | None, **flag
     from rag.gold.files.lint import lint
     from rag.gold.metrics.comparison import Exit
     from rag.gold.metrics.matching import LibraryCorpus
-    from rag.text import safe
 
     loaded, problems = read_gold(gold_file)
     if not syntax_only and loaded.questions:
@@ -329,7 +326,6 @@ def rebase_command(
     """Propose what stands in the documents now for the gold (of questions IDS) that no longer does."""
     from rag.gold.commands.gate import library_for, rebase
     from rag.gold.files.disk import write_whole
-    from rag.text import safe
 
     with library_for(configuration(flags), corpus) as library:
         found = rebase(gold_file, library, ids)
@@ -479,7 +475,6 @@ def import_command(kind: str, file: Path, gold_file: Path, corpus: Path | None, 
     from rag.gold.files.exchange import import_file
     from rag.gold.files.gold_set import append_questions
     from rag.gold.metrics.matching import LibraryCorpus
-    from rag.text import safe
 
     config = configuration(flags)
     if corpus is not None or has_documents(config):

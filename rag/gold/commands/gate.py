@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,17 +29,10 @@ from rag.prompts import load_prompt
 if TYPE_CHECKING:
     from rag.config import Config
     from rag.library import Library
-    from rag.types import IngestEvent
 
 
 @contextmanager
-def library_for(
-    config: Config,
-    corpus: Path | None = None,
-    progress: Callable[[IngestEvent], None] | None = None,
-    *,
-    write: bool = False,
-) -> Iterator[Library]:
+def library_for(config: Config, corpus: Path | None = None, *, write: bool = False) -> Iterator[Library]:
     """The configured library, opened for reading unless ``write``; or, with ``corpus``, a new one of that folder's
     documents, which is gone afterwards.
 
@@ -54,16 +47,14 @@ def library_for(
         return
     with TemporaryDirectory(prefix="rag-gold-") as folder:
         with Library.open(Path(folder) / "library", config=config) as library:
-            fill(library, corpus, progress)
+            fill(library, corpus)
             yield library
 
 
-def fill(library: Library, corpus: Path, progress: Callable[[IngestEvent], None] | None = None) -> None:
+def fill(library: Library, corpus: Path) -> None:
     """Put the documents of ``corpus`` into ``library``, and let the encoder see all of them, so that no answer hangs on
     the clock. Raises PathError naming the first file that cannot be read."""
     for event in library.ingest_events([corpus]):
-        if progress is not None:
-            progress(event)
         if event.status == "failed":
             raise PathError(
                 f"{event.source} of {corpus} cannot be read: {event.error}",
@@ -173,10 +164,10 @@ class Rebase:
     doubts: tuple[Problem, ...]
 
 
-def rebase(gold_file: Path, backend: Backend, ids: Sequence[str] = (), collection: str | None = None) -> Rebase:
+def rebase(gold_file: Path, backend: Backend, ids: Sequence[str] = ()) -> Rebase:
     """What a gold file would be with the words, pages and names that its documents have now; writes nothing."""
     text = gold_file.read_bytes().decode("utf-8-sig") if gold_file.is_file() else ""
-    gold, corpus = load_gold(gold_file).select(tuple(ids), drafts=True), LibraryCorpus(backend, collection)
+    gold, corpus = load_gold(gold_file).select(tuple(ids), drafts=True), LibraryCorpus(backend)
     baseline = load_baseline(gold_file)
     named = {source.file for question in gold.questions for source in question.sources}
     found = findings(gold, Finder(corpus))

@@ -37,35 +37,31 @@ def calibrate(
     require_valid(gold, LibraryCorpus(library))
     stored = float(settings.get("abstain_below", DEFAULT_THRESHOLD))
     old = config.abstain_below if config.abstain_below >= 0 else stored
-    fits = [fit_threshold(decisions(gold, library, progress=progress), old)]
+    fits = [fit_threshold(decisions(gold, library, progress), old)]
     if fusion:
         weight = float(settings.get("fusion_weight", config.fusion_weight))
-        found = candidates(gold, library, config.candidates, progress=progress)
+        found = candidates(gold, library, config.candidates, progress)
         fits.append(fit_weight(found, library, weight, document_weight=config.document_weight))
     return tuple(fits)
 
 
-def decisions(
-    gold: GoldSet, backend: Backend, collection: str | None = None, progress: Progress | None = None
-) -> list[Decision]:
+def decisions(gold: GoldSet, backend: Backend, progress: Progress | None = None) -> list[Decision]:
     """Ask every question for its probability. A backend that quotes is enough, and quick: no model decides here."""
     found: list[Decision] = []
     for number, question in enumerate(gold.questions, 1):
-        answer = backend.ask(question.question, history=question.turns, collection=collection)
+        answer = backend.ask(question.question, history=question.turns)
         found.append(Decision(question.id, answer.probability, not question.unanswerable))
         if progress is not None:
             progress(number, len(gold.questions), question.id)
     return found
 
 
-def candidates(
-    gold: GoldSet, backend: Backend, count: int, collection: str | None = None, progress: Progress | None = None
-) -> list[Ranked]:
+def candidates(gold: GoldSet, backend: Backend, count: int, progress: Progress | None = None) -> list[Ranked]:
     """The ``count`` best passages of every question that has a gold source. A follow-up is searched as it is asked."""
     asked = [question for question in gold.questions if question.sources]
     found: list[Ranked] = []
     for number, question in enumerate(asked, 1):
-        found.append(Ranked(question, backend.search(question.question, count, collection)))
+        found.append(Ranked(question, backend.search(question.question, count)))
         if progress is not None:
             progress(number, len(asked), question.id)
     return found

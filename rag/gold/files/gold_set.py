@@ -83,23 +83,12 @@ def _whole(gold: GoldSet, problems: tuple[Problem, ...]) -> GoldSet:
 
 def _read(root: yaml.Node, path: str, sha256: str) -> tuple[GoldSet, tuple[Problem, ...]]:
     reader = Reader(FORMAT)
-    empty: dict[str, yaml.Node] = {}
-    top = reader.attempt(lambda: reader.mapping(root, "The gold set", "gold set", ("version", "questions")), empty)
-    if "version" in top:
-        reader.attempt(lambda: _version(top["version"]), None)
-    defaults = empty
-    if "defaults" in top:
-        defaults = reader.attempt(lambda: reader.mapping(top["defaults"], "'defaults'", "defaults"), empty)
-    k, repeats = (
-        reader.attempt(lambda name=name: nodes.whole(defaults[name], f"'{name}'", 1, 100), usual)  # type: ignore[misc]
-        if name in defaults
-        else usual
-        for name, usual in (("k", 5), ("repeats", 1))
-    )
-    entries: list[yaml.Node] = []
-    if "questions" in top:
-        entries = reader.attempt(lambda: _entries(top["questions"]), entries)
-    questions = reader.each(entries, lambda node: _question(reader, node))
+    top = reader.mapping(root, "The gold set", "gold set", ("version", "questions"))
+    reader.given(top, "version", _version, None)
+    defaults = reader.mapping(top["defaults"], "'defaults'", "defaults") if "defaults" in top else {}
+    k = reader.given(defaults, "k", lambda node: nodes.whole(node, "'k'", 1, 100), 5)
+    repeats = reader.given(defaults, "repeats", lambda node: nodes.whole(node, "'repeats'", 1, 100), 1)
+    questions = reader.each(reader.given(top, "questions", _entries, []), lambda node: _question(reader, node))
     first: dict[str, int] = {}
     for question in questions:
         if question.id in first:
@@ -126,11 +115,11 @@ def _question(reader: Reader, node: yaml.Node) -> Question | None:
     """The question as far as it can be read; ``None`` without an id, by which everything names it."""
     sound = len(reader.problems)
     keys = reader.mapping(node, "The question", "question", ("id", "question"))
-    name = reader.attempt(lambda: _id(keys["id"]), "") if "id" in keys else ""
+    name = reader.given(keys, "id", _id, "")
     what = f"'{name}'"
 
     def given(key: str, read: Callable[[yaml.Node], T], default: T) -> T:
-        return reader.attempt(lambda: read(keys[key]), default) if key in keys else default
+        return reader.given(keys, key, read, default)
 
     def each(key: str, read: Callable[[yaml.Node], T | None]) -> tuple[T, ...]:
         return given(key, lambda node: reader.each(nodes.items(node, f"'{key}' of {what}"), read), ())

@@ -134,14 +134,18 @@ class Reader:
         done = [self.attempt(partial(read, node), None) for node in nodes]
         return tuple(value for value in done if value is not None)
 
+    def given(self, keys: Mapping[str, yaml.Node], key: str, read: Callable[[yaml.Node], T], default: T) -> T:
+        """``read`` of what stands under ``key``, or the ``default``, also where that is refused."""
+        return self.attempt(partial(read, keys[key]), default) if key in keys else default
+
     def mapping(self, node: yaml.Node, what: str, kind: str, required: Collection[str] = ()) -> dict[str, yaml.Node]:
-        """The entries whose keys the ``kind`` of mapping has. An unknown, repeated or missing key is noted; only what
-        is no mapping at all is refused."""
+        """The entries whose keys the ``kind`` of mapping has. An unknown, repeated or missing key is noted, and so is
+        what is no mapping at all, which has none."""
         known = self.format[kind]
         if not isinstance(node, yaml.MappingNode):
-            refuse(
-                node, f"{what} must be a mapping, not {_kind(node)}.", f"Write 'key: value' with {', '.join(known)}."
-            )
+            remedy = f"Write 'key: value' with {', '.join(known)}."
+            self._note(node, f"{what} must be a mapping, not {_kind(node)}.", remedy)
+            return {}
         found: dict[str, yaml.Node] = {}
         wrong = len(self.problems)
         for key, value in node.value:
@@ -184,11 +188,6 @@ def text(node: yaml.Node, what: str, *, limit: int = 8_000) -> str:
     if len(value) > limit:
         refuse(node, f"{what} has {len(value):,} characters; the limit is {limit:,}.", "Shorten it.")
     return value
-
-
-def texts(node: yaml.Node, what: str) -> tuple[str, ...]:
-    """A list of texts."""
-    return tuple(text(entry, f"An entry of {what}") for entry in items(node, what))
 
 
 def choice(node: yaml.Node, what: str, known: tuple[str, ...]) -> str:

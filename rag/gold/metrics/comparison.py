@@ -211,15 +211,15 @@ def pass_rate(question: Question, records: Sequence[Record], k: int) -> float:
     return fmean(passes(question, record.metrics, k) for record in records)
 
 
-def compare(a: Run, b: Run, *, noise: Noise | None = None, names: tuple[str, str] | None = None) -> Comparison:
+def compare(a: Run, b: Run, *, names: tuple[str, str] | None = None) -> Comparison:
     """Pair the questions of baseline ``a`` with those of ``b``; with ``names`` the two are candidates, and neither is
-    the baseline. ``noise`` defaults to the floor that ``a`` or ``b`` carries.
+    the baseline. The noise floor is the one that ``a`` or ``b`` carries.
 
     In a deterministic comparison (the noise floor is silent or unknown, and repeats agree) any loss of a gating
     metric is a regression. Otherwise only a flip from passing in all repeats to failing in all is, and questions that
     are known to waver are flaky.
     """
-    noise = noise or a.noise or b.noise
+    noise = a.noise or b.noise
     deterministic = (noise is None or noise.silent) and _repeats_agree(a) and _repeats_agree(b)
     before, after = a.by_id(), b.by_id()
     known = {question.id: question for question in (*a.questions, *b.questions)}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SAMPLES = 10_000
 LEVEL = 0.95
 ALPHA = 0.05
+POWER = 0.8
 _CELLS = 2_000_000
 
 
@@ -98,10 +99,10 @@ def mcnemar(regressions: int, fixes: int) -> float:
     return min(1.0, 2 * tail / (1 << total))
 
 
-def smallest_significant(fixes: int = 0, alpha: float = ALPHA) -> int:
-    """How many regressions against ``fixes`` McNemar's test needs to reach p < ``alpha``."""
+def smallest_significant(fixes: int = 0) -> int:
+    """How many regressions against ``fixes`` McNemar's test needs to reach p < 0.05."""
     regressions = fixes + 1
-    while mcnemar(regressions, fixes) >= alpha:
+    while mcnemar(regressions, fixes) >= ALPHA:
         regressions += 1
     return regressions
 
@@ -140,22 +141,22 @@ def quantile(values: Sequence[float], share: float) -> float:
     return float(np.quantile(values, share)) if values else 0.0
 
 
-def least_rate(hits: int, trials: int, level: float = LEVEL) -> float:
-    """The smallest rate that ``hits`` of ``trials`` leave possible at one-sided confidence ``level`` (Clopper and
+def least_rate(hits: int, trials: int) -> float:
+    """The smallest rate that ``hits`` of ``trials`` leave possible at a one-sided confidence of 95 % (Clopper and
     Pearson, 1934)."""
     low, high = 0.0, hits / trials if trials else 0.0
     for _ in range(50):
         middle = (low + high) / 2
-        low, high = (low, middle) if binomial_tail(hits, trials, middle) > 1 - level else (middle, high)
+        low, high = (low, middle) if binomial_tail(hits, trials, middle) > 1 - LEVEL else (middle, high)
     return low
 
 
-def questions_needed(better: float, wavering: float = 0.0, *, power: float = 0.8) -> int:
-    """How many questions show by McNemar's test, with ``power`` at p < 0.05, that a share ``better`` more of them pass
-    (Connor, 1987), where a share ``wavering`` differs between identical runs."""
+def questions_needed(better: float, wavering: float = 0.0) -> int:
+    """How many questions show by McNemar's test, with a power of 80 % at p < 0.05, that a share ``better`` more of them
+    pass (Connor, 1987), where a share ``wavering`` differs between identical runs."""
     differing = min(1.0, better + wavering)
     z = NormalDist().inv_cdf
-    root = z(1 - ALPHA / 2) * sqrt(differing) + z(power) * sqrt(max(0.0, differing - better**2))
+    root = z(1 - ALPHA / 2) * sqrt(differing) + z(POWER) * sqrt(max(0.0, differing - better**2))
     return max(ceil((root / better) ** 2 - 1e-9), smallest_significant())
 
 

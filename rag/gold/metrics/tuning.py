@@ -59,7 +59,7 @@ class Decision:
     answerable: bool
 
 
-def fit_threshold(found: Sequence[Decision], old: float, *, folds: int = FOLDS, seed: int = 0) -> Fit:
+def fit_threshold(found: Sequence[Decision], old: float) -> Fit:
     """The threshold with the best balanced accuracy (mean of the shares of right answers and right refusals).
 
     Raises GoldError with fewer than ten answerable or ten unanswerable questions: nothing could be held out.
@@ -70,7 +70,7 @@ def fit_threshold(found: Sequence[Decision], old: float, *, folds: int = FOLDS, 
             f"Fitting needs {_LEAST} answerable and {_LEAST} unanswerable questions, not {len(yes)} and {len(no)}.",
             hint="Add plausible questions that the documents do not answer, with 'unanswerable: true'.",
         )
-    parts = _parts([yes, no], folds, seed)
+    parts = _parts([yes, no])
     held = {d.id: threshold for part, rest in parts for threshold in [best_threshold(rest)] for d in part}
     # Weighted so that the mean over questions is the balanced accuracy.
     weight = {True: len(found) / (2 * len(yes)), False: len(found) / (2 * len(no))}
@@ -123,15 +123,7 @@ class Ranked:
     hits: tuple[Hit, ...]
 
 
-def fit_weight(
-    found: Sequence[Ranked],
-    backend: Backend,
-    old: float,
-    collection: str | None = None,
-    *,
-    document_weight: float = 0.0,
-    seed: int = 0,
-) -> Fit:
+def fit_weight(found: Sequence[Ranked], backend: Backend, old: float, *, document_weight: float = 0.0) -> Fit:
     """The dense side's share in [0, 1] with the best mean reciprocal rank of the gold quotes (of the gold files, where
     a question has no quote).
 
@@ -144,7 +136,7 @@ def fit_weight(
         )
     from rag.retrieve import Fusion
 
-    finder = Finder(LibraryCorpus(backend, collection))
+    finder = Finder(LibraryCorpus(backend))
     weights = sorted({*WEIGHTS, old})
     table = {
         weight: {
@@ -158,12 +150,7 @@ def fit_weight(
         # Of equals the one nearest to what is set already.
         return max(weights, key=lambda w: (round(fmean(table[w][r.question.id] for r in rows), 9), -abs(w - old)))
 
-    held = {
-        r.question.id: weight
-        for part, rest in _parts([list(found)], FOLDS, seed)
-        for weight in [best(rest)]
-        for r in part
-    }
+    held = {r.question.id: weight for part, rest in _parts([found]) for weight in [best(rest)] for r in part}
     before = [table[old][r.question.id] for r in found]
     after = [table[held[r.question.id]][r.question.id] for r in found]
     delta = bootstrap([b - a for a, b in zip(before, after, strict=True)])
@@ -191,11 +178,11 @@ def _rank_score(ranked: Ranked, fusion: Fusion, finder: Finder) -> float:
     return reciprocal_rank(first_occurrences(p.source for p in places), ranked.question.files)
 
 
-def _parts(strata: Sequence[Sequence[T]], folds: int, seed: int) -> list[tuple[list[T], list[T]]]:
-    """Each fold with the rest, every stratum spread evenly over the folds."""
-    chance = random.Random(seed)
+def _parts(strata: Sequence[Sequence[T]]) -> list[tuple[list[T], list[T]]]:
+    """Each fold with the rest, every stratum spread evenly over the folds; always the same ones."""
+    chance = random.Random(0)
     shuffled = [chance.sample(list(stratum), len(stratum)) for stratum in strata]
-    parts = [[row for rows in shuffled for row in rows[fold::folds]] for fold in range(folds)]
+    parts = [[row for rows in shuffled for row in rows[fold::FOLDS]] for fold in range(FOLDS)]
     return [(part, [row for other in parts if other is not part for row in other]) for part in parts if part]
 
 
