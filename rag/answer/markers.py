@@ -52,10 +52,12 @@ _INNER_LIST = rf"(?i)[\[【［]{_SPACE}\^?({_LISTED})"
 _BETWEEN = rf"{_SPACE}(?:(?P<comma>[,;，、；]){_SPACE})?"
 _DIGITS = r"\d+"
 _RANGE = rf"(\d+){_SPACE}[-–]{_SPACE}(\d+)"
-_CODE_LINE = 400
-_LONGEST_RUN = 16
+# Characters that are held back at most, so that a stream never stands still: for a line that may open or close a code
+# block, a run of back-ticks, and a marker, which is the longest that the patterns above allow.
+_CODE_LINE, _LONGEST_RUN, _LONGEST = 400, 16, 240
+# CommonMark: a fence is indented by three blanks at most.
 _INDENT = 4
-_LONGEST = 240
+# "[3-2000]" is a range of something else than sources.
 _WIDEST_RANGE = 20
 
 

@@ -10,6 +10,7 @@ from rag.language import Parsed, Value, Word, language_of, parse, sentences
 from rag.language.tables import pattern
 from rag.types import Citation, Origin, Passage, Place
 
+# Characters, as long as a sentence can be (``rag.answer.verify.verifier``).
 _REACH = 600
 
 

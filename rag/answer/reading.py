@@ -22,10 +22,13 @@ from rag.types import Hit, Passage
 
 READ = 3
 """So many passages are read, the first: a thirtieth of a second each."""
+# The cores of the smallest machine.
 _THREADS = 2
 _LOWEST = 0.25
 _SPAN_SCALE = 5.0
 """Log-odds of spans are told in units of so many, which is about their spread."""
+# A word that stands everywhere still asks something; one token alone is a bullet or a number. The weights of what is
+# read (``fit_answer near read``) were fitted over these.
 _LEAST_RARITY, _FEWEST_TOKENS = 0.3, 2
 
 

@@ -22,8 +22,9 @@ from rag.language.sentences import sentences
 from rag.language.tables import table
 
 _SHORTEST, _LONGEST = 30, 120
-"""Columns that a sentence takes: a character of Chinese or Japanese takes two."""
+"""Columns that a sentence takes, up to about a line of the page: a character of Chinese or Japanese takes two."""
 _OPENING = 12
+"""Characters: "In March 1987" opens a sentence, and "the bridge opened in March 1987" does not."""
 _GAP = "…"
 _FIGURE = re.compile(r"\d+(?:[.,:'’\u00a0\u202f]\d+)*")
 _UNIT = re.compile(r"\s*(\w+)")

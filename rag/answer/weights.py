@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from rag.answer.synonymy import Softness
+
 QUOTE: Mapping[str, float] = MappingProxyType({
     "exact": 1.37, "soft": 3.56, "matched": 3.15, "rarest": 0.14, "pairs": 0.92, "cosine": 2.69, "meaning": 2.76,
     "late": 0.81, "back": 6.55, "onward": 4.68, "previous": 4.90, "following": 3.74, "heading": 0.99, "passage": 1.36,
@@ -56,6 +58,9 @@ VERIFY: Mapping[str, float] = MappingProxyType({
 """Logistic regression: log-odds that a passage supports a sentence, by part of ``rag.answer.verify.evidence.Window``;
 fitted on news sentences judged by people and, lighter, on sentences in other words; wrong ones weigh more than right
 ones. ``wider``: for a second sentence."""
+
+VERIFY_SOFTNESS = Softness(0.4, 0.85, 0.85)
+"""What the static vectors' cosine of two words is worth in ``recall``: fitted with the weights above."""
 
 TOKENS, TOKENS_MIDDLE, TOKENS_MOST = 2.5, 1.4, 0.1
 """What the sum of a sentence's token likenesses (``rag.answer.verify.tokens``), less the middle and at most the last,

@@ -14,6 +14,7 @@ CHECKED: dict[str, str] = {
     "en": "english", "de": "german", "fr": "french", "es": "spanish", "pt": "portuguese", "it": "italian",
 }  # fmt: skip
 """The languages with data for every check, and what the stemmer calls them."""
+# Characters, some 300 words: of more the shares below don't change.
 _READ = 2_000
 _WORD = re.compile(r"(?<!\w)[^\W\d_]+")
 # A script tells the language or, where several share it, only that it is none of the alphabet's.
@@ -25,6 +26,7 @@ _SCRIPTS = tuple(
         ("hi", "\u0900-\u097f"), ("th", "\u0e00-\u0e7f"), ("other", "\u0530-\u058f\u0980-\u0dff\u0e80-\u17ff"),
     )
 )  # fmt: skip
+# Shares of the letters. Chinese and Japanese share most of theirs, so that a few kana tell; foreign names don't.
 _MOSTLY, _KANA = 0.4, 0.1
 # The share of function words that tells, and by how much one language must lead another.
 _LEAST, _MARGIN = 0.12, 1.1

@@ -13,7 +13,9 @@ from functools import cache
 from rag.language.tables import cells, listed, table
 from rag.language.words import Word, stem
 
+# Content words that a negation reaches in its clause, nearest first: what it denies and whose it is, not all behind it.
 _SCOPE_WORDS = 5
+# Stands in a phrase of the table for so many words at most: "put ~ off".
 _GAP, _WIDEST_GAP = "~", 2
 _PARTED = r"[.;:!?,()\n—–]| -+ "
 

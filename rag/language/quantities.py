@@ -32,6 +32,7 @@ _WORD = re.compile(r"[^\W\d_]+|\S")
 _COMMA_DECIMAL = frozenset(["de", "fr", "es", "pt", "it"])
 _NUMERIC_DATE = rf"\b(?P<d>\d{{1,2}})(?P<mark>[./-])(?P<m>\d{{1,2}})(?P=mark)(?P<y>{_YEAR})\b(?![./-]\d)"
 _ISO_DATE = rf"\b(?P<y>{_YEAR})-(?P<m>\d{{2}})-(?P<d>\d{{2}})(?!\d|-\d)"
+# Characters before a value that are looked at for "about" or "not more than": the longest of the table has 19.
 _BOUND_REACH = 24
 
 

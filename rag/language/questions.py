@@ -24,6 +24,8 @@ _NUMERIC: dict[Wanted, tuple[str, ...]] = {
     "measure": ("number", "percent", "money", "ordinal"),
     "time": ("year", "date"),
 }
+# How well a sentence fits a question's kind, here and below, is a feature of its rank: the weights were fitted over it.
+# Characters and content words after a number that it may count, and the characters of " (" before it.
 _COUNTED_WITHIN, _MOST_COUNTED, _BRACKET = 40, 3, 2
 _ASKED = 0.8
 

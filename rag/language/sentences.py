@@ -33,8 +33,14 @@ _RULE = re.compile(r"[ \t]*\|?[ \t:|-]*-{2,}[ \t:|-]*")
 _DIGIT = re.compile(r"\d")
 _ENUMERATOR = re.compile(r"\s*(?:[-*+•]\s+)?\(?(?:\d{1,3}|[a-zA-Z]|[IVX]{2,5})[.)]\s*$")
 _CLOSED_QUOTE = re.compile(r"(?<=[^\W\d_]{3})[.!?][\"'”’)\]]+(?=\s+[\"'“‘(]?[A-ZÀ-ÞА-Я])")
-_CHUNK = 8_000
-_MIN_WIDTH = 30
+# Characters: what the splitter is given at once, many times the longest sentence; and of lines that are wrapped at all.
+_CHUNK, _MIN_WIDTH = 8_000, 30
+# A line that stops short of this share of its paragraph's width, though the next word had room, ends on purpose.
+_FULL = 0.85
+# Characters that are looked at on either side of an end, enough for a long abbreviation and a month.
+_BEFORE, _BEHIND = 12, 16
+# Characters of a row without bars: more is a wrapped sentence.
+_LONGEST_ROW = 400
 
 
 def sentences(text: str) -> list[Span]:
@@ -154,8 +160,9 @@ def _lines(text: str) -> Iterator[Span]:
 
 
 def _is_row(line: str) -> bool:
-    """A table's row: cells between bars or tabs, or at least two numbers with few letters around them."""
-    if len(line) > 400:
+    """A table's row: cells between bars or tabs, or at least two numbers of a column's width, six characters, with few
+    letters around them: no more than a row's label has, and than three to each of a number."""
+    if len(line) > _LONGEST_ROW:
         return line.lstrip().startswith("|")
     if _ROW.match(line):
         return True
@@ -180,9 +187,9 @@ def _paragraphs(text: str, lines: list[Span]) -> Iterator[tuple[int, int, bool]]
             yield first, end, True
             first = after
             continue
-        room = 0.85 * width - (end - start) - len(following.split(maxsplit=1)[0])
+        room = _FULL * width - (end - start) - len(following.split(maxsplit=1)[0])
         deliberate = width >= _MIN_WIDTH and room > 0 and _STARTS_ANEW.match(following)
-        if deliberate and not _TERMINAL.search(text[max(start, end - 12) : end].rstrip()):
+        if deliberate and not _TERMINAL.search(text[max(start, end - _BEFORE) : end].rstrip()):
             yield first, end, True
             first = after
     yield first, lines[-1][1], True
@@ -231,12 +238,12 @@ def _repair(text: str, cuts: list[int]) -> list[Span]:
 
 
 def _enumerates(text: str, start: int, end: int) -> bool:
-    return end - start < 16 and bool(_ENUMERATOR.match(text, start, end))
+    return end - start < _BEHIND and bool(_ENUMERATOR.match(text, start, end))
 
 
 def _goes_on(text: str, start: int, end: int) -> bool:
     """Whether the sentence goes on after ``end``, where the splitter saw it end."""
-    before, following = text[max(start, end - 12) : end].rstrip(), text[end : end + 16].lstrip()
+    before, following = text[max(start, end - _BEFORE) : end].rstrip(), text[end : end + _BEHIND].lstrip()
     if following[:1].islower() and _short().search(before):
         return True
     if following[:1].isdigit() and _counted().search(before):

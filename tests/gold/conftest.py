@@ -2,12 +2,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from rag.gold import GoldSet, Run, run
 from rag.library import Library
+from rag.models.encoder import Encoder, Matrix
 from tests.gold import handbook
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+
+_KEPT = 300
+"""Texts, at most 0.4 MB each."""
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _each_text_read_once() -> Iterator[None]:
+    """What the encoder makes of a text is the same each time, as it runs each by itself, and these tests put the same
+    few documents in again and again: what it made of a text is taken as it was."""
+    run_once = Encoder._run
+    known: dict[tuple[int, ...], Matrix] = {}
+
+    def remembered(encoder: Encoder, encoding: Encoding) -> Matrix:
+        ids = tuple(encoding.ids)
+        found = known.get(ids)
+        if found is None:
+            found = run_once(encoder, encoding)
+            if len(known) >= _KEPT:
+                known.clear()
+            known[ids] = found
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Encoder, "_run", remembered)
+        yield
 
 
 @pytest.fixture(scope="session")

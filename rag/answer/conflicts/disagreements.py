@@ -20,8 +20,8 @@ from rag.language import Word
 from rag.language.tables import listed
 from rag.types import Citation, Claim, Disagreement, Hit, Sentence, Support
 
-_LONGEST_VALUE = 240
-_LONGEST_SUBJECT = 12
+# Characters, about three lines of a card; words, about a line.
+_LONGEST_VALUE, _LONGEST_SUBJECT = 240, 12
 _BULLET = re.compile(r"^(?:[-*•]|\d{1,2}[.)]) ")
 
 

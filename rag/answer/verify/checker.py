@@ -27,11 +27,19 @@ STRICT = 0.7
 """What a sentence without a marker must reach, with every gate passed, to be attributed to a passage."""
 
 _UNPROVEN = SUPPORTED - 0.01
+# Of each passage, those windows that say most of the sentence by words alone: a rule may speak against the best.
 _TRIED = 3
+# A quotation has its pairs of words in the window, but for what is cut or joined; it is looked for only then: slow.
 _NEARLY_ALL = 0.8
-_SHORTEST_QUOTE = 3
+# Words, of which two stand together by chance; and the share of a sentence that stands for all of it, denied or not.
+_SHORTEST_QUOTE, _WHOLE = 3, 0.8
 _OPENING = " \t\n\"'“”‘’«»*_-•"
-_WHOLE = 0.8
+# Content words of a heading that ends in a colon.
+_LONGEST_HEADING = 8
+# Sentences that several markers of one sentence may point at together.
+_WIDEST = 8
+# Where the exponential is 0 or 1 to the last digit.
+_STEEPEST = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,7 @@ def is_claim(sentence: str) -> bool:
     content = {word.stem for word in parse(sentence).content}
     if not content - stems_listed("en", "of documents"):
         return False
-    return not (sentence.rstrip(" *_").endswith(":") and len(content) <= 8)
+    return not (sentence.rstrip(" *_").endswith(":") and len(content) <= _LONGEST_HEADING)
 
 
 class Checker:
@@ -115,7 +123,7 @@ class Checker:
         texts = [p.certain[start - p.start : end - p.start] for p, (start, end) in zip(passages, spans, strict=True)]
         source = self.reader.source("\n\n".join(texts))
         window = next(
-            w for w in self.reader.windows(claim, source, widest=8) if w.last - w.first + 1 == len(source.units)
+            w for w in self.reader.windows(claim, source, widest=_WIDEST) if w.last - w.first + 1 == len(source.units)
         )
         context = "\n".join(_context(passage) for passage in passages)
         held = gates(claim, window, context)
@@ -145,7 +153,7 @@ def score_of(window: Window, held: Gates, likeness: Likeness | None = None) -> f
     if likeness is not None:
         logit += likeness.known * TOKENS * min(TOKENS_MOST, likeness.mean + likeness.lowest - TOKENS_MIDDLE)
     logit -= FAILED * sum(gate == 0 for gate in held.each) + DOUBTED * sum(0 < gate < 1 for gate in held.each)
-    score = 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
+    score = 1 / (1 + math.exp(-max(-_STEEPEST, min(_STEEPEST, logit))))
     # Nothing tells whether a negation was lost or an opposite put in: no support by a check that was not made.
     # "Both pumps" may be what "two" counts, but nothing proves it.
     return min(score, _UNPROVEN) if held.worst <= UNPROVEN or held.unchecked else score

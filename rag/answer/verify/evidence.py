@@ -13,16 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.answer.passages import Unit, units_of
-from rag.answer.synonymy import Array, Softness, Vocabulary
-from rag.answer.weights import VERIFY, VERIFY_BIAS
+from rag.answer.synonymy import Array, Vocabulary
+from rag.answer.weights import VERIFY, VERIFY_BIAS, VERIFY_SOFTNESS
 from rag.language import Parsed, Value, Word, parse, same_value
 from rag.language.words import is_title
 from rag.models.static import DIMENSION, StaticVectors
 
-_SOFTNESS = Softness(0.4, 0.85, 0.85)
+# What follows makes the features; their weights were fitted over it, so that another value wants another fit.
 _WIDEST = 2
+# Lengths in the embedder's tokens, each half as long again; those are looked at that are about as long as the claim.
 _PIECES = (5, 8, 12, 18, 27, 40)
 _SHORTER, _LONGER = 0.6, 2.4
+# From this share of its runs of three words on a sentence counts as wholly copied, in the source's order or in pieces.
 _PATCHED = 0.6
 
 
@@ -223,7 +225,7 @@ class Reader:
             return table
         own = self._claim_vectors(claim)[1:]
         stems = [word.stem for word in content]
-        similar = source.vocabulary.matches(stems, own @ source.word_vectors.T, _SOFTNESS)
+        similar = source.vocabulary.matches(stems, own @ source.word_vectors.T, VERIFY_SOFTNESS)
         for u, rows in enumerate(source.rows):
             if rows:
                 table[u] = similar[:, rows].max(axis=1)

@@ -20,7 +20,7 @@ from rag.language.words import capitalises_nouns, seat_of, words_for_country
 
 _APPROXIMATELY = 0.05
 _SMALL = 10
-_NAME_BEGINNING = 4
+_NAME_BEGINNING, _NAME_ENDING = 4, 4
 _BEFORE = 2
 _REACH = 4
 _ASTRAY = 1
@@ -278,7 +278,7 @@ def _same_root(a: str, b: str) -> bool:
     if a[:2] != b[:2] or words_for_country(a) or words_for_country(b):
         return False
     short, long = sorted((a, b), key=len)
-    return len(short) >= _NAME_BEGINNING and long.startswith(short[:-1]) and 1 <= len(long) - len(short) <= 4
+    return len(short) >= _NAME_BEGINNING and long.startswith(short[:-1]) and 1 <= len(long) - len(short) <= _NAME_ENDING
 
 
 def _initials(text: str, words: Sequence[Word]) -> str:

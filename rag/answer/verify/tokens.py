@@ -12,10 +12,12 @@ from rag.answer.passages import units_of
 from rag.answer.verify.evidence import Claim
 from rag.models.encoder import DIMENSION, Encoder
 
+# Three: what is wrong with a sentence mostly is a word or two of it, which its mean hardly shows.
 _LOWEST = 3
 # What share of a text's letters stands in words that the encoder's vocabulary has whole: of English paragraphs 95 % lie
 # above the second, of German and Spanish ones 95 % below the first (see ``Encoder.known``).
 _FOREIGN, _KNOWN = 0.45, 0.75
+# The cores of the smallest machine.
 _THREADS = 2
 
 

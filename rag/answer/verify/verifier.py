@@ -15,6 +15,7 @@ from rag.models.encoder import Encoder
 from rag.models.static import StaticVectors
 from rag.types import Citation, Hit, MarkerSpan, Origin, Passage, Sentence, Support
 
+# Characters. What goes on without a stop for longer is a table or code run together, and no sentence.
 _LONGEST = 600
 # Alone this is the answer, and no passage can be held against it.
 _YES_OR_NO = re.compile(

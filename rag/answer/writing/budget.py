@@ -18,9 +18,10 @@ from rag.tokens import TokenCounter
 from rag.types import Hit, Turn
 
 HISTORY_SHARE = 0.25
-"""At most this share of the room after system text and question goes to the history."""
+"""At most this share of the room after system text and question goes to the history: what is answered from is the
+sources, and the question stands alone already."""
 SMALLEST_SOURCE = 40
-"""A source cut to fewer tokens than this says nothing; it is left out instead."""
+"""A source cut to fewer tokens than this, a sentence or two, says nothing; it is left out instead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,10 @@ from rag.text import words
 from rag.tokens import TokenCounter
 from rag.types import Condensed, Said, Turn
 
+# "And part-time?", "Why so late?": with no more words of its own a question has no subject.
 _FEW_WORDS = 2
-_HISTORY_TURNS = 3
-_ANSWER_CHARACTERS = 600
+# What a follow-up leans on was said just before, in an answer mostly at its beginning; to rewrite it must cost little.
+_HISTORY_TURNS, _ANSWER_CHARACTERS = 3, 600
 _AROUND = " \t*_`\"'\u201c\u201d\u201e\u00ab\u00bb"
 
 
@@ -109,7 +110,8 @@ def rewriting_prompt(
 
 
 def longest_rewriting(question: str) -> int:
-    """Characters that a rewriting may plausibly have."""
+    """Characters that a rewriting may plausibly have: the question's, with the names it leans on put in. What is longer
+    is an answer or an explanation."""
     return 3 * len(question) + 300
 
 

@@ -44,13 +44,12 @@ _CONTROL_WORDS = (
 )
 # Tags and overrides in any number; of the zero-width ones many, since a few stand between words of some scripts.
 _DECEIVING = "[\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]|(?:[\u200b\u2060\ufeff][^\u200b\u2060\ufeff]{0,3}){4}"
-_LABEL_LENGTH = 200
-_NONCE_LENGTH = 8
+# Characters. A label stays a line; nobody guesses a nonce of 32 bits at once; a fence is label, words and nonce.
+_LABEL_LENGTH, _NONCE_LENGTH, _LONGEST_FENCE = 200, 8, 300
 _BRACKETED = r"[\[【［〔](?=\s*\^?\d{1,3}\s*[\]】］〕])|(?<=\d)[\]】］〕]"
 _ANGLES = r"<+"
 _FENCE_END = r">+|[\n<]"
 _FENCE_WORDS = r"\b(?:SOURCE|END|CONVERSATION|PASSAGE)\b"
-_LONGEST_FENCE = 300
 
 
 def tampering(text: str) -> tuple[str, ...]:

@@ -39,12 +39,13 @@ Opinion = tuple[Support, float]
 
 _SUPPORT = {"supported": Support.SUPPORTED, "partial": Support.PARTIAL, "unsupported": Support.UNSUPPORTED}
 _SHARE = {"supported": 1.0, "partial": 0.5, "unsupported": 0.0}
+# Characters: the object asked for has 26, and what goes on for long is no verdict.
 _LONGEST_REPLY = 500
 _EVEN = 0.5
 _GATES = ("values", "names", "roles", "negation", "quantity", "opposite")
 _YES_OR_NO = re.compile(r"<score>\s*(yes|no)\b|^\W*(yes|no)\b", re.IGNORECASE)
-_ANSWER_TOKENS = 24
-_ALTERNATIVES = 10
+# Room for "<score> yes </score>" with words before it, and for the other of yes and no among a token's alternatives.
+_ANSWER_TOKENS, _ALTERNATIVES = 24, 10
 
 
 @dataclass(frozen=True, slots=True)

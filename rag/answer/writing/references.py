@@ -13,7 +13,9 @@ from rag.types import Passage
 _BULLET = re.compile(r"[\s>*_#•–—-]*(?:\d{1,3}[.):]\s)?\s*")
 _MARKERS = re.compile(r"(?:\[\d{1,3}\][\s,;:*_.–—-]*)+")
 _EMPTY = re.compile(r"[\s*_=-]*")
+# Runs of so many words are nobody's own by chance; what shares fewer of them than half may quote or obey.
 _RUN, _RECITED, _FEWEST_RUNS = 4, 0.5, 4
+# Characters of a line in a list of sources: a path, a title and a heading.
 _LONGEST = 300
 
 

@@ -9,8 +9,11 @@ from rag.text import compiled
 REFUSAL = "NOT IN THE DOCUMENTS"
 _REFUSED = rf"\s*\W?{REFUSAL}\W?(?=\s|$)"
 _NOISE = r"[\s*_`\"'.>#-]+"
-_LONGEST = 400
-_LONGEST_ELSEWHERE = 250
+# Characters: a refusal in a model's own words is short, and what follows in a longer reply answers. In other languages
+# it is told by single words, so by fewer characters.
+_LONGEST, _LONGEST_ELSEWHERE = 400, 250
+# After the agreed words, for a marker or a full stop with what is around it.
+_ROOM = 20
 _SENTENCE = r"[^.!?。！？؟\n]*[.!?。！？؟]*"
 
 
@@ -18,7 +21,7 @@ def may_be_refusal(text: str) -> bool:
     """Whether what has come so far could still become the agreed refusal."""
     squeezed = _squeeze(text)
     wanted = _squeeze(REFUSAL)
-    return wanted.startswith(squeezed) or (squeezed.startswith(wanted) and len(squeezed) <= len(wanted) + 20)
+    return wanted.startswith(squeezed) or (squeezed.startswith(wanted) and len(squeezed) <= len(wanted) + _ROOM)
 
 
 def is_refusal(text: str) -> bool:
