@@ -256,17 +256,12 @@ def _pass(session: Session, gold: GoldSet, part: Path, done: Callable[[str], Non
     questions = gold.by_id()
     kept = [record for record in plan.records if not record.error and session.recorded(questions[record.id], record)]
     session.passages.update(plan.passages)
-    writer = RunWriter.start(part, plan)
-    try:
-        for record in kept:
-            writer.add(record, passages_of([record], session.passages))
-        for record in _records(session, gold, tuple(kept), done):
-            writer.add(record, passages_of([record], session.passages))
-            kept.append(record)
-        finished = time.time()
-        writer.finish(finished)
-    finally:
-        writer.close()
+    writer = RunWriter.start(part, replace(plan, records=tuple(kept), passages=session.passages))
+    for record in _records(session, gold, tuple(kept), done):
+        writer.add(record, passages_of([record], session.passages))
+        kept.append(record)
+    finished = time.time()
+    writer.finish(finished)
     return replace(plan, records=tuple(kept), passages=session.passages, finished=finished)
 
 

@@ -40,6 +40,15 @@ def write_whole(path: Path, data: str | bytes) -> None:
         raise unwritable(path, error) from error
 
 
+def append(path: Path, lines: str) -> None:
+    """Add whole lines at the end of a file, in one piece. Raises GoldError when it cannot be written."""
+    try:
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(lines)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
 def unwritable(path: Path, error: OSError) -> GoldError:
     """What to raise when ``path`` cannot be written."""
     return GoldError(f"Cannot write {path}: {error.strerror}.", hint="Choose another path, or make room.")

@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from statistics import fmean
-from typing import IO, Any
+from typing import Any
 
 from rag.errors import GoldError
-from rag.gold.files.disk import from_plain, unwritable, write_whole
+from rag.gold.files.disk import append, from_plain, write_whole
 from rag.gold.types import Acceptance, Found, Noise, Question, Record, Run, conditions_of, corpus_digest, digest
 from rag.types import Answer, to_plain
 
@@ -20,58 +20,36 @@ VERSION = 1
 _BULK = ("records", "passages", "finished", "noise")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class RunWriter:
-    """Appends a run to ``path``: a header, then each record with the texts of its new passages, then the end.
+    """Appends to the run in ``path``: a header, then each record with the texts of its new passages, then the end.
 
-    A record is written in one piece and flushed; what a kill leaves behind is a run with fewer records.
+    A record is written in one piece; what a kill leaves behind is a run with fewer records. Raises GoldError when the
+    file cannot be written.
     """
 
     path: Path
-    _file: IO[str]
     _known: set[str]
 
     @classmethod
-    def start(cls, path: Path, header: Run) -> RunWriter:
-        """Begin a new file. Raises GoldError when it cannot be written."""
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("w", encoding="utf-8")
-        except OSError as error:
-            raise unwritable(path, error) from error
-        writer = cls(path, file, set())
-        writer._write(_header(header))
-        return writer
+    def start(cls, path: Path, run: Run) -> RunWriter:
+        """Begin a new file, in one step, with the records that ``run`` has already."""
+        known: set[str] = set()
+        write_whole(path, _begun(run, known))
+        return cls(path, known)
 
     def add(self, record: Record, passages: Mapping[str, str]) -> None:
         """Append a record."""
-        self._write(_told_of(record, passages, self._known))
+        append(self.path, _told_of(record, passages, self._known))
 
     def finish(self, finished: float) -> None:
-        """Append the end and close."""
-        self._write(_end(finished, None))
-        self.close()
-
-    def close(self) -> None:
-        """Close; without ``finish`` the run counts as interrupted."""
-        # All was flushed line by line, so what fails now has been told already.
-        with suppress(OSError):
-            self._file.close()
-
-    def _write(self, lines: str) -> None:
-        try:
-            self._file.write(lines)
-            self._file.flush()
-        except OSError as error:
-            self.close()
-            raise unwritable(self.path, error) from error
+        """Append the end; without it the run counts as interrupted."""
+        append(self.path, _end(finished, None))
 
 
 def write_run(path: Path, run: Run) -> None:
     """Write a whole run in one step: the old file stays until the new one is complete."""
-    known: set[str] = set()
-    records = (_told_of(record, passages_of([record], run.passages), known) for record in run.records)
-    write_whole(path, "".join((_header(run), *records, _end(run.finished, run.noise))))
+    write_whole(path, _begun(run, set()) + _end(run.finished, run.noise))
 
 
 def keys_of(record: Record) -> Iterator[str]:
@@ -108,9 +86,11 @@ def read_run(path: Path, *, interrupted: bool = False) -> Run:
     return replace(run, records=tuple(records), passages=passages, finished=finished, noise=noise)
 
 
-def _header(run: Run) -> str:
+def _begun(run: Run, known: set[str]) -> str:
+    """The header and the records; the keys of their passages are put with those ``known``."""
     kept = {f.name: to_plain(getattr(run, f.name)) for f in fields(Run) if f.name not in _BULK}
-    return _line({"kind": "run", "version": VERSION, **kept})
+    records = [_told_of(record, passages_of([record], run.passages), known) for record in run.records]
+    return "".join([_line({"kind": "run", "version": VERSION, **kept}), *records])
 
 
 def _told_of(record: Record, passages: Mapping[str, str], known: set[str]) -> str:
@@ -245,11 +225,7 @@ class Recording:
         """Append an answer."""
         parts = _parts(question, repeat, self.conditions)
         line = {"kind": "answer", "key": digest(parts), "id": question.id, "repeat": repeat, "parts": parts}
-        try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(_line({**line, **to_plain(recorded)}))
-        except OSError as error:
-            raise unwritable(self.path, error) from error
+        append(self.path, _line({**line, **to_plain(recorded)}))
 
     def find(self, question: Question, repeat: int, fingerprint: Mapping[str, Any], depth: int) -> Recorded:
         """The answer recorded under the same conditions with at least ``depth`` passages. Raises NotRecorded, saying
