@@ -1,22 +1,34 @@
 """XQuAD in English, German, Spanish, Chinese and Arabic, quotes mode, each alone and all in one collection: the right
-passage first, the answer in the quotes, and what was refused though it is there; without the encoder and with it.
+passage first, the answer in the quotes, and what was refused though it is there; without the encoder and with it. And
+which language a text is taken for, also with each constant of that smaller and larger.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from statistics import fmean
 
+from rag.language import sentences
 from rag.library import Library
 from tests.bench.answer_bench import HALVES
 from tests.bench.answer_data import half
 from tests.bench.tables import data, table
 
 LANGUAGES = ("en", "de", "es", "zh", "ar")
+CONSTANTS: tuple[tuple[str, tuple[float, float]], ...] = (
+    ("_LEAST", (0.06, 0.24)),
+    ("_MARGIN", (1.0, 1.3)),
+    ("_NONE", (0.0, 0.06)),
+    ("_ENOUGH", (10, 40)),
+    ("_RARER", (0.7, 1.0)),
+    ("_MOSTLY", (0.2, 0.6)),
+)
+"""Of ``rag.language.languages``, and what each is set to beside what it is."""
 EVERY = 5
 """Of the other languages, and of all in one collection, every so many questions are asked."""
 
@@ -38,6 +50,7 @@ def main() -> None:
     if folder is None:
         return
     texts = {language: load(folder, language) for language in LANGUAGES}
+    tell(texts)
     rows: list[list[object]] = []
     for language, (documents, questions) in texts.items():
         rows += measure(f"{language}, alone", documents, questions[:: 2 if language == "en" else EVERY])
@@ -58,6 +71,31 @@ def load(folder: Path, language: str) -> tuple[dict[str, str], list[Question]]:
             strings = tuple(answer["text"] for answer in item["answers"])
             questions.append(Question(item["question"], language, source, strings, half(f"article-{number:02d}.txt")))
     return documents, questions
+
+
+def tell(texts: Mapping[str, tuple[dict[str, str], list[Question]]]) -> None:
+    """Print the share of paragraphs, of their sentences and of questions whose language is told right, and wrong; the
+    rest is not told."""
+    languages = import_module("rag.language.languages")
+    pieces: dict[str, list[tuple[str, str]]] = {"paragraphs": [], "sentences": [], "questions": []}
+    for language, (documents, questions) in texts.items():
+        paragraphs = [part for text in documents.values() for part in text.split("\n\n")]
+        pieces["paragraphs"] += [(language, part) for part in paragraphs]
+        pieces["sentences"] += [(language, part[a:b]) for part in paragraphs[::EVERY] for a, b in sentences(part)]
+        pieces["questions"] += [(language, question.text) for question in questions[::EVERY]]
+    rows: list[list[object]] = []
+    for name, value in [("", 0.0), *((name, value) for name, values in CONSTANTS for value in values)]:
+        before = getattr(languages, name or "_LEAST")
+        setattr(languages, name or "_LEAST", value if name else before)
+        row: list[object] = [f"{name} = {value:g}" if name else "as it is"]
+        for own in pieces.values():
+            languages.language_of.cache_clear()
+            found = [(language, languages.language_of(text)) for language, text in own]
+            row += [fmean(a == b for a, b in found), fmean(bool(b) and a != b for a, b in found)]
+        setattr(languages, name or "_LEAST", before)
+        rows.append(row)
+    languages.language_of.cache_clear()
+    table(["language told", *(f"{kind}, {how}" for kind in pieces for how in ("right", "wrong"))], rows)
 
 
 def measure(name: str, documents: dict[str, str], questions: Sequence[Question]) -> list[list[object]]:

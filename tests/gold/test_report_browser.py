@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from rag.gold import compare, verdict
 from rag.gold.report.content import build_report
-from rag.gold.report.html import html_report
+from rag.gold.report.files import html_report
 from tests.gold.test_reports import NASTY, hostile_report, runs
 
 pytestmark = pytest.mark.browser

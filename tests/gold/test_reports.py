@@ -14,9 +14,8 @@ from rich.console import Console
 from rag.gold.files.runs import accept
 from rag.gold.metrics.comparison import compare, noise_floor, verdict
 from rag.gold.metrics.definitions import Stage
-from rag.gold.report.ci import junit_report, markdown_report
 from rag.gold.report.content import LABELS, Report, alike, build_report, ranks, unwrapped, word_diff
-from rag.gold.report.html import html_report, scatter_chart
+from rag.gold.report.files import html_report, junit_report, markdown_report, scatter_chart
 from rag.gold.report.terminal import print_accepted, print_report
 from rag.gold.types import Question, Record, Run
 from tests.gold.made import FAULTS, FINGERPRINT, REFUSED, question, record, run_of, unanswerable, worse

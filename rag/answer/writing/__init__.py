@@ -15,8 +15,7 @@ from rag.answer.writing.condense import (
 from rag.answer.writing.fence import clean_reply, tampering
 from rag.answer.writing.generate import REFUSED, Chunk, Draft, calibration_notices, write
 from rag.answer.writing.judge import SCHEMA, SECONDS, General, Judge, Opinions, YesOrNo
-from rag.answer.writing.references import without_references
-from rag.answer.writing.refusal import declines
+from rag.answer.writing.replies import declines, without_references
 
 __all__ = [
     "REFUSED",

@@ -10,8 +10,14 @@ from dataclasses import dataclass
 from rag.answer.markers import WRITTEN, Marker, MarkerParser
 from rag.answer.writing.budget import Assembled, Message
 from rag.answer.writing.fence import FenceFilter
-from rag.answer.writing.references import begins_instructions, recites
-from rag.answer.writing.refusal import declines, is_refusal, may_be_refusal, without_refusal
+from rag.answer.writing.replies import (
+    begins_instructions,
+    declines,
+    is_refusal,
+    may_be_refusal,
+    recites,
+    without_refusal,
+)
 from rag.errors import EmptyAnswer
 from rag.tokens import fewest
 

@@ -445,7 +445,7 @@ def sweep_command(
     from rag.gold.files.disk import write_whole
     from rag.gold.files.gold_set import load_gold
     from rag.gold.metrics.tuning import rate
-    from rag.gold.report.html import sweep_html
+    from rag.gold.report.files import sweep_html
     from rag.gold.report.terminal import sweep_table
 
     if corpus is None:

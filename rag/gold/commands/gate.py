@@ -20,9 +20,15 @@ from rag.gold.metrics.comparison import Comparison, Exit, Verdict, compare, docu
 from rag.gold.metrics.llm_judge import Judge, open_chat
 from rag.gold.metrics.matching import Backend, Finder, LibraryCorpus
 from rag.gold.metrics.scoring import needs_rescoring, rescore
-from rag.gold.report.ci import failure_junit, failure_markdown, junit_report, markdown_report
 from rag.gold.report.content import Report, build_report
-from rag.gold.report.html import failure_html, html_report
+from rag.gold.report.files import (
+    failure_html,
+    failure_junit,
+    failure_markdown,
+    html_report,
+    junit_report,
+    markdown_report,
+)
 from rag.gold.types import Finding, GoldSet, Mode, Problem, Run
 from rag.prompts import load_prompt
 

@@ -9,7 +9,7 @@ import pytest
 
 from rag.answer.writing.budget import Assembled, Message
 from rag.answer.writing.generate import RECITED, REFUSED, Chunk, Draft, calibration_notices, write
-from rag.answer.writing.refusal import REFUSAL, declines
+from rag.answer.writing.replies import REFUSAL, declines
 from rag.errors import EmptyAnswer
 from rag.types import Hit, Passage
 
