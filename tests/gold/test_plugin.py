@@ -127,7 +127,7 @@ def test_without_the_option_nothing_is_imported(room: Path) -> None:
     )
     (room / "test_nothing.py").write_text("def test_nothing(): pass\n", encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *([] if DECLARED else ["-p", PLUGIN]), "-qs"]
-    done = subprocess.run(command, cwd=room, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=room, capture_output=True, text=True, timeout=300)
     out = done.stdout + done.stderr
     assert done.returncode == 0, out
     assert "LOADED ['rag.gold', 'rag.gold.pytest_plugin'] False" in out
