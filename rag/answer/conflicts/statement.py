@@ -22,16 +22,6 @@ _COVERED = 0.65
 _REACH = 2
 
 
-def _light() -> frozenset[str]:
-    """Words that join a thing to its value and say nothing of it."""
-    return stems_listed("en", "light")
-
-
-def _carriers() -> frozenset[str]:
-    """ "No need of refuge", "no sign of life": what is denied comes behind them."""
-    return stems_listed("en", "carrier")
-
-
 @dataclass(frozen=True)
 class Statement:
     """One sentence of a document; ``start`` and ``end`` are offsets in the document, all others in ``text``."""
@@ -82,9 +72,9 @@ class Statement:
         return {key(w.stem): w for w in self.words if self.tells(w)}
 
     def tells(self, word: Word) -> bool:
-        """Whether a word says what the sentence is about."""
+        """Whether a word says what the sentence is about: no value, and not one that only joins a thing to its value."""
         free = not any(v.start <= word.start < v.end for v in self.values)
-        return word.content and free and word.stem not in _light() and not word.stem.isdigit()
+        return word.content and free and word.stem not in stems_listed("en", "light") and not word.stem.isdigit()
 
     @cached_property
     def names(self) -> dict[str, Word]:
@@ -156,12 +146,12 @@ class Statement:
     @cached_property
     def denied(self) -> frozenset[str]:
         """The keys of the words that a negation denies: the next telling word in its clause."""
+        # "No need of refuge", "no sign of life": what is denied comes behind them.
+        carriers = stems_listed("en", "carrier")
         found: set[str] = set()
         for negation in self.parsed.negations:
             _, last = self.clause(negation.start, negation.end)
-            behind = [
-                w for w in self.words if negation.end <= w.start < last and w.content and w.stem not in _carriers()
-            ]
+            behind = [w for w in self.words if negation.end <= w.start < last and w.content and w.stem not in carriers]
             found.update(key(w.stem) for w in behind[:1])
         return frozenset(found)
 
@@ -225,5 +215,7 @@ def asked_of(question: str) -> dict[str, Word]:
     return {
         key(w.stem): w
         for w in words_of(question)
-        if w.content and w.stem not in _light() and question[w.start : w.end].lower() not in question_words()
+        if w.content
+        and w.stem not in stems_listed("en", "light")
+        and question[w.start : w.end].lower() not in question_words()
     }
