@@ -72,7 +72,7 @@ class Statement:
         return {key(w.stem): w for w in self.words if self.tells(w)}
 
     def tells(self, word: Word) -> bool:
-        """Whether a word says what the sentence is about: no value, and not one that only joins a thing to its value."""
+        """Whether a word says what the sentence is about: no value, and none that only joins a thing to its value."""
         free = not any(v.start <= word.start < v.end for v in self.values)
         return word.content and free and word.stem not in stems_listed("en", "light") and not word.stem.isdigit()
 

@@ -229,7 +229,7 @@ def run_command(
     try:
         config = configuration({**options, "llm": named["llm"]})
         given = {name: value for name, value in options.items() if name not in _FLAGS}
-        requests = [RunRequest(path, config, where=where, **given) for path in gold_files]
+        requests = [RunRequest(gold_file=path, config=config, where=where, **given) for path in gold_files]
         with progress_bar("Asking") as progress:
             if pair:
                 candidates = [(name, config.with_(llm=name)) for name in llms] if len(llms) == 2 else [

@@ -29,7 +29,7 @@ from rag.gold.report.files import (
     junit_report,
     markdown_report,
 )
-from rag.gold.types import Finding, GoldSet, Mode, Problem, Run
+from rag.gold.types import Finding, GoldSet, Problem, Run
 from rag.prompts import load_prompt
 
 if TYPE_CHECKING:
@@ -232,10 +232,9 @@ def write_failure(title: str, told: str, *, html: Path | None, markdown: Path | 
             write_whole(path, render(title, told))
 
 
-@dataclass(frozen=True, slots=True)
-class RunRequest:
-    """What ``rag gold run`` was asked for; the names are its options'. ``where`` repeats those that name documents and
-    model."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest(Settings):
+    """What ``rag gold run`` was asked for: the settings of the run, and what else its options say, by their names."""
 
     gold_file: Path
     config: Config
@@ -244,37 +243,24 @@ class RunRequest:
     tags: tuple[str, ...] = ()
     shard: tuple[int, int] = (1, 1)
     drafts: bool = False
-    mode: Mode = "live"
-    recording: Path | None = None
-    retrieval_only: bool = False
-    k: int | None = None
-    repeats: int | None = None
-    noise: bool = False
     no_baseline: bool = False
     allow_corpus_change: bool = False
     no_lint: bool = False
     judge: str | None = None
-    out: Path | None = None
-    where: str = ""
 
     def gold(self) -> GoldSet:
         """The selected questions."""
         return load_gold(self.gold_file).select(self.ids, self.tags, drafts=self.drafts).shard(*self.shard)
 
     def settings(self) -> Settings:
-        """The settings of the run."""
+        """The settings of the run, its files beside the gold set's unless they are named."""
         recording = self.recording or self.gold_file.with_name(f"{self.gold_file.stem}.recorded.jsonl")
-        return Settings(
-            k=self.k,
-            repeats=self.repeats,
-            mode=self.mode,
+        return replace(
+            self,
             recording=None if self.mode == "live" else recording,
-            retrieval_only=self.retrieval_only,
-            noise=self.noise,
-            check=not self.no_lint,
             out=self.out or run_path(self.gold_file, retrieval_only=self.retrieval_only, shard=self.shard),
+            check=not self.no_lint,
             model=self.config.llm,
-            where=self.where,
         )
 
 
