@@ -37,11 +37,6 @@ class Parsed:
         return tuple(word for word in self.words if word.content)
 
     @cached_property
-    def stems(self) -> tuple[str, ...]:
-        """The stems of all its words, in order."""
-        return tuple(word.stem for word in self.words)
-
-    @cached_property
     def values(self) -> tuple[Value, ...]:
         """Its numbers, amounts and dates in order."""
         return values_of(self.text, self.read_as)

@@ -190,13 +190,8 @@ def _country_words() -> tuple[dict[str, str], dict[str, str]]:
     return same, seats
 
 
-def country_of(word: str) -> str:
-    """The country that a word names, or whose adjective or people it is; empty if it is none."""
-    return _country_words()[0].get(_plain(word), "")
-
-
 def words_for_country(country: str) -> tuple[str, ...]:
-    """The words for a country, as ``country_of`` names it; none if it is no country."""
+    """The words for a country, its adjective and people's too, by its stem; none if it is no country."""
     return _words_by_country().get(country, ())
 
 

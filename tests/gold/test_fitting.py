@@ -134,11 +134,9 @@ def point(name: str, passing: int, total: int, ms: float = 10.0) -> Point:
 
 def test_a_winner_is_named_only_where_the_difference_is_significant() -> None:
     clear = rate([point("bad", 10, 40), point("good", 38, 40), point("worse", 2, 40)])
-    assert clear.winner is not None and clear.winner.name == "good"
     assert clear.conclusion == "good is best on pass, significantly so."
     assert [rated.point.name for rated in clear.rated] == ["good", "bad", "worse"]
     close = rate([point("a", 38, 40), point("b", 37, 40), point("c", 5, 40)])
-    assert close.winner is None
     assert close.conclusion == "No winner on pass: a is not significantly better than b."
     assert rate([point("only", 3, 4)]).conclusion == "Only only ran."
 

@@ -223,13 +223,8 @@ class Sweep:
     rated: tuple[Rated, ...]
 
     @property
-    def winner(self) -> Point | None:
-        """The best point if it is significantly better than every other one; else None."""
-        return self.rated[0].point if all(rated.beaten for rated in self.rated[1:]) else None
-
-    @property
     def conclusion(self) -> str:
-        """The finding in one sentence."""
+        """The finding in one sentence: the best point wins if it is significantly better than every other one."""
         best = self.rated[0].point.name
         ties = [rated.point.name for rated in self.rated[1:] if not rated.beaten]
         if not ties:
