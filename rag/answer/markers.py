@@ -39,7 +39,6 @@ _PAGE = rf"(?:[,:;]{_SPACE}[^\W\d_][^\n()\[\]【】]{{0,120}})?"
 _NAMED_ROUND = (
     rf"(?i)\((?P<inside>{_SPACE}(?:{_LEAD}{_SPACE})?(?:(?:{_NAMED})?{_GROUP}|{_NAMED}{_LISTED}{_SPACE}{_PAGE}))\)"
 )
-_ROUND = rf"{_NAMED_ROUND}|\((?P<bare>{_SPACE}{_LISTED}{_SPACE}{_PAGE})\)"
 _BARE = (
     rf"(?:{'|'.join(_NAMES)})[ \u00a0](?:\[\d{{1,3}}\](?:(?:,? |,)?\[\d{{1,3}}\]){{0,9}}"
     r"|#?\d{1,3}(?:(?: and | & |, )\d{1,3}){0,9}(?![\w.,]?\d|\w))"
@@ -73,13 +72,12 @@ class MarkerParser:
     """Parts a streamed answer into text and citation markers.
 
     Understands ``[1]``, ``[1, 3]``, ``[1-3]``, ``[1], [3]``, ``[^1]``, ``【1†x】``, ``[Source 1: x]``, ``(see [1])``,
-    ``Source 1`` and, with ``parentheses``, ``(1)``; leaves code alone. Numbers outside 1..``count`` are counted as
+    and ``Source 1``; leaves ``(1)`` and code alone. Numbers outside 1..``count`` are counted as
     invalid (the unbracketed form is then plain text). The result does not depend on how the text is cut into pieces.
     """
 
-    def __init__(self, count: int, *, parentheses: bool = False) -> None:
+    def __init__(self, count: int) -> None:
         self._count = count
-        self._round = _ROUND if parentheses else _NAMED_ROUND
         self._held = ""
         self._before = ""
         self._line = ""
@@ -134,7 +132,7 @@ class MarkerParser:
         return self._bare(buffer, at, final)
 
     def _bracketed(self, buffer: str, at: int, final: bool) -> tuple[int, Marker | None, int] | None:
-        pattern = self._round if buffer[at] == "(" else _BRACKETED
+        pattern = _NAMED_ROUND if buffer[at] == "(" else _BRACKETED
         found = compiled(pattern).match(buffer, at)
         if found is None:
             undecided = not final and _may_become_marker(buffer, at)
@@ -283,9 +281,9 @@ def _closing_run(buffer: str, start: int, limit: int, length: int) -> int:
     return -1
 
 
-def parse(text: str, count: int, *, parentheses: bool = False) -> list[str | Marker]:
+def parse(text: str, count: int) -> list[str | Marker]:
     """The text and markers of a whole answer, as ``MarkerParser`` finds them; neighbouring texts are joined."""
-    parser = MarkerParser(count, parentheses=parentheses)
+    parser = MarkerParser(count)
     return join([*parser.feed(text), *parser.finish()])
 
 

@@ -28,8 +28,8 @@ _SHORTEST, _LONGEST = 30, 400
 _PROVEN = (Support.QUOTED, Support.SUPPORTED)
 
 
-def document_summary(question: str, passages: Sequence[Passage], most: int = SENTENCES) -> Answer:
-    """At most ``most`` sentences of a document, in its order; ``question`` is what they are shown as an answer to.
+def document_summary(question: str, passages: Sequence[Passage]) -> Answer:
+    """A few sentences of a document, in its order; ``question`` is what they are shown as an answer to.
 
     Raises QuestionError for a document without whole sentences.
     """
@@ -44,15 +44,15 @@ def document_summary(question: str, passages: Sequence[Passage], most: int = SEN
     texts = [passage.text[start - passage.start : end - passage.start] for start, (passage, end) in found]
     quotes = [
         Quote(passage, start, end, 1.0)
-        for start, (passage, end) in (found[index] for index in central(static_vectors().embed(texts), most))
+        for start, (passage, end) in (found[index] for index in central(static_vectors().embed(texts), SENTENCES))
     ]
     hits = [Hit(passage, 0.0, 0.0, 0.0) for passage in {quote.passage.id: quote.passage for quote in quotes}.values()]
     answer = quoted_answer(question, quotes, hits)
     return replace(answer, asked=question, used=used_hits(answer), model="quotes")
 
 
-def conversation_summary(question: str, answers: Sequence[Answer], most: int = SENTENCES) -> Answer:
-    """At most ``most`` sentences of earlier answers that their citations bear out, with these, in their order.
+def conversation_summary(question: str, answers: Sequence[Answer]) -> Answer:
+    """A few sentences of earlier answers that their citations bear out, with these, in their order.
 
     Raises QuestionError where there is none.
     """
@@ -69,7 +69,7 @@ def conversation_summary(question: str, answers: Sequence[Answer], most: int = S
     kept: list[Sentence] = []
     citations: list[Citation] = []
     markers: list[MarkerSpan] = []
-    for index in sorted(central(static_vectors().embed([words for words, _ in said]), most)):
+    for index in sorted(central(static_vectors().embed([words for words, _ in said]), SENTENCES)):
         words, (answer, sentence) = said[index]
         text += "\n\n" if text else ""
         start = len(text)

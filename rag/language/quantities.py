@@ -431,9 +431,9 @@ def measure_of(word: str, language: str = "en") -> str:
     return _units("measure", language).get(word.lower(), "")
 
 
-def other_unit(a: Value, b: Value, language: str = "en") -> bool:
+def other_unit(a: Value, b: Value) -> bool:
     """Whether two values are measured differently: days and weeks, dollars and euros."""
     if a.kind == b.kind == "money":
         return a.unit != b.unit
-    one, two = measure_of(a.unit, language), measure_of(b.unit, language)
+    one, two = measure_of(a.unit), measure_of(b.unit)
     return bool(one and two) and one != two

@@ -130,16 +130,15 @@ def stem(word: str, language: str = "en") -> str:
 
 
 @cache
-def _synonyms(language: str) -> dict[str, str]:
-    rows = [row["words"].split() for row in table("synonyms") if row["language"] == language]
-    return {stem(word, language): stem(words[0], language) for words in reversed(rows) for word in words}
+def _synonyms() -> dict[str, str]:
+    rows = [row["words"].split() for row in table("synonyms")]
+    return {stem(word): stem(words[0]) for words in reversed(rows) for word in words}
 
 
-@lru_cache(maxsize=50_000)
-def key(word: str, language: str = "en") -> str:
-    """What stands for the stem ``word`` and all stems that can replace it: different words for one thing, as statements
-    of different sources are compared."""
-    return _synonyms(language).get(word, word)
+def key(word: str) -> str:
+    """What stands for the English stem ``word`` and all stems that can replace it: different words for one thing, as
+    statements of different sources are compared."""
+    return _synonyms().get(word, word)
 
 
 @cache

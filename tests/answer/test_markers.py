@@ -122,9 +122,8 @@ def test_plain_text_stays(text: str) -> None:
     assert parse(text, 3) == [text]
 
 
-def test_parentheses_only_where_asked_for() -> None:
+def test_a_number_in_parentheses_is_no_marker() -> None:
     assert parse("So (1).", 3) == ["So (1)."]
-    assert parse("So (1).", 3, parentheses=True) == ["So ", Marker((1,)), "."]
 
 
 def test_neighbours_and_words_after_a_marker() -> None:
@@ -144,10 +143,10 @@ def test_code_on_a_line_is_no_block() -> None:
     assert parse("```x[1]``` is code [2]", 3) == ["```x[1]``` is code ", Marker((2,))]
 
 
-@given(PIECES, st.data(), st.booleans())
-def test_chunking_changes_nothing_and_no_half_marker_shows(text: str, data: st.DataObject, parentheses: bool) -> None:
-    whole = parse(text, 3, parentheses=parentheses)
-    parser = MarkerParser(3, parentheses=parentheses)
+@given(PIECES, st.data())
+def test_chunking_changes_nothing_and_no_half_marker_shows(text: str, data: st.DataObject) -> None:
+    whole = parse(text, 3)
+    parser = MarkerParser(3)
     parts: list[str | Marker] = []
     at = 0
     while at < len(text):
@@ -201,13 +200,12 @@ def test_hostile_input_is_held_back_only_within_bounds(unit: str) -> None:
      "[^1](http://a", " ", "[\u200b", "Sources 1 and ", "\0", "\u202e", "[1-999999999]", "[source: ", "(Source ",
      "([1], ", "[1], ", "[1 - a (", "(see [1] [", "Quelle [1]", "Sourc"],
 )  # fmt: skip
-@pytest.mark.parametrize("parentheses", [False, True])
-def test_a_long_text_is_parsed_in_one_pass(unit: str, parentheses: bool) -> None:
+def test_a_long_text_is_parsed_in_one_pass(unit: str) -> None:
     """A step that looked back over the text would take hours here, where one pass takes seconds."""
     text = unit * (100_000 // len(unit))
-    parts = parse(text, 3, parentheses=parentheses)
+    parts = parse(text, 3)
     assert sum(len(part) for part in parts if isinstance(part, str)) <= len(text)
-    parser = MarkerParser(3, parentheses=parentheses)
+    parser = MarkerParser(3)
     fed: list[str | Marker] = []
     for start in range(0, len(text), 1_000):
         fed += parser.feed(text[start : start + 1_000])
