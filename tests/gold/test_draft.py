@@ -119,7 +119,8 @@ def test_the_judge_is_reported_and_never_gates(healthy: Run) -> None:
     assert "judge_support" not in second.scores()["volcano"]
     comparison = compare(judged(healthy, {"verdict": "supported"}), second)
     assert verdict(second, comparison).code == 0
-    assert next(shift for shift in comparison.shifts if shift.metric == "judge_support").delta.mean < -0.9
+    (delta,) = (shift.delta for shift in comparison.shifts if shift.metric.name == "judge_support")
+    assert delta is not None and delta.mean < -0.9
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_retrieval_only_searches_and_does_not_answer(library: Library, gold: Gol
     assert set(found.scores()["volcano"]) == {"retrieve_ms"}
     comparison = compare(healthy, found)
     assert verdict(found, comparison).code is Exit.CLEAN
-    assert {shift.metric.split("@")[0] for shift in comparison.shifts} == {
+    assert {shift.metric.name.split("@")[0] for shift in comparison.shifts} == {
         "file_hit", "file_recall", "file_ndcg", "file_rr", "passage_hit", "passage_recall", "passage_ndcg",
         "passage_rr", "character_precision", "retrieve_ms",
     }  # fmt: skip

@@ -8,7 +8,7 @@ from enum import IntEnum, StrEnum
 from statistics import fmean
 from typing import Any, Literal, cast
 
-from rag.gold.metrics.definitions import Stage, metric
+from rag.gold.metrics.definitions import Metric, Stage, metric
 from rag.gold.metrics.statistics import ALPHA, Interval, binomial_tail, bootstrap, holm, mcnemar
 from rag.gold.types import Noise, Question, Record, Run, Severity, corpus_digest, flat, mean_metrics
 from rag.text import counted
@@ -133,12 +133,24 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """A metric over the questions that have it in both runs; ``delta`` is new minus old with its interval."""
+    """A metric over the questions that have it in both runs; ``delta`` is new minus old with its interval. Of a run
+    alone only ``after``."""
 
-    metric: str
-    before: Interval
+    metric: Metric
+    before: Interval | None
     after: Interval
-    delta: Interval
+    delta: Interval | None
+
+    @property
+    def moved(self) -> bool:
+        """Whether there is something to see: no old run, a change, or a loss that may gate."""
+        return self.delta is None or (self.delta.low, self.delta.high) != (0.0, 0.0) or self.metric.gates
+
+    @property
+    def steady(self) -> bool:
+        """Whether every question has the best value, and had it before."""
+        best = 0.0 if self.metric.lower else 1.0
+        return all(side is None or side.low == side.high == best for side in (self.before, self.after))
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,11 +331,13 @@ def shifts(pairs: Sequence[Pair]) -> tuple[Shift, ...]:
     """Every metric that questions have in both runs, with paired bootstrap intervals."""
     names = dict.fromkeys(name for pair in pairs for name in pair.before if name in pair.after)
     found: list[Shift] = []
-    for name in names:
+    for name, known in ((name, metric(name)) for name in names):
+        if known is None:
+            continue
         both = [(p.before[name], p.after[name]) for p in pairs if name in p.before and name in p.after]
         before, after = [old for old, _ in both], [new for _, new in both]
         delta = bootstrap([new - old for old, new in both])
-        found.append(Shift(name, bootstrap(before), bootstrap(after), delta))
+        found.append(Shift(known, bootstrap(before), bootstrap(after), delta))
     return tuple(found)
 
 
@@ -504,10 +518,9 @@ def _significant(comparison: Comparison) -> Iterator[str]:
     text = f"{comparison.regressions} got worse and {comparison.fixes} better"
     family.append((text, comparison.p, comparison.regressions > comparison.fixes))
     for shift in comparison.shifts:
-        known = metric(shift.metric)
-        if known is not None and known.gates:
-            loss = known.loss(shift.before.mean, shift.after.mean) > 0
-            text = f"{shift.metric} moved by {shift.delta:+.3f}"
+        if shift.metric.gates and shift.delta is not None:
+            loss = shift.metric.loss(0.0, shift.delta.mean) > 0
+            text = f"{shift.metric.name} moved by {shift.delta:+.3f}"
             family.append((text, shift.delta.p, loss and shift.delta.significant))
     for (text, _, loss), adjusted in zip(family, holm([p for _, p, _ in family]), strict=True):
         if loss and adjusted < ALPHA / 2:

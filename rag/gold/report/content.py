@@ -13,6 +13,7 @@ from rag.gold.metrics.comparison import (
     Exit,
     Label,
     Pair,
+    Shift,
     State,
     Verdict,
     listed,
@@ -24,7 +25,7 @@ from rag.gold.metrics.comparison import (
 )
 from rag.gold.metrics.definitions import Metric, Stage, known_names, metric
 from rag.gold.metrics.retrieval import first_occurrences
-from rag.gold.metrics.statistics import Interval, bootstrap, power_text, quantile
+from rag.gold.metrics.statistics import bootstrap, power_text, quantile
 from rag.gold.types import Noise, Question, Run
 from rag.text import counted
 
@@ -35,27 +36,6 @@ _ALIKE = 0.25
 _TOKEN = re.compile(r"\s+|\w+|[^\w\s]")
 _SLICED = ("fact_recall", "citation_recall", "abstention_accuracy")
 _TIMES = ("retrieve_ms", "first_token_ms", "total_ms", "prompt_tokens", "answer_tokens")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A metric's means; ``before`` and ``delta`` only with a baseline."""
-
-    metric: Metric
-    before: Interval | None
-    after: Interval
-    delta: Interval | None
-
-    @property
-    def moved(self) -> bool:
-        """Whether there is something to see: no baseline, a change, or a loss that may gate."""
-        return self.delta is None or (self.delta.low, self.delta.high) != (0.0, 0.0) or self.metric.gates
-
-    @property
-    def steady(self) -> bool:
-        """Whether every question has the best value, and had it before."""
-        best = 0.0 if self.metric.lower else 1.0
-        return all(side is None or side.low == side.high == best for side in (self.before, self.after))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +66,7 @@ class Report:
     comparison: Comparison | None
     verdict: Verdict
     cases: tuple[Pair, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[Shift, ...]
     slices: tuple[Slice, ...]
     costs: tuple[Cost, ...]
     power: str
@@ -222,25 +202,24 @@ def _alone(run: Run) -> Iterator[Pair]:
         yield Pair(question, state, stage, (), (), {}, after, None, records[0], lost)
 
 
-def _rows(run: Run, comparison: Comparison | None) -> tuple[Row, ...]:
+def _rows(run: Run, comparison: Comparison | None) -> tuple[Shift, ...]:
+    """The metrics but times and tokens, in the order of their definitions."""
+    found = comparison.shifts if comparison is not None else _means(run)
     rank = {name: place for place, name in enumerate(known_names(0))}
-    rows: list[Row] = []
-    if comparison is not None:
-        for shift in comparison.shifts:
-            known = metric(shift.metric)
-            if known is not None and shift.metric not in _TIMES:
-                rows.append(Row(known, shift.before, shift.after, shift.delta))
-    else:
-        values: dict[str, list[float]] = {}
-        for scores in (scores for asked, scores in run.scores().items() if asked not in run.stale):
-            for name, value in scores.items():
-                values.setdefault(name, []).append(value)
-        for name, column in values.items():
-            known = metric(name)
-            if known is not None and name not in _TIMES:
-                rows.append(Row(known, None, bootstrap(column), None))
     order = re.compile(r"@\d+")
+    rows = (row for row in found if row.metric.name not in _TIMES)
     return tuple(sorted(rows, key=lambda row: (rank.get(order.sub("@0", row.metric.name), 99), row.metric.name)))
+
+
+def _means(run: Run) -> Iterator[Shift]:
+    """The metrics of a run that is compared with none."""
+    values: dict[str, list[float]] = {}
+    for scores in (scores for asked, scores in run.scores().items() if asked not in run.stale):
+        for name, value in scores.items():
+            values.setdefault(name, []).append(value)
+    for name, column in values.items():
+        if (known := metric(name)) is not None:
+            yield Shift(known, None, bootstrap(column), None)
 
 
 def _slices(cases: Sequence[Pair], k: int, paired: bool) -> tuple[Slice, ...]:

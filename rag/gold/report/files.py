@@ -14,10 +14,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from rag.gold.metrics.comparison import Exit, Miss, Pair
+from rag.gold.metrics.comparison import Exit, Miss, Pair, Shift
 from rag.gold.metrics.definitions import Stage
 from rag.gold.metrics.tuning import Sweep, sweep_rows
-from rag.gold.report.content import LABELS, Report, Row, alike, ranks, unwrapped, word_diff
+from rag.gold.report.content import LABELS, Report, alike, ranks, unwrapped, word_diff
 from rag.gold.report.terminal import show_interval
 from rag.gold.types import Cited, Question, Record, flat
 
@@ -77,7 +77,7 @@ def failure_html(title: str, message: str) -> str:
     return page(title, told.format(title, message))
 
 
-def _metrics(report: Report) -> Iterator[tuple[Row, str, Markup, Markup]]:
+def _metrics(report: Report) -> Iterator[tuple[Shift, str, Markup, Markup]]:
     """The rows that are not at their best, with the tone of their change and their charts."""
     reach = max([abs(edge) for r in report.rows if r.delta for edge in (r.delta.low, r.delta.high)] + [0.05])
     for row in report.rows:
