@@ -94,6 +94,8 @@ class Documents:
                 self._library.remove(document_of(self._library, document_id).source, collection)
         except RagError as error:
             return replace(self.show(collection), warning=error.explain())
+        finally:
+            self._intake.changed.notify()  # a listing on its way may be of before
         return self.show(collection)
 
     def sync(self, path: str, collection: str) -> DocumentsUpdate:

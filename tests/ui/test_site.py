@@ -224,6 +224,17 @@ def test_what_was_chosen_is_not_chosen_once_more(port: int) -> None:
     assert told >= 2
 
 
+def test_no_listing_of_documents_is_the_last_word_while_things_change(port: int) -> None:
+    """One that was made before a click and arrived after it brought a dismissed file back."""
+    config = json.loads(request(port, "/config").body)
+    (place,) = (c["id"] for c in config["components"] if c["props"].get("elem_id") == "docs")
+    events = [event for event in config["dependencies"] if place in event["outputs"]]
+    repeated = {event["trigger_after"] for event in events if event["outputs"] == [place]}
+    once = {event["id"] for event in events if event["outputs"] != [place]}
+    assert len(once) >= 10
+    assert once <= repeated
+
+
 def test_a_body_reaches_no_file_and_no_address(port: int, tmp_path: Path) -> None:
     """Every event by number and every function by name: nothing is fetched and nothing copied, here and later."""
     secret = tmp_path / "secret.txt"

@@ -27,7 +27,8 @@ class DocumentsPanel:
     def wire(self, page: gr.Blocks, switched: Callable[[Any], None]) -> None:
         """Give the events to their methods; ``switched`` is told of those that may change the collection.
 
-        What is changed is listed once more at the end: what was listed before the click may arrive after its result.
+        After every listing that is told once comes one that is repeated until nothing changes: a listing of before a
+        click may arrive after the click's own.
         """
         ui, out = self._parts, self._parts.for_documents
         follow = (self.follow, ui.collection, ui.documents)
@@ -35,9 +36,18 @@ class DocumentsPanel:
         loaded = page.load(self.restore, [ui.conversation, ui.collection], out, **restored())
         loaded.then(*follow, **QUIET).then(*suggest, **ALWAYS)
         ui.collection.change(self.show, ui.collection, out, **ALWAYS).then(*follow, **ALWAYS).then(*suggest, **ALWAYS)
-        switched(ui.collection_acts.create(self.create, None, out, **QUIET))
-        ui.collection_acts.rename(self.rename, None, out, **QUIET)
-        switched(ui.collection_acts.delete(self.delete, None, out, **QUIET))
+        created, renamed, deleted = (
+            act(method, None, out, **QUIET)
+            for act, method in (
+                (ui.collection_acts.create, self.create),
+                (ui.collection_acts.rename, self.rename),
+                (ui.collection_acts.delete, self.delete),
+            )
+        )
+        switched(created)
+        switched(deleted)
+        for changed in (created, renamed, deleted):
+            changed.then(*follow, **ALWAYS)
         for act, method in (
             (ui.documents.remove, self.remove),
             (ui.documents.dismiss, self.dismiss),
@@ -49,7 +59,7 @@ class DocumentsPanel:
             act(method, ui.collection, out, **ALWAYS).then(*follow, **ALWAYS)
         # Followed without the chat among the outputs: Gradio would lock its buttons until the last file is in.
         added = ui.upload.added(*follow, **ALWAYS)
-        added.then(self.show, ui.collection, out, **ALWAYS).then(*suggest, **ALWAYS)
+        added.then(self.show, ui.collection, out, **ALWAYS).then(*follow, **ALWAYS).then(*suggest, **ALWAYS)
 
     def restore(self, _: str, collection: str) -> Changes:
         return self.show(collection)
