@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from rag.config import Config
@@ -12,7 +13,7 @@ from rag.errors import LibraryLocked, StoreError
 from rag.library import Library, move_library
 from rag.store.backends import open_tables
 from rag.store.move import KEYS, _hash
-from rag.store.postgres.schema import TABLES
+from rag.store.postgres.schema import POSTING_KEY, TABLES
 from tests.conftest import ROOT
 from tests.postgres import Server
 
@@ -63,6 +64,13 @@ def hashes(place: Path | str) -> dict[str, str]:
     return found
 
 
+def posting_key(address: str) -> str:
+    with psycopg.connect(address) as connection:
+        row = connection.execute("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'posting_pkey'"
+                                 " AND connamespace = current_schema()::regnamespace").fetchone()  # fmt: skip
+    return row[0] if row else ""
+
+
 def test_every_table_is_copied_or_derived_or_passes() -> None:
     derived = {"dense", "outbox", "posting", "indexed"}
     assert set(TABLES) == set(KEYS) | derived | {"meta", "job", "job_file", "worker"}
@@ -77,6 +85,7 @@ def test_there_and_back(original: Path, postgres: Server, tmp_path: Path, monkey
     before = hashes(original)
     rows, questions = moved(original, address)
     assert rows > 100 and questions > 3 and hashes(address) == before
+    assert posting_key(address).replace("PRIMARY KEY", "CONSTRAINT posting_pkey PRIMARY KEY") == POSTING_KEY
     assert moved(address, tmp_path / "back") == (rows, questions) and hashes(tmp_path / "back") == before
     monkeypatch.undo()
     with (

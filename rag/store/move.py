@@ -71,10 +71,9 @@ def copy(source: TruthTables, target: TruthTables) -> Iterator[MoveEvent]:
             for copied in _copy_table(here, there, table):
                 done += copied
                 yield MoveEvent(table, done, total)
-        for collection in target.collections.list():
-            with there.writing() as connection:
-                there.words.write_anew(connection, collection.id)
-            yield MoveEvent("words", done, total)
+        yield MoveEvent("words", done, total)
+        with there.writing() as connection:
+            there.words.write_all(connection, [collection.id for collection in target.collections.list()])
         _copy_meta(here, there)
         different = [table for table in KEYS if _hash(here, table) != _hash(there, table)]
     if different:
@@ -88,6 +87,7 @@ def finish(target: TruthTables) -> None:
     """The copy is a library like any other from now on."""
     with target.database_of_tables.writing() as connection:
         connection.execute("DELETE FROM meta WHERE key = ?", (MOVING,))
+    target.database_of_tables.settle()
 
 
 def _state(database: Database) -> str:
@@ -157,10 +157,9 @@ def _copy_table(source: Database, target: Database, table: str) -> Iterator[int]
         last = connection.execute(
             f"SELECT {', '.join(keys)} FROM {table} ORDER BY {', '.join(f'{key} DESC' for key in keys)} LIMIT 1"
         ).fetchone()
-    marks = ", ".join("?" for _ in columns)
     for batch in _rows(source, table, None if last is None else tuple(last)):
         with target.writing() as connection:
-            connection.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", batch)
+            connection.load(table, columns, batch)
         yield len(batch)
 
 

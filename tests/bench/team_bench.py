@@ -1,7 +1,8 @@
 """A team's library beside one person's: ingest by workers, search through PostgreSQL and a Chroma server, many pages.
 
 ``python -m tests.bench.team_bench PART...`` runs some of its parts (``PARTS``). ``RAG_TEAM=100000`` says how many
-passages are searched, ``RAG_FAULTS=5`` how often each kind of process is killed. Everything runs on this machine:
+passages are searched, or names a folder that ``python -m tests.bench.scale_bench fill FOLDER NUMBER`` has filled;
+``RAG_FAULTS=5`` says how often each kind of process is killed. Everything runs on this machine:
 PostgreSQL, ``chroma run``, workers, pages and the fake model share its cores with what is measured. The library in the
 database is a copy of the one in the folder (``rag.store.move``), so that both answer the same questions from the same
 vectors.
@@ -160,8 +161,11 @@ def _search(postgres: Server, chroma: ChromaRun, home: Path) -> None:
     Both ask Chroma, which they would not of a collection of less than 128 MB of vectors: that is searched exactly.
     """
     dense_module.EXACT_BYTES = 0
-    size = int(os.environ.get("RAG_TEAM", str(SIZE)))
-    fill(home, size)
+    wanted = os.environ.get("RAG_TEAM", str(SIZE))
+    if wanted.isdecimal():
+        fill(home, int(wanted))
+    else:
+        home = Path(wanted)
     address = postgres.address("search")
     started = time.perf_counter()
     with open_tables(home / "library", writer=False) as source, open_tables(address, writer=True) as target:
@@ -172,7 +176,9 @@ def _search(postgres: Server, chroma: ChromaRun, home: Path) -> None:
     with open_truth(address, writer=True) as truth:
         started = time.perf_counter()
         dense = DenseIndex.on_server(truth, chroma.address, open_election(truth))
-        dense.sync(truth.collections.get("default"))
+        collection = truth.collections.get("default")
+        size = truth.passages.count(collection.id)
+        dense.sync(collection)
         built = time.perf_counter() - started
         dense.close()
     say(f"\n{size:,} passages: moved and compared in {moved:.0f} s, the server's index built in {built:.0f} s")

@@ -76,6 +76,14 @@ class PostgresConnection:
         assert row is not None
         return int(row[0])
 
+    def load(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /) -> None:
+        """Put many new rows into a table, each with the values of ``columns``."""
+        with self.raw.cursor() as cursor, cursor.copy(
+            f"COPY {table} ({', '.join(columns)}) FROM STDIN".encode()
+        ) as copy:  # fmt: skip
+            for row in rows:
+                copy.write_row(row)
+
     def take_passages(self, count: int) -> int:
         """The first of ``count`` numbers that no passage ever had."""
         row = self.raw.execute("UPDATE passage_number SET last = last + %s RETURNING last", (count,)).fetchone()

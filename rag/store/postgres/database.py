@@ -78,11 +78,10 @@ class PostgresDatabase(Engine[PostgresConnection]):
             finally:
                 self._undo(connection)
 
-    def maintain(self, *statements: str) -> None:
-        """Run statements that stand outside every transaction."""
+    def settle(self) -> None:
+        """Count what is there and give back what is free; it stands outside every transaction."""
         with self._write_lock, self._translated():
-            for statement in statements:
-                self._the_writer().execute(statement)
+            self._the_writer().execute(f"VACUUM (ANALYZE) {', '.join(schema.TABLES)}")
 
     def _migrate(self) -> None:
         with self.writing() as connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-VERSION = 3
+VERSION = 4
 """Counts the steps below; ``library`` holds that of a database."""
 
 _FIRST = """
@@ -277,6 +277,14 @@ ALTER TABLE turn ADD COLUMN task TEXT COLLATE "C" NOT NULL DEFAULT '';
 ALTER TABLE turn ADD COLUMN seen DOUBLE PRECISION NOT NULL DEFAULT 0;
 """
 
+POSTING_KEY = "CONSTRAINT posting_pkey PRIMARY KEY (collection_id, term, passage_id) INCLUDE (head, body, length)"
+"""With all that a search wants to know of a term's passages side by side: in the table each of them lies elsewhere."""
+
+_COVERED = f"""
+ALTER TABLE posting DROP CONSTRAINT posting_pkey;
+ALTER TABLE posting ADD {POSTING_KEY};
+"""
+
 TABLES = (
     "meta", "collection", "generation", "document", "text", "layout", "original", "content", "passage", "vector",
     "encoding", "outbox", "dense", "unread", "conversation", "turn", "feedback", "account", "credential",
@@ -284,5 +292,5 @@ TABLES = (
 )  # fmt: skip
 """Every table that grows."""
 
-STEPS: tuple[str, ...] = (_FIRST, _QUEUE, _WRITTEN)
+STEPS: tuple[str, ...] = (_FIRST, _QUEUE, _WRITTEN, _COVERED)
 """Step n takes a library from version n to version n + 1; version 0 is an empty schema."""

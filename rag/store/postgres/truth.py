@@ -7,7 +7,6 @@ from typing import Self
 
 from rag.errors import StoreError
 from rag.store.postgres.database import PostgresDatabase
-from rag.store.postgres.schema import TABLES
 from rag.store.tables.collections import touch
 from rag.store.tables.truth import TruthTables
 from rag.store.truth import StoreFacts
@@ -35,7 +34,7 @@ class PostgresTruth(TruthTables):
                 if not self.database.words.sound(connection, collection.id):
                     self.database.words.write_anew(connection, collection.id)
                     touch(connection, collection.id)
-        self.database.maintain(f"VACUUM (ANALYZE) {', '.join(TABLES)}")
+        self.database.settle()
 
     def backup(self, target: Path) -> int:
         raise StoreError(

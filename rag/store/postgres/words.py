@@ -20,6 +20,7 @@ import psycopg
 
 from rag.errors import LibraryDamaged
 from rag.store.postgres.connection import PostgresConnection
+from rag.store.postgres.schema import POSTING_KEY
 from rag.store.tables import passages as slices
 from rag.store.tables.connection import Connection
 from rag.store.terms import HEAD_WEIGHT, TOKENIZER, Term, columns
@@ -126,9 +127,22 @@ class Postings:
     def write_anew(self, connection: Connection, collection_id: int) -> None:
         self.drop(connection, collection_id)
         self.create(connection, collection_id)
-        documents = connection.execute("SELECT id FROM document WHERE collection_id = ?", (collection_id,))
+        documents = connection.execute("SELECT id FROM document WHERE collection_id = ? ORDER BY id", (collection_id,))
+        rows: list[tuple[int, str, str]] = []
         for (document_id,) in documents.fetchall():
-            self.write(connection, collection_id, self.cut(_rows(connection, document_id, as_found=True)))
+            rows += _rows(connection, document_id, as_found=True)
+            if len(rows) >= _BATCH:
+                self.write(connection, collection_id, self.cut(rows))
+                rows = []
+        self.write(connection, collection_id, self.cut(rows))
+
+    def write_all(self, connection: Connection, collection_ids: Iterable[int]) -> None:
+        """Rows are sorted once at the end, as the primary key is made anew: of a million passages that takes minutes,
+        and keeping it in order from row to row hours."""
+        connection.execute("ALTER TABLE posting DROP CONSTRAINT posting_pkey")
+        for number in collection_ids:
+            self.write_anew(connection, number)
+        connection.execute(f"ALTER TABLE posting ADD {POSTING_KEY}")
 
     def sound(self, connection: Connection, collection_id: int) -> bool:
         """Whether the postings are as many as were put in, of passages that are there."""

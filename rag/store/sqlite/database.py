@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -44,6 +44,10 @@ class SqliteConnection(sqlite3.Connection):
     def insert(self, statement: str, values: Sequence[Any], /) -> int:
         """Run an INSERT of one row; the ``id`` it got."""
         return int(self.execute(statement, values).lastrowid or 0)
+
+    def load(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /) -> None:
+        """Put many new rows into a table, each with the values of ``columns``."""
+        self.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})", rows)
 
     def take_passages(self, count: int) -> int:
         """The first of ``count`` numbers that no passage ever had; SQLite notes them when they are used."""

@@ -54,6 +54,10 @@ class Fts5:
         for (document_id,) in documents.fetchall():
             self.write(connection, collection_id, _rows(connection, document_id, as_found=True))
 
+    def write_all(self, connection: Connection, collection_ids: Iterable[int]) -> None:
+        for number in collection_ids:
+            self.write_anew(connection, number)
+
     def check(self, connection: Connection, collection_id: int) -> None:
         """Raise LibraryDamaged when the index is damaged."""
         table = schema.fts(collection_id)

@@ -48,6 +48,9 @@ class Connection(Protocol):
     def insert(self, statement: str, values: Sequence[Any], /) -> int:
         """Run an INSERT of one row; the ``id`` it got."""
 
+    def load(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /) -> object:
+        """Put many new rows into a table, each with the values of ``columns``."""
+
     @property
     def closed(self) -> bool:
         """Whether it is known to be of no more use."""
@@ -92,6 +95,9 @@ class Words(Protocol):
     def write_anew(self, connection: Connection, collection_id: int) -> None:
         """Write the index again from the canonical texts."""
 
+    def write_all(self, connection: Connection, collection_ids: Iterable[int]) -> None:
+        """Write the indexes of all collections from the canonical texts, in a library that nobody reads meanwhile."""
+
     def count(self, connection: Connection, collection_id: int, term: Term) -> int:
         """How many passages hold a term."""
 
@@ -126,6 +132,9 @@ class Database(Protocol):
 
     def snapshot(self) -> AbstractContextManager[None]:
         """Every ``reading`` of this thread sees the same state until the block ends."""
+
+    def settle(self) -> None:
+        """After very much was written: do what the engine needs to find it as fast as what came bit by bit."""
 
     @property
     def writer(self) -> bool:

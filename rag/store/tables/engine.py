@@ -74,6 +74,9 @@ class Engine(ABC, Generic[C]):
             finally:
                 self._snapshot.connection = before
 
+    def settle(self) -> None:
+        """After very much was written: do what the engine needs to find it as fast as what came bit by bit."""
+
     def close(self) -> None:
         """Close every connection; a read under way in another thread ends first, on its own connection.
 
