@@ -17,7 +17,7 @@ from rag.store.audit import AuditReport, IndexFailure, State, VectorIndex
 from rag.store.chroma import ChromaIndex
 from rag.store.exact import ExactSearch, best, cosines
 from rag.store.served import Election, Served
-from rag.store.truth import Collection, Ids, Truth, Vector
+from rag.store.truth import Collection, Ids, Truth
 from rag.store.upkeep import Upkeep
 
 EXACT_BYTES = 128_000_000
@@ -104,10 +104,7 @@ class DenseIndex:
 
     def scores(self, collection: Collection, vector: npt.NDArray[Any], ids: Sequence[int]) -> dict[int, float]:
         """The cosine of each of these passages; those that are gone are left out. Raises EmbedderMismatch."""
-        exactly = self._exact.loaded(collection.id) or self._index_for(collection) is None
-        if exactly and not self._too_large(collection):
-            return self._exact.scores(collection, vector, ids)
-        return {int(i): float(s) for i, s in zip(*self._scored(collection, vector, ids), strict=True)}
+        return self._exact.scores(collection, vector, ids)
 
     def sync(self, collection: Collection | None = None) -> int:
         """Bring Chroma in step with the truth, for one collection or all; how many changes it had to be told.
@@ -210,16 +207,12 @@ class DenseIndex:
         """The best of these passages, read piece by piece."""
         found: list[tuple[int, float]] = []
         with self._truth.snapshot():
-            for at in range(0, len(within), _FEW_PASSAGES):
-                found += best(*self._scored(collection, vector, within[at : at + _FEW_PASSAGES]), limit)
-        return sorted(found, key=lambda one: (-one[1], one[0]))[:limit]
-
-    def _scored(self, collection: Collection, vector: npt.NDArray[Any], ids: Sequence[int] | Ids) -> tuple[Ids, Vector]:
-        """These passages, as far as they exist, and their cosines, from the truth."""
-        with self._truth.snapshot():
             self._exact.expect_current(collection)
-            found, matrix = self._truth.vectors.some(collection.id, [int(number) for number in ids])
-        return found, cosines(matrix, vector)
+            for at in range(0, len(within), _FEW_PASSAGES):
+                part = within[at : at + _FEW_PASSAGES].tolist()
+                ids, matrix = self._truth.vectors.some(collection.id, part)
+                found += best(ids, cosines(matrix, vector), limit)
+        return sorted(found, key=lambda one: (-one[1], one[0]))[:limit]
 
     def _index_for(self, collection: Collection) -> VectorIndex | None:
         """The index to ask, or None to search exactly."""

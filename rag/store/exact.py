@@ -120,14 +120,22 @@ class ExactSearch:
         return sorted(found, key=lambda one: (-one[1], one[0]))[:limit]
 
     def scores(self, collection: Collection, vector: npt.NDArray[Any], ids: Sequence[int]) -> dict[int, float]:
-        """The cosine of each of these passages; those that are gone are left out."""
-        rows = self._rows(collection)
+        """The cosine of each of these passages, at most some thousands; those that are gone are left out. Raises
+        EmbedderMismatch.
+
+        What is in memory is not brought up to date for them: a copy of a million rows takes seconds.
+        """
         wanted = np.unique(np.asarray(ids, dtype=np.int64))
-        places = np.searchsorted(rows.ids, wanted)
-        present = places < len(rows.ids)
-        present[present] = rows.ids[places[present]] == wanted[present]
-        found = cosines(rows.matrix[places[present]], vector)
-        return {int(i): float(s) for i, s in zip(wanted[present], found, strict=True)}
+        with self._truth.snapshot():
+            self.expect_current(collection)
+            rows = self._loaded.get(collection.id)
+            current = (self._truth.collections.revision(collection.id), collection.generation)
+            if rows is None or (rows.revision, rows.generation) != current or not rows.whole:
+                found, matrix = self._truth.vectors.some(collection.id, wanted.tolist())
+            else:
+                places = _places(rows.ids, wanted)
+                found, matrix = rows.ids[places], rows.matrix[places]
+        return {int(i): float(s) for i, s in zip(found, cosines(matrix, vector), strict=True)}
 
     def size(self, collection: Collection) -> int:
         """The bytes that the collection's vectors take in memory, as far as the newest committed state says."""

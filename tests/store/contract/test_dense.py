@@ -74,6 +74,21 @@ def test_exact_search_is_exact_through_every_change(
         dense.close()
 
 
+def test_a_few_cosines_after_a_change_bring_no_million_rows_up_to_date(
+    library: tuple[Truth, Collection], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth, collection = library
+    dense = DenseIndex.open(truth, tmp_path)
+    try:
+        old = [number for number, _ in dense.search(collection, QUERY, 10)]
+        monkeypatch.delattr("rag.store.exact._refresh")
+        put(truth, collection, "new.txt", prose(7, 30))
+        everything = dict(exact(truth, collection, QUERY, 10_000))
+        assert dense.scores(collection, QUERY, [*everything, *old]) == pytest.approx(everything, abs=1e-5)
+    finally:
+        dense.close()
+
+
 def test_searches_under_way_keep_their_rows(library: tuple[Truth, Collection], tmp_path: Path) -> None:
     truth, collection = library
     dense = DenseIndex.open(truth, tmp_path)
