@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _PATIENCE = 1.0
 _COALESCE = 0.1
 _LONGEST_ADDRESS = 2_000
+_MOST_VIEWS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,18 @@ class Documents:
         self._library = library
         self._intake = intake
         self._folders = folders
+        self._views: OrderedDict[str, str] = OrderedDict()
 
-    def show(self, collection: str) -> DocumentsUpdate:
-        """Everything about a collection, or about the default one when it is gone."""
+    def show(self, collection: str, view: str = "") -> DocumentsUpdate:
+        """Everything about a collection, or about the default one when it is gone. From now on the browser tab ``view``
+        shows it: no other one is followed there."""
         names = list(self._library.collections.names())
         chosen = collection if collection in names else self._default(names)
+        if view:
+            self._views[view] = chosen
+            self._views.move_to_end(view)
+            while len(self._views) > _MOST_VIEWS:
+                self._views.popitem(last=False)
         return DocumentsUpdate(
             self._documents(chosen),
             names,
@@ -59,12 +68,14 @@ class Documents:
             empty=chosen not in names or not self._library.sources(chosen),
         )
 
-    async def follow(self, collection: str) -> AsyncIterator[str]:
-        """The documents whenever a file moves on, until none is on its way."""
+    async def follow(self, collection: str, view: str = "") -> AsyncIterator[str]:
+        """The documents whenever a file moves on, until none is on its way, or the ``view`` shows other ones."""
         shown = ""
         while True:
             seen, busy = self._intake.changed.version, self._busy()
             listed = await asyncio.to_thread(self._documents, collection)
+            if self._views.get(view, collection) != collection:
+                return
             if listed != shown:
                 shown = listed
                 yield listed
@@ -129,19 +140,19 @@ class Documents:
             return DocumentsUpdate(self._documents(collection), warning=error.explain())
         return DocumentsUpdate(self._documents(collection))
 
-    def create(self, name: str) -> DocumentsUpdate:
+    def create(self, name: str, view: str = "") -> DocumentsUpdate:
         """Make a collection and show it."""
-        return self._changed(lambda: self._library.collections.create(name), name)
+        return self._changed(lambda: self._library.collections.create(name), view, name)
 
-    def rename(self, old: str, new: str) -> DocumentsUpdate:
+    def rename(self, old: str, new: str, view: str = "") -> DocumentsUpdate:
         """Give a collection another name."""
-        return self._changed(lambda: self._library.collections.rename(old, new), new, old)
+        return self._changed(lambda: self._library.collections.rename(old, new), view, new, old)
 
-    def delete(self, name: str) -> DocumentsUpdate:
+    def delete(self, name: str, view: str = "") -> DocumentsUpdate:
         """Remove a collection with its documents; the default one is made anew when none is left."""
-        return self._changed(lambda: self._library.collections.delete(name), "", name)
+        return self._changed(lambda: self._library.collections.delete(name), view, "", name)
 
-    def _changed(self, change: Callable[[], None], show: str, otherwise: str = "") -> DocumentsUpdate:
+    def _changed(self, change: Callable[[], None], view: str, show: str, otherwise: str = "") -> DocumentsUpdate:
         try:
             change()
             self._library.collections.ensure()
@@ -149,7 +160,7 @@ class Documents:
             return DocumentsUpdate(
                 collections=[*self._library.collections.names()], collection=otherwise or None, warning=error.explain()
             )
-        return self.show(show)
+        return self.show(show, view)
 
     def _default(self, names: list[str]) -> str:
         wanted = self._library.config.collection

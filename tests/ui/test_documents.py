@@ -314,6 +314,25 @@ def test_files_on_their_way_are_followed_to_the_end(documents: Documents, intake
     assert len(failed) == 1 and "Failed:" in failed[0].text()
 
 
+def test_a_tab_that_turned_to_another_collection_is_not_shown_the_first_again(
+    documents: Documents, library: Library, intake: Intake
+) -> None:
+    library.collections.create("other")
+
+    async def watch() -> list[str]:
+        documents.show("default", "tab")
+        shown = []
+        async for listed in documents.follow("default", "tab"):
+            shown.append(listed)
+            documents.show("other", "tab")
+            arrival = intake.begin("x.md", "default", 10)
+            arrival.write(b"Text about trains.")
+            intake.accept(arrival)
+        return shown
+
+    assert len(asyncio.run(watch())) == 1
+
+
 def test_hostile_rows_stay_text() -> None:
     bad = "${x}{{y}}<img src=x onerror=alert(1)>\u202e'\"&"
     rows = [FileRow("j", bad, "failed", bad, bad), FileRow("k", bad, "reading"), FileRow("l", bad, "waiting")]

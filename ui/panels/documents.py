@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from ui.components import Components
-from ui.panels.changes import ALWAYS, QUIET, Changes, Shown, restored, told
+from ui.panels.changes import ALWAYS, QUIET, Changes, Shown, restored, told, view_of
 from ui.site import Site
 from ui.suggest import suggestions_html
 
@@ -27,8 +27,8 @@ class DocumentsPanel:
     def wire(self, page: gr.Blocks, switched: Callable[[Any], None]) -> None:
         """Give the events to their methods; ``switched`` is told of those that may change the collection.
 
-        After every listing that is told once comes one that is repeated until nothing changes: a listing of before a
-        click may arrive after the click's own.
+        After every listing of the chosen collection that is told once comes one that is repeated until nothing changes:
+        a listing of before a click may arrive after the click's own.
         """
         ui, out = self._parts, self._parts.for_documents
         follow = (self.follow, ui.collection, ui.documents)
@@ -36,18 +36,9 @@ class DocumentsPanel:
         loaded = page.load(self.restore, [ui.conversation, ui.collection], out, **restored())
         loaded.then(*follow, **QUIET).then(*suggest, **ALWAYS)
         ui.collection.change(self.show, ui.collection, out, **ALWAYS).then(*follow, **ALWAYS).then(*suggest, **ALWAYS)
-        created, renamed, deleted = (
-            act(method, None, out, **QUIET)
-            for act, method in (
-                (ui.collection_acts.create, self.create),
-                (ui.collection_acts.rename, self.rename),
-                (ui.collection_acts.delete, self.delete),
-            )
-        )
-        switched(created)
-        switched(deleted)
-        for changed in (created, renamed, deleted):
-            changed.then(*follow, **ALWAYS)
+        switched(ui.collection_acts.create(self.create, None, out, **QUIET))
+        ui.collection_acts.rename(self.rename, None, out, **QUIET)
+        switched(ui.collection_acts.delete(self.delete, None, out, **QUIET))
         for act, method in (
             (ui.documents.remove, self.remove),
             (ui.documents.dismiss, self.dismiss),
@@ -61,14 +52,14 @@ class DocumentsPanel:
         added = ui.upload.added(*follow, **ALWAYS)
         added.then(self.show, ui.collection, out, **ALWAYS).then(*follow, **ALWAYS).then(*suggest, **ALWAYS)
 
-    def restore(self, _: str, collection: str) -> Changes:
-        return self.show(collection)
+    def restore(self, _: str, collection: str, request: gr.Request) -> Changes:
+        return self.show(collection, request)
 
-    def show(self, collection: str) -> Changes:
-        return self._shown.documents(self._documents.show(collection or ""), collection)
+    def show(self, collection: str, request: gr.Request) -> Changes:
+        return self._shown.documents(self._documents.show(collection or "", view_of(request)), collection)
 
-    async def follow(self, collection: str) -> AsyncIterator[Any]:
-        async for documents in self._documents.follow(collection):
+    async def follow(self, collection: str, request: gr.Request) -> AsyncIterator[Any]:
+        async for documents in self._documents.follow(collection, view_of(request)):
             yield documents
         yield gr.skip()
 
@@ -87,14 +78,15 @@ class DocumentsPanel:
             await known.changed.wait(seen, _PATIENCE)
             busy = known.busy
 
-    def create(self, event: gr.EventData) -> Changes:
-        return self._shown.documents(self._documents.create(told(event, "name", str)))
+    def create(self, event: gr.EventData, request: gr.Request) -> Changes:
+        return self._shown.documents(self._documents.create(told(event, "name", str), view_of(request)))
 
-    def rename(self, event: gr.EventData) -> Changes:
-        return self._shown.documents(self._documents.rename(told(event, "id", str), told(event, "name", str)))
+    def rename(self, event: gr.EventData, request: gr.Request) -> Changes:
+        old, new = told(event, "id", str), told(event, "name", str)
+        return self._shown.documents(self._documents.rename(old, new, view_of(request)))
 
-    def delete(self, event: gr.EventData) -> Changes:
-        return self._shown.documents(self._documents.delete(told(event, "id", str)))
+    def delete(self, event: gr.EventData, request: gr.Request) -> Changes:
+        return self._shown.documents(self._documents.delete(told(event, "id", str), view_of(request)))
 
     def remove(self, collection: str, event: gr.EventData) -> Changes:
         return self._shown.documents(self._documents.remove(told(event, "id", str), collection), collection)
