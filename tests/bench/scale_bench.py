@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -290,12 +290,11 @@ def plot(found: Sequence[dict[str, Any]]) -> str:
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 90} {top + height + 50}"'
         ' font-family="sans-serif" font-size="12">',
-        '<title>Search, 95th percentile in milliseconds, by passages</title>',
+        '<title>Search, 95th percentile in milliseconds, by passages</title><path d="M0 0H2000V2000H0z" fill="#fff"/>',
         *_grid(sizes, int(bottom), int(upper), at),
-        *(
-            part for name, colour in lines
-            for part in _line([at(one["passages"], one[f"{name}_p95"]) for one in found], name, colour)
-        ),
+        *_lines({
+            (name, colour): [at(one["passages"], one[f"{name}_p95"]) for one in found] for name, colour in lines
+        }),
         "</svg>\n",
     ])  # fmt: skip
 
@@ -309,10 +308,14 @@ def _grid(sizes: Sequence[int], bottom: int, upper: int, at: Callable[[float, fl
         yield f'<text x="{x}" y="{float(y) + 20:.1f}" text-anchor="middle">{size:,}</text>'
 
 
-def _line(points: Sequence[str], name: str, colour: str) -> Iterator[str]:
-    yield f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}" stroke-width="2"/>'
-    x, y = points[-1].split(",")
-    yield f'<text x="{float(x) + 6:.1f}" y="{y}" fill="{colour}">{name}</text>'
+def _lines(points: Mapping[tuple[str, str], Sequence[str]]) -> Iterator[str]:
+    """A line for each name and colour, the names below each other at their ends."""
+    free = 0.0
+    for (name, colour), line in sorted(points.items(), key=lambda one: float(one[1][-1].split(",")[1])):
+        x, y = (float(value) for value in line[-1].split(","))
+        free = max(free + 14, y)
+        yield f'<polyline points="{" ".join(line)}" fill="none" stroke="{colour}" stroke-width="2"/>'
+        yield f'<text x="{x + 6:.1f}" y="{free:.1f}" fill="{colour}">{name}</text>'
 
 
 if __name__ == "__main__":
