@@ -28,7 +28,9 @@ _SCRIPTS = tuple(
 )  # fmt: skip
 # Shares of the letters. Chinese and Japanese share most of theirs, so that a few kana tell; foreign names don't.
 _MOSTLY, _KANA = 0.4, 0.1
-# The share of function words that tells, and by how much one language must lead another.
+# The share of function words that tells, and by how much one language must lead another. Of XQuAD's texts in five
+# languages 0.999 of the paragraphs, 0.990 of the sentences and 0.973 of the questions are told right, 0.000, 0.002 and
+# 0.005 wrong; half or twice these, and all below, change that by 0.04 at most (``python -m tests.bench languages``).
 _LEAST, _MARGIN = 0.12, 1.1
 # So many words, of which so few are function words of any known language, are in another one.
 _ENOUGH, _NONE = 20, 0.03

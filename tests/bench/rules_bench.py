@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 from rag.language.tables import pattern
 from rag.types import Disagreement
+from tests.bench import answer_data as data
 from tests.bench import disagree_data as made
+from tests.bench import tables
 from tests.bench.answer_bench import _library
 from tests.bench.disagree_bench import told
+from tests.bench.disagree_data import Case
 from tests.bench.tables import table
 
 ROOM = "rag.answer.conflicts"
@@ -61,29 +65,31 @@ RULES: dict[str, tuple[tuple[str, str, Any], ...]] = {
 }
 
 
-CONSTANTS: tuple[tuple[str, str, tuple[float, float]], ...] = (
-    ("statement", "_COVERED", (0.55, 0.75)),
-    ("statement", "_REACH", (1, 4)),
-    ("conflict", "SHARED", (0.6, 0.8)),
-    ("holders", "SHARED", (0.6, 0.8)),
-    ("conflict", "FEWEST_SHARED", (1, 3)),
-    ("holders", "FEWEST_SHARED", (1, 3)),
-    ("changes", "FEWEST_SHARED", (1, 3)),
-    ("conflict", "_SHARED_OF_LONGER", (0.4, 0.6)),
-    ("conflict", "_HALF", (0.35, 0.65)),
-    ("conflict", "_REPLACED", (1, 6)),
-    ("conflict", "_SUBJECT", (2, 8)),
-    ("conflict", "_OBJECT", (1, 6)),
-    ("figures", "_ABOUT", (0.05, 0.2)),
-    ("figures", "_ROUNDED", (0.005, 0.05)),
-    ("figures", "_MOST_VALUES", (2, 8)),
-    ("figures", "_EVENT", (0.55, 0.85)),
-    ("figures", "_LONGEST_NOUN", (2, 8)),
-    ("reported", "_COVERED", (0.5, 0.7)),
-    ("reported", "_HALF", (0.4, 0.6)),
-    ("reported", "_OTHER_SIDE", (0.6, 0.8)),
+CONSTANTS: tuple[tuple[str, str, tuple[float, ...]], ...] = (
+    ("statement", "_COVERED", (0.0, 0.55, 0.75, 1.0)),
+    ("statement", "_REACH", (1, 99)),
+    ("conflict", "SHARED", (0.0, 0.6, 0.8, 1.0)),
+    ("holders", "SHARED", (0.0, 0.6, 0.8, 1.0)),
+    ("conflict", "FEWEST_SHARED", (0, 1, 3)),
+    ("holders", "FEWEST_SHARED", (0, 1, 3)),
+    ("changes", "FEWEST_SHARED", (0, 1, 3)),
+    ("conflict", "_SHARED_OF_LONGER", (0.0, 0.4, 0.6, 1.0)),
+    ("conflict", "_HALF", (0.0, 0.35, 0.65, 1.0)),
+    ("conflict", "_REPLACED", (1, 6, 99)),
+    ("conflict", "_SUBJECT", (1, 2, 8, 99)),
+    ("conflict", "_OBJECT", (0, 1, 6, 99)),
+    ("figures", "_ABOUT", (0.0, 0.05, 0.2)),
+    ("figures", "_ROUNDED", (0.0, 0.005, 0.05)),
+    ("figures", "_MOST_VALUES", (2, 8, 99)),
+    ("figures", "_EVENT", (0.0, 0.55, 0.65, 0.85, 1.0)),
+    ("figures", "_LONGEST_NOUN", (0, 2, 8, 99)),
+    ("reported", "_COVERED", (0.0, 0.5, 0.7, 1.0)),
+    ("reported", "_HALF", (0.0, 0.4, 0.6, 1.0)),
+    ("reported", "_OTHER_SIDE", (0.0, 0.6, 0.8, 1.0)),
 )
 """Room, name, and what it is set to beside what it is."""
+EVERY = 4
+"""Of XQuAD's questions, every so many are asked."""
 RULES.update(
     (f"{room}.{name} = {value:g}", ((room, name, value),)) for room, name, values in CONSTANTS for value in values
 )
@@ -102,8 +108,11 @@ def _without(patches: Sequence[tuple[str, str, Any]]) -> Iterator[None]:
             setattr(room, name, old)
 
 
-def main() -> None:
-    """A row for each rule: contradictions told and false alarms without it, tuned and held out."""
+Counts = Callable[[Sequence[Disagreement]], bool]
+
+
+def _asked(rows: dict[str, list[int]], documents: dict[str, str], questions: Sequence[tuple[str, Counts]]) -> None:
+    """A column: for each rule, how many questions of these documents count without it."""
     found: dict[str, tuple[Disagreement, ...]] = {}
     engine: Any = import_module("rag.answer.engine")
     whole = engine.disagreements
@@ -114,20 +123,41 @@ def main() -> None:
                 found[name] = tuple(whole(*given))
         return found["all rules"]
 
-    rows = {name: [0, 0, 0, 0] for name in RULES}
+    counted = dict.fromkeys(RULES, 0)
     engine.disagreements = all_ways
     try:
-        for column, (cases, held) in enumerate(
-            (cases, held) for cases in (made.contradictions(), made.lookalikes()) for held in (False, True)
-        ):
-            own = [case for case in cases if case.held == held]
-            with _library({name: text for case in own for name, text in case.documents.items()}) as library:
-                for case in own:
-                    found.clear()
-                    library.ask(case.question)
-                    for name, disagreements in found.items():
-                        rows[name][column] += told(case, disagreements) if column < 2 else bool(disagreements)
+        with _library(documents) as library:
+            for question, counts in questions:
+                found.clear()
+                library.ask(question)
+                for name, disagreements in found.items():
+                    counted[name] += counts(disagreements)
     finally:
         engine.disagreements = whole
-    heads = ["without", "told, tuned on", "told, held out", "alarms, tuned on", "alarms, held out"]
+    for name, number in counted.items():
+        rows[name].append(number)
+
+
+def main() -> None:
+    """A row for each rule: contradictions told and false alarms without it, tuned and held out, alone and within
+    articles, and alarms over real questions that no two sources answer differently."""
+    rows: dict[str, list[int]] = {name: [] for name in RULES}
+    heads = ["without"]
+    kinds: tuple[tuple[str, list[Case]], ...] = (("told", made.contradictions()), ("alarms", made.lookalikes()))
+    for shape in ("", ", within articles") if tables.data("xquad") else ("",):
+        for kind, cases in kinds:
+            for held in (False, True):
+                own = [case for case in cases if case.held == held]
+                own = made.within_articles(own, int(held)) if shape else own
+                documents = {name: text for case in own for name, text in case.documents.items()}
+                counts: list[Counts] = [bool if kind == "alarms" else partial(told, case) for case in own]
+                _asked(rows, documents, [(case.question, one) for case, one in zip(own, counts, strict=True)])
+                heads.append(f"{kind}, {'held out' if held else 'tuned on'}{shape}")
+    sets = {"briefs": data.briefs(), "originals": data.originals(), "XQuAD": data.xquad()}
+    for name, (documents, questions) in sets.items():
+        plain = [q for q in questions if q.answerable and not q.id.startswith("differ-")]
+        plain = plain[::EVERY] if name == "XQuAD" else plain
+        if plain:
+            _asked(rows, documents, [(q.text, bool) for q in plain])
+            heads.append(f"alarms, {name} ({len(plain)})")
     table(heads, [[name, *counts] for name, counts in rows.items()])
