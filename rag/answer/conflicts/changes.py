@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from rag.answer.conflicts.statement import FEWEST_SHARED, Statement, asked_of, covers
+from rag.answer.conflicts.statement import Statement, asked_of, covers
 from rag.language import Value, same_value, values_of
 from rag.types import Passage
 
@@ -53,9 +53,7 @@ def changes(earlier: Statement, later: Statement, question: str) -> bool:
     That is where the later document names the date of the earlier one; and where both give dates and the earlier one's
     still lay ahead when the later was written.
     """
-    asked = asked_of(question)
-    shared = earlier.topic.keys() & later.topic.keys()
-    if len(shared) < FEWEST_SHARED or not all(covers(s, asked) for s in (earlier, later)):
+    if not all(covers(s, asked_of(question)) for s in (earlier, later)):
         return False
     before, after = earlier.values, later.values
     if not _speaks_of(earlier.passage, later.passage):

@@ -12,11 +12,12 @@ from rag.language.quantities import currency_of, measure_of
 from rag.language.tables import listed, pattern
 from rag.language.words import stems_listed
 
+# What "about" leaves open, and what a rounding to fewer digits changes, as shares of the larger.
 _ABOUT, _ROUNDED = 0.1, 0.02
+# A sentence with more values lists or tabulates them.
 _MOST_VALUES = 4
 # Of the words of the question, or of the shorter sentence, that make it the same event.
 _EVENT = 0.7
-_LONGEST_NOUN = 4
 _GAP = re.compile(r"[ \-’']|['’]s ")
 
 
@@ -83,7 +84,7 @@ def _figure(statement: Statement, value: Value) -> Figure:
     first, last = statement.clause(value.start, value.end)
     words = [w for w in statement.all_words if first <= w.start < last and not value.start <= w.start < value.end]
     noun, at = [], value.end
-    for word in [w for w in words if w.start >= value.end][:_LONGEST_NOUN]:
+    for word in (w for w in words if w.start >= value.end):
         if not word.content or not _GAP.fullmatch(statement.text[at : word.start]):
             break
         noun.append(key(word.stem))

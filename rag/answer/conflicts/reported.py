@@ -12,6 +12,8 @@ from rag.language.questions import wanted_of
 from rag.language.tables import pattern, patterns
 from rag.language.words import stems_listed
 
+# Shares of the words of the question, and of what is denied. At 0 the last loses one of the held-out pairs and gives
+# an alarm over the briefs (``python -m tests.bench rules``); what the others let through, the other conditions hold.
 _COVERED, _HALF, _OTHER_SIDE = 0.6, 0.5, 0.7
 
 

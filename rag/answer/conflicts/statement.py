@@ -19,7 +19,9 @@ DATES = ("date", "year")
 SHARED, FEWEST_SHARED = 0.7, 2
 """What share of the words of the shorter of two sentences, and how many at the least, make them speak of one thing."""
 _COVERED = 0.65
+"""What share of the question's words, with title and headings, makes a sentence speak of what is asked."""
 _REACH = 2
+"""A negation turns what stands right behind it, or one word on: "not a good idea"."""
 
 
 @dataclass(frozen=True)
