@@ -17,9 +17,9 @@ from rag.models.static import StaticVectors
 from rag.types import Hit
 
 DEFAULT_THRESHOLD = 0.33
-"""Below this probability nothing is answered: the highest, in steps of 0.01, at which no more than one in 20 of the real
-search questions of the tuned half that are answered lie below it (``fit_answer read``). Of the others of that half three
-in a hundred of XQuAD's do, and 14 where their article stands alone."""
+"""Below this probability nothing is answered: the highest, in steps of 0.01, at which at most one in 20 of the real
+search questions of the tuned half that are answered lie below it (``fit_answer read``). Of the others of that half
+three in a hundred of XQuAD's do, and 14 where their article stands alone."""
 
 ABSENT_BELOW = 0.1
 """Below this probability it is not in the documents; from here on the closest passages are shown, which may not answer.
