@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.documents import Discovery, Parsed, ParserPool, Refused, SourceFile, discover, located, read_file
+from rag.documents.split import Slice
 from rag.documents.split import place as placed
 from rag.errors import DocumentError, NameTaken, RagError, UnsupportedFormat
 from rag.language.languages import language_of
@@ -51,6 +52,9 @@ _TOGETHER, _PASSAGES_TOGETHER, _BYTES_TOGETHER = 32, 64, 8_000_000
 """So many small files are written in one transaction, which costs the same for one and for all of them."""
 _PATIENCE = 0.2
 """Seconds that a file which could be written waits for others."""
+
+_EMBEDDED_TOGETHER = 512
+"""So many texts are given to the embedder at once: what it needs for each is more than what is kept of it."""
 
 _MANY = 20
 """From so many files on it is cheaper to look at all that is known at once."""
@@ -232,11 +236,14 @@ class Ingestor:
             self._unread.append(UnreadFile(source, origin, str(error), error.hint, error.code))
         return failure(source, error, path)
 
-    def run(self, files: Sequence[SourceFile]) -> Iterator[IngestEvent]:
-        """Ingest these files; their events are not numbered."""
+    def run(
+        self, files: Sequence[SourceFile], known: Mapping[str, Document] | None = None
+    ) -> Iterator[IngestEvent]:  # fmt: skip
+        """Ingest these files; their events are not numbered. ``known`` are the documents there are, by origin, for who
+        has them."""
         waiting: deque[_Waiting] = deque()
         batch = _Batch()
-        for file, unchanged in self.looked_at(files):
+        for file, unchanged in self.looked_at(files, known):
             if unchanged is not None:
                 yield unchanged
                 continue
@@ -259,17 +266,19 @@ class Ingestor:
             self._truth.documents.sign(self._collection.id, self._signed)
             self._signed = {}
 
-    def looked_at(self, files: Sequence[SourceFile]) -> Iterator[tuple[SourceFile, IngestEvent | None]]:
+    def looked_at(
+        self, files: Sequence[SourceFile], known: Mapping[str, Document] | None = None
+    ) -> Iterator[tuple[SourceFile, IngestEvent | None]]:  # fmt: skip
         """Each file, and what there is to tell of it where its looks say that it has not changed."""
-        signatures, known = self._known_files() if len(files) >= _MANY else ({}, {})
-        for file in files:
-            same = file.signature and signatures.get(file.origin) == file.signature and file.origin in known
-            yield file, self._unchanged(file, known[file.origin]) if same else None
-
-    def _known_files(self) -> tuple[Mapping[str, str], Mapping[str, Document]]:
-        """The signature and the document of each file that has one, by origin."""
         documents, collection = self._truth.documents, self._collection.id
-        return documents.signatures(collection), {one.origin: one for one in documents.list(collection)}
+        signatures: Mapping[str, str] = {}
+        if len(files) >= _MANY:
+            signatures = documents.signatures(collection)
+            known = known or {one.origin: one for one in documents.list(collection)}
+        for file in files:
+            same = file.signature and signatures.get(file.origin) == file.signature
+            document = known.get(file.origin) if same and known else None
+            yield file, None if document is None else self._unchanged(file, document)
 
     def _unchanged(self, file: SourceFile, known: Document) -> IngestEvent:
         self._read.add(file.origin)
@@ -492,20 +501,26 @@ class Ingestor:
         """Embed what is new of these documents, and store them; each, and how many of its texts were embedded."""
         if not entries:
             return []
-        keys = [_keys(entry.parsed) for entry in entries]
-        vectors = self._vectors([key for texts in keys for key in texts])
-        missing: dict[bytes, str] = {}
+        keys = [[text_key(_index_text(entry.parsed, piece)) for piece in entry.parsed.slices] for entry in entries]
+        vectors = self._vectors(list(dict.fromkeys(key for own in keys for key in own)))
+        missing: dict[bytes, tuple[Parsed, Slice]] = {}
         embedded = []
-        for texts in keys:
-            new = {key: text for key, text in texts.items() if key not in vectors and key not in missing}
-            missing |= new
-            embedded.append(len(new))
-        if missing:
-            vectors.update(zip(missing, self._embed(list(missing.values())), strict=True))
+        for entry, own in zip(entries, keys, strict=True):
+            before = len(missing)
+            for key, piece in zip(own, entry.parsed.slices, strict=True):
+                if key not in vectors:
+                    missing.setdefault(key, (entry.parsed, piece))
+            embedded.append(len(missing) - before)
+        new = list(missing)
+        for at in range(0, len(new), _EMBEDDED_TOGETHER):
+            some = new[at : at + _EMBEDDED_TOGETHER]
+            vectors.update(zip(some, self._embed([_index_text(*missing[key]) for key in some]), strict=True))
         for entry in entries:
             if entry.place.known is not None and len(self._retired) < _REMEMBERED:
                 self._retired |= self._truth.vectors.of_document(self._collection.generation, entry.place.known.id)
-        documents = self._truth.documents.put_all(self._collection, [self._new(entry, vectors) for entry in entries])
+        documents = self._truth.documents.put_all(
+            self._collection, [_new(*given, vectors) for given in zip(entries, keys, strict=True)]
+        )
         return list(zip(documents, embedded, strict=True))
 
     def _vectors(self, keys: Sequence[bytes]) -> dict[bytes, Vector]:
@@ -513,25 +528,28 @@ class Ingestor:
         vectors = self._truth.vectors.known(self._collection.generation, keys)
         return vectors | {key: self._retired[key] for key in keys if key not in vectors and key in self._retired}
 
-    def _new(self, entry: _Entry, vectors: Mapping[bytes, Vector]) -> NewDocument:
-        """What is to be stored of a document; all that it needs is among the vectors."""
-        place, doc = entry.place, entry.parsed.document
-        keyed = zip(entry.parsed.slices, map(text_key, _index_texts(entry.parsed)), strict=True)
-        passages = [NewPassage(s.start, s.end, s.page, s.heading, key, s.places) for s, key in keyed]
-        return NewDocument(
-            place.origin,
-            place.name,
-            doc,
-            passages,
-            {passage.key: vectors[passage.key] for passage in passages},
-            sha256=entry.sha256,
-            size=entry.size,
-            original=entry.original,
-            replaces="" if place.known is None else place.known.origin,
-            metadata=entry.metadata,
-            signature=entry.signature,
-            claim=entry.claim,
-        )
+
+def _new(entry: _Entry, keys: Sequence[bytes], vectors: Mapping[bytes, Vector]) -> NewDocument:
+    """What is to be stored of a document; all that it needs is among the vectors."""
+    place = entry.place
+    passages = [
+        NewPassage(piece.start, piece.end, piece.page, piece.heading, key, piece.places)
+        for piece, key in zip(entry.parsed.slices, keys, strict=True)
+    ]
+    return NewDocument(
+        place.origin,
+        place.name,
+        entry.parsed.document,
+        passages,
+        {key: vectors[key] for key in keys},
+        sha256=entry.sha256,
+        size=entry.size,
+        original=entry.original,
+        replaces="" if place.known is None else place.known.origin,
+        metadata=entry.metadata,
+        signature=entry.signature,
+        claim=entry.claim,
+    )
 
 
 def _entry(
@@ -543,14 +561,9 @@ def _entry(
     return _Entry(place, parsed, metadata, sha256, len(data), original, signature, claim)
 
 
-def _index_texts(parsed: Parsed) -> list[str]:
-    doc = parsed.document
-    return [index_text(doc.title, s.heading, doc.text[s.start : s.end]) for s in parsed.slices]
-
-
-def _keys(parsed: Parsed) -> dict[bytes, str]:
-    """The texts that are embedded of a document, each once, by their keys."""
-    return {text_key(text): text for text in _index_texts(parsed)}
+def _index_text(parsed: Parsed, piece: Slice) -> str:
+    document = parsed.document
+    return index_text(document.title, piece.heading, document.text[piece.start : piece.end])
 
 
 def _modified(path: Path) -> dict[str, str]:

@@ -184,7 +184,7 @@ class Mirror:
         for document, file in plan.moved:
             now = self._truth.documents.move(self._collection.id, document.id, file.origin, file.name)
             yield _told(now, "moved", file.path)
-        yield from ingestor.run(plan.files)
+        yield from ingestor.run(plan.files, plan.known)
         for document in plan.gone:
             self._truth.documents.remove(self._collection.id, document.source)
             yield _told(document, "removed")

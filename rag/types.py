@@ -76,6 +76,8 @@ class Place:
 
     def clipped(self, start: int, end: int, text: str, offset: int = 0) -> Place:
         """The part of it within ``[start, end)``; ``text`` is the document's from ``offset`` on."""
+        if start <= self.start and self.end <= end:
+            return self
         first = max(start, self.start)
         counted = self.kind in COUNTED
         number = self.number + (text.count("\n", self.start - offset, first - offset) if counted else 0)

@@ -25,7 +25,7 @@ from rag.errors import DocumentError, JobLost, RagError, StoreError
 from rag.ingest import UPLOAD, Ingestor, failure
 from rag.platform.files import real_path
 from rag.store.truth import Claim, Collection, Job, NewJob, Truth
-from rag.types import IngestEvent
+from rag.types import Document, IngestEvent
 
 logger = logging.getLogger(__name__)
 
@@ -50,16 +50,18 @@ class QueuedIngestor(Ingestor):
         self._batch = secrets.token_hex(8)
         self._stop = threading.Event() if stop is None else stop
 
-    def run(self, files: Sequence[SourceFile]) -> Iterator[IngestEvent]:
+    def run(
+        self, files: Sequence[SourceFile], known: Mapping[str, Document] | None = None
+    ) -> Iterator[IngestEvent]:  # fmt: skip
         """Queue these files, and follow them until each has ended or ``stop`` is set; their events are not numbered.
 
         What is in the queue is read all the same.
         """
         if self._cut is not None or self._read_by is not None:  # a parser of this process's own
-            yield from super().run(files)
+            yield from super().run(files, known)
             return
         held: list[NewJob] = []
-        for file, unchanged in self.looked_at(files):
+        for file, unchanged in self.looked_at(files, known):
             if unchanged is not None:
                 yield unchanged
                 continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 
 from rag.config import Limits
 from rag.documents.decode import canonical
@@ -53,19 +53,23 @@ class Builder:
 
     def table(
         self, header: Sequence[str], rows: Iterable[Row], kind: PlaceKind | None = None, label: str = "",
-        hidden: Container[int] = (),
+        hidden: Container[int] = (), hidden_columns: Collection[int] = (),
     ) -> None:  # fmt: skip
         """Rows with their header above every few; ``kind`` is that of the rows' places, if they have any, and
-        ``hidden`` are the numbers of those that their file does not show."""
-        for block in blocks(header, rows):
+        ``hidden`` are the numbers of those that their file does not show, as ``hidden_columns``, from 0, are of its
+        columns."""
+        for block in blocks(header, rows, hidden_columns):
             start = self.end
             if self.write(block.text) and kind:
                 at = start + block.start
                 self.places.append(Place(block.number, at, self._length, kind, one_line(label)))
+                unseen = [(start + first, start + last, block.number) for first, last in block.hidden]
                 for number, line in enumerate(block.text[block.start :].split("\n"), start=block.number):
+                    end = at + len(line)
                     if number in hidden:
-                        self.places.append(Place(number, at, at + len(line), "hidden"))
-                    at += len(line) + 1
+                        unseen = [one for one in unseen if not at <= one[0] < end] + [(at, end, number)]
+                    at = end + 1
+                self.places += [Place(number, first, last, "hidden") for first, last, number in unseen]
 
     def section(self, text: str, headings: Sequence[Heading] = (), *, deeper: int = 0) -> None:
         """A text with headings of its own, ``deeper`` by so many levels."""

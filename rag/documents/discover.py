@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,14 +67,19 @@ class Discovery:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """An entry below ``folder``, at ``below``; ``path`` is where it really is."""
+    """An entry below ``folder``, at ``below``; ``path`` is where it really is, which is there where it is ``plain``."""
 
     folder: Path
     below: str
     path: Path
     error: DocumentError | None
-    source: str = ""
     signature: str = ""
+    plain: bool = False
+
+    @property
+    def place(self) -> Path:
+        """Where it was found, which may be a link."""
+        return self.path if self.plain else self.folder / self.below
 
 
 def is_address(text: str) -> bool:
@@ -91,26 +97,19 @@ def discover(paths: Sequence[Path | str], limits: Limits) -> Discovery:
     found: dict[Path, _Found] = {}
     for path in paths:
         for entry in _below(Path(path), limits):
-            found.setdefault(entry.folder / entry.below, entry)
+            found.setdefault(entry.place, entry)
     return _discovery(list(found.values()))
 
 
 def _discovery(found: list[_Found]) -> Discovery:
-    entries = sorted(_distinct(found), key=lambda entry: entry.source)
-    return Discovery(
-        tuple(
-            SourceFile(
-                entry.path, entry.source, as_text(entry.folder / entry.below), as_text(entry.below), entry.signature
-            )
-            for entry in entries
-            if entry.error is None
-        ),
-        tuple(
-            Refused(entry.source, entry.error, entry.path, as_text(entry.folder / entry.below))
-            for entry in entries
-            if entry.error is not None
-        ),
-    )
+    files, refused = [], []
+    for source, entry in sorted(zip(_sources(found), found, strict=True), key=itemgetter(0)):
+        origin = as_text(entry.place)
+        if entry.error is None:
+            files.append(SourceFile(entry.path, source, origin, as_text(entry.below), entry.signature))
+        else:
+            refused.append(Refused(source, entry.error, entry.path, origin))
+    return Discovery(tuple(files), tuple(refused))
 
 
 def discover_folder(
@@ -231,6 +230,8 @@ class _Rules:
         return replace(self, ignored=((below, spec), *self.ignored))
 
     def leave_out(self, below: str, *, folder: bool) -> bool:
+        if not self.ignored and not self.exclude and self.include is None:
+            return False
         path = f"{below}/" if folder else below
         if self.exclude.match_file(path):
             return True
@@ -270,7 +271,7 @@ def _walk_only(root: Path, limits: Limits, rules: _Rules, only: Collection[Path]
         if folder:
             yield from _walk(root, limits, inner, path)
         else:
-            yield _entry(root, path, limits, link=path.is_symlink())
+            yield _entry(root, below.as_posix(), path, limits, link=path.is_symlink())
 
 
 def _walk(root: Path, limits: Limits, rules: _Rules | None = None, start: Path | None = None) -> Iterator[_Found]:
@@ -297,16 +298,15 @@ def _walk(root: Path, limits: Limits, rules: _Rules | None = None, start: Path |
             if entry.is_dir(follow_symlinks=False):
                 folders.append((path, rules))
             else:
-                yield _entry(root, path, limits, link=entry.is_symlink())
+                yield _entry(root, within + entry.name, path, limits, link=entry.is_symlink())
 
 
-def _entry(root: Path, path: Path, limits: Limits, *, link: bool) -> _Found:
-    return _linked(root, path, limits) if link else _judge(root, path.relative_to(root).as_posix(), path, limits)
+def _entry(root: Path, below: str, path: Path, limits: Limits, *, link: bool) -> _Found:
+    return _linked(root, below, path, limits) if link else _judge(root, below, path, limits, plain=True)
 
 
-def _linked(root: Path, link: Path, limits: Limits) -> _Found:
+def _linked(root: Path, below: str, link: Path, limits: Limits) -> _Found:
     """A link inside a folder: taken if it leads to a file inside that folder, else refused."""
-    below = link.relative_to(root).as_posix()
     try:
         target = link.resolve(strict=True)
         if target.is_relative_to(root) and not target.is_dir():
@@ -320,7 +320,7 @@ def _linked(root: Path, link: Path, limits: Limits) -> _Found:
     return _Found(root, below, link, error)
 
 
-def _judge(root: Path, below: str, path: Path, limits: Limits) -> _Found:
+def _judge(root: Path, below: str, path: Path, limits: Limits, *, plain: bool = False) -> _Found:
     """Whether the entry is a regular file of a known format within the size limit, by its looks alone."""
     error: DocumentError | None = None
     signature = ""
@@ -336,7 +336,7 @@ def _judge(root: Path, below: str, path: Path, limits: Limits) -> _Found:
         error = _unreadable(below, fault)
     except (UnsupportedFormat, LimitExceeded) as refusal:
         error = refusal
-    return _Found(root, below, path, error, signature=signature)
+    return _Found(root, below, path, error, signature, plain)
 
 
 def _signature(status: os.stat_result) -> str:
@@ -347,22 +347,25 @@ def _signature(status: os.stat_result) -> str:
     return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}"
 
 
-def _distinct(entries: list[_Found]) -> list[_Found]:
-    """The entries with a source each: the path below the folder, preceded by as many folders above as it takes."""
+def _sources(entries: list[_Found]) -> list[str]:
+    """A source for each, all different: the path below the folder, preceded by as many folders above as it takes."""
     above = [0] * len(entries)
+    sources = [_source(entry, 0) for entry in entries]
     while True:
         named: defaultdict[str, list[int]] = defaultdict(list)
-        for index, entry in enumerate(entries):
-            named[_source(entry, above[index])].append(index)
+        for index, source in enumerate(sources):
+            named[source].append(index)
         clashes = [index for indices in named.values() if len(indices) > 1 for index in indices]
         growing = [index for index in clashes if above[index] < len(entries[index].folder.parts) - 1]
         if not growing:
-            return [replace(entry, source=_source(entry, above[index])) for index, entry in enumerate(entries)]
+            return sources
         for index in growing:
             above[index] += 1
+            sources[index] = _source(entries[index], above[index])
 
 
 def _source(entry: _Found, above: int) -> str:
     """The source with ``above`` folders in front."""
-    parts = entry.folder.parts[len(entry.folder.parts) - above :] if above else ()
-    return as_text("/".join((*parts, entry.below)))
+    if not above:
+        return as_text(entry.below)
+    return as_text("/".join((*entry.folder.parts[-above:], entry.below)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -95,7 +95,8 @@ def formats() -> tuple[Format, ...]:
     return (*FORMATS, *added)
 
 
-def suffixes() -> dict[str, Format]:
+@cache
+def suffixes() -> Mapping[str, Format]:
     """Every suffix that can be read, with its format."""
     return {suffix: kind for kind in formats() for suffix in kind.suffixes}
 

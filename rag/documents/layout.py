@@ -36,11 +36,6 @@ class Word(NamedTuple):
     right: float
     top: float
 
-    @property
-    def height(self) -> float:
-        """How high its line is."""
-        return self.top - self.bottom
-
 
 Edges = tuple[tuple[float, float], ...]
 Cell = tuple[Word, ...]
@@ -68,13 +63,21 @@ class Columns:
     lines: tuple[Cell, ...]
 
 
+class _Group(NamedTuple):
+    """Words of a line that no wide gap parts, and where they begin and end."""
+
+    left: float
+    right: float
+    words: list[Word]
+
+
 @dataclass(slots=True)
 class _Line:
     """Words that stand beside each other, in groups that are parted by wide gaps."""
 
     top: float
     bottom: float
-    cells: list[list[Word]]
+    cells: list[_Group]
 
     @property
     def height(self) -> float:
@@ -82,7 +85,7 @@ class _Line:
 
     def words(self) -> Iterator[Word]:
         for cell in self.cells:
-            yield from cell
+            yield from cell.words
 
 
 def arrange(words: Sequence[Word], text: str, above: Edges = ()) -> Iterator[Table | Columns]:
@@ -112,7 +115,7 @@ def has_gap(words: Sequence[Word]) -> bool:
 
 
 def _apart(before: Word, word: Word) -> bool:
-    return word.left - before.right > _GAP * min(before.height, word.height)
+    return word.left - before.right > _GAP * min(before.top - before.bottom, word.top - word.bottom)
 
 
 def _lines(words: Sequence[Word], text: str) -> list[_Line]:
@@ -130,13 +133,16 @@ def _lines(words: Sequence[Word], text: str) -> list[_Line]:
 def _line(words: Sequence[Word], text: str) -> _Line:
     cells: list[list[Word]] = [[words[0]]]
     for before, word in pairwise(words):
-        alone = text[before.start : before.end]
-        signed = (alone in _BEFORE_NUMBER and len(cells[-1]) == 1) or text[word.start : word.end] in _BEHIND_NUMBER
-        if _apart(before, word) and not signed:
+        alone = len(cells[-1]) == 1
+        if _apart(before, word) and not (
+            text[word.start : word.end] in _BEHIND_NUMBER
+            or (alone and text[before.start : before.end] in _BEFORE_NUMBER)
+        ):
             cells.append([word])
         else:
             cells[-1].append(word)
-    return _Line(max(w.top for w in words), min(w.bottom for w in words), cells)
+    groups = [_Group(cell[0].left, max(w.right for w in cell), cell) for cell in cells]
+    return _Line(max(w.top for w in words), min(w.bottom for w in words), groups)
 
 
 def _blocks(lines: Sequence[_Line]) -> Iterator[list[_Line]]:
@@ -155,8 +161,8 @@ def _blocks(lines: Sequence[_Line]) -> Iterator[list[_Line]]:
 
 def _hangs(line: _Line, block: Sequence[_Line]) -> bool:
     """Whether a line stands below a cell that is not the first of its line."""
-    left = line.cells[0][0].left
-    return any(abs(cell[0].left - left) < line.height / 4 for one in block for cell in one.cells[1:])
+    left, near = line.cells[0].left, line.height / 4
+    return any(abs(cell.left - left) < near for one in block for cell in one.cells[1:])
 
 
 def _trimmed(block: list[_Line]) -> Iterator[list[_Line]]:
@@ -171,7 +177,7 @@ def _edges(block: Sequence[_Line]) -> Edges | None:
     counts = sorted((len(line.cells) for line in block), reverse=True)
     width = counts[min(1, len(counts) - 1)]
     fullest = [line for line in block if len(line.cells) >= width]
-    spans = sorted((cell[0].left, max(w.right for w in cell)) for line in fullest for cell in line.cells)
+    spans = sorted(cell[:2] for line in fullest for cell in line.cells)
     edges: list[tuple[float, float]] = []
     for left, right in spans:
         if edges and left < edges[-1][1]:
@@ -185,15 +191,17 @@ def _placed(line: _Line, edges: Edges) -> list[list[Word]]:
     """The words of a line by column; those of a cell over several columns are in the first of them."""
     row: list[list[Word]] = [[] for _ in edges]
     for cell in line.cells:
-        row[_columns_of(cell, edges)[0]].extend(cell)
+        row[_column_of(cell, edges)].extend(cell.words)
     return row
 
 
-def _columns_of(cell: Sequence[Word], edges: Edges) -> list[int]:
-    """The columns that a cell stands in or over, or else the nearest."""
-    left, right = cell[0].left, max(w.right for w in cell)
-    over = [n for n, (start, end) in enumerate(edges) if start < right and left < end]
-    return over or [min(range(len(edges)), key=lambda n: max(edges[n][0] - right, left - edges[n][1]))]
+def _column_of(cell: _Group, edges: Edges) -> int:
+    """The first column that a cell stands in or over, or else the nearest."""
+    left, right, _ = cell
+    for n, (start, end) in enumerate(edges):
+        if start < right and left < end:
+            return n
+    return min(range(len(edges)), key=lambda n: max(edges[n][0] - right, left - edges[n][1]))
 
 
 def _groups(block: Sequence[_Line], grid: Sequence[Sequence[Sequence[Word]]], text: str) -> list[list[int]]:
@@ -273,10 +281,10 @@ def _table(
 def _above(line: _Line, edges: Edges) -> Iterator[tuple[int, Sequence[Word]]]:
     """Which columns the cells of a line name: those that each stands over, and those beside that none is nearer to."""
     for column, (left, right) in enumerate(edges):
-        near = [(max(0.0, cell[0].left - right, left - max(w.right for w in cell)), cell) for cell in line.cells]
+        near = [(max(0.0, cell.left - right, left - cell.right), cell) for cell in line.cells]
         distance, cell = min(near, key=lambda pair: pair[0])
         if distance == 0 or (column and distance <= _BESIDE * line.height):
-            yield column, cell
+            yield column, cell.words
 
 
 def _has_values(row: Sequence[str]) -> bool:

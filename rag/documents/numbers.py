@@ -7,11 +7,14 @@ from functools import cache
 
 from rag.documents.archive import Archive, local
 
-_BUILT_IN = {
+BUILT_IN = {
     1: "0", 2: "0.00", 3: "#,##0", 4: "#,##0.00", 9: "0%", 10: "0.00%", 11: "0.00E+00",
     37: "#,##0;(#,##0)", 38: "#,##0;(#,##0)", 39: "#,##0.00;(#,##0.00)", 40: "#,##0.00;(#,##0.00)",
     41: "#,##0;-#,##0;-", 43: "#,##0.00;-#,##0.00;-",
 }  # fmt: skip
+"""The formats that Excel knows without being told, by number."""
+GENERAL = ("General", "@")
+"""The formats under which a number is shown as it is."""
 _CELL = re.compile(
     rb'<(?:\w+:)?c\b(?=[^>]*\br="([A-Z]{1,3})(\d{1,7})")(?=[^>]*\bs="(\d{1,6})")(?![^>]*\bt="(?!n"))[^>]*>'
 )
@@ -134,7 +137,7 @@ def _codes(archive: Archive) -> list[str]:
     """The format of each cell style, "" where it is general or a text's."""
     if "xl/styles.xml" not in archive.names:
         return []
-    own = dict(_BUILT_IN)
+    own = dict(BUILT_IN)
     styles: list[str] = []
     root = archive.xml("xl/styles.xml")
     for element in root.iter():
@@ -144,7 +147,7 @@ def _codes(archive: Archive) -> list[str]:
         if local(group.tag) == "cellXfs":
             ids = (element.get("numFmtId", "0") for element in group)
             styles = [own.get(int(number) if number.isdigit() else 0, "") for number in ids]
-    return ["" if code in ("General", "@") else code for code in styles]
+    return ["" if code in GENERAL else code for code in styles]
 
 
 def _sheet_parts(archive: Archive) -> dict[str, str]:

@@ -245,7 +245,7 @@ class _Run:
         """``parse`` for a page that is to be recognised."""
         return self._reply(data, server, lambda header, _: wire.read_recognised(header))
 
-    def _reply(self, data: bytes, server: Children, read: Callable[[dict[str, Any], bytes], _T]) -> _T:
+    def _reply(self, data: bytes, server: Children, read: Callable[[dict[str, Any], bytearray], _T]) -> _T:
         deadline = time.monotonic() + self._limits.child_wall_seconds
         try:
             child = server.start(formats().index(format_of(self._job.source)))
@@ -261,7 +261,7 @@ class _Run:
         except wire.BadReply as error:
             raise self._misbehaved(error) from error
 
-    def _exchange(self, child: Child, data: bytes, deadline: float) -> tuple[dict[str, Any], bytes]:
+    def _exchange(self, child: Child, data: bytes, deadline: float) -> tuple[dict[str, Any], bytearray]:
         try:
             child.stream.settimeout(self._limits.child_wall_seconds)
             with suppress(BrokenPipeError, ConnectionResetError):

@@ -112,7 +112,7 @@ def _sections(document: ParsedDocument, characters: int) -> Iterator[tuple[int, 
     text = document.text
     heading_starts = {heading.start for heading in document.headings}
     page_starts = {
-        place.start for place in document.places if place.kind in _PARTS and not _goes_on(document.text, place.start)
+        place.start for place in document.places if place.kind in _PARTS and not _goes_on(document.text, place)
     }
     bounds = sorted({0, len(text), *heading_starts, *page_starts})
     carried: int | None = None
@@ -134,8 +134,11 @@ def _sections(document: ParsedDocument, characters: int) -> Iterator[tuple[int, 
         yield carried, carried, len(text)
 
 
-def _goes_on(text: str, start: int) -> bool:
-    """Whether no blank line parts what begins here from what stands before."""
+def _goes_on(text: str, place: Place) -> bool:
+    """Whether no blank line parts what begins here from what stands before; hidden cells begin within a line."""
+    start = place.start
+    if place.kind == "hidden":
+        return start > 1 and text[start - 2 : start] != "\n\n"
     return start > 1 and text[start - 1] == "\n" and text[start - 2] != "\n"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rag.documents.decode import canonical
@@ -19,45 +19,56 @@ Row = tuple[int, Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Some rows with their header, as lines; ``rows`` are numbered on from ``number``, one a line from ``start`` on."""
+    """Some rows with their header, as lines; ``rows`` are numbered on from ``number``, one a line from ``start`` on.
+    ``hidden`` are the stretches of the text that stand in columns which are not shown, in order."""
 
     text: str
     number: int
     start: int
+    hidden: tuple[tuple[int, int], ...] = ()
 
 
 def cell(text: str) -> str:
     """A cell's text on one line, in which no bar can be taken for the end of the cell."""
-    return " ".join(canonical(text).split()).replace("|", "\\|")
+    plain = text.isascii() and text.isprintable()  # as nearly all are, which canonical text is already
+    return " ".join((text if plain else canonical(text)).split()).replace("|", "\\|")
 
 
-def blocks(header: Sequence[str], rows: Iterable[Row]) -> Iterator[Block]:
+def blocks(header: Sequence[str], rows: Iterable[Row], hidden: Collection[int] = ()) -> Iterator[Block]:
     """The rows in blocks of a few, each below the header (none, if ``header`` is empty); empty rows are left out.
 
-    A row too wide to be read below its header is written as ``name: value; name: value`` instead.
+    A row too wide to be read below its header is written as ``name: value; name: value`` instead. ``hidden`` are the
+    columns, from 0, that are not shown.
     """
     heads = [cell(name) for name in header]
     head = f"{_line(heads)}\n|{' --- |' * len(heads)}\n" if heads and len(_line(heads)) <= _WIDEST // 2 else ""
     pending: list[str] = []
+    unseen = above = tuple(_spans(enumerate(heads), hidden, 2)) if head else ()
     first = size = 0
     for number, cells in rows:
         texts = [cell(value) for value in cells]
         while texts and not texts[-1]:
             texts.pop()
-        line = _line(texts) if sum(map(bool, texts)) > 1 or heads else " ".join(texts).strip()
+        alone = not heads and sum(map(bool, texts)) <= 1
+        line = " ".join(texts).strip() if alone else _line(texts)
         wide = heads and (not head or len(line) > _WIDEST)
         full = len(pending) == _ROWS or size + len(line) > _CHARACTERS
         if pending and (not texts or wide or full or number != first + len(pending)):
-            yield Block(head + "\n".join(pending), first, len(head))
-            pending, size = [], 0
+            yield Block(head + "\n".join(pending), first, len(head), unseen)
+            pending, size, unseen = [], 0, above
         if texts and wide:
-            yield Block(_named(heads, texts), number, 0)
+            named = list(_named(heads, texts))
+            spans = tuple(_spans(named, hidden, 0, between=2))
+            yield Block("; ".join(text for _, text in named), number, 0, spans)
         elif texts:
             first = first if pending else number
+            begun = len(head) + size + len(pending)
+            filled = ((n, text) for n, text in enumerate(texts) if text or not alone)
+            unseen += tuple(_spans(filled, hidden, begun + (0 if alone else 2)))
             pending.append(line)
             size += len(line)
     if pending:
-        yield Block(head + "\n".join(pending), first, len(head))
+        yield Block(head + "\n".join(pending), first, len(head), unseen)
 
 
 def header_of(rows: Sequence[Row]) -> int:
@@ -86,6 +97,19 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _named(heads: Sequence[str], cells: Sequence[str]) -> str:
-    names = [*heads, *[""] * (len(cells) - len(heads))]
-    return "; ".join(f"{name}: {value}" if name else value for name, value in zip(names, cells, strict=False) if value)
+def _named(heads: Sequence[str], cells: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """The cells that hold anything, each behind the name of its column, with that column's number."""
+    for n, value in enumerate(cells):
+        name = heads[n] if n < len(heads) else ""
+        if value:
+            yield n, f"{name}: {value}" if name else value
+
+
+def _spans(
+    cells: Iterable[tuple[int, str]], columns: Collection[int], at: int, *, between: int = 3
+) -> Iterator[tuple[int, int]]:
+    """Where the cells of these columns are in a text in which the first begins ``at``, so far apart from the next."""
+    for column, text in cells if columns else ():
+        if text and column in columns:
+            yield at, at + len(text)
+        at += len(text) + between

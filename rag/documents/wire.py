@@ -75,7 +75,7 @@ def send(connection: Stream, header: Mapping[str, Any], body: bytes) -> None:
     connection.sendall(body)
 
 
-def receive(connection: Stream, body_max: int, deadline: float | None = None) -> tuple[dict[str, Any], bytes]:
+def receive(connection: Stream, body_max: int, deadline: float | None = None) -> tuple[dict[str, Any], bytearray]:
     """Receive one frame whose body has at most ``body_max`` bytes, until ``deadline`` (monotonic seconds).
 
     Raises EOFError when the other side is gone, TimeoutError, and BadReply for anything the protocol does not allow.
@@ -90,7 +90,7 @@ def receive(connection: Stream, body_max: int, deadline: float | None = None) ->
         raise BadReply("a header is not JSON") from error
     if not isinstance(header, dict):
         raise BadReply("a header is not an object")
-    return header, bytes(body)
+    return header, body
 
 
 def _exactly(connection: Stream, size: int, deadline: float | None) -> bytearray:
@@ -177,14 +177,14 @@ def body_max(limits: Limits) -> int:
     return 4 * limits.characters + limits.file_mb * 2**20
 
 
-def read_reply(header: Mapping[str, Any], body: bytes, job: Job) -> Parsed:
+def read_reply(header: Mapping[str, Any], body: bytes | bytearray, job: Job) -> Parsed:
     """The parsed document a child's reply stands for. Raises the DocumentError it reports, or BadReply."""
     error = header.get("error")
     if error is not None:
         raise _read_error(error, job.limits)
     attachments, size = _read_attachments(header.get("attachments"), body, job.limits)
     try:
-        text = body[:size].decode("utf-8")
+        text = str(memoryview(body)[:size], "utf-8")
     except UnicodeDecodeError as fault:
         raise BadReply("the text is not UTF-8") from fault
     _require(0 < len(text) <= job.limits.characters and has_text(text) and "\0" not in text, "text")
@@ -202,7 +202,7 @@ def read_reply(header: Mapping[str, Any], body: bytes, job: Job) -> Parsed:
     return Parsed(document, place(document, _read_spans(header.get("spans"), text, job.limits)))
 
 
-def _read_attachments(rows: Any, body: bytes, limits: Limits) -> tuple[tuple[Attachment, ...], int]:
+def _read_attachments(rows: Any, body: bytes | bytearray, limits: Limits) -> tuple[tuple[Attachment, ...], int]:
     """The attachments at the body's end, and how long the text before them is."""
     _require(isinstance(rows, list) and len(rows) <= MAX_ATTACHMENTS, "attachments")
     _require(all(isinstance(row, list) and len(row) == 2 for row in rows), "attachments")
@@ -214,7 +214,7 @@ def _read_attachments(rows: Any, body: bytes, limits: Limits) -> tuple[tuple[Att
     at = text_size = len(body) - total
     found = []
     for name, size in rows:
-        found.append(Attachment(name, body[at : at + size]))
+        found.append(Attachment(name, bytes(body[at : at + size])))
         at += size
     return tuple(found), text_size
 

@@ -103,7 +103,9 @@ def _engine(name: str = "", languages: str = "") -> list[Read]:
 
 def _work(stream: Stream, engine: Sequence[Read]) -> None:
     """Parse the file that comes on the stream, or recognise a page of it."""
-    header, data = wire.receive(stream, sys.maxsize)
+    header, body = wire.receive(stream, sys.maxsize)
+    data = bytes(body)
+    del body
     job = wire.job_from_header(header)
     confine(job.limits)
     wire.send(stream, *_answer(data, job, engine))

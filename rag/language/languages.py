@@ -38,7 +38,6 @@ _ENOUGH, _NONE = 20, 0.03
 _RARER = 0.85
 
 
-@lru_cache(maxsize=4_096)
 def language_of(text: str, otherwise: str = "") -> str:
     """The ISO 639-1 code of a text's language by its script and function words, read to 2,000 characters.
 
@@ -46,7 +45,11 @@ def language_of(text: str, otherwise: str = "") -> str:
     the commonest of them ("ru" for Cyrillic, "ar" for Arabic); none of these has data, so that nothing hangs on it. A
     longer text in none of the known languages is "other".
     """
-    text = text[:_READ]
+    return _language_of(text[:_READ], otherwise)
+
+
+@lru_cache(maxsize=4_096)
+def _language_of(text: str, otherwise: str) -> str:
     letters = sum(map(str.isalpha, text))
     if not letters:
         return otherwise

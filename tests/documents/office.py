@@ -67,6 +67,34 @@ def xlsx(sheets: Mapping[str, Sequence[Sequence[Any]]], formats: Mapping[tuple[i
     return out.getvalue()
 
 
+def xls(rows: Sequence[Sequence[str | float]], code: str, hidden: tuple[int, int]) -> bytes:
+    """A workbook of Excel 97 with one sheet, "A", whose numbers have this format; row (from 1) and column (from 0) that
+    are ``hidden``."""
+
+    def record(kind: int, body: bytes) -> bytes:
+        return struct.pack("<HH", kind, len(body)) + body
+
+    def begin(kind: int) -> bytes:
+        return record(0x809, struct.pack("<HHHHII", 0x600, kind, 0, 0, 0, 0x600))
+
+    end = record(0x0A, b"")
+    styles = record(0x41E, struct.pack("<HHB", 164, len(code), 0) + code.encode("latin-1"))
+    styles += b"".join(record(0xE0, struct.pack("<HH16x", 0, number)) for number in (0, 164))
+    cells = record(0x7D, struct.pack("<HHHHHH", hidden[1], hidden[1], 0, 0, 1, 0))
+    for r, row in enumerate(rows):
+        cells += record(0x208, struct.pack("<HHHHHHI", r, 0, len(row), 0, 0, 0, 0x20 * (r + 1 == hidden[0])))
+        for c, value in enumerate(row):
+            if isinstance(value, str):
+                cells += record(0x204, struct.pack("<HHHHB", r, c, 0, len(value), 0) + value.encode("latin-1"))
+            else:
+                cells += record(0x203, struct.pack("<HHHd", r, c, 1, value))
+    size = record(0x200, struct.pack("<IIHHH", 0, len(rows), 0, max(map(len, rows)), 0))
+    head = begin(5) + styles
+    at = len(head) + len(record(0x85, bytes(9))) + len(end)
+    sheet = record(0x85, struct.pack("<IBBBB", at, 0, 0, 1, 0) + b"A")
+    return compound({"Workbook": head + sheet + end + begin(0x10) + size + cells + end})
+
+
 def pptx(slides: Sequence[tuple[str, str, str]], table: Sequence[Sequence[str]] = ()) -> bytes:
     """A presentation of (title, text, notes), and a table on its last slide."""
     from pptx import Presentation

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import json
 from itertools import pairwise
+from zipfile import ZipFile
 
 import pytest
 
 from rag.documents import Parsed, ParserPool
 from rag.documents.archive import packed
+from rag.documents.tables import blocks
 from rag.types import INVISIBLE
-from tests.documents.office import docx, odf, paragraph
+from tests.documents.office import ODF, docx, odf, paragraph, xls
 from tests.documents.test_formats import headings, where
 
 
@@ -83,8 +85,6 @@ def test_tables_remarks_and_hidden_rows_of_a_sheet(pool: ParserPool) -> None:
 
 
 def test_a_thread_of_remarks_is_told_once(pool: ParserPool) -> None:
-    from zipfile import ZipFile
-
     with ZipFile(io.BytesIO(workbook())) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     name = "xl/worksheets/_rels/sheet1.xml.rels"
@@ -97,27 +97,89 @@ def test_a_thread_of_remarks_is_told_once(pool: ParserPool) -> None:
     assert "Comment on A4: Really?\nYes." in text and "Second hand" not in text
 
 
+def styled(body: str, styles: str, around: str = "") -> bytes:
+    """An OpenDocument file with these styles of its own, and what stands ``around`` its pages."""
+    spaces = " ".join(
+        f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{kind}:1.0"'
+        for name, kind in {"style": "style", "number": "datastyle"}.items()
+    )
+    with ZipFile(io.BytesIO(odf(body))) as archive:
+        content = archive.read("content.xml").decode()
+    content = content.replace("<office:document-content ", f"<office:document-content {spaces} ", 1)
+    pages = f"<office:document-styles {ODF} {spaces}><office:master-styles>{around}</office:master-styles>"
+    return packed({
+        "content.xml": content.replace(
+            "<office:body>", f"<office:automatic-styles>{styles}</office:automatic-styles><office:body>", 1
+        ),
+        "styles.xml": f"{pages}</office:document-styles>",
+    })  # fmt: skip
+
+
+def sheets() -> dict[str, bytes]:
+    """A table with a hidden row and a hidden column, whose numbers are percentages, as each kind of spreadsheet."""
+    rows: list[list[str | float]] = [["Item", "Share"], ["Boats", 0.25], ["Paint", 0.05], ["Sails", 0.7]]
+    import xlsxwriter
+
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out) as book:
+        sheet = book.add_worksheet("A")
+        for r, row in enumerate(rows):
+            sheet.write_row(r, 0, row, book.add_format({"num_format": "0%"}))
+        sheet.set_row(2, None, None, {"hidden": True})
+        sheet.set_column(1, 1, None, None, {"hidden": True})
+    styles = (
+        '<number:percentage-style style:name="N1"><number:number number:decimal-places="0"/><number:text>%'
+        '</number:text></number:percentage-style><style:style style:name="ce1" style:family="table-cell"'
+        ' style:data-style-name="N1"/>'
+    )
+    body = '<table:table-column/><table:table-column table:visibility="collapse" table:default-cell-style-name="ce1"/>'
+    cell = "<table:table-cell {}><text:p>{}</text:p></table:table-cell>".format
+    for item, share in rows:
+        value = f'office:value-type="float" office:value="{share}"' if isinstance(share, float) else ""
+        unseen = 'table:visibility="collapse"' if item == "Paint" else ""
+        body += f"<table:table-row {unseen}>{cell('', item)}{cell(value, share)}</table:table-row>"
+    body = f'<office:spreadsheet><table:table table:name="A">{body}</table:table></office:spreadsheet>'
+    return {"a.xlsx": out.getvalue(), "a.xls": xls(rows, "0%", (3, 1)), "a.ods": styled(body, styles)}
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a.xls", "a.ods"])
+def test_percentages_and_hidden_columns_of_every_kind_of_sheet(pool: ParserPool, name: str) -> None:
+    parsed = pool.parse(sheets()[name], name)
+    assert "| Item | Share |\n| --- | --- |\n| Boats | 25% |\n| Paint | 5% |\n| Sails | 70% |" in parsed.document.text
+    assert hidden(parsed) == [("Share", False), ("25%", False), ("| Paint | 5% |", False), ("70%", False)]
+    assert len(parsed.slices) == 1, "a hidden cell parts no passage"
+
+
+def test_what_is_hidden_is_marked_however_a_row_is_written() -> None:
+    rows = [(1, ["a", "b|c", "d"]), (2, ["x" * 700, "y", "z"]), (3, ["", "only"])]
+    for header in ([], ["Name", "Secret", "Third"]):
+        told = [block.text[start:end] for block in blocks(header, rows, {1}) for start, end in block.hidden]
+        assert told == ([*["Secret"] * bool(header), "b\\|c", f"{'Secret: ' * bool(header)}y",
+                         *["Secret"] * bool(header), "only"])  # fmt: skip
+
+
+def test_heads_and_feet_of_an_open_document(pool: ParserPool) -> None:
+    page = "<style:{0}><text:p>{1}<text:page-number>7</text:page-number></text:p></style:{0}>".format
+    around = (
+        f'<style:master-page style:name="Standard">{page("header", "Draft ")}{page("footer", "Harbour Club, ")}'
+        f'{page("footer-left", "Harbour Club, ")}<style:header-first style:display="false"><text:p>Old</text:p>'
+        f"</style:header-first>{page('footer-first', '')}</style:master-page>"
+    )
+    parsed = pool.parse(styled("<office:text><text:p>Rules.</text:p></office:text>", "", around), "a.odt")
+    assert parsed.document.text == "Draft 7\n\nRules.\n\nHarbour Club, 7"
+
+
 def test_open_documents_remarks_frames_and_hidden_parts(pool: ParserPool) -> None:
     frame = "<draw:frame><draw:text-box><text:p>In a frame.</text:p></draw:text-box></draw:frame>"
     styles = (
-        '<office:automatic-styles><style:style style:name="T1" style:family="text"><style:text-properties'
-        ' text:display="none"/></style:style><style:style style:name="ta2" style:family="table">'
-        '<style:table-properties table:display="false"/></style:style></office:automatic-styles>'
+        '<style:style style:name="T1" style:family="text"><style:text-properties text:display="none"/></style:style>'
+        '<style:style style:name="ta2" style:family="table"><style:table-properties table:display="false"/>'
+        "</style:style>"
     )
-    space = 'xmlns:style="urn:oasis:names:tc:opendocument:xmlns:style:1.0"'
-
-    def styled(body: str) -> bytes:
-        from zipfile import ZipFile
-
-        with ZipFile(io.BytesIO(odf(body))) as archive:
-            content = archive.read("content.xml").decode()
-        content = content.replace("<office:document-content ", f"<office:document-content {space} ", 1)
-        return packed({"content.xml": content.replace("<office:body>", f"{styles}<office:body>", 1)})
-
     parsed = pool.parse(styled(
         f"<office:text><text:p>Before{frame}</text:p><text:p>Plain <text:span text:style-name='T1'>secret</text:span>"
         "words<office:annotation><text:p>Ask Jane</text:p></office:annotation>.</text:p>"
-        "<text:section text:display='none'><text:p>Old terms</text:p></text:section></office:text>"
+        "<text:section text:display='none'><text:p>Old terms</text:p></text:section></office:text>", styles
     ), "a.odt")  # fmt: skip
     assert parsed.document.text.startswith("Before\nIn a frame.\n\nPlain words.\n\nComment: Ask Jane\n\n")
     assert hidden(parsed) == [("secret", True), ("Old terms", True)] and where(parsed, "Ask Jane") == "note"
@@ -130,7 +192,7 @@ def test_open_documents_remarks_frames_and_hidden_parts(pool: ParserPool) -> Non
     )
     parsed = pool.parse(styled(
         f"<office:spreadsheet><table:table table:name='Ships'>{rows}</table:table><table:table table:name='Old'"
-        f" table:style-name='ta2'>{rows}</table:table></office:spreadsheet>"
+        f" table:style-name='ta2'>{rows}</table:table></office:spreadsheet>", styles
     ), "a.ods")  # fmt: skip
     assert [text.split("\n")[0] for text, _ in hidden(parsed)] == ["| Varde | 70 |", "Old"]
     assert where(parsed, "Estimated") == "note on Ships!B2"

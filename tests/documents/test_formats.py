@@ -109,6 +109,26 @@ def test_groups_and_charts_of_a_presentation(pool: ParserPool) -> None:
     assert where(parsed, "2210") == "slide 1"
 
 
+def test_lines_and_feet_of_slides(pool: ParserPool) -> None:
+    from copy import deepcopy
+
+    from pptx import Presentation
+
+    made, out = Presentation(), io.BytesIO()
+    for number in range(1, 4):
+        slide = made.slides.add_slide(made.slide_layouts[6])
+        slide.shapes.add_textbox(0, 0, 9, 9).text_frame.text = f"Revenue\v202{number}"
+        for shape, text in zip(slide.slide_layout.placeholders, ("1 May", "Harbour Club", str(number)), strict=True):
+            copied = deepcopy(shape._element)
+            slide.shapes._spTree.append(copied)
+            slide.shapes[-1].text_frame.text = text
+    made.save(out)
+    text = pool.parse(out.getvalue(), "a.pptx").document.text
+    assert [line for line in text.split("\n") if line] == [
+        "Revenue 2021", "1 May", "Harbour Club", "Revenue 2022", "Revenue 2023"
+    ]  # fmt: skip
+
+
 def test_presentation(pool: ParserPool) -> None:
     slides = [("Plan", "Dredge the basin\nBuild a crane", "Say it slowly"), ("", "", ""), ("Cost", "Two millions", "")]
     parsed = pool.parse(pptx(slides, [["Year", "Cost"], ["2024", "1.5 M"], ["2025", "0.5 M"]]), "plan.pptx")
@@ -313,11 +333,13 @@ def test_a_plug_in_adds_a_format_and_takes_none_over(monkeypatch: pytest.MonkeyP
     entries = [EntryPoint("abc", "made_up:read", formats.PLUGINS), EntryPoint(".pdf", "bad:read", formats.PLUGINS)]
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: entries)
     formats.formats.cache_clear()
+    formats.suffixes.cache_clear()
     try:
         assert format_of("x.ABC").reader == "made_up:read" and "bad" not in format_of("x.pdf").reader
     finally:
         monkeypatch.undo()
         formats.formats.cache_clear()
+        formats.suffixes.cache_clear()
     with pytest.raises(UnsupportedFormat):
         format_of("x.abc")
 

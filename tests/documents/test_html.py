@@ -23,6 +23,8 @@ def text_of(markup: str) -> str:
         ("<p>One  two\n three<br>four <b>bo</b>ld.</p><p>Five", "One two three\nfour bold.\n\nFive"),
         ("<span>a</span><span>b</span> <i>c</i>", "ab c"),
         ("<ul><li>one<li>two<ul><li>in</ul><li></ul>", "- one\n- two\n\n  - in"),
+        ("<ol start=3><li>one<li value=9>two<li>three</ol>", "3. one\n9. two\n10. three"),
+        ("<ol type=a><li>one</ol><ol reversed><li>two</ol>", "- one\n\n- two"),
         ("<table><caption>C</caption><tr><th></th><th>22</th><th>23<tr><td>Net <b>sales</b><td><td>5</table>",
          "C\n|  | 22 | 23 |\n| --- | --- | --- |\n| Net sales |  | 5 |"),
         ("<table><tr><td><p>a</p><p>b</p></td><td>c</table>", "a b | c"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,6 +91,14 @@ def test_the_language_of_a_text(text: str, language: str) -> None:
         assert unchecked(found)
     else:
         assert found == language
+
+
+def test_no_long_text_is_kept_for_its_language() -> None:
+    text = "The council has not approved the plan for the bridge. " * 1_000
+    before = sys.getrefcount(text)
+    language = language_of(text)
+    kept = sys.getrefcount(text) - before
+    assert (language, kept) == ("en", 0)
 
 
 def test_a_line_that_tells_no_language_is_in_that_of_the_text_around_it() -> None:

@@ -1,8 +1,8 @@
-"""A sheet as text: each table below its header, also where a sheet has several; hidden rows and remarks are told."""
+"""A sheet as text: each table below its header, also where a sheet has several; what is hidden and remarks are told."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 
 from rag.documents.build import Builder
 from rag.documents.readers.marks import NO_MARKS, Marks
@@ -18,7 +18,14 @@ def write_sheet(build: Builder, name: str, rows: list[Row], left: int = 0, marks
         return
     start = build.end
     build.heading(1, name)
-    hidden = frozenset[int]() if marks.hidden else marks.rows
+    shown = NO_MARKS if marks.hidden else marks
+
+    def part(begin: int, end: int, header: Sequence[str], body: list[Row]) -> None:
+        first = left + begin
+        label = f"{name}!{column(first)}:{column(left + end - 1)}"
+        unseen = frozenset(n for n in range(end - begin) if first + n in shown.columns)
+        build.table(header[begin:end], [(n, cells[begin:end]) for n, cells in body], "sheet", label, shown.rows, unseen)
+
     header: Sequence[str] = ()
     first = last = 0
     for group in _groups(rows):
@@ -26,32 +33,18 @@ def write_sheet(build: Builder, name: str, rows: list[Row], left: int = 0, marks
         named = header_of(group)
         below = (text for _, cells in group[named + 1 :] for text in cells)
         if named >= 0 and (not header or (begin, end) != (first, last) or any(map(is_value, below))):
-            _part(
-                build,
-                name,
-                left + begin,
-                left + end,
-                ((), [(n, cells[begin:end]) for n, cells in group[:named]]),
-                hidden,
-            )
+            part(begin, end, (), group[:named])
             header, first, last, group = group[named][1], begin, end, group[named + 1 :]
         elif begin < first or end > last or not any(sum(map(bool, cells)) > 1 for _, cells in group):
-            _part(build, name, left + begin, left + end, ((), [(n, cells[begin:end]) for n, cells in group]), hidden)
+            part(begin, end, (), group)
             continue
-        body = header[first:last], [(n, cells[first:last]) for n, cells in group]
-        _part(build, name, left + first, left + last, body, hidden)
+        part(first, last, header, group)
     for place, text in marks.remarks:
         begun = build.end
         build.write(f"Comment on {place}: {text}")
         build.place("note", 1, begun, f"on {name}!{place}")
     if marks.hidden:
         build.place("hidden", 1, start)
-
-
-def _part(
-    build: Builder, name: str, first: int, end: int, table: tuple[Sequence[str], list[Row]], hidden: Container[int]
-) -> None:
-    build.table(*table, "sheet", f"{name}!{column(first)}:{column(end - 1)}", hidden)
 
 
 def _groups(rows: list[Row]) -> list[list[Row]]:

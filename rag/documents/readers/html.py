@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from rag.config import Limits
@@ -29,6 +30,7 @@ _BREAKS = {
         " fieldset details hr address".split(), 2),
     **dict.fromkeys("div li tr dt dd caption summary legend figcaption thead tbody tfoot center body".split(), 1),
 }  # fmt: skip
+_NUMBERED, _PLAIN = frozenset(("ol", "li")), MappingProxyType[str, str | None]({})
 _HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 _HIDDEN_STYLE = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|scale\(\s*0\s*\)"
@@ -198,7 +200,7 @@ def _walk(root: LexborNode, writer: _Writer) -> None:
         elif tag == "sup" or (tag == "a" and _is_note(node)):
             writer.raised(node.text(), linked=tag == "a" or node.css_first("a") is not None)
         elif not _hidden(node, tag):
-            writer.enter(tag)
+            writer.enter(tag, node.attributes if tag in _NUMBERED else _PLAIN)
             below = node.child
             if below is None:
                 writer.leave(tag)
@@ -357,7 +359,7 @@ class _Writer:
     _marker: str = ""
     _separators: int = 0
     _preformatted: int = 0
-    _lists: int = 0
+    _lists: list[int | None] = field(default_factory=list)
     _rows: list[_Row] = field(default_factory=list)
     _heading_from: int = 0
 
@@ -397,8 +399,8 @@ class _Writer:
             self._append(canonical(text))
         self._break(2)
 
-    def enter(self, tag: str) -> None:
-        """An element begins."""
+    def enter(self, tag: str, attributes: Mapping[str, str | None]) -> None:
+        """An element begins; of a list and its items the attributes say how they are numbered."""
         if self._rows and (tag == "table" or tag == "pre" or tag in _HEADINGS):
             self._rows[-1].layout, self._separators = True, 0
             self._break(1)
@@ -410,9 +412,10 @@ class _Writer:
         elif tag == "pre":
             self._preformatted += 1
         elif tag in ("ul", "ol"):
-            self._lists += 1
+            counted = tag == "ol" and not self.data and attributes.get("type") in (None, "1")
+            self._lists.append(_span(attributes.get("start")) if counted and "reversed" not in attributes else None)
         elif tag == "li":
-            self._marker = f"{'  ' * min(self._lists - 1, 10)}- "
+            self._marker = "  " * min(len(self._lists) - 1, 10) + self._item(attributes.get("value"))
         elif tag == "tr":
             self._rows.append(_Row())
         elif tag in ("td", "th") and self._rows:
@@ -425,13 +428,22 @@ class _Writer:
         elif tag == "pre":
             self._preformatted -= 1
         elif tag in ("ul", "ol"):
-            self._lists -= 1
+            self._lists.pop()
         elif tag == "li":
             self._marker = ""
         elif tag == "tr" and self._rows:
             self._rows.pop()
             self._separators = 0
         self._break(_BREAKS.get(tag, 0))
+
+    def _item(self, stated: str | None) -> str:
+        """The mark of a list's next item: its number, where numbers are what its list shows."""
+        number = self._lists[-1] if self._lists else None
+        if number is None:
+            return "- "
+        number = number if stated is None else _span(stated)
+        self._lists[-1] = number + 1
+        return f"{number}. "
 
     def _cell(self, row: _Row) -> None:
         if row.layout:

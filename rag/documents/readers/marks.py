@@ -1,4 +1,4 @@
-"""What a sheet says beside its cells' values: which rows are hidden, and what was remarked on which cell."""
+"""What a sheet says beside its cells' values: which rows and columns are hidden, what was remarked on which cell."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ from xml.etree.ElementTree import Element
 from rag.documents.archive import Archive, local
 
 _HIDDEN_ROW = re.compile(rb'<(?:\w+:)?row\b(?=[^>]*\shidden="(?:1|true)")(?=[^>]*\sr="(\d{1,7})")')
+_HIDDEN_COLUMNS = re.compile(
+    rb'<(?:\w+:)?col\b(?=[^>]*\shidden="(?:1|true)")(?=[^>]*\smin="(\d{1,5})")(?=[^>]*\smax="(\d{1,5})")'
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """``hidden`` for a sheet that is not shown, ``rows`` that are not, by number, and each remark after its cell."""
+    """``hidden`` for a sheet that is not shown, ``rows`` that are not, by number, and ``columns``, from 0; and each
+    remark after its cell."""
 
     hidden: bool = False
     rows: frozenset[int] = frozenset()
+    columns: frozenset[int] = frozenset()
     remarks: tuple[tuple[str, str], ...] = ()
 
 
@@ -29,7 +34,9 @@ def of_sheet(archive: Archive, part: str, *, hidden: bool) -> Marks:
     """The marks of a sheet of an xlsx, which is ``part`` of the archive. Raises DamagedDocument."""
     if part not in archive.names:
         return Marks(hidden)
-    rows = frozenset(int(number) for number in _HIDDEN_ROW.findall(archive.read(part)))
+    sheet = archive.read(part)
+    rows = frozenset(map(int, _HIDDEN_ROW.findall(sheet)))
+    columns = frozenset(n for first, last in _HIDDEN_COLUMNS.findall(sheet) for n in range(int(first) - 1, int(last)))
     remarks: dict[str, str] = {}
     # What was said in a thread is there twice, the second time behind words of the program's own.
     for kind in ("/comments", "/threadedComment"):
@@ -40,7 +47,7 @@ def of_sheet(archive: Archive, part: str, *, hidden: bool) -> Marks:
                     cell = element.get("ref", "")
                     told[cell] = f"{told[cell]}\n{text}" if cell in told else text
         remarks |= told
-    return Marks(hidden, rows, tuple(remarks.items()))
+    return Marks(hidden, rows, columns, tuple(remarks.items()))
 
 
 def _text(remark: Element) -> str:

@@ -13,6 +13,7 @@ from rag.documents.readers.grid import write_sheet
 from rag.documents.readers.odf import (
     SKIPPED,
     attribute,
+    codes_of,
     marks_of,
     remarks,
     rows_of,
@@ -44,22 +45,27 @@ def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
     archive = Archive(data, source, limits)
     root = archive.xml("content.xml")
     build = Builder(source, limits)
-    unseen = frozenset(unseen_styles(root))
-    if "styles.xml" in archive.names:
-        unseen |= frozenset(unseen_styles(archive.xml("styles.xml")))
+    roots = [root, *([archive.xml("styles.xml")] if "styles.xml" in archive.names else [])]
+    unseen = frozenset(style for one in roots for style in unseen_styles(one))
     body = next((e for e in root if local(e.tag) == "body"), root)
     hidden = take_unseen(body, unseen)
+    sheets, texts = source.lower().endswith(".ods"), source.lower().endswith(".odt")
+    codes = codes_of(*roots) if sheets else None
+    for line in _around(roots[-1], "header") if texts else ():
+        build.write(line)
     slide = 0
     for element in _blocks(body):
         kind = local(element.tag)
         if kind == "page":
             slide += 1
             _slide(build, element, slide, hidden=("drawing-page", attribute(element, "style-name")) in unseen)
-        elif kind == "table" and source.lower().endswith(".ods"):
+        elif kind == "table" and sheets:
             off = ("table", attribute(element, "style-name")) in unseen
-            write_sheet(build, attribute(element, "name"), rows_of(element), marks=marks_of(element, hidden=off))
+            write_sheet(build, attribute(element, "name"), rows_of(element, codes), marks=marks_of(element, hidden=off))
         else:
             _block(build, element)
+    for line in _around(roots[-1], "footer") if texts else ():
+        build.write(line)
     for words in hidden:
         start = build.end
         if build.write(words):
@@ -123,6 +129,17 @@ def _slide(build: Builder, page: Element, number: int, *, hidden: bool) -> None:
     if hidden:
         build.place("hidden", number, start)
     build.place("slide", number, start)
+
+
+def _around(styles: Element, kind: str) -> list[str]:
+    """The different texts of the headers or feet of a text's pages."""
+    found: dict[str, None] = {}
+    for element in styles.iter():
+        if local(element.tag) in (kind, f"{kind}-left", f"{kind}-first") and attribute(element, "display") != "false":
+            text = " ".join(line for e in element.iter() if local(e.tag) in ("p", "h") and (line := text_of(e)))
+            if any(map(str.isalpha, text)):
+                found[text] = None
+    return list(found)
 
 
 def _title(archive: Archive) -> str:

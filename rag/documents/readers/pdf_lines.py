@@ -21,11 +21,12 @@ _PIECE = re.compile("[^\\s\x02\ufffe]+[\x02\ufffe]?")
 _FIGURES = re.compile(r"\d\S*\s.*\d")
 _SHORT, _SHORT_ANYWAY, _LEAST_ROWS, _LOOKED_AT = 0.7, 40, 3, 6
 """Of the longest line, or characters: a line that is no longer could be a table's, where so many follow each other."""
-_DIGITS = re.compile(r"\d+")
-_MOST_DIGITS = 7
-_THOUSANDS = re.compile(r",\d{3}(?!\d)")
-_NEVER_BELOW = "$€£¥(#"
-"""No raised digit stands behind one of these."""
+_DIGITS = re.compile(
+    r"\d(?<=[^\d$€£¥(#]\d)\d{0,6}(?!\d|,\d{3}(?!\d))(?<!\d,\d{3})"
+    r"(?:(?<!\s\d)|(?:(?<=\S \d)|(?<=[\s\S]\r\n\d))(?=\r\n))"
+)
+"""Digits that could be a raised number, or end in one, as far as the text alone tells: they are glued to what they
+follow, or are several, or end a line. No amount of money is, and no part of a number in groups of three."""
 _BASE = re.compile(r"(?:[^\W\d_]+|\d+)\Z")
 _POWERS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _BELOW = re.compile(r" ?[^\W\d_A-Z]|[ .,;:)]")
@@ -93,11 +94,10 @@ def _edits(text: str, page: Any, raw: Any, hidden: Sequence[tuple[int, int]]) ->
         found.append((start, end + 2 * line, ""))
     for run in _DIGITS.finditer(text):
         start, end = run.span()
-        if not _may_be_raised(text, start, end):
-            continue
         alone = _is_alone(text, start, end)
         before = start - 3 if alone else _before(text, start)
-        first, last = font_size(letters, start), font_size(letters, end - 1)
+        first = font_size(letters, start)
+        last = font_size(letters, end - 1) if end - start > 1 else first
         if last < _RAISED_SIZE * first:
             while font_size(letters, start) > last / _RAISED_SIZE:
                 start += 1
@@ -124,8 +124,11 @@ def _edits(text: str, page: Any, raw: Any, hidden: Sequence[tuple[int, int]]) ->
 
 def _edited(text: str, edits: Sequence[_Edit], start: int, end: int) -> str:
     """``text[start:end]`` with those of the edits that begin in it."""
+    begun = bisect_left(edits, (start,))
+    if begun == len(edits) or edits[begun][0] >= end:
+        return text[start:end]
     parts, at = [], start
-    for first, last, instead in edits[bisect_left(edits, (start,)) : bisect_left(edits, (end,))]:
+    for first, last, instead in edits[begun : bisect_left(edits, (end,))]:
         if first >= at:
             parts += [text[at:first], instead]
             at = last
@@ -182,9 +185,15 @@ class _Boxes:
         self._text, self._page = text, address(page)
         self._first, self._last = raw.FS_RECTF(), raw.FS_RECTF()
         self._box = calls().line_box
+        self._known: dict[tuple[int, int], list[Word]] = {}
 
     def words(self, span: tuple[int, int]) -> list[Word]:
-        """The words of a line, or of a part of it."""
+        """The words of a line."""
+        if span not in self._known:
+            self._known[span] = self._look(span)
+        return self._known[span]
+
+    def _look(self, span: tuple[int, int]) -> list[Word]:
         box, page, first, last = self._box, self._page, self._first, self._last
         found = []
         for match in _PIECE.finditer(self._text, *span):
@@ -196,19 +205,6 @@ class _Boxes:
     def has_gap(self, span: tuple[int, int]) -> bool:
         """Whether words of a line are parted by more than a space."""
         return has_gap(self.words(span))
-
-
-def _may_be_raised(text: str, start: int, end: int) -> bool:
-    """Whether digits could be a raised number, or end in one, as far as the text alone tells: they are glued to what
-    they follow, or are several, or end a line. No amount of money is, and no part of a number in groups of three."""
-    before = text[start - 1 : start]
-    if end - start > _MOST_DIGITS or before in _NEVER_BELOW or _THOUSANDS.match(text, end):
-        return False
-    if _is_alone(text, start, end):
-        return True
-    if before.isspace() and end - start == 1:
-        return before == " " and text[start - 2 : start - 1].strip() != "" and text[end : end + 2] == "\r\n"
-    return not (before == "," and end - start == 3 and text[start - 2 : start - 1].isdecimal())
 
 
 def _is_alone(text: str, start: int, end: int) -> bool:

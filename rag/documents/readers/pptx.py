@@ -61,8 +61,9 @@ def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
                 hint="Split the file, or raise limits.pages.",
             )
         build = Builder(source, limits)
+        told: set[str] = set()
         for number, slide in enumerate(slides, start=1):
-            _slide(build, slide, number)
+            _slide(build, slide, number, told)
         stated = one_line(Presentation(io.BytesIO(data)).core_properties.title or "")
     except (PythonPptxError, XMLSyntaxError, *_FAILURES) as error:
         # what a damaged file lacks surfaces in python-pptx as whatever missed it
@@ -73,7 +74,8 @@ def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
     return build.finish("" if stated.lower() in ("powerpoint presentation", "presentation") else stated)
 
 
-def _slide(build: Builder, slide: Any, number: int) -> None:
+def _slide(build: Builder, slide: Any, number: int, told: set[str]) -> None:
+    """Write a slide; what runs through all of them is left out where it was ``told``, and their numbers everywhere."""
     start = build.end
     title = slide.shapes.title
     if title is not None and title.has_text_frame and title.text_frame.text.strip():
@@ -82,7 +84,11 @@ def _slide(build: Builder, slide: Any, number: int) -> None:
         if title is not None and shape.shape_id == title.shape_id:
             continue
         if shape.has_text_frame:
-            build.write("\n".join(_lines(shape.text_frame)))
+            text = "\n".join(_lines(shape.text_frame))
+            if kind := _runs_through(shape):
+                text = "" if kind == "sldNum" or text in told else text
+                told.add(text)
+            build.write(text)
         elif getattr(shape, "has_table", False):
             _table(build, shape.table)
         elif getattr(shape, "has_chart", False):
@@ -109,10 +115,15 @@ def _shapes(shapes: Iterable[Any], depth: int) -> Iterator[Any]:
             yield shape
 
 
+def _runs_through(shape: Any) -> str:
+    """Whether a shape is a foot, the date or the number of a slide: what PowerPoint calls it; "" for any other."""
+    kind = next((e.get("type", "") for e in shape._element.iter() if local(e.tag) == "ph"), "")
+    return kind if kind in ("ftr", "dt", "sldNum") else ""
+
+
 def _lines(frame: Any) -> Iterator[str]:
     for paragraph in frame.paragraphs:
-        text = "".join(run.text for run in paragraph.runs) or paragraph.text
-        text = " ".join(text.replace("\v", " ").split())
+        text = " ".join(paragraph.text.split())
         if text:
             yield f"{'  ' * (paragraph.level - 1)}- {text}" if paragraph.level else text
 

@@ -1,8 +1,9 @@
-"""Spreadsheets (xlsx, xls, xlsb, ods): each sheet's rows with their header, each row a place of its sheet."""
+"""Spreadsheets (xlsx, xls, xlsb): each sheet's rows with their header, each row a place of its sheet."""
 
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from rag.documents.archive import Archive, packed
 from rag.documents.build import Builder
 from rag.documents.formats import shown, stem
 from rag.documents.numbers import Formats, xlsx_formats
+from rag.documents.readers.biff import Workbook
 from rag.documents.readers.grid import write_sheet
 from rag.documents.readers.marks import Marks, of_sheet
 from rag.documents.tables import Row
@@ -43,14 +45,14 @@ _MOST_CELLS = 2_000_000
 
 
 def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
-    """Spreadsheet to document. A heading a sheet; numbers as the sheet shows them where its format tells (xlsx).
+    """Spreadsheet to document. A heading a sheet; numbers as the sheet shows them (xlsb: as they are).
 
     Raises EncryptedDocument, DamagedDocument, EmptyDocument and LimitExceeded.
     """
     from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetTypeEnum, SheetVisibleEnum
 
     archive = None if data.startswith(_COMPOUND) else Archive(data, source, limits)
-    formats = xlsx_formats(archive) if archive else None
+    formats = xlsx_formats(archive) if archive else Workbook(data)
     try:
         book = CalamineWorkbook.from_filelike(io.BytesIO(data))
         build = Builder(source, limits)
@@ -67,7 +69,7 @@ def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
                 )
             corner = read.start or (0, 0)
             hidden = sheet.visible != SheetVisibleEnum.Visible
-            marks = of_sheet(archive, formats.part(sheet.name), hidden=hidden) if archive and formats else Marks(hidden)
+            marks = _marks(archive, formats, sheet.name, hidden=hidden)
             write_sheet(build, sheet.name, _cells(rows, corner, formats, sheet.name), corner[1], marks)
     except PasswordError as error:
         raise EncryptedDocument(
@@ -81,7 +83,13 @@ def parse(data: bytes, source: str, limits: Limits) -> ParsedDocument:
     return build.finish(stem(source))
 
 
-def _cells(rows: list[list[Any]], corner: tuple[int, int], formats: Formats | None, sheet: str) -> list[Row]:
+def _marks(archive: Archive | None, formats: Formats | Workbook | None, sheet: str, *, hidden: bool) -> Marks:
+    if isinstance(formats, Workbook):
+        return replace(formats.marks(sheet), hidden=hidden)
+    return of_sheet(archive, formats.part(sheet), hidden=hidden) if archive and formats else Marks(hidden)
+
+
+def _cells(rows: list[list[Any]], corner: tuple[int, int], formats: Formats | Workbook | None, sheet: str) -> list[Row]:
     """The rows that hold anything, numbered as the sheet numbers them, each cell as it is shown."""
     top, left = corner
     return [
@@ -91,7 +99,7 @@ def _cells(rows: list[list[Any]], corner: tuple[int, int], formats: Formats | No
     ]
 
 
-def _shown(value: Any, formats: Formats | None, sheet: str, row: int, column_index: int) -> str:
+def _shown(value: Any, formats: Formats | Workbook | None, sheet: str, row: int, column_index: int) -> str:
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, int | float):
