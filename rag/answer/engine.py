@@ -336,7 +336,7 @@ class AnswerEngine:
         known = {hit.passage.id for hit in hits}
         found = [*hits, *(hit for hit in series.hits if hit.passage.id not in known)]
         answer = quoted_answer(question, series.quotes, found, said=series.said)
-        return replace(answer, citations=located(answer.citations, self._tools.headings))
+        return self._compared(replace(answer, citations=located(answer.citations, self._tools.headings)), question)
 
     def _generate(
         self, question: str, asked: str, history: Sequence[Turn], hits: Sequence[Hit], clock: _Clock, *, sure: bool

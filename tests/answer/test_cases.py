@@ -323,3 +323,12 @@ def test_files_of_one_name_are_documents_of_their_own(pages: Library, tmp_path: 
         for name in ("a", "b"):
             library.ingest(CASES / "twins" / name)
         assert len(library.sources()) == 2
+
+
+def test_three_figures_for_one_thing_are_told_against_each_other(tmp_path: Path) -> None:
+    """They are sentences of one kind, which are listed; what they say of one thing is compared all the same."""
+    with Library.open(tmp_path, config=Config(llm="quotes", embedder="builtin")) as library:
+        for name, number in (("web", 140), ("press", 180), ("chamber", 165)):
+            library.add(f"Fabrik Noll has {number} employees.", source=f"noll-{name}.md")
+        (found,) = library.ask("How many employees does Fabrik Noll have?").disagreements
+        assert {claim.source for claim in found.claims} == {"noll-web.md", "noll-press.md", "noll-chamber.md"}
