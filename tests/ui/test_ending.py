@@ -32,7 +32,7 @@ def page(folder: Path, server: FakeOllama) -> Iterator[tuple[subprocess.Popen[st
     """``rag ui`` and its port; killed at the end if it still runs."""
     environment = {
         **os.environ, "RAG_LIBRARY": str(folder), "RAG_LLM": "ollama:fake-ramble", "RAG_EMBEDDER": "builtin",
-        "RAG_ENCODER": "off", "RAG_OLLAMA_HOST": server.url,
+        "RAG_ENCODER": "off", "RAG_OLLAMA_HOST": server.url, "PYTHONFAULTHANDLER": "1",
     }  # fmt: skip
     command = [sys.executable, "-m", "rag", "ui", "--port", "0"]
     child = subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -44,6 +44,15 @@ def page(folder: Path, server: FakeOllama) -> Iterator[tuple[subprocess.Popen[st
     finally:
         child.kill()
         child.communicate()
+
+
+def ended(child: subprocess.Popen[str]) -> tuple[str, str]:
+    """What it printed until its end; where it does not end, the test fails with what its threads are at."""
+    try:
+        return child.communicate(timeout=120)
+    except subprocess.TimeoutExpired:
+        child.send_signal(signal.SIGABRT)
+        pytest.fail(child.communicate(timeout=60)[1])
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +93,7 @@ def test_nothing_accepted_is_lost_and_nothing_left_behind(folder: Path, number: 
             head = f"POST /upload?name=half.md HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Length: 100000\r\n\r\n"
             half.sendall(head.encode() + b"x" * 5_000)
             child.send_signal(number)
-            out, error = child.communicate(timeout=60)
+            out, error = ended(child)
     assert (child.returncode, out) == (0, "") and "Traceback" not in error and "Error" not in error, error
     assert not (folder / "temporary").exists()
     with Library.open(folder, llm="quotes", embedder="builtin", encoder="off") as library:
