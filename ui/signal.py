@@ -37,7 +37,9 @@ class Signal:
                 return self._version
             self._waiting.add(entry)
         try:
-            await asyncio.wait_for(event.wait(), seconds)
+            # In Python 3.11 wait_for loses a cancellation that comes with the event, and the waiter goes on for ever.
+            async with asyncio.timeout(seconds):
+                await event.wait()
         except TimeoutError:
             pass
         finally:

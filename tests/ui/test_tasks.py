@@ -300,3 +300,21 @@ def test_a_signal_wakes_waiters_in_any_loop() -> None:
     assert results == [1, 1, 1, 1]
     assert asyncio.run(changed.wait(0, 0.01)) == 1
     assert asyncio.run(changed.wait(1, 0.01)) == 1
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_wait_that_is_ended_as_the_signal_comes_ends(turns: int) -> None:
+    """It went on, and with it an answer's follower: the page that was told to end did so when the answer was whole."""
+
+    async def wait_until_cancelled() -> bool:
+        changed = Signal()
+        waiter = asyncio.create_task(changed.wait(0, 60))
+        await asyncio.sleep(0)
+        changed.notify()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        cancelled = waiter.cancel()
+        await asyncio.wait([waiter])
+        return waiter.cancelled() == cancelled
+
+    assert asyncio.run(wait_until_cancelled())
