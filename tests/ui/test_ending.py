@@ -35,7 +35,10 @@ def page(folder: Path, server: FakeOllama) -> Iterator[tuple[subprocess.Popen[st
         "RAG_ENCODER": "off", "RAG_OLLAMA_HOST": server.url, "PYTHONFAULTHANDLER": "1",
     }  # fmt: skip
     command = [sys.executable, "-m", "rag", "ui", "--port", "0"]
+    # Under nohup a hang-up is ignored, here and in every child, and rightly so; here it is to be heard.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     child = subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    signal.signal(signal.SIGHUP, before)
     try:
         assert child.stdout is not None
         said = child.stdout.readline()
