@@ -137,8 +137,8 @@ class Postings:
         self.write(connection, collection_id, self.cut(rows))
 
     def write_all(self, connection: Connection, collection_ids: Iterable[int]) -> None:
-        """Rows are sorted once at the end, as the primary key is made anew: of a million passages that takes minutes,
-        and keeping it in order from row to row hours."""
+        """The primary key is made anew at the end, which sorts all rows once: they come by document, so that keeping it
+        meanwhile would put each row somewhere else."""
         connection.execute("ALTER TABLE posting DROP CONSTRAINT posting_pkey")
         for number in collection_ids:
             self.write_anew(connection, number)
