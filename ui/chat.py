@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ from ui.sharing import Place, Written
 from ui.sources import section_html
 from ui.suggest import Suggestion, Suggestions, follow_ups
 from ui.tasks import Answers, AnswerTask, history_of
+from ui.views import Views
 
 if TYPE_CHECKING:
     from rag.library import Library
@@ -42,7 +42,6 @@ _SLOWING = 45_000
 _PATIENCE = 1.0
 _OVERTAKEN = 0.15
 """Seconds after which an update of a replaced handler, still on its way to the tab, has arrived there."""
-_MOST_VIEWS = 500
 
 ALL = Scope()
 
@@ -92,7 +91,7 @@ class Chat:
         self._suggestions = suggestions
         self._answers = answers
         self._conversations = conversations
-        self._views: OrderedDict[str, _Showing] = OrderedDict()
+        self._views = Views[_Showing]()
 
     async def ask(
         self, question: str, conversation: str, collection: str, view: str, scope: Scope = ALL
@@ -322,14 +321,11 @@ class Chat:
     def _take(self, view: str, showing: _Showing | None = None) -> _Showing:
         """Make the caller the one who shows things in a tab."""
         shown = _Showing(settled=view not in self._views) if showing is None else showing
-        self._views[view] = shown
-        self._views.move_to_end(view)
-        while len(self._views) > _MOST_VIEWS:
-            self._views.popitem(last=False)
+        self._views.show(view, shown)
         return shown
 
     def _current(self, showing: _Showing) -> bool:
-        return any(shown is showing for shown in self._views.values())
+        return self._views.is_shown(showing)
 
 
 def pause(characters: int) -> float:

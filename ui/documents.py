@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from ui.folders import Folders
 from ui.intake import Intake
 from ui.lists import FileRow, documents_html
 from ui.reader import document_of
+from ui.views import Views
 
 if TYPE_CHECKING:
     from rag.library import Library
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 _PATIENCE = 1.0
 _COALESCE = 0.1
 _LONGEST_ADDRESS = 2_000
-_MOST_VIEWS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class Documents:
         self._library = library
         self._intake = intake
         self._folders = folders
-        self._views: OrderedDict[str, str] = OrderedDict()
+        self._views = Views[str]()
 
     def show(self, collection: str, view: str = "") -> DocumentsUpdate:
         """Everything about a collection, or about the default one when it is gone. From now on the browser tab ``view``
@@ -57,10 +56,7 @@ class Documents:
         names = list(self._library.collections.names())
         chosen = collection if collection in names else self._default(names)
         if view:
-            self._views[view] = chosen
-            self._views.move_to_end(view)
-            while len(self._views) > _MOST_VIEWS:
-                self._views.popitem(last=False)
+            self._views.show(view, chosen)
         return DocumentsUpdate(
             self._documents(chosen),
             names,
@@ -74,7 +70,7 @@ class Documents:
         while True:
             seen, busy = self._intake.changed.version, self._busy()
             listed = await asyncio.to_thread(self._documents, collection)
-            if self._views.get(view, collection) != collection:
+            if self._views.get(view) not in (None, collection):
                 return
             if listed != shown:
                 shown = listed

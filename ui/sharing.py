@@ -113,12 +113,12 @@ class Written(ABC):
     is stored.
     """
 
-    def __init__(self, conversation: str, question: str, owner: str = "") -> None:
+    def __init__(self, conversation: str, question: str, owner: str = "", place: Place | None = None) -> None:
         self.conversation = conversation
         self.question = question
         self.owner = owner
         self.changed = Signal()
-        self.place: Place | None = None
+        self.place = place
 
     @property
     @abstractmethod
@@ -138,10 +138,10 @@ class Written(ABC):
 class Followed(Written):
     """An answer that another page writes."""
 
+    place: Place
+
     def __init__(self, conversation: str, place: Place, turn: StoredTurn, owner: str) -> None:
-        super().__init__(conversation, turn.question, owner)
-        self.place = place
-        self._place = place
+        super().__init__(conversation, turn.question, owner, place)
         self._turn = turn
         self._record = dict(turn.answer)
         self._done = False
@@ -158,14 +158,14 @@ class Followed(Written):
         """End it there, too: the page that writes it finds its turn ended."""
         self._record, self._done = {**self._record, "state": "stopped"}, True
         self.changed.notify()
-        self._place.end(self._record)
+        self.place.end(self._record)
 
     def run(self) -> None:
         """Follow it to its end."""
         while not self._done:
             time.sleep(_KEEP_SECONDS)
             try:
-                turn = self._place.turn()
+                turn = self.place.turn()
             except RagError:
                 turn = self._turn  # the database is away for a moment, or for longer than the lease
             if not self._done:
@@ -174,7 +174,7 @@ class Followed(Written):
     def _take(self, turn: StoredTurn | None) -> None:
         if turn is not None and turn != self._turn:
             self._turn, self._record = turn, dict(turn.answer)
-        self._done = turn is None or not self._place.alive(turn)
-        if self._done and self._turn.task == self._place.task:  # its writer is gone
+        self._done = turn is None or not self.place.alive(turn)
+        if self._done and self._turn.task == self.place.task:  # its writer is gone
             self._record = {**self._record, "state": "interrupted"}
         self.changed.notify()
