@@ -53,6 +53,12 @@ class PassageEncoder:
         self._remembered: OrderedDict[int, Encoded] = OrderedDict()
         self._guard = threading.Lock()
 
+    def load_soon(self) -> None:
+        """Begin to load the model in the background, where it runs in this process: a question is about to come."""
+        load: Callable[[], None] | None = getattr(self._model, "load_soon", None)
+        if load is not None:
+            load()
+
     def question(self, text: str) -> Encoded:
         """The question's vector. Raises ModelError."""
         from rag.models.embed import embed_query

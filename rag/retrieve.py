@@ -5,7 +5,8 @@ the name of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,9 @@ _TURNS = frozenset("not no never cannot without neither nor isn aren wasn weren 
 PRIOR_PASSAGES = 16
 """A term's passages are spread over the documents as if so many more held it, shared out by length: what a document
 names once or twice is chance, what it names throughout is its subject."""
+
+_SPARE = 2
+"""So many hits more are read at once than are wanted: few of the best are near-duplicates."""
 
 VOICES = 3
 """So many passages more are found, unless it is said how many, for a question whether something is so."""
@@ -101,27 +105,32 @@ class HybridRetriever:
 
     def found(self, question: str, k: int | None = None) -> Found:
         """``hits``, and how many of the candidates the encoder had seen when they were put in order."""
+        if self._encoder is not None and self._fusion.encoder:
+            self._encoder.load_soon()
         whether = wanted_of(question) == "whether"
         limit = self._top_k + VOICES * whether if k is None else k
         vector = embed_query(self._embedder, question)
-        scored = self._scores(question, vector, max(self._fusion.candidates, limit))
+        # The nearest are looked for while the full text is searched, and then, while that is scored, the encoder reads
+        # the question: none of it needs the interpreter for long.
+        with ThreadPoolExecutor(1, "search") as beside:
+            scored = self._scores(question, vector, max(self._fusion.candidates, limit), beside)
         if not scored.ids:
             return Found([])
         order = np.lexsort((np.asarray(scored.ids), -scored.fused))
         # A margin of further candidates stands in for those that turn out to be near-duplicates.
         head = [int(i) for i in order[: limit * 2 + 10]]
-        passages = self._truth.passages.get([scored.ids[i] for i in head])
-        hits = (
-            Hit(
-                passages[scored.ids[i]],
-                *(float(column[i]) for column in scored.columns),
-            )
-            for i in head
-            if scored.ids[i] in passages
-        )
-        different = distinct(hits_in_order=list(hits), limit=len(head) if whether else limit)
+        different = distinct(self._hits(scored, head, limit + _SPARE), limit=len(head) if whether else limit)
         heard = spread(different, self._fusion.again)[:limit] if whether else different
         return Found(heard, len(scored.ids), scored.read)
+
+    def _hits(self, scored: _Scored, places: Sequence[int], at_once: int) -> Iterator[Hit]:
+        """The candidates at these places; their texts are read as they are wanted, some at once."""
+        for at in range(0, len(places), at_once):
+            some = places[at : at + at_once]
+            passages = self._truth.passages.get([scored.ids[i] for i in some])
+            for i in some:
+                if (passage := passages.get(scored.ids[i])) is not None:
+                    yield Hit(passage, *(float(column[i]) for column in scored.columns))
 
     def holding(self, wanted: Sequence[str], limit: int) -> tuple[list[Passage], int]:
         """The first ``limit`` passages that hold all of these words, and how many there are."""
@@ -132,9 +141,15 @@ class HybridRetriever:
         """The first ``limit`` passages of a document, in order."""
         return self._truth.passages.of(document_id, limit)
 
-    def _scores(self, question: str, vector: npt.NDArray[np.float32], candidates: int) -> _Scored:
-        dense = dict(self._dense.search(self._collection, vector, candidates, self._within))
-        lexical = self._lexical.rank(self._collection.id, question, candidates, list(dense), self._within)
+    def _scores(
+        self, question: str, vector: npt.NDArray[np.float32], candidates: int, beside: Executor
+    ) -> _Scored:  # fmt: skip
+        nearest = beside.submit(self._dense.search, self._collection, vector, candidates, self._within)
+        asked = beside.submit(lambda: self._asked(question) if nearest.result() else None)
+        lexical = self._lexical.rank(
+            self._collection.id, question, candidates, lambda: [i for i, _ in nearest.result()], self._within
+        )
+        dense = dict(nearest.result())
         only_lexical = [i for i in lexical if i not in dense]
         dense.update(self._dense.scores(self._collection, vector, only_lexical))
         homes = self._truth.passages.homes([i for i in dense if i in lexical])
@@ -142,19 +157,22 @@ class HybridRetriever:
         a = np.array([dense[i] for i in ids], dtype=np.float64)
         b = np.array([lexical[i] for i in ids], dtype=np.float64)
         document = self._documents(question, [homes[i] for i in ids])
-        cosines, known, read = self._encoded(question, ids, fuse(a, b, document, self._fusion))
+        cosines, known, read = self._encoded(asked.result(), ids, fuse(a, b, document, self._fusion))
         fused = fuse(a, b, document, self._fusion, cosines, known)
         return _Scored(ids, (fused, a, b, document, cosines, known), read)
 
-    def _encoded(self, question: str, ids: Sequence[int], before: Array) -> tuple[Array, Array, int]:
+    def _asked(self, question: str) -> Encoded | None:
+        """The question as the encoder reads it; None where that is off, or does not know its language."""
+        if self._encoder is None or not self._fusion.encoder:
+            return None
+        asked = self._encoder.question(question)
+        return asked if asked.known else None
+
+    def _encoded(self, asked: Encoded | None, ids: Sequence[int], before: Array) -> tuple[Array, Array, int]:
         """The encoder's cosine of each candidate, how far it is to be believed, and how many it has seen; ``before`` is
         their score without it, by which those come first that there may be no time for."""
-        nothing = np.zeros(len(ids)), np.zeros(len(ids)), len(ids)
-        if self._encoder is None or not ids or not self._fusion.encoder:
-            return nothing
-        asked = self._encoder.question(question)
-        if not asked.known:
-            return nothing
+        if self._encoder is None or asked is None or not ids:
+            return np.zeros(len(ids)), np.zeros(len(ids)), len(ids)
         order = np.lexsort((np.asarray(ids), -before))
         vectors = self._encoder.passages([ids[i] for i in order])
         return *cosines(asked, vectors, ids), len(vectors)
@@ -275,7 +293,7 @@ def min_max(values: Array) -> Array:
     return (values - low) / (high - low) if high > low else np.zeros_like(values)
 
 
-def distinct(hits_in_order: Sequence[Hit], limit: int) -> list[Hit]:
+def distinct(hits_in_order: Iterable[Hit], limit: int) -> list[Hit]:
     """The first ``limit`` hits without those whose words nearly equal an earlier hit's."""
     kept: list[Hit] = []
     seen: list[frozenset[str]] = []

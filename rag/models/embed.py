@@ -31,8 +31,8 @@ class Embedder(Protocol):
     """What is asked of an embedding model: as much of LlamaIndex's ``BaseEmbedding``, which every other model is, as is
     used here. The built-in ones are not made of it, since a question in a terminal would wait for its import (0.5 s).
 
-    What else a model may have: ``embed_array``, ``asking``, ``hurried``, ``known``, ``dimension``, ``digest``, and the
-    prefixes of questions and documents.
+    What else a model may have: ``embed_array``, ``asking``, ``hurried``, ``known``, ``load_soon``, ``dimension``,
+    ``digest``, and the prefixes of questions and documents.
     """
 
     @property
@@ -112,6 +112,10 @@ class EncoderEmbedding(_Own):
     def hurried(self) -> EncoderEmbedding:
         """The same, on every core up to four, for when somebody waits."""
         return EncoderEmbedding(self.encoder, threads=min(_MOST_THREADS, cores()))
+
+    def load_soon(self) -> None:
+        """Begin to load it in the background."""
+        self.encoder.load_soon()
 
     def known(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """How well, in [0, 1], it knows each text's language; see ``Encoder.known``."""

@@ -7,7 +7,7 @@ beside what it names is StoreError (busy, unusable, closed, or open for reading 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -508,10 +508,11 @@ class Lexical(Protocol):
         """The BM25 score of each of these passages, on the scale of ``search``; 0.0 where nothing matches."""
 
     def rank(
-        self, collection_id: int, question: str, limit: int, also: Sequence[int] = (), within: Ids | None = None
-    ) -> dict[int, float]:
-        """The scores of the ``limit`` best passages, only of ``within`` if given, and, in the same pass, of each of
-        ``also``."""
+        self, collection_id: int, question: str, limit: int, also: Callable[[], Iterable[int]] = ...,
+        within: Ids | None = None,
+    ) -> dict[int, float]:  # fmt: skip
+        """The scores of the ``limit`` best passages, only of ``within`` if given, and, in the same pass, of those that
+        ``also`` tells once the best are found."""
 
     def counts(self, collection_id: int, question: str, homes: Sequence[Home]) -> Ids:
         """In how many passages of each of these documents each term of the question occurs.

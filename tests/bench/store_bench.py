@@ -107,7 +107,7 @@ def search(truth: Truth, dense: DenseIndex, collection: Collection, corpus: Corp
 
     def pair(n: int) -> object:
         a = dict(near(n))
-        b = lexical.rank(collection.id, corpus.questions[n], CANDIDATES, list(a))
+        b = lexical.rank(collection.id, corpus.questions[n], CANDIDATES, a.keys)
         a |= dense.scores(collection, corpus.queries[n], [i for i in b if i not in a])
         return truth.passages.get(sorted(a, key=lambda i: -a[i] - b.get(i, 0))[:22])
 

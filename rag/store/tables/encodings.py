@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -28,8 +29,7 @@ class EncodingsTables:
                 " JOIN encoding e ON e.content_id = p.content_id AND e.encoder = ?",
                 (numbers(passage_ids), encoder),
             ).fetchall()
-        found = {number: _encoded(data, known) for number, known, data in rows}
-        return {number: encoded for number, encoded in found.items() if encoded is not None}
+        return _encoded(rows)
 
     def pending(self, collection_id: int, encoder: str, after: int, limit: int) -> dict[int, Passage]:
         with self._database.reading() as connection:
@@ -77,8 +77,22 @@ class EncodingsTables:
             connection.execute("DELETE FROM encoding WHERE encoder <> ?", (encoder,))
 
 
-def _encoded(data: object, known: object) -> Encoded | None:
-    if not isinstance(data, bytes) or len(data) % 2 or not data or not isinstance(known, float):
-        return None
-    vector = np.frombuffer(data, dtype="<f2").astype(np.float32)
-    return Encoded(vector, known) if np.isfinite(vector).all() else None
+def _encoded(rows: Sequence[tuple[int, object, object]]) -> dict[int, Encoded]:
+    """The vectors of these rows (passage, how well it is known, data); of a damaged one nothing. All of a length are
+    read at once: one by one they take three times as long."""
+    by_length: defaultdict[int, list[tuple[int, float, bytes]]] = defaultdict(list)
+    for number, known, data in rows:
+        if isinstance(data, bytes) and isinstance(known, float):
+            by_length[len(data)].append((number, known, data))
+    found: dict[int, Encoded] = {}
+    for length, some in by_length.items():
+        if length and not length % 2:
+            matrix = np.frombuffer(b"".join(data for _, _, data in some), dtype="<f2").reshape(len(some), -1)
+            vectors = matrix.astype(np.float32)
+            sound = np.asarray(np.isfinite(vectors).all(axis=1))
+            found |= {
+                number: Encoded(vector, known)
+                for (number, known, _), vector, whole in zip(some, vectors, sound, strict=True)
+                if whole
+            }
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -28,6 +28,12 @@ COUNT_ROWS = 20_000
 costs about 0.1 µs."""
 
 _CACHED_TERMS = 20_000
+_CACHED_NUMBERS = 1_000_000
+"""So many numbers of passages are kept, 8 bytes each, of the terms that were asked for last: people ask one library in
+much the same words."""
+
+_Key = tuple[int, int, Term]
+"""A collection, its revision, a term."""
 
 
 class LexicalTables:
@@ -37,37 +43,37 @@ class LexicalTables:
         self._database = database
         self._words = database.words
         self._lock = threading.Lock()
-        self._frequencies: OrderedDict[tuple[int, int, Term], int] = OrderedDict()
+        self._frequencies: OrderedDict[_Key, int] = OrderedDict()
+        self._holders: OrderedDict[_Key, Ids] = OrderedDict()
+        self._held = 0
 
     def search(self, collection_id: int, question: str, limit: int) -> list[tuple[int, float]]:
         found = self.rank(collection_id, question, limit)
         return sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
 
     def scores(self, collection_id: int, question: str, ids: Sequence[int]) -> dict[int, float]:
-        return self.rank(collection_id, question, 0, ids)
+        return self.rank(collection_id, question, 0, lambda: ids)
 
     def rank(
-        self, collection_id: int, question: str, limit: int, also: Sequence[int] = (),
+        self, collection_id: int, question: str, limit: int, also: Callable[[], Iterable[int]] = tuple,
         within: Ids | None = None,
     ) -> dict[int, float]:  # fmt: skip
-        wanted = dict.fromkeys((int(number) for number in also), 0.0)
         words = self._words
         with self._database.reading() as connection:
             terms = self._present(connection, collection_id, question)
-            if not terms:
-                return wanted
             many = affordable(terms, SCORE_ROWS)
-            few = affordable(terms, self._search_rows(connection, collection_id, within))
-            if few == many:
-                best = words.best(connection, collection_id, few, limit, within) if limit > 0 else {}
-                scored = words.scores(connection, collection_id, many, wanted) if wanted else {}
-            else:
-                candidates = words.best(connection, collection_id, few, 2 * limit, within) if limit > 0 else {}
-                both = candidates | wanted
-                scored = words.scores(connection, collection_id, many, both) if both else {}
-                ranked = sorted(candidates, key=lambda number: (-scored[number], number))
+            few = affordable(terms, self._search_rows(connection, collection_id, within)) if terms else {}
+            enough = limit if few == many else 2 * limit
+            best = words.best(connection, collection_id, few, enough, within) if few and limit > 0 else {}
+        wanted = dict.fromkeys(map(int, also()), 0.0)  # outside: it may wait for who waits for this to end
+        unscored = wanted if few == many else best | wanted
+        if many and unscored:
+            with self._database.reading() as connection:
+                scored = words.scores(connection, collection_id, many, unscored)
+            if few != many:
+                ranked = sorted(best.keys() & scored.keys(), key=lambda number: (-scored[number], number))
                 best = {number: scored[number] for number in ranked[:limit]}
-        wanted.update((number, scored[number]) for number in wanted if number in scored)
+            wanted.update((number, scored[number]) for number in wanted if number in scored)
         return wanted | best
 
     def counts(self, collection_id: int, question: str, homes: Sequence[Home]) -> Ids:
@@ -75,8 +81,9 @@ class LexicalTables:
         ends = firsts + np.array([home.size for home in homes], dtype=np.int64)
         counted = []
         with self._database.reading() as connection:
+            at = revision(connection, collection_id)
             for term in affordable(self._present(connection, collection_id, question), COUNT_ROWS):
-                found = self._words.holders(connection, collection_id, term)
+                found = self._known_holders(connection, collection_id, at, term)
                 counted.append(np.searchsorted(found, ends) - np.searchsorted(found, firsts))
         return np.array(counted, dtype=np.int64).reshape(len(counted), len(homes))
 
@@ -132,6 +139,23 @@ class LexicalTables:
             while len(self._frequencies) > _CACHED_TERMS:
                 self._frequencies.popitem(last=False)
         return count
+
+    def _known_holders(self, connection: Connection, collection_id: int, at: int, term: Term) -> Ids:
+        """``Words.holders``, remembered."""
+        key = (collection_id, at, term)
+        with self._lock:
+            known = self._holders.get(key)
+            if known is not None:
+                self._holders.move_to_end(key)
+                return known
+        found = self._words.holders(connection, collection_id, term)
+        with self._lock:
+            if key not in self._holders:
+                self._holders[key] = found
+                self._held += len(found)
+            while self._held > _CACHED_NUMBERS:
+                self._held -= len(self._holders.popitem(last=False)[1])
+        return found
 
 
 def affordable(terms: Sequence[tuple[int, Term]], rows: int) -> dict[Term, int]:

@@ -73,7 +73,7 @@ def test_scores_of_any_passage_agree_with_the_search(library: tuple[Truth, Colle
     assert len(hits) < len(ids)
     assert search.scores(collection.id, question, ids) == {i: pytest.approx(hits.get(i, 0.0)) for i in ids}
     assert search.scores(collection.id, question, [10**9]) == {10**9: 0.0}
-    both = search.rank(collection.id, question, 1, [ids[-1], 10**9])
+    both = search.rank(collection.id, question, 1, lambda: [ids[-1], 10**9])
     first = search.search(collection.id, question, 1)
     assert both == pytest.approx({ids[-1]: hits.get(ids[-1], 0.0), 10**9: 0.0, **dict(first)})
     assert search.scores(collection.id, question, []) == {}
