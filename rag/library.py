@@ -1027,9 +1027,11 @@ class Library:
 
     def _caught_up(self, target: Collection, events: Iterator[IngestEvent]) -> Generator[IngestEvent, None, None]:
         """These events, the dense index following in the background."""
+        embedded = 0
         for event in events:
-            if event.embedded:
-                self._dense.catch_up(target)
+            embedded += event.embedded
+            if embedded and self._dense.catch_up(target, embedded):
+                embedded = 0
             if self._access is not None and event.status in ("added", "updated"):
                 self._access.note("document-added", f"{target.name}: {event.source}")
             yield event
