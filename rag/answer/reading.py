@@ -1,4 +1,5 @@
-"""What the encoder reads: how near each token of a question is to a passage, and to each of its sentences."""
+"""What is read of the first passages for a question: by the encoder how near each of its tokens is to a passage and to
+each of its sentences, by the span model whether the answer stands there."""
 
 from __future__ import annotations
 
@@ -13,23 +14,21 @@ import numpy.typing as npt
 from rag.answer.passages import units_of
 from rag.answer.quoting.question import Question
 from rag.answer.quoting.ranking import Candidate
-from rag.answer.span_head import SpanHead, asking, neighbourhood, span_head
 from rag.answer.synonymy import Array
-from rag.language.questions import question_words
-from rag.language.words import words_of
 from rag.models.encoder import KNOWN_PASSAGE, KNOWN_QUESTION, Encoder, TokenVectors
+from rag.models.span_model import Pointed, SpanModel, shared_span_model
+from rag.models.transformer import Matrix
 from rag.types import Hit, Passage
 
 READ = 3
-"""So many passages are read, the first: a thirtieth of a second each."""
+"""So many passages are read, the first: by either model a thirtieth of a second each."""
 # The cores of the smallest machine.
 _THREADS = 2
 _LOWEST = 0.25
 _SPAN_SCALE = 5.0
-"""Log-odds of spans are told in units of so many, which is about their spread."""
-# A word that stands everywhere still asks something; one token alone is a bullet or a number. The weights of what is
-# read (``fit_answer near read``) were fitted over these.
-_LEAST_RARITY, _FEWEST_TOKENS = 0.3, 2
+"""Log-odds that a passage answers are told in units of so many, which is about their spread."""
+# One token alone is a bullet or a number. The weights of what is read (``fit_answer near read``) were fitted over it.
+_FEWEST_TOKENS = 2
 
 
 class Sentence(Protocol):
@@ -60,11 +59,9 @@ class Read:
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read for a question: its passages, the share of each of its tokens by rarity, and how well, in [0, 1],
-    the encoder knows the languages of both."""
+    """What was read for a question: its passages, and how well, in [0, 1], the encoder knows the languages of both."""
 
     read: tuple[Read, ...]
-    weights: Array
     known: float
 
     def features(self) -> dict[str, float]:
@@ -74,7 +71,6 @@ class Reading:
         best = max(self.read, key=lambda one: one.mean)
         return {
             "read_low": _lowest(best.near),
-            "read_lead": best.mean - float(np.mean([one.mean for one in self.read])),
             "span": float(np.logaddexp.reduce([one.span for one in self.read])) / _SPAN_SCALE,
         }
 
@@ -89,9 +85,9 @@ class Reading:
 class Reader:
     """Reads the first passages found for a question, once for all who ask."""
 
-    def __init__(self, encoder: Encoder, head: SpanHead | None = None) -> None:
+    def __init__(self, encoder: Encoder, spans: SpanModel | None = None) -> None:
         self._encoder = encoder
-        self._head = head or span_head()
+        self._spans = spans or shared_span_model()
         self.read = lru_cache(maxsize=8)(self._read)
 
     def reading(self, question: Question, hits: Sequence[Hit]) -> Reading:
@@ -101,48 +97,31 @@ class Reader:
     def _read(self, question: Question, passages: tuple[Passage, ...]) -> Reading:
         known, *found = self._encoder.known([question.text, *(passage.text for passage in passages)])
         sure = min(1.0, float(known) / KNOWN_QUESTION) * min(1.0, float(np.mean(found)) / KNOWN_PASSAGE)
-        asked, *texts = self._encoder.tokens([question.text, *(p.index_text for p in passages)], _THREADS)
-        tokens = asking_tokens(question, asked)
-        if not len(tokens.rows):
-            return Reading((), tokens.weights, sure)
-        vectors = asked.vectors[tokens.rows]
-        whole = asking(vectors, tokens.asks)
-
-        def one(text: TokenVectors, passage: Passage) -> Read:
-            cosines = vectors @ text.vectors.T
-            if not cosines.shape[1]:
-                return Read(passage, np.zeros(0), {}, -np.inf)
-            inside = sentences_in(passage, text.spans)
-            odds = self._head.log_odds(whole, text.vectors, neighbourhood(cosines, tokens.weights, inside.values()))
-            near = np.asarray(cosines.max(axis=1), dtype=np.float64)
-            return Read(passage, near, _to_sentences(cosines, inside, passage), float(np.logaddexp.reduce(odds)))
-
-        read = (one(text, passage) for text, passage in zip(texts, passages, strict=True))
-        return Reading(tuple(one for one in read if one.near.size), tokens.weights, sure)
+        if not sure:
+            return Reading((), sure)
+        texts = [passage.index_text for passage in passages]
+        asked, *vectors = self._encoder.tokens([question.text, *texts], _THREADS)
+        own = _asking(question, asked)
+        if not len(own):
+            return Reading((), sure)
+        pointed = self._spans.point(question.text, texts, _THREADS)
+        read = (
+            _one(*found)
+            for found in zip(passages, (own @ one.vectors.T for one in vectors), vectors, pointed, strict=True)
+        )
+        return Reading(tuple(one for one in read if one.near.size), sure)
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """The rows of a question's tokens that are no punctuation, their share by rarity, and which of them ask."""
-
-    rows: npt.NDArray[np.int64]
-    weights: Array
-    asks: npt.NDArray[np.bool_]
+def _one(passage: Passage, cosines: npt.NDArray[np.float32], text: TokenVectors, pointed: Pointed) -> Read:
+    if not cosines.shape[1]:
+        return Read(passage, np.zeros(0), {}, -np.inf)
+    near = np.asarray(cosines.max(axis=1), dtype=np.float64)
+    return Read(passage, near, _to_sentences(cosines, sentences_in(passage, text.spans), passage), pointed.answered)
 
 
-def asking_tokens(question: Question, asked: TokenVectors) -> Asking:
-    text = question.text
-    rows = [row for row, (start, end) in enumerate(asked.spans) if any(map(str.isalnum, text[start:end]))]
-    rarity = {term.stem: term.weight for term in question.terms}
-    words = words_of(text)
-    weights, asks = [], []
-    for row in rows:
-        start, end = asked.spans[row]
-        word = next((w for w in words if w.start < end and start < w.end), None)
-        weights.append(max(rarity.get(word.stem, 0.0) if word else 0.0, _LEAST_RARITY))
-        asks.append(word is not None and text[word.start : word.end].lower() in question_words())
-    shares = np.array(weights) / (sum(weights) or 1.0)
-    return Asking(np.array(rows, dtype=np.int64), shares, np.array(asks, dtype=bool))
+def _asking(question: Question, asked: TokenVectors) -> Matrix:
+    """The vectors of a question's tokens that are no punctuation."""
+    return asked.vectors[[any(map(str.isalnum, question.text[start:end])) for start, end in asked.spans]]
 
 
 def sentences_in(passage: Passage, spans: npt.NDArray[np.int64]) -> dict[int, npt.NDArray[np.bool_]]:

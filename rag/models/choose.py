@@ -458,11 +458,14 @@ class ModelRegistry:
             return model, choice
 
     def load_soon(self) -> None:
-        """Begin to load the included encoder in the background, where it is what ranks: a question is about to come."""
+        """Begin to load the included encoder in the background, where it is what ranks, and the model that reads what
+        was found: a question is about to come."""
         if self._given_encoder is None and self.config.encoder == BUILTIN:
             from rag.models.encoder import shared_encoder
+            from rag.models.span_model import shared_span_model
 
             shared_encoder().load_soon()
+            shared_span_model().load_soon()
 
     def encoder(self) -> Embedder | None:
         """The model that ranks what was found; None when it is off. Raises ModelError when it cannot be used."""

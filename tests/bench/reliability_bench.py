@@ -17,7 +17,7 @@ from tests.bench import answer_data as data
 from tests.bench.answer_bench import HALVES, auc
 from tests.bench.clapnq_bench import reliability
 from tests.bench.fit_answer import asked_sets
-from tests.bench.remembering import Remembering
+from tests.bench.remembering import Remembering, RememberingSpans
 from tests.bench.tables import say, table
 
 CORPORA: Mapping[str, Sequence[str]] = {
@@ -40,9 +40,10 @@ def main() -> None:
     if missing:
         say(f"skipped: not there: {missing}")
         return
-    vectors, encoder = static_vectors(), Remembering()
-    sets = asked_sets(vectors, encoder)
-    judged = {name: [_judged(encoder, one) for one in asked] for name, asked in sets.items()}
+    encoder = Remembering()
+    sets = asked_sets(static_vectors(), encoder)
+    reader = Reader(encoder, RememberingSpans())
+    judged = {name: [_judged(reader, one) for one in asked] for name, asked in sets.items()}
     rows = []
     for corpus, names in CORPORA.items():
         for half, label in HALVES[:2]:
@@ -53,8 +54,8 @@ def main() -> None:
     table(["corpus", "half", *head], rows)
 
 
-def _judged(encoder: Remembering, asked: data.Asked) -> Judged:
-    judge = Abstainer(static_vectors(), asked.document_frequency, asked.count, reader=Reader(encoder))
+def _judged(reader: Reader, asked: data.Asked) -> Judged:
+    judge = Abstainer(static_vectors(), asked.document_frequency, asked.count, reader=reader)
     return asked.half, asked.answerable, judge.probability(asked.text, asked.hits)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from rag.gold import GoldSet, Run, run
 from rag.library import Library
-from rag.models.encoder import Encoder, Matrix
+from rag.models.transformer import Matrix, Transformer
 from tests.gold import handbook
 
 if TYPE_CHECKING:
@@ -20,23 +20,23 @@ _KEPT = 300
 
 @pytest.fixture(scope="package", autouse=True)
 def _each_text_read_once() -> Iterator[None]:
-    """What the encoder makes of a text is the same each time, as it runs each by itself, and these tests put the same
-    few documents in again and again: what it made of a text is taken as it was."""
-    run_once = Encoder._run
-    known: dict[tuple[int, ...], Matrix] = {}
+    """What the models that read make of a text is the same each time, as they run each by itself, and these tests put
+    the same few documents in again and again: what was made of a text is taken as it was."""
+    run_once = Transformer._run
+    known: dict[tuple[str, tuple[int, ...]], Matrix] = {}
 
-    def remembered(encoder: Encoder, encoding: Encoding) -> Matrix:
-        ids = tuple(encoding.ids)
-        found = known.get(ids)
+    def remembered(model: Transformer, encoding: Encoding) -> Matrix:
+        key = model.digest, tuple(encoding.ids)
+        found = known.get(key)
         if found is None:
-            found = run_once(encoder, encoding)
+            found = run_once(model, encoding)
             if len(known) >= _KEPT:
                 known.clear()
-            known[ids] = found
+            known[key] = found
         return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Encoder, "_run", remembered)
+        patch.setattr(Transformer, "_run", remembered)
         yield
 
 
