@@ -59,7 +59,7 @@ class Config:
     searches a library in a database; every process of the library names the same one. ``queue`` leaves the reading of
     files to the workers of such a library.
     ``llm``: ``auto``, ``quotes``, ``ollama:NAME`` or ``openai:MODEL@URL``; ``embedder``: ``auto``, ``builtin``,
-    ``ollama:NAME`` or ``openai:MODEL@URL``.
+    ``multilingual`` (an extra), ``ollama:NAME`` or ``openai:MODEL@URL``.
     ``encoder``, which ranks what was found, in the background of it: ``builtin``, ``off`` or ``ollama:NAME``;
     ``encoder_weight`` >= 0 is what it counts beside all else about a passage, which counts 1.
     ``top_k`` passages go to the answer; ``fusion_weight`` is the dense part's share in [0, 1] (0.5 = equal);
@@ -330,7 +330,11 @@ def _check_ranges(config: Config) -> None:
         raise ConfigError(
             f"ocr_languages must be names of Tesseract's languages, as eng+deu, not {config.ocr_languages!r}."
         )
-    names = {"llm": ("auto", "quotes"), "embedder": ("auto", "builtin"), "encoder": ("builtin", "off")}
+    names = {
+        "llm": ("auto", "quotes"),
+        "embedder": ("auto", "builtin", "multilingual"),
+        "encoder": ("builtin", "off"),
+    }
     for name, plain in names.items():
         value = getattr(config, name)
         if value not in plain and not _NAMED.fullmatch(value):

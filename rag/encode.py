@@ -53,6 +53,11 @@ class PassageEncoder:
         self._remembered: OrderedDict[int, Encoded] = OrderedDict()
         self._guard = threading.Lock()
 
+    @property
+    def model(self) -> Embedder:
+        """The model."""
+        return self._model
+
     def load_soon(self) -> None:
         """Begin to load the model in the background, where it runs in this process: a question is about to come."""
         load: Callable[[], None] | None = getattr(self._model, "load_soon", None)

@@ -531,7 +531,7 @@ class Library:
     def reindex_events(
         self, embedder: str | None = None, collection: str | None = None
     ) -> Generator[ReindexEvent, None, None]:
-        """Embed a collection anew with ``embedder`` (``builtin`` or ``ollama:NAME``); resumable, see ``rag.reindex``.
+        """Embed a collection anew with ``embedder``, named as in the settings; resumable, see ``rag.reindex``.
 
         Without a name: with that of an unfinished reindex, else the configured one. The old vectors serve, and
         documents go in, until the new ones are complete. Raises ModelError and keeps what is done.

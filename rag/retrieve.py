@@ -17,7 +17,7 @@ from rag.config import Config
 from rag.encode import PassageEncoder
 from rag.errors import QuestionError
 from rag.language.questions import wanted_of
-from rag.models.embed import Embedder, embed_query
+from rag.models.embed import BuiltinEmbedding, Embedder, EncoderEmbedding, MultilingualEmbedding, embed_query
 from rag.models.encoder import KNOWN_PASSAGE, KNOWN_QUESTION
 from rag.store.dense import DenseIndex
 from rag.store.truth import Collection, Encoded, Home, Lexical, Truth
@@ -99,6 +99,13 @@ class HybridRetriever:
         """What embeds the questions."""
         return self._embedder
 
+    @property
+    def multilingual(self) -> Embedder | None:
+        """The embedder, or else the encoder, that is none of the English ones that ship: it may know more languages."""
+        models = (self._embedder, None if self._encoder is None else self._encoder.model)
+        english = (BuiltinEmbedding, EncoderEmbedding)
+        return next((model for model in models if model is not None and not isinstance(model, english)), None)
+
     def hits(self, question: str, k: int | None = None) -> list[Hit]:
         """The best ``k`` passages, best first, near-duplicates left out. Empty for an empty collection."""
         return self.found(question, k).hits
@@ -158,7 +165,8 @@ class HybridRetriever:
         b = np.array([lexical[i] for i in ids], dtype=np.float64)
         document = self._documents(question, [homes[i] for i in ids])
         cosines, known, read = self._encoded(asked.result(), ids, fuse(a, b, document, self._fusion))
-        fused = fuse(a, b, document, self._fusion, cosines, known)
+        spread = isinstance(self._embedder, MultilingualEmbedding)
+        fused = fuse(a, b, document, self._fusion, cosines, known, spread=spread)
         return _Scored(ids, (fused, a, b, document, cosines, known), read)
 
     def _asked(self, question: str) -> Encoded | None:
@@ -251,17 +259,21 @@ def cosines(asked: Encoded, encoded: Mapping[int, Encoded], ids: Sequence[int]) 
 
 def fuse(
     dense: Array, lexical: Array, document: Array, fusion: Fusion,
-    encoder: Array | None = None, known: Array | None = None,
+    encoder: Array | None = None, known: Array | None = None, *, spread: bool = False,
 ) -> Array:  # fmt: skip
     """The score in [0, 2] of each candidate of one question, from its two scores and its document's in [0, 1], and from
-    the encoder's cosine, which counts for each as much as the encoder is ``known`` to know its language."""
-    own = fusion.weight * min_max(dense) + (1 - fusion.weight) * min_max(lexical)
-    if encoder is not None and known is not None and known.any():
+    the encoder's cosine, which counts for each as much as the encoder is ``known`` to know its language.
+
+    ``spread``: what the encoder does not know the dense score counts for, since the embedder knows more languages.
+    """
+    nearness = min_max(dense)
+    own = fusion.weight * nearness + (1 - fusion.weight) * min_max(lexical)
+    if encoder is not None and known is not None and (known.any() or spread):
         read = known > 0
         scaled = np.zeros(len(own))
         scaled[read] = min_max(encoder[read])
-        share = fusion.encoder * known / (1 + fusion.encoder * known)
-        own = (1 - share) * own + share * scaled
+        rest = (1 - known) * spread
+        own = (own + fusion.encoder * (known * scaled + rest * nearness)) / (1 + fusion.encoder * (known + rest))
     # The document's is not scaled: where all are on one subject, they must not be told apart by a trifle.
     return 2 * (own + fusion.document * document) / (1 + fusion.document)
 

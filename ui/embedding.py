@@ -147,4 +147,5 @@ def _running(state: Progress) -> str:
 
 
 def _shown(embedder: str) -> str:
-    return "the included model" if embedder == "builtin" else name(embedder.removeprefix("ollama:"))
+    included = {"builtin": "the included model", "multilingual": "the multilingual model"}
+    return included.get(embedder) or name(embedder.removeprefix("ollama:"))

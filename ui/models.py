@@ -10,8 +10,19 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from rag.errors import ModelError, RagError, StoreError
-from rag.models.choose import AUTO, BUILTIN, OLLAMA, QUOTES, ServerFacts, open_client, served_names, server_facts
+from rag.models.choose import (
+    AUTO,
+    BUILTIN,
+    MULTILINGUAL,
+    OLLAMA,
+    QUOTES,
+    ServerFacts,
+    open_client,
+    served_names,
+    server_facts,
+)
 from rag.models.families import DEFAULT_CHAT_PULL, RECOMMENDED, canonical
+from rag.models.multilingual import multilingual_installed
 from rag.platform.machine import memory_bytes
 from ui.lists import Status
 from ui.sharing import LEASE_SECONDS
@@ -84,12 +95,14 @@ class Models:
         return Status("missing", "Quoting: no chat model", self._failed or fits, DEFAULT_CHAT_PULL, size)
 
     def embedders(self) -> list[str]:
-        """What a collection can be embedded with: the built-in embedder, then the installed models that embed."""
+        """What a collection can be embedded with: the built-in embedder, the multilingual one where its extra is
+        installed, then the models of Ollama that embed."""
         facts = server_facts(self._library.config)
         names = (
             m.name.removesuffix(":latest") for m in facts.models if "embedding" in m.capabilities and not m.is_remote
         )
-        return [BUILTIN, *(f"{OLLAMA}{name}" for name in sorted(names))]
+        own = [BUILTIN, MULTILINGUAL] if multilingual_installed() else [BUILTIN]
+        return [*own, *(f"{OLLAMA}{name}" for name in sorted(names))]
 
     def choices(self) -> list[str]:
         """Names to choose from: quoting, the installed models that can chat, and those of other servers in use."""

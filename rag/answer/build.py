@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rag.answer.abstain import ABSENT_BELOW, DEFAULT_THRESHOLD, Abstainer
+from rag.answer.across import Across
 from rag.answer.courtesy import is_courtesy
 from rag.answer.engine import AnswerEngine, Chat, Settings, Tools
 from rag.answer.passages import whole
@@ -65,9 +66,12 @@ def build_engine(
     secret = _secret(truth)
     tools = Tools(
         verifier=Verifier(vectors, shared_encoder() if config.encoder == "builtin" and llm is not None else None),
-        quoter=Quoter(vectors, frequency, size, reader=reader),
+        across=Across(
+            Abstainer(vectors, frequency, size, reader=reader),
+            Quoter(vectors, frequency, size, reader=reader),
+            retriever.multilingual,
+        ),
         series=SeriesReader(vectors, Reach(retriever.holding, retriever.document), frequency, size),
-        abstainer=Abstainer(vectors, frequency, size, reader=reader),
         neighbours=neighbours,
         whole=lambda passage: whole(passage, *truth.passages.neighbours(passage)),
         headings=lambda document_id: truth.documents.layout(document_id)[0],

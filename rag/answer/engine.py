@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rag.answer.abstain import Abstainer
+from rag.answer.across import Across
 from rag.answer.compose import (
     abstention,
     located,
@@ -22,7 +22,7 @@ from rag.answer.compose import (
 from rag.answer.conflicts import disagreements
 from rag.answer.courtesy import reply_to
 from rag.answer.markers import parse
-from rag.answer.quoting import Quote, Quoter, Series, SeriesReader, Side, identified, sides_of, with_holders
+from rag.answer.quoting import Quote, Series, SeriesReader, Side, identified, sides_of, with_holders
 from rag.answer.verify import Verified, Verifier
 from rag.answer.writing import (
     REFUSED,
@@ -109,9 +109,8 @@ class Tools:
     """What checks and quotes need, built once for a collection."""
 
     verifier: Verifier
-    quoter: Quoter
+    across: Across
     series: SeriesReader
-    abstainer: Abstainer
     neighbours: Callable[[Passage], Sequence[Passage]]
     whole: Callable[[Passage], Passage]
     headings: Callable[[int], Sequence[Heading]]
@@ -201,7 +200,7 @@ class AnswerEngine:
         # Words of earlier turns that the question does not point to help to find, but are not what is asked.
         own = self._llm is None and asked != question and not leans(question)
         judged = question if own else named.question
-        probability = self._tools.abstainer.probability(judged, named.led(hits)) if hits else 0.0
+        probability = self._tools.across.probability(judged, named.led(hits)) if hits else 0.0
         # What it names exactly is there: that much less else is needed.
         certain = probability >= (self._settings.named if named.spelled else self._settings.threshold)
         clock.lap("abstain")
@@ -211,7 +210,7 @@ class AnswerEngine:
             probability, answer = 0.0, abstention(question, hits, named.notice)
         elif listed is not None and self._llm is None:
             answer = self._listed(question, listed, hits)
-            probability = max(probability, self._tools.abstainer.probability(listed.rest, hits))
+            probability = max(probability, self._tools.across.probability(listed.rest, hits))
         elif not (certain or named.met or listed) and probability < self._settings.absent:
             answer = abstention(question, hits, "nothing found that answers the question")
         elif self._llm is None:
@@ -222,7 +221,8 @@ class AnswerEngine:
             if not (certain or answer.abstained or _borne_out(answer)):
                 answer = replace(answer, outcome=Outcome.UNCERTAIN)
         told = series.said if series is not None and listed is None else ""
-        notes = (condensed.note if condensed else "", named.notice, found.notice, told, *answer.notices)
+        across = self._tools.across.notice(judged, hits)
+        notes = (condensed.note if condensed else "", named.notice, across, found.notice, told, *answer.notices)
         clock.lap("answer")
         answer = replace(
             answer,
@@ -264,7 +264,7 @@ class AnswerEngine:
         context of the earlier turns does not answer it. One that points back by itself does not stand alone."""
         if leans(question):
             return False
-        judge, threshold = self._tools.abstainer, self._settings.threshold
+        judge, threshold = self._tools.across, self._settings.threshold
         if judge.probability(question, self._retriever.hits(question)) >= threshold:
             return True
         found = self._retriever.hits(in_context(question, history).question)
@@ -303,7 +303,7 @@ class AnswerEngine:
         return [replace(hit, passage=self._tools.whole(hit.passage)) for hit in hits]
 
     def _quote(self, question: str, asked: str, hits: Sequence[Hit], *, certain: bool = True) -> Answer:
-        quotes = self._tools.quoter.answer(asked, hits)
+        quotes = self._tools.across.answer(asked, hits)
         if not quotes:
             return abstention(question, hits, "no sentence answers the question")
         sides = [self._side(side, quotes, hits) for side in sides_of(asked)]
@@ -319,12 +319,12 @@ class AnswerEngine:
 
     def _side(self, side: Side, quotes: Sequence[Quote], hits: Sequence[Hit]) -> _SideFound:
         """What there is of one side of a comparison beyond the ``quotes``, if they say nothing of it."""
-        judge = self._tools.abstainer
+        judge = self._tools.across
         if any(side.named_by(quote) for quote in quotes):
             return _SideFound(judge.probability(side.question, hits))
         found = self._whole(self._retriever.hits(side.question, self._top_k))
         probability = judge.probability(side.question, found)
-        own = [quote for quote in self._tools.quoter.answer(side.question, found) if side.named_by(quote)]
+        own = [quote for quote in self._tools.across.answer(side.question, found) if side.named_by(quote)]
         if own and probability >= self._settings.threshold:
             return _SideFound(probability, own[:1], [hit for hit in found if hit.passage == own[0].passage])
         if any(side.named_in(hit.passage) for hit in found):
@@ -362,7 +362,7 @@ class AnswerEngine:
         answer = None
         if not draft.failure:
             answer = yield from self._checked(question, asked, prompt, draft, hits, clock)
-            if not self._tools.quoter.holds_answer(asked, answer.hits, supported_spans(answer)):
+            if not self._tools.across.holds_answer(asked, answer.hits, supported_spans(answer)):
                 draft.failure = _BESIDE
         if draft.failure:
             answer = self._instead(question, asked, hits, draft.failure, sure=sure and draft.failure != _BESIDE)

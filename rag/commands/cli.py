@@ -519,7 +519,7 @@ def _first_start(library: Library, seeds: bool | None) -> None:
 @click.argument("embedder_name", metavar="EMBEDDER", required=False)
 @common
 def reindex(embedder_name: str | None, **flags: str | None) -> None:
-    """Search a collection with another model (builtin, the included one, or ollama:NAME), which reads it anew.
+    """Search a collection with another model (builtin, multilingual or ollama:NAME), which reads it anew.
 
     Without a name: with that of an unfinished reindex, else the configured one. Ctrl-C loses nothing: run it again
     and it goes on. Until it has read all, searches go on as before.

@@ -1,4 +1,4 @@
-"""What the names in the configuration mean: ``auto``, ``quotes``, ``builtin`` and ``ollama:NAME``, as model objects;
+"""What the names in the configuration mean: ``auto``, ``quotes``, ``builtin``, ``ollama:NAME``, ... as model objects;
 and the models of an open library, chosen once, when first needed, and shared by everything that asks.
 
 ``auto`` is resolved once, and the reason is a sentence to say aloud. A model asked for by name is used or refused with
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 QUOTES = "quotes"
 BUILTIN = "builtin"
+MULTILINGUAL = "multilingual"
 OFF = "off"
 AUTO = "auto"
 OLLAMA = "ollama:"
@@ -240,6 +241,10 @@ def _open_llm(config: Config, client: OllamaClient | None, name: str) -> LLM:
 def _open_embedder(config: Config, client: OllamaClient | None, name: str) -> Embedder:
     if name == BUILTIN:
         return _builtin()
+    if name == MULTILINGUAL:
+        from rag.models.embed import MultilingualEmbedding
+
+        return MultilingualEmbedding()
     if name.startswith(OPENAI):
         from rag.models.foreign import served_embedder
 

