@@ -27,7 +27,7 @@ def common(command: F) -> F:
         click.option(
             "--embedder",
             metavar="NAME",
-            help="Search model of new collections: auto, builtin (included), multilingual, ollama:NAME or openai:MODEL@URL.",
+            help="Search model of new collections: auto, builtin, multilingual, ollama:NAME or openai:MODEL@URL.",
         ),
     ):
         command = option(command)

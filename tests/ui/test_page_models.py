@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, expect
 
 from rag.gold.commands.draft import from_feedback
 from rag.library import Library
+from rag.models.multilingual import multilingual_installed
 from tests.fake_ollama import FakeModel, FakeOllama
 from tests.ui.pilot import Pilot, page_over, tab
 
@@ -78,7 +79,8 @@ def test_an_embedder_that_changed_is_a_notice_and_embedding_again_ends_it(
                 expect(pilot.page.locator("#embedding")).to_contain_text("Search model: embed-s")
                 pilot.page.locator("#embedding [data-act=reindex]").click()
                 choice = pilot.page.locator("#ask-dialog select")
-                assert choice.locator("option").all_inner_texts() == ["ollama:embed-s", "builtin"]
+                own = ["builtin", "multilingual"] if multilingual_installed() else ["builtin"]
+                assert choice.locator("option").all_inner_texts() == ["ollama:embed-s", *own]
                 expect(choice).to_have_value("ollama:embed-s")
                 pilot.dialog()
             expect(pilot.page.locator("#notices li")).to_have_count(0)
