@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import re
 from collections.abc import Callable, Iterator
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from rag.documents.readers.pdfium import address, calls
@@ -19,7 +20,7 @@ _FILL, _INVISIBLE, _CLIP = 0, 3, 7
 _LIGHT, _CONTRAST = 225, 16
 _TINY = 1.5
 """Points: no line of this height can be read."""
-_SCALE, _MOST_PIXELS = 2.0, 8_000_000
+_SCALE, _MOST_PIXELS, _ALONE = 2.0, 8_000_000, 4
 _LAST = 300
 """Of so many objects of a page, the last drawn, pictures are taken for covers."""
 _SHOWN = re.compile(r"\S")
@@ -61,7 +62,7 @@ class _Eye:
         self._edges: _Box = page.get_cropbox()
         self._pictures: list[_Box] | None = None
         self._drawn: npt.NDArray[np.uint8] | None = None
-        self._scale = 0.0
+        self._scale, self._size, self._looks = 0.0, (0, 0), 0
         self._sides = tuple(ctypes.c_double() for _ in range(4))
         self._line = raw.FS_RECTF()
         self._colours = tuple(ctypes.c_uint() for _ in range(4))
@@ -129,22 +130,39 @@ class _Eye:
                 yield left, bottom, right, top
 
     def _contrast(self, box: _Box) -> int:
-        """The difference of the lightest and the darkest grey (0-255) around a character as it is drawn."""
-        if self._drawn is None:
+        """The difference of the lightest and the darkest grey (0-255) around a character as it is drawn. What is around
+        the first few is drawn alone: on most pages there are no more, and all of a page takes six times as long."""
+        if not self._size[0]:
             across, down = self._page.get_size()
             self._scale = min(_SCALE, (_MOST_PIXELS / max(1.0, across * down)) ** 0.5)
-            bitmap = self._page.render(scale=self._scale, grayscale=True)
-            self._drawn = bitmap.to_numpy().reshape(bitmap.height, bitmap.width).copy()
-            bitmap.close()
+            self._size = ceil(across * self._scale), ceil(down * self._scale)
         left, bottom = self._at(box[0], box[1])
         right, top = self._at(box[2], box[3])
         rows, columns = sorted((bottom, top)), sorted((left, right))
-        part = self._drawn[max(0, rows[0] - 1) : rows[1] + 2, max(0, columns[0] - 1) : columns[1] + 2]
-        return int(part.max()) - int(part.min()) if part.size else 255
+        above, below = max(0, rows[0] - 1), min(self._size[1], rows[1] + 2)
+        before, behind = max(0, columns[0] - 1), min(self._size[0], columns[1] + 2)
+        if above >= below or before >= behind:
+            return 255
+        if self._drawn is None and self._looks < _ALONE:
+            self._looks += 1
+            part = self._draw((before, self._size[1] - below, self._size[0] - behind, above))
+        else:
+            if self._drawn is None:
+                self._drawn = self._draw((0, 0, 0, 0))
+            part = self._drawn[above:below, before:behind]
+        return int(part.max()) - int(part.min())
+
+    def _draw(self, crop: tuple[int, int, int, int]) -> npt.NDArray[np.uint8]:
+        """The page without so many pixels at its left, bottom, right and top."""
+        # In points, and rounded up to pixels there.
+        left, bottom, right, top = (max(0.0, side - 0.5) / self._scale for side in crop)
+        bitmap = self._page.render(scale=self._scale, grayscale=True, crop=(left, bottom, right, top))
+        drawn: npt.NDArray[np.uint8] = bitmap.to_numpy().reshape(bitmap.height, bitmap.width).copy()
+        bitmap.close()
+        return drawn
 
     def _at(self, x: float, y: float) -> tuple[int, int]:
         """The pixel of a point of the page, rotated as the page is."""
         across, down = ctypes.c_int(), ctypes.c_int()
-        height, width = self._drawn.shape if self._drawn is not None else (0, 0)
-        self._raw.FPDF_PageToDevice(self._page.raw, 0, 0, width, height, 0, x, y, across, down)
+        self._raw.FPDF_PageToDevice(self._page.raw, 0, 0, *self._size, 0, x, y, across, down)
         return across.value, down.value
