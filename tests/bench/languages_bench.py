@@ -6,7 +6,7 @@ Each half's articles are a collection. A question is asked of the collection tha
 half's, which has nothing on it. The multilingual embedding is that of the extra ``multilingual``: named in the
 settings, and passed in as anybody passes in an embedding of LlamaIndex. Without the extra that is left out, and said.
 
-``python -m tests.bench.languages_bench [told] [across] [own]``
+``python -m tests.bench.languages_bench [told] [across] [own]``; ``fit`` fits the constants of ``rag.answer.across``.
 """
 
 from __future__ import annotations
@@ -22,16 +22,22 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from pydantic import PrivateAttr
 
+from rag.answer.across import READ
+from rag.answer.quoting.quoter import says_nothing
+from rag.answer.quoting.ranking import candidates_of
 from rag.language import sentences
 from rag.library import Library
 from rag.models.embed import MultilingualEmbedding
 from rag.models.multilingual import NAME, multilingual_installed
 from rag.types import Answer, Outcome
-from tests.bench.answer_bench import HALVES
-from tests.bench.answer_data import half
+from tests.bench.answer_bench import HALVES, auc
+from tests.bench.answer_data import HOLD, TUNE, half
+from tests.bench.clapnq_bench import reliability
+from tests.bench.fit_answer import logistic
 from tests.bench.tables import data, say, table
 
 LANGUAGES = ("en", "de", "es", "zh", "ar")
@@ -125,7 +131,10 @@ def main(parts: Sequence[str] = ()) -> None:
         "told": lambda: tell(texts), "across": lambda: across(texts, model), "own": lambda: own(texts, model),
     }  # fmt: skip
     for name in parts or known:
-        known[name]()
+        if name == "fit":
+            fit(texts)
+        else:
+            known[name]()
         say()
 
 
@@ -194,6 +203,53 @@ def in_language(questions: Texts, documents: Texts) -> list[Question]:
     return [Question(asked.text, there.source, there.strings, there.half) for asked, there in pairs]
 
 
+def fit(texts: Mapping[str, Texts]) -> None:
+    """Fit, on the tuned half, how likely a collection answers by the cosine of the sentence nearest to the question,
+    and print what comes of it on both halves."""
+    near: dict[int, list[tuple[float, bool]]] = {TUNE: [], HOLD: []}
+    pairs = [pair for language in LANGUAGES[1:] for pair in (("en", language), (language, "en"))]
+    for asked, language in pairs:
+        questions = in_language(texts[asked], texts[language])
+        with tempfile.TemporaryDirectory() as home, NAMED.open(Path(home), None) as library:
+            put_in(library, Path(home), texts[language])
+            for number, told in near.items():
+                own = chosen([question for question in questions if question.half == number])
+                told += [(nearest(library, q.text, f"half-{half_}"), half_ == number) for q in own for half_ in near]
+    tuned, right = (np.array(column) for column in zip(*near[TUNE], strict=True))
+    (slope,), bias = logistic(tuned[:, None], right.astype(float), np.full(len(right), 1 / len(right)), np.array([1]))
+    say(f"COSINE {slope:.2f}, BIAS {bias:.2f}")
+    for number, label in ((TUNE, "tuned on"), (HOLD, "held out")):
+        cosines, labels = (np.array(column) for column in zip(*near[number], strict=True))
+        chances = 1 / (1 + np.exp(-(bias + slope * cosines)))
+        say(f"{label}: AUC {auc(list(chances), list(labels)):.3f}")
+        reliability(f"across, {label}", list(chances), list(labels))
+
+
+def nearest(library: Library, question: str, collection: str) -> float:
+    """The cosine of a question and the nearest sentence of the first passages."""
+    texts = [c.unit.text for c in candidates_of(library.search(question, READ, collection)) if not says_nothing(c)]
+    model = MultilingualEmbedding()
+    return float((model.embed_array(texts) @ model.embed_array([question])[0]).max())
+
+
+def put_in(library: Library, home: Path, texts: Texts) -> None:
+    """Each half's articles into a collection of their own."""
+    for number, _ in HALVES[:2]:
+        folder = home / f"half-{number}"
+        folder.mkdir(exist_ok=True)
+        for source, text in texts.documents.items():
+            if half(source) == number:
+                (folder / source).write_text(text, encoding="utf-8")
+        library.ingest(folder, collection=folder.name)
+        for _event in library.encode_events(folder.name):
+            pass
+
+
+def chosen(questions: Sequence[Question]) -> Sequence[Question]:
+    """``ASKED`` of them, evenly."""
+    return questions[:: max(1, len(questions) // ASKED)][:ASKED]
+
+
 def measure(
     name: str, texts: Texts, settings: Sequence[Setting], asked: Mapping[str, Sequence[Question]],
     model: BaseEmbedding | None,
@@ -201,20 +257,11 @@ def measure(
     """Print the rows of one language's documents: for each setting, each language of questions and each half."""
     rows: list[list[object]] = []
     with tempfile.TemporaryDirectory() as home:
-        for number, _ in HALVES[:2]:
-            folder = Path(home) / f"half-{number}"
-            folder.mkdir()
-            for source, text in texts.documents.items():
-                if half(source) == number:
-                    (folder / source).write_text(text, encoding="utf-8")
         for setting in settings:
             if model is None and {"given", "multilingual"} & {setting.embedder, setting.encoder}:
                 continue
             with setting.open(Path(home), model) as library:
-                for number, _ in HALVES[:2]:
-                    library.ingest(Path(home) / f"half-{number}", collection=f"half-{number}")
-                    for _event in library.encode_events(f"half-{number}"):
-                        pass
+                put_in(library, Path(home), texts)
                 for language, questions in asked.items():
                     rows += [[name, language, setting.name, *row] for row in judged(library, questions)]
     table(
@@ -229,8 +276,7 @@ def measure(
 def judged(library: Library, questions: Sequence[Question]) -> Iterator[list[object]]:
     """A row for each half: what became of its questions, and what where their articles are left out."""
     for number, label in HALVES[:2]:
-        own = [question for question in questions if question.half == number]
-        own = own[:: max(1, len(own) // ASKED)][:ASKED]
+        own = chosen([question for question in questions if question.half == number])
         there = [library.ask(q.text, collection=f"half-{number}") for q in own]
         gone = [library.ask(q.text, collection=f"half-{1 - number}") for q in own[::3]]
         held = [[_holds(q, h.passage.source, h.passage.text) for h in a.hits] for q, a in zip(own, there, strict=True)]
