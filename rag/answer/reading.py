@@ -44,12 +44,13 @@ class Sentence(Protocol):
 class Read:
     """How near each token of a question is to one passage, and to each of its sentences, by their place in it: to the
     sentence with the heading or the head of the table that it stands under. ``span`` is the log-odds that a token of
-    the passage answers against that none does."""
+    the passage answers against that none does, ``spans`` those that one of a sentence does, by its place."""
 
     passage: Passage
     near: Array
     sentences: dict[int, Array]
     span: float
+    spans: dict[int, float]
 
     @property
     def mean(self) -> float:
@@ -78,8 +79,12 @@ class Reading:
         """How near the question is to each sentence on average, from the farthest one on; 0 for what was not read."""
         read = {one.passage.id: one.sentences for one in self.read}
         near = [read.get(one.passage.id, {}).get(one.index) for one in sentences]
-        told = np.array([np.nan if one is None else one.mean() for one in near])
-        return np.nan_to_num(told - np.nanmin(told)) if np.isfinite(told).any() else np.zeros(len(near))
+        return _from_lowest([np.nan if one is None else float(one.mean()) for one in near])
+
+    def pointing(self, sentences: Sequence[Sentence]) -> Array:
+        """The log-odds that each sentence answers, from the lowest on; 0 for what was not read."""
+        read = {one.passage.id: one.spans for one in self.read}
+        return _from_lowest([read.get(one.passage.id, {}).get(one.index, np.nan) for one in sentences])
 
 
 class Reader:
@@ -112,11 +117,21 @@ class Reader:
         return Reading(tuple(one for one in read if one.near.size), sure)
 
 
+def _from_lowest(told: Sequence[float]) -> Array:
+    values = np.array(told)
+    return np.nan_to_num(values - np.nanmin(values)) if np.isfinite(values).any() else np.zeros(len(values))
+
+
 def _one(passage: Passage, cosines: npt.NDArray[np.float32], text: TokenVectors, pointed: Pointed) -> Read:
     if not cosines.shape[1]:
-        return Read(passage, np.zeros(0), {}, -np.inf)
+        return Read(passage, np.zeros(0), {}, -np.inf, {})
     near = np.asarray(cosines.max(axis=1), dtype=np.float64)
-    return Read(passage, near, _to_sentences(cosines, sentences_in(passage, text.spans), passage), pointed.answered)
+    sentences = _to_sentences(cosines, sentences_in(passage, text.spans), passage)
+    spans = {
+        place: float(np.logaddexp.reduce(pointed.log_odds[inside]))
+        for place, inside in sentences_in(passage, pointed.spans).items()
+    }
+    return Read(passage, near, sentences, pointed.answered, spans)
 
 
 def _asking(question: Question, asked: TokenVectors) -> Matrix:

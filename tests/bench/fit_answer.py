@@ -117,23 +117,28 @@ def fit_rows(vectors: StaticVectors) -> None:
 
 
 def fit_near(vectors: StaticVectors) -> None:
-    """The weight of the encoder's nearness beside the others as they are, on every third question of XQuAD: for each
-    weight and half the share of answers in the best quote and in all, and the number of quotes."""
+    """The weights of the encoder's nearness and of the span model's log-odds beside the others as they are, on every
+    third question of XQuAD: for each pair and part the share of answers in the best quote and in all, and the number of
+    quotes."""
     encoder = Remembering()
+    reader = Reader(encoder, RememberingSpans())
     documents, questions = data.xquad()
     corpus = data.corpus_of(vectors, documents, encoder)
     asked = [corpus.ask(q) for q in questions[::3]]
-    for weight in (0.0, 4.0, 8.0, 12.0, 16.0):
-        told = []
-        for half in (data.TUNE, data.HOLD):
-            found = [_quoted(vectors, encoder, weight, q) for q in asked if q.half == half]
-            told.append(" ".join(f"{np.mean(column):.3f}" for column in zip(*found, strict=True)))
-        say(f"near {weight:.0f}: best, in all, quotes: {'; '.join(told)}")
+    for near in (0.0, 4.0, 8.0, 12.0):
+        for pointed in (0.0, 0.1, 0.2, 0.3, 0.5):
+            told = []
+            for part in (TUNED, MIXED, UNSEEN):
+                found = [_quoted(vectors, reader, near, pointed, q) for q in asked if part_of(q) == part]
+                told.append(" ".join(f"{np.mean(column):.3f}" for column in zip(*found, strict=True)))
+            say(f"near {near:.0f}, pointed {pointed:.1f}: best, in all, quotes: {'; '.join(told)}")
 
 
-def _quoted(vectors: StaticVectors, encoder: Encoder, weight: float, asked: data.Asked) -> tuple[bool, bool, int]:
-    reader = Reader(encoder, RememberingSpans())
-    quoter = Quoter(vectors, asked.document_frequency, asked.count, reader=reader, near=weight)
+def _quoted(
+    vectors: StaticVectors, reader: Reader, near: float, pointed: float, asked: data.Asked
+) -> tuple[bool, bool, int]:
+    frequency, count = asked.document_frequency, asked.count
+    quoter = Quoter(vectors, frequency, count, reader=reader, near=near, pointed=pointed)
     quotes = quoter.answer(asked.text, asked.hits)
     right = [any(q.passage.source == s and q.start < b and a < q.end for s, a, b in asked.spans) for q in quotes]
     return right[:1] == [True], any(right), len(quotes)

@@ -12,7 +12,7 @@ import numpy as np
 from rag.answer.quoting.question import analyse
 from rag.answer.quoting.ranking import FEATURES, Candidate, Ranked, is_row, rank
 from rag.answer.synonymy import Array, has_digit
-from rag.answer.weights import NEAR, QUOTE
+from rag.answer.weights import NEAR, POINTED, QUOTE
 from rag.language.questions import QUESTION_MARKS
 from rag.language.sentences import list_mark
 from rag.models.static import StaticVectors
@@ -68,12 +68,14 @@ class Quoter:
         *,
         reader: Reader | None = None,
         near: float = NEAR,
+        pointed: float = POINTED,
     ) -> None:
         self._vectors = vectors
         self._frequency = document_frequency
         self._count = passage_count
         self._reader = reader
         self._near = near
+        self._pointed = pointed
 
     def answer(self, question: str, hits: Sequence[Hit], limit: int = LIMIT) -> list[Quote]:
         """At most ``limit`` quotes, the best first, without near-duplicates; none when no sentence fits.
@@ -103,7 +105,8 @@ class Quoter:
         if self._reader is None:
             return np.zeros(len(ranked.candidates))
         reading = self._reader.reading(ranked.question, hits)
-        return self._near * reading.known * reading.nearness(ranked.candidates)
+        added = self._near * reading.nearness(ranked.candidates) + self._pointed * reading.pointing(ranked.candidates)
+        return np.asarray(reading.known * added, dtype=np.float64)
 
     def holds_answer(self, question: str, hits: Sequence[Hit], spans: Sequence[tuple[int, int, int]]) -> bool:
         """Whether one of ``spans`` (document, start, end) answers ``question`` about as well as the best sentence of
