@@ -14,7 +14,8 @@ Array = npt.NDArray[np.float64]
 # Letters that two words begin with, of long words a share of the shorter one, and what that is worth. The weights of
 # all that is built on it were fitted over these.
 _BEGINNING, _SHARE_OF_WORD = 5, 0.75
-_SAME_BEGINNING = 0.8
+SAME_BEGINNING = 0.8
+"""From here on one word counts as matched by another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Vocabulary:
                 if stem == other:
                     table[place, row] = 1.0
                 elif stem[:size] == other[:size] and not has_digit(stem + other):
-                    table[place, row] = max(table[place, row], _SAME_BEGINNING)
+                    table[place, row] = max(table[place, row], SAME_BEGINNING)
         return table
 
 

@@ -15,6 +15,7 @@ PARTS = (
     "languages",
     "turns",
     "answer",
+    "quoting",
     "ablation",
     "disagree",
     "rules",

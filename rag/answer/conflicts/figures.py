@@ -16,7 +16,8 @@ from rag.language.words import stems_listed
 _ABOUT, _ROUNDED = 0.1, 0.02
 # A sentence with more values lists or tabulates them.
 _MOST_VALUES = 4
-# Of the words of the question, or of the shorter sentence, that make it the same event.
+# Of the words of the question, or of the shorter sentence, that make it the same event. As those of the room
+# ``conflict``, it moves one held-out pair at most (``python -m tests.bench rules``).
 _EVENT = 0.7
 _GAP = re.compile(r"[ \-’']|['’]s ")
 

@@ -11,8 +11,10 @@ from rag.language import Value, Word, parse
 from rag.language.questions import Wanted, focus_of, question_words, wanted_of
 from rag.language.words import words_for_country
 
-_TYPED_FOCUS = 0.35
-_FOCUS_WEIGHT = 0.7
+# What the focus weighs beside other terms, less where its kind shows in the answer. The abstention was fitted over it.
+# The benchmark ``quoting`` sets them half and twice as large: no held-out answer is lost, and one question more or less
+# of those that are not answered is held back.
+_TYPED_FOCUS, _FOCUS_WEIGHT = 0.35, 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +75,10 @@ def analyse(text: str, document_frequency: Callable[[str], int] | None, passage_
 def _term(text: str, word: Word, counted: Callable[[str], int] | None, count: int, factor: float) -> Term:
     shown = text[word.start : word.end]
     frequency = max(map(counted, words_for_country(word.stem) or (shown,))) if counted else 0
-    weight = factor * (inverse_frequency(frequency, count) if counted else 1.0)
+    weight = factor * (_inverse_frequency(frequency, count) if counted else 1.0)
     return Term(shown, word.stem, weight, frequency, word.name or (shown[0].isupper() and word.start > 0))
 
 
-def inverse_frequency(frequency: int, count: int) -> float:
+def _inverse_frequency(frequency: int, count: int) -> float:
     """BM25's inverse document frequency of a word that is in ``frequency`` of ``count`` passages; at least 0."""
     return math.log(1 + max(0.0, count - frequency + 0.5) / (frequency + 0.5))

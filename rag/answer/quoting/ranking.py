@@ -11,23 +11,38 @@ from functools import lru_cache
 import numpy as np
 
 from rag.answer.passages import Unit, units_of
-from rag.answer.quoting.identifiers import codes_in, is_of_another, names_one_of, years_in
+from rag.answer.quoting.identifiers import codes_in, is_of_another, names_one_of, surroundings, years_in
 from rag.answer.quoting.question import Question
-from rag.answer.synonymy import Array, Softness, Vocabulary, has_digit
+from rag.answer.synonymy import SAME_BEGINNING, Array, Softness, Vocabulary, has_digit
 from rag.language import Word, same_value, words_of
 from rag.language.questions import answer_places
 from rag.language.words import seat_of
 from rag.models.static import StaticVectors
 from rag.types import Hit, Passage
 
+# The weights were fitted over these. The benchmark ``quoting`` sets each about half and twice as large: no more than
+# one answer of a held-out set is lost or gained by it.
 _SOFTNESS = Softness(0.35, 0.8, 0.9)
+"""Without it 0.014 of CLAPNQ's answers and 0.018 of XQuAD's are held back for want of the question's words."""
 _SEAT = 0.7
+"""What a capital counts for its country: at 1 the samples' answers have 0.1 quotes more, one of 28 a fact more."""
 _MISSPELT, _LEAST_SPELLING = 0.7, 5
-_NEAR = 4
-_REACH = 40
-_ALIKE = 0.6
+"""What a word that a passage spells otherwise counts, and the letters from which it may be that: a misspelt name is not
+missing. No answer of the sets changes without; from three letters on some do."""
+ALIKE = 0.6
+"""The share of the longer of two sentences' words from which they say the like: at 1 one more of the reports' 49
+answers cites another year's, at 0 one of XQuAD's is lost; as a series, at 0.3 CLAPNQ's lose 0.01 of their words."""
 _FEW_WORDS = 12
-_FIGURE, _FIGURES_BEGIN, _LETTERS = re.compile(r"\d[\d.,]*"), re.compile(r"[-+(]?[$€£¥]?\s?\d"), 3
+"""Words of a line without an end up to which it may be a byline or an entry of a menu: 6 and 24 change three of the
+reports' 35 answers, none in what is right."""
+_NEAR = 4
+"""Content words: 2, 8 and 99 change up to three of CLAPNQ's 70 answers, by 0.01 of their words."""
+_REACH = 40
+"""Characters, by half of which the nearness of what is asked for falls: 20 and 80 lose and gain nothing."""
+_LETTERS = 3
+"""Letters for a digit that a line of figures may have: 1.5 and 6 change the number of quotes of four of the reports' 49
+answers."""
+_FIGURE, _FIGURES_BEGIN = re.compile(r"\d[\d.,]*"), re.compile(r"[-+(]?[$€£¥]?\s?\d")
 _STATED = re.compile(r"""[.!?\u2026\u3002\uff01\uff1f\u061f\u06d4\u0964]["'\u201d\u2019\u00bb)\]*_]*$|\d\W*$""")
 _ITEM = re.compile(r"[-*+\u2022]\s|\(?\w{1,3}[.)]\s")
 _DASHES = re.compile(r"\s*\|?[\s:|-]*-[\s:|-]*\s*")
@@ -260,7 +275,7 @@ def _of_asked_year(question: Question, candidates: list[Candidate]) -> list[Cand
     if not asked:
         return candidates
     own = [years_in(c.unit.text) for c in candidates]
-    around = [years_in(f"{c.passage.title} / {c.heading} / {_spaced(c.passage.source)}") for c in candidates]
+    around = [years_in(" / ".join([c.heading, *surroundings(c.passage)])) for c in candidates]
     right = [bool(asked & (a or b)) for a, b in zip(own, around, strict=True)]
     if not any(right):
         return [c for c, years in zip(candidates, own, strict=True) if not years]
@@ -268,12 +283,8 @@ def _of_asked_year(question: Question, candidates: list[Candidate]) -> list[Cand
     return [
         c
         for c, fits, a, b in zip(candidates, right, own, around, strict=True)
-        if fits or not (a or b) or not any(_likeness(_said(c), other) >= _ALIKE for other in told)
+        if fits or not (a or b) or not any(_likeness(_said(c), other) >= ALIKE for other in told)
     ]
-
-
-def _spaced(source: str) -> str:
-    return re.sub(r"[_/]", " ", source)
 
 
 def _said(candidate: Candidate) -> frozenset[str]:
@@ -329,7 +340,7 @@ class _View:
         return {
             "exact": float((own >= 1) @ self.weights),
             "soft": float(own @ self.weights),
-            "matched": float(np.mean(own >= 0.8)),
+            "matched": float(np.mean(own >= SAME_BEGINNING)),
             "rarest": float(own[self.rarest]),
             "pairs": _pairs(self.question, unit),
             "cosine": float(self.cosines[place]),

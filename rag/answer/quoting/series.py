@@ -20,7 +20,7 @@ from rag.answer.passages import Unit, units_of
 from rag.answer.quoting.identifiers import codes_in
 from rag.answer.quoting.question import Question, analyse
 from rag.answer.quoting.quoter import Quote, quote_of, says_nothing, score, windows_of
-from rag.answer.quoting.ranking import Candidate, Ranked, is_row, rank
+from rag.answer.quoting.ranking import ALIKE, Candidate, Ranked, is_row, rank
 from rag.answer.synonymy import Array, has_digit
 from rag.language import Value, values_of, words_of
 from rag.language.tables import table
@@ -33,14 +33,16 @@ MOST = 200
 """So many passages are read for a series: about a millisecond and a half each."""
 SHOWN = 20
 """So many of a series are quoted."""
-_FEWEST, _ALIKE, _TRIED = 3, 0.6, 8
+# The benchmark ``quoting`` sets these, too: what they do not let through is answered as any other question.
+_FEWEST = 3
+"""Two of a kind may be chance, which costs CLAPNQ's answers 0.01 of their words; with six, five are no series."""
+_TRIED = 8
+"""So many of the best rows and sentences may stand for a series: the best alone misses tables, 16 find no more."""
 _COVERED = 0.65
 """What share of the question, by weight, a sentence of a series says, with its neighbours and headings."""
-_SURER = 0.04
-"""By how much, as a cosine, one figure of a sentence must be nearer to the question than the next."""
 _MOSTLY = 0.8
-_ROWS_COVERED = 0.5
-"""The same of a row with its head, which says in a word what a sentence says in many."""
+"""A cell may be empty: the share of the members that must have a figure, or speak of what is counted. 0.4 and 1 answer
+every question of the benchmark alike."""
 _UNIT = re.compile(r"\s?([^\W\d_]+)")
 _CLOCK = re.compile(r"(\d{1,3}):([0-5]\d)(?::([0-5]\d))?")
 
@@ -59,15 +61,12 @@ class Ranging:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """``quotes`` of the members that answer, in order, of ``read`` members; ``seen`` of ``passages`` passages that hold
-    such were read. ``said`` tells so. Empty ``quotes``: they could not be sorted. ``rest`` is what is asked of each."""
+    """``quotes`` of the members that answer, in order; ``said`` tells of how many, and what was read of all there is.
+    Empty ``quotes``: they could not be sorted. ``rest`` is what is asked of each."""
 
     said: str
     rest: str
     quotes: tuple[Quote, ...] = ()
-    read: int = 0
-    seen: int = 0
-    passages: int = 0
     hits: tuple[Hit, ...] = ()
 
     def led(self, hits: Sequence[Hit]) -> list[Hit]:
@@ -162,7 +161,6 @@ class SeriesReader:
             members, seen, passages = self._sentences(template, ranked)
         if len(members) < _FEWEST:
             return None
-        members = _named(ranked.question, members)
         if len(members) < 2 and wanted.order in ("most", "least"):
             return None
         return self._answered(wanted, ranked.question, template, members, seen, passages)
@@ -227,7 +225,7 @@ class SeriesReader:
             told = [m for m in figures if m.figure is not None]
             if len(told) < _MOSTLY * len(members):
                 said = f"The question is about all of {what}, which could not be sorted by a figure."
-                return Series(said, wanted.rest, read=len(members), seen=seen, passages=passages)
+                return Series(said, wanted.rest)
             chosen, words = _sorted(wanted, told)
             said = f"Of {what}, {words}{by}" + (f", of which {SHOWN} are shown:" if len(chosen) > SHOWN else ":")
             said = said if chosen else f"{said.rstrip(':')}."
@@ -235,7 +233,7 @@ class SeriesReader:
         quotes = tuple(quote_of(m.candidate, 1.0) for m in chosen)
         passages_of = {m.candidate.passage.id: m.candidate.passage for m in chosen}
         hits = tuple(Hit(passage, 0.0, 0.0, 0.0) for passage in passages_of.values())
-        return Series(said, wanted.rest, quotes, len(members), seen, passages, hits)
+        return Series(said, wanted.rest, quotes, hits)
 
     def _figures(
         self, wanted: Ranging, question: Question, template: Candidate, members: list[_Member]
@@ -272,7 +270,7 @@ class SeriesReader:
         return "", found
 
     def _nearest(self, wanted: Ranging, question: Question, texts: Mapping[int, str]) -> int | None:
-        """Which of the texts is nearest to the question; None if no one is clearly."""
+        """Which of the texts is nearest to the question; None if there is none."""
         if len(texts) <= 1:
             return next(iter(texts), None)
         focus = question.focus.stem if question.focus else ""
@@ -280,67 +278,36 @@ class SeriesReader:
         unit = [wanted.bound.unit] if wanted.bound is not None and wanted.bound.unit else []
         sought = self._vectors.embed([" ".join([*asked, *unit, wanted.words, wanted.measure])])[0]
         near = self._vectors.embed(list(texts.values())) @ sought
-        order = np.argsort(-near)
-        if near[order[0]] - near[order[1]] < _SURER:
-            return None
-        return list(texts)[int(order[0])]
+        return list(texts)[int(near.argmax())]
 
 
 def _templates(ranked: Ranked, wanted: Ranging) -> list[Candidate]:
     """What the members of the series are to be like: the best row of a table and the best sentence of the hits that can
-    stand for one. The row comes first, since rows are of one kind for certain, unless it says less of what is asked
-    than a sentence must."""
+    stand for one. The row comes first, since rows are of one kind for certain."""
     if not ranked.candidates:
         return []
     said = windows_of(ranked)
-    covered = _with_heads(ranked, said)
     best = [int(place) for place in np.argsort(-score(ranked), kind="stable")]
     rows = [place for place in best if is_row(ranked.candidates[place].unit.text)]
     others = [place for place in best if not is_row(ranked.candidates[place].unit.text)]
-    row = next((place for place in rows[:_TRIED] if _of_many(place, ranked, wanted, said, covered)), None)
-    sentence = next((place for place in others[:_TRIED] if _of_many(place, ranked, wanted, said, covered)), None)
-    order = (row, sentence) if row is None or covered[row] >= _COVERED else (sentence, row)
-    return [ranked.candidates[place] for place in order if place is not None]
+    found = (
+        next((place for place in kind[:_TRIED] if _of_many(place, ranked, wanted, said)), None)
+        for kind in (rows, others)
+    )
+    return [ranked.candidates[place] for place in found if place is not None]
 
 
-def _of_many(place: int, ranked: Ranked, wanted: Ranging, said: Array, covered: Array) -> bool:
+def _of_many(place: int, ranked: Ranked, wanted: Ranging, said: Array) -> bool:
     """Whether a candidate speaks of what is asked, holds a figure where one is compared, and is one of three or more of
     its like among the hits; to be counted, each of them has to speak of what is asked."""
     candidate = ranked.candidates[place]
-    row = is_row(candidate.unit.text)
-    if says_nothing(candidate) or covered[place] < (_ROWS_COVERED if row else _COVERED):
+    if says_nothing(candidate) or said[place] < _COVERED:
         return False
-    if not row and wanted.order not in ("all", "count") and not _fitting(candidate.unit.values, wanted):
+    compared = wanted.order not in ("all", "count") and not is_row(candidate.unit.text)
+    if compared and not _fitting(candidate.unit.values, wanted):
         return False
     like = [other for other, c in enumerate(ranked.candidates) if _parallel(candidate, c)]
     return len(like) >= _FEWEST and (wanted.order != "count" or min(said[like]) >= _MOSTLY)
-
-
-def _with_heads(ranked: Ranked, covered: Array) -> Array:
-    """What each candidate covers of the question, a row of a table what its head covers too."""
-    heads: dict[tuple[int, int], float] = {}
-    for place, candidate in enumerate(ranked.candidates):
-        if candidate.is_head:
-            for index in range(candidate.index + 1, len(candidate.units)):
-                if not is_row(candidate.units[index].text):
-                    break
-                heads[candidate.passage.id, index] = float(covered[place])
-    own = [heads.get((c.passage.id, c.index), 0.0) for c in ranked.candidates]
-    return np.asarray(np.maximum(covered, np.array(own)), dtype=np.float64)
-
-
-def _named(question: Question, members: list[_Member]) -> list[_Member]:
-    """Of the members those that the question's names are said of, if it is of some and not of others."""
-    for term in question.terms:
-        said = [m for m in members if any(w.stem == term.stem for w in words_of(_told(m.candidate)))]
-        if term.name and said:
-            members = said
-    return members
-
-
-def _told(candidate: Candidate) -> str:
-    passage = candidate.passage
-    return "\n".join([candidate.unit.text, candidate.heading, passage.title, *passage.heading, passage.source])
 
 
 def _parallel(one: Candidate, other: Candidate) -> bool:
@@ -350,7 +317,7 @@ def _parallel(one: Candidate, other: Candidate) -> bool:
         same = one.passage.document_id == other.passage.document_id
         return same and is_row(a) and is_row(b) and len(_cells(a)) == len(_cells(b)) and not says_nothing(other)
     mine, theirs = _frame(one.unit), _frame(other.unit)
-    return len(mine & theirs) >= 2 and len(mine & theirs) >= _ALIKE * max(len(mine), len(theirs))
+    return len(mine & theirs) >= 2 and len(mine & theirs) >= ALIKE * max(len(mine), len(theirs))
 
 
 def _frame(unit: Unit) -> frozenset[str]:

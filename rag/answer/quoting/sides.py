@@ -6,14 +6,13 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from rag.answer.quoting.identifiers import codes_in, plain
-from rag.answer.quoting.quoter import Quote
+from rag.answer.quoting.identifiers import codes_in, plain, surroundings
+from rag.answer.quoting.quoter import LIMIT, Quote
 from rag.language import values_of, words_of
 from rag.language.tables import table
 from rag.text import find_folded
 from rag.types import Passage
 
-_MOST = 4
 _OWNER = re.compile(r"['’]s?$")
 _LINK = re.compile(r"\s*(?:of|de|van|von|the|[&'’-])?\s*")
 
@@ -27,26 +26,26 @@ class Side:
 
     def named_by(self, quote: Quote) -> bool:
         """Whether a quote names it, or the headings, title or source that it stands under."""
-        return self._in(quote.text, quote.passage)
+        return self._in(quote.text, *surroundings(quote.passage))
 
     def named_in(self, passage: Passage) -> bool:
         """Whether a passage, its title, a heading or its source names it."""
-        return self._in(passage.text, passage)
+        return self._in(passage.text, *surroundings(passage))
 
-    def _in(self, text: str, passage: Passage) -> bool:
-        texts = (text, passage.title, *passage.heading, re.sub(r"[_/]", " ", passage.source))
+    def _in(self, *texts: str) -> bool:
         return any(find_folded(plain(self.name), plain(one)) for one in texts)
 
 
 def sides_of(question: str) -> tuple[Side, ...]:
-    """The sides of a question that names two to four names, codes or years side by side; none of any other."""
+    """The sides of a question that names names, codes or years side by side, as many as are quoted at most; none of any
+    other."""
     named = _named(question)
     for first in range(len(named)):
         last = first
         while last + 1 < len(named) and _beside(question, named[last], named[last + 1]):
             last += 1
         run = named[first : last + 1]
-        if 2 <= len(run) <= _MOST and len({question[a:b].lower() for a, b, _ in run}) == len(run):
+        if 2 <= len(run) <= LIMIT and len({question[a:b].lower() for a, b, _ in run}) == len(run):
             before, after = question[: run[0][0]], question[run[-1][1] :]
             return tuple(Side(_OWNER.sub("", question[a:b]), f"{before}{question[a:b]}{after}") for a, b, _ in run)
     return ()
