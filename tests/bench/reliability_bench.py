@@ -1,6 +1,7 @@
 """Does the probability that the documents answer hold? For each corpus, on the halves tuned on and held out: how often
 the questions of each probability are answerable, the expected calibration error (ECE, ten bins of equal width), and
-what is held back of those that are answered there and of those that are not.
+what is held back of those that are answered there and of those that are not. And each constant of the features smaller
+and larger: how the area under the curve differs, with what was read and without.
 
 In memory, by the retriever's formulas, so that questions can be asked as if their paragraph or article were not there.
 """
@@ -8,6 +9,7 @@ In memory, by the retriever's formulas, so that questions can be asked as if the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from statistics import fmean
 
 from rag.answer.abstain import ABSENT_BELOW, DEFAULT_THRESHOLD, Abstainer
@@ -30,6 +32,14 @@ CORPORA: Mapping[str, Sequence[str]] = {
     "originals": ("originals", "originals-none"),
 }
 
+CONSTANTS: Mapping[str, tuple[float, float]] = {
+    "_BEST": (1, 6), "_SMALLEST": (5, 40), "_PRESENT": (0.3, 0.8), "_SHORT": (3, 12), "_STRONG": (15, 60),
+    "_LEAST_WINDOW": (0.1, 0.4),
+}  # fmt: skip
+"""Of ``rag.answer.abstain``, and what each is set to beside what it is."""
+EVERY = 5
+"""So many questions of a set are one that the constants are tried on; of CLAPNQ all."""
+
 Judged = tuple[int, bool, float]
 """The half of a question, whether it is answerable, and the probability that it is."""
 
@@ -50,11 +60,36 @@ def main() -> None:
             own = [one for name in names for one in judged[name] if one[0] == half]
             error = reliability(f"{corpus}, {label}", [p for _, _, p in own], [right for _, right, _ in own])
             rows.append([corpus, label, *_figures(own), error])
+    _try_constants(sets, reader)
     head = ["answerable", "held back", "unanswerable", "held back", "not in the documents", "AUC", "ECE"]
     table(["corpus", "half", *head], rows)
 
 
-def _judged(reader: Reader, asked: data.Asked) -> Judged:
+def _try_constants(sets: Mapping[str, Sequence[data.Asked]], reader: Reader) -> None:
+    own = {name: [q for q in asked if q.half == data.HOLD] for name, asked in sets.items()}
+    own = {name: asked if "clapnq" in name else asked[::EVERY] for name, asked in own.items()}
+    rules, rows = import_module("rag.answer.abstain"), []
+    there: list[float] = []
+    for name, value in [("", 0.0), *((name, value) for name, values in CONSTANTS.items() for value in values)]:
+        before = getattr(rules, name, None)
+        if name:
+            setattr(rules, name, type(before)(value))  # type: ignore[misc]
+        areas = [
+            _area([_judged(r, q) for n in names for q in own[n]]) for names in CORPORA.values() for r in (reader, None)
+        ]
+        if name:
+            setattr(rules, name, before)
+        there = there or areas
+        shown = (f"{a:.3f}" if not name else f"{a - b:+.3f}" for a, b in zip(areas, there, strict=True))
+        rows.append([f"{name} = {value:g}" if name else "as it is", *shown])
+    table(["AUC, held out, read; without", *(c + w for c in CORPORA for w in (", read", ", without"))], rows)
+
+
+def _area(judged: Sequence[Judged]) -> float:
+    return auc([p for _, _, p in judged], [right for _, right, _ in judged])
+
+
+def _judged(reader: Reader | None, asked: data.Asked) -> Judged:
     judge = Abstainer(static_vectors(), asked.document_frequency, asked.count, reader=reader)
     return asked.half, asked.answerable, judge.probability(asked.text, asked.hits)
 
