@@ -92,23 +92,25 @@ def with_holders(
     question: str, hits: Sequence[Hit], holding: Callable[[Sequence[str], int], tuple[Sequence[Passage], int]]
 ) -> list[Hit]:
     """The hits with the passages first that hold a code which the question names, however either spells it, and as many
-    of the others as there is room for. ``holding`` gives the first passages that hold all of some words."""
-    codes = [question[start:end] for start, end in (*codes_in(question), *_borne(question))]
-    if not codes:
-        return list(hits)
+    of the others as there is room for. ``holding`` gives the first passages that hold all of some words, and how many
+    there are: a code that more hold than there is room for, a form's or a standard's, tells none from another, and they
+    stay as the search has ranked them."""
+    codes: list[str] = []
+    held: dict[int, Passage] = {}
+    for start, end in (*codes_in(question), *_borne(question)):
+        runs = _RUN.findall(question[start:end])
+        found = [holding(wanted, len(hits)) for wanted in (runs, ["".join(runs)])]
+        if all(count <= len(hits) for _, count in found):
+            codes.append(question[start:end])
+            held |= {p.id: p for passages, _ in found for p in passages}
 
     def named(passage: Passage) -> bool:
         return names_one_of(codes, passage.text, " ".join(passage.heading))
 
     known = {hit.passage.id for hit in hits}
-    found: dict[int, Passage] = {}
-    for code in codes:
-        runs = _RUN.findall(code)
-        for wanted in (runs, ["".join(runs)]):
-            found |= {p.id: p for p in holding(wanted, len(hits))[0] if p.id not in known and named(p)}
     best = max((hit.score for hit in hits), default=0.0)
     first = [hit for hit in hits if named(hit.passage)]
-    first += [Hit(passage, best, 0.0, 0.0) for passage in found.values()]
+    first += [Hit(p, best, 0.0, 0.0) for p in held.values() if p.id not in known and named(p)]
     return [*first, *(hit for hit in hits if not named(hit.passage))][: len(hits)]
 
 
