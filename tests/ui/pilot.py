@@ -132,8 +132,13 @@ class Pilot:
         expect(self.page.locator("#settings")).not_to_be_visible()
 
     def new(self) -> None:
-        """Begin a new conversation; what was shown is gone when this returns."""
-        self.page.locator("#new").click()
+        """Begin a new conversation; what was shown is gone when this returns.
+
+        Where nothing was shown that can't be seen, so that at least the server has to have heard of it: a question that
+        it hears of first would be put away with what was shown.
+        """
+        with self.page.expect_response(lambda response: "/queue/join" in response.url):
+            self.page.locator("#new").click()
         expect(self.page.locator("#conversation textarea, #conversation input").first).to_have_value("")
         expect(self.page.locator("#chat .user-row")).to_have_count(0)
 
