@@ -165,8 +165,8 @@ class HybridRetriever:
         b = np.array([lexical[i] for i in ids], dtype=np.float64)
         document = self._documents(question, [homes[i] for i in ids])
         cosines, known, read = self._encoded(asked.result(), ids, fuse(a, b, document, self._fusion))
-        spread = isinstance(self._embedder, MultilingualEmbedding)
-        fused = fuse(a, b, document, self._fusion, cosines, known, spread=spread)
+        knows_more = isinstance(self._embedder, MultilingualEmbedding)
+        fused = fuse(a, b, document, self._fusion, cosines, known, spread=knows_more)
         return _Scored(ids, (fused, a, b, document, cosines, known), read)
 
     def _asked(self, question: str) -> Encoded | None:

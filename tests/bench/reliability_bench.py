@@ -9,8 +9,10 @@ In memory, by the retriever's formulas, so that questions can be asked as if the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from statistics import fmean
+from unittest.mock import patch
 
 from rag.answer.abstain import ABSENT_BELOW, DEFAULT_THRESHOLD, Abstainer
 from rag.answer.reading import Reader
@@ -71,14 +73,12 @@ def _try_constants(sets: Mapping[str, Sequence[data.Asked]], reader: Reader) -> 
     rules, rows = import_module("rag.answer.abstain"), []
     there: list[float] = []
     for name, value in [("", 0.0), *((name, value) for name, values in CONSTANTS.items() for value in values)]:
-        before = getattr(rules, name, None)
-        if name:
-            setattr(rules, name, type(before)(value))  # type: ignore[misc]
-        areas = [
-            _area([_judged(r, q) for n in names for q in own[n]]) for names in CORPORA.values() for r in (reader, None)
-        ]
-        if name:
-            setattr(rules, name, before)
+        with patch.object(rules, name, type(getattr(rules, name))(value)) if name else nullcontext():
+            areas = [
+                _area([_judged(r, q) for n in names for q in own[n]])
+                for names in CORPORA.values()
+                for r in (reader, None)
+            ]
         there = there or areas
         shown = (f"{a:.3f}" if not name else f"{a - b:+.3f}" for a, b in zip(areas, there, strict=True))
         rows.append([f"{name} = {value:g}" if name else "as it is", *shown])

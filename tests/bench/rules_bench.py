@@ -7,10 +7,11 @@ What moves no held-out set goes. ``told`` are the made contradictions, ``alarms`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib import import_module
 from typing import Any
+from unittest.mock import patch
 
 from rag.language.tables import pattern
 from rag.types import Disagreement
@@ -92,15 +93,10 @@ RULES.update(
 
 @contextmanager
 def _without(patches: Sequence[tuple[str, str, Any]]) -> Iterator[None]:
-    rooms = [(import_module(f"{ROOM}.{room}"), name, new) for room, name, new in patches]
-    before = [getattr(room, name) for room, name, _ in rooms]
-    for room, name, new in rooms:
-        setattr(room, name, new)
-    try:
+    with ExitStack() as stack:
+        for room, name, new in patches:
+            stack.enter_context(patch.object(import_module(f"{ROOM}.{room}"), name, new))
         yield
-    finally:
-        for (room, name, _), old in zip(rooms, before, strict=True):
-            setattr(room, name, old)
 
 
 Counts = Callable[[Sequence[Disagreement]], bool]

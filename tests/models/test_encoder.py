@@ -6,6 +6,7 @@ import hashlib
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from rag.errors import ModelError
 from rag.models.embed import EncoderEmbedding, describe_embedder, embed_documents, embed_query
 from rag.models.encoder import DIMENSION, MAX_TOKENS, Encoder, shared_encoder
+from rag.models.span_model import SpanModel
 
 DATA = Path(__file__).parents[2] / "rag" / "data" / "encoder"
 TEXTS = [
@@ -98,15 +100,17 @@ def test_what_is_stored_of_the_encoder() -> None:
     assert np.allclose(embed_query(model, TEXTS[0]), embed_documents(model, TEXTS[:1])[0], atol=1e-6)
 
 
-def test_missing_files_are_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", [Encoder, SpanModel])
+def test_missing_files_are_said(model: Callable[[Path], object], tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="missing") as error:
-        Encoder(tmp_path)
+        model(tmp_path)
     assert "encoder to off" in error.value.hint
 
 
-def test_nothing_is_loaded_before_it_is_used() -> None:
+@pytest.mark.parametrize("model", ["encoder", "span_model"])
+def test_nothing_is_loaded_before_it_is_used(model: str) -> None:
     code = (
-        "import sys; from rag.models.encoder import shared_encoder; shared_encoder();"
+        f"import sys; from rag.models.{model} import shared_{model}; shared_{model}();"
         "sys.exit(', '.join({'onnxruntime', 'tokenizers'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag.errors import ModelError
-from rag.models.span_model import MAX_TOKENS, SpanModel, shared_span_model
+from rag.models.span_model import MAX_TOKENS, shared_span_model
 
 DATA = Path(__file__).parents[2] / "rag" / "data" / "span_model"
 TEXT = "The ferry to Halden leaves at noon. It carries 120 passengers. Captain Elin Berg has sailed it since 2011."
@@ -78,18 +75,3 @@ def test_tokens_are_slices_of_the_text_in_order(question: str, text: str) -> Non
     assert found.log_odds.shape == (len(found.spans),) and np.isfinite(found.log_odds).all()
     assert all(0 <= start <= end <= len(text) for start, end in found.spans)
     assert all(one[0] <= other[0] for one, other in zip(found.spans, found.spans[1:], strict=False))
-
-
-def test_missing_files_are_said(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="missing") as error:
-        SpanModel(tmp_path)
-    assert "encoder to off" in error.value.hint
-
-
-def test_nothing_is_loaded_before_it_is_used() -> None:
-    code = (
-        "import sys; from rag.models.span_model import shared_span_model; shared_span_model();"
-        "sys.exit(', '.join({'onnxruntime', 'tokenizers'} & set(sys.modules)) or 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
